@@ -1,0 +1,3 @@
+//! rsctl
+
+pub mod model;

@@ -1,0 +1,169 @@
+//! Addresses as MongoDB writes them: `10.0.1.5:27017`, `mongo-node1:27017`, `[fd00::5]:27017`.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+/// The port of a host that names none (MongoDB manual, "Default MongoDB Port").
+pub const DEFAULT_PORT: u16 = 27017;
+
+/// The address of one mongod, by name or by IP, always with its port.
+///
+/// **Invariant:** parsing what `Display` wrote gives the same value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Host {
+    place: Place,
+    port: u16,
+}
+
+/// IPs sort before names, and numerically: the order of lists that all controllers must agree on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Place {
+    Ip(IpAddr),
+    Name(String),
+}
+
+impl Host {
+    /// A host known by its IP.
+    pub fn ip(ip: IpAddr, port: u16) -> Self {
+        Self { place: Place::Ip(ip), port }
+    }
+
+    /// A host known by its name. Fails when the name could not stand in a replica set config or a URI.
+    pub fn named(name: &str, port: u16) -> Result<Self, HostError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 253 || !name.chars().all(allowed) {
+            return Err(HostError(name.to_owned()));
+        }
+        Ok(name.parse().map_or_else(|_| Self { place: Place::Name(name.to_owned()), port }, |ip| Self::ip(ip, port)))
+    }
+
+    /// The name, unless the host is known by its IP.
+    pub fn name(&self) -> Option<&str> {
+        match &self.place {
+            Place::Ip(_) => None,
+            Place::Name(name) => Some(name),
+        }
+    }
+
+    /// The socket address, unless the host is known by name.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        match self.place {
+            Place::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
+            Place::Name(_) => None,
+        }
+    }
+
+    /// The TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl From<SocketAddr> for Host {
+    fn from(socket: SocketAddr) -> Self {
+        Self::ip(socket.ip(), socket.port())
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
+            Place::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
+/// Text that is no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an address of the form host:port")]
+pub struct HostError(String);
+
+impl FromStr for Host {
+    type Err = HostError;
+
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        let bad = || HostError(text.to_owned());
+        if let Ok(socket) = text.parse::<SocketAddr>() {
+            return Ok(socket.into());
+        }
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return Ok(Self::ip(ip, DEFAULT_PORT));
+        }
+        match text.rsplit_once(':') {
+            Some((name, port)) => Self::named(name, port.parse().map_err(|_| bad())?).map_err(|_| bad()),
+            None => Self::named(text, DEFAULT_PORT),
+        }
+    }
+}
+
+/// The name of a replica set, as in `mongod --replSet` and `replicaSet=` of a URI.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SetName(String);
+
+impl SetName {
+    /// Takes the name as it is; [`FromStr`] is the one that checks what a person typed.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The bare text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for SetName {
+    type Err = SetNameError;
+
+    fn from_str(text: &str) -> Result<Self, SetNameError> {
+        // A slash would make `rs/h:p` ambiguous, the rest would need escaping in every URI.
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if text.is_empty() || !text.chars().all(allowed) { Err(SetNameError) } else { Ok(Self::new(text)) }
+    }
+}
+
+/// Text that cannot be the name of a replica set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a replica set name has letters, digits, `-`, `_` and `.` only")]
+pub struct SetNameError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for text in ["10.0.1.5:27017", "mongo-node1:27018", "[fd00::5]:27017"] {
+            assert_eq!(text.parse::<Host>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_missing_port_is_mongodbs() {
+        assert_eq!("mongo".parse::<Host>().unwrap().to_string(), "mongo:27017");
+        assert_eq!("fd00::5".parse::<Host>().unwrap().to_string(), "[fd00::5]:27017");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["", ":27017", "a b:1", "a:b", "a:70000", "a/b:1", "h@x:1"] {
+            assert!(text.parse::<Host>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ips_sort_numerically_before_names() {
+        let mut hosts: Vec<Host> = ["b:1", "10.0.0.10:1", "10.0.0.9:1"].map(|t| t.parse().unwrap()).into();
+        hosts.sort();
+        assert_eq!(hosts.iter().map(Host::to_string).collect::<Vec<_>>(), ["10.0.0.9:1", "10.0.0.10:1", "b:1"]);
+    }
+}
