@@ -37,7 +37,7 @@ pub enum NameAnswer {
 }
 
 /// One question that went wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DnsTrouble {
     /// What was asked for, without the final dot.
     pub name: String,
@@ -46,7 +46,7 @@ pub struct DnsTrouble {
 }
 
 /// What can go wrong with a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DnsTroubleKind {
     /// No answer in time.
     Timeout,
@@ -74,7 +74,7 @@ pub enum DnsTroubleKind {
 }
 
 /// An address family, as DNS sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// A records.
     V4,
