@@ -1,5 +1,7 @@
 //! Discovery against real packets: what each kind of answer, and each kind of silence, is taken for.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
 mod support;
 
 use std::collections::BTreeSet;
