@@ -1,3 +1,4 @@
 //! rsctl
 
+pub mod discovery;
 pub mod model;

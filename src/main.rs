@@ -1,1 +1,3 @@
+//! rsctl
+
 fn main() {}

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** nothing here does IO, reads a clock, or knows the driver.
 
+mod dns;
 mod host;
 
+pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
