@@ -2,3 +2,5 @@
 
 pub mod discovery;
 pub mod model;
+pub mod mongo;
+pub mod plan;
