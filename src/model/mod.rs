@@ -16,4 +16,4 @@ pub use node::{
     DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData, WireVersion,
 };
 pub use observed::{Naming, Node, Observed, Process, Refusal};
-pub use policy::{Bootstrap, MemberAddress, Policy};
+pub use policy::{Bootstrap, MemberAddress, Policy, Recovery};

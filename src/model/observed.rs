@@ -4,6 +4,7 @@
 
 use super::{Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, TaskList};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Observed {
 /// One address in a look.
 #[derive(Clone, Debug)]
 pub struct Node {
+    /// Where it was asked; none when its name led nowhere.
+    pub at: Option<SocketAddr>,
     /// What it said, or why nothing.
     pub answer: Result<Arc<Probe>, ProbeError>,
     /// DNS lists it as a task now.

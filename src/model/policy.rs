@@ -27,22 +27,49 @@ pub struct Policy {
     pub token: Token,
 }
 
-/// What stands in the config for a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How members are named in the replica set config.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemberAddress {
-    /// The name that mongod reports where DNS leads from it to exactly that task, else the IP.
+    /// The name that mongod reports where DNS leads back to that task, else its IP.
+    #[default]
     Auto,
-    /// Always the name.
+    /// Names only; a task whose name does not resolve waits.
     Hostname,
-    /// Always the IP.
+    /// IPs only.
     Ip,
 }
 
-/// Whether rsctl may begin a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bootstrap {
-    /// When all expected tasks are shown to be blank.
+/// Whether a set that lost its majority to new addresses is brought back without being asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recovery {
+    /// When the evidence is complete.
+    #[default]
     Auto,
-    /// Never: for a deployment that must not begin again.
+    /// Never: report what would be done.
+    Manual,
+}
+
+/// Whether blank nodes may become a new set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// When all expected nodes are shown to be blank.
+    #[default]
+    Auto,
+    /// Never: this deployment had a set before.
     Never,
+}
+
+impl MemberAddress {
+    /// Every choice with its name in settings.
+    pub const CHOICES: [(&str, Self); 3] = [("auto", Self::Auto), ("hostname", Self::Hostname), ("ip", Self::Ip)];
+}
+
+impl Recovery {
+    /// Every choice with its name in settings.
+    pub const CHOICES: [(&str, Self); 2] = [("auto", Self::Auto), ("manual", Self::Manual)];
+}
+
+impl Bootstrap {
+    /// Every choice with its name in settings.
+    pub const CHOICES: [(&str, Self); 2] = [("auto", Self::Auto), ("never", Self::Never)];
 }

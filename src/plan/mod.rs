@@ -62,7 +62,8 @@ pub fn plan(look: &Observed, policy: &Policy) -> Plan {
         Some((rule, Proposal { step, because })) => (rule, step, because),
         None => ("wait", Step::Wait, explain::rest(&situation, &waiting)),
     };
-    Plan { rule, next, because, waiting, findings }
+    let primary = situation.primary_host().cloned();
+    Plan { rule, next, because, waiting, findings, primary, config: situation.config.cloned() }
 }
 
 fn first_allowed(situation: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<(&'static str, Proposal)> {

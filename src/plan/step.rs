@@ -20,6 +20,10 @@ pub struct Plan {
     pub waiting: Vec<WaitingOn>,
     /// What an operator should know or do.
     pub findings: Vec<Finding>,
+    /// The primary's address in the config.
+    pub primary: Option<Host>,
+    /// The config that counts.
+    pub config: Option<ReplConfig>,
 }
 
 /// One action, small enough to be one admin command.
