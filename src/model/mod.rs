@@ -3,5 +3,7 @@
 //! **Invariant:** nothing here does IO, reads a clock, or knows the driver.
 
 mod host;
+mod policy;
 
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
+pub use policy::{Bootstrap, MemberAddress, Recovery};
