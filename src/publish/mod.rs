@@ -1,0 +1,10 @@
+//! What applications and operators are told: the status, and the URI in its forms.
+//!
+//! **Invariant:** nothing here decides or changes anything about the set.
+
+pub mod rewrite;
+mod status;
+pub mod template;
+pub mod uri;
+
+pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status};
