@@ -1,5 +1,6 @@
 //! One file for each command; `main` picks.
 
+mod ports;
 pub mod run;
 
 use crate::outcome::{Exit, Outcome};

@@ -4,7 +4,9 @@
 
 pub mod rewrite;
 mod status;
+mod summary;
 pub mod template;
 pub mod uri;
 
 pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status};
+pub use summary::summarize;
