@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** nothing here decides or changes anything about the set.
 
+pub mod file;
+pub mod http;
 pub mod rewrite;
 mod status;
 mod summary;
