@@ -1,6 +1,7 @@
 //! Child processes that never outlive us, not even when we are killed.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread;
@@ -15,6 +16,8 @@ pub fn spawn(command: Command) -> io::Result<Child> {
         let (orders, inbox) = mpsc::channel::<Order>();
         thread::spawn(move || {
             for (mut command, reply) in inbox {
+                // A group of its own: Ctrl-C is for us to handle, not for every child at once.
+                command.process_group(0);
                 // Whoever ordered may be gone by now; then the child dies with us, at the latest.
                 let _ = reply.send(command.spawn());
             }

@@ -68,6 +68,11 @@ impl MajorityWriter {
         tally
     }
 
+    /// How many writes were acknowledged so far.
+    pub fn count(&self) -> usize {
+        self.tally.lock().unwrap().acknowledged.len()
+    }
+
     /// Forgets the gaps so far: the next reading is about what happens from now on.
     pub fn reset_gap(&self) {
         self.tally.lock().unwrap().longest_gap = Duration::ZERO;
@@ -76,10 +81,10 @@ impl MajorityWriter {
     /// Waits for a write that begins after this call to be acknowledged.
     pub async fn next_acknowledged(&self, limit: Duration) -> bool {
         // One write may be under way already; the second one from here began later.
-        let goal = self.tally.lock().unwrap().acknowledged.len() + 2;
+        let goal = self.count() + 2;
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
-            if self.tally.lock().unwrap().acknowledged.len() >= goal {
+            if self.count() >= goal {
                 return true;
             }
             tokio::time::sleep(PACE).await;
