@@ -8,6 +8,7 @@ mod direct;
 mod env;
 mod exec;
 mod healthcheck;
+mod ports;
 pub mod run;
 mod source;
 mod status;

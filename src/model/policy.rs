@@ -1,5 +1,32 @@
 //! What the operator wants and allows.
 
+use super::{SetName, Token};
+use bson::oid::ObjectId;
+use std::time::Duration;
+
+/// The operator's wishes, as the planner needs them.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The name of the set.
+    pub set: SetName,
+    /// Tasks that must answer before the first initiate.
+    pub expect: usize,
+    /// What stands in the config for a task.
+    pub member_address: MemberAddress,
+    /// Gone for so long, a member may be removed where that helps the set.
+    pub remove_after: Duration,
+    /// Gone for so long, a member is removed even where that gains nothing.
+    pub forget_after: Duration,
+    /// Two equal looks this far apart come before a bootstrap.
+    pub settle: Duration,
+    /// Whether a set may begin.
+    pub bootstrap: Bootstrap,
+    /// The generation to keep to when two are found.
+    pub replica_set_id: Option<ObjectId>,
+    /// This run of this controller.
+    pub token: Token,
+}
+
 /// How members are named in the replica set config.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemberAddress {

@@ -6,7 +6,9 @@ pub mod file;
 pub mod http;
 pub mod rewrite;
 mod status;
+mod summary;
 pub mod template;
 pub mod uri;
 
 pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status};
+pub use summary::summarize;

@@ -1,0 +1,92 @@
+//! The voice: short, time-stamped lines, and whatever changed since the last look at the status.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// Remembers what was told, so as to tell only what is new.
+pub(crate) struct Narrator {
+    start: Instant,
+    members: BTreeMap<String, String>,
+    primary: Option<String>,
+    next: String,
+}
+
+impl Narrator {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), members: BTreeMap::new(), primary: None, next: String::new() }
+    }
+
+    /// A new chapter.
+    pub(crate) fn headline(&self, text: &str) {
+        println!("\n── {text}");
+    }
+
+    /// One thing that happened.
+    pub(crate) fn say(&self, text: &str) {
+        println!("{:>6.1}s  {text}", self.start.elapsed().as_secs_f64());
+    }
+
+    /// A command with its output, as on a terminal.
+    pub(crate) fn show(&self, command: &str, output: &str) {
+        println!("\n    $ {command}");
+        for line in output.trim_end().lines() {
+            println!("    {line}");
+        }
+        println!();
+    }
+
+    /// Tells what differs from the last look.
+    pub(crate) fn look(&mut self, status: &Value) {
+        self.tell_next(status);
+        let members: BTreeMap<String, String> = members(status).map(|m| (text(m, "host"), describe(m))).collect();
+        for (host, now) in &members {
+            match self.members.get(host) {
+                None => self.say(&format!("  {host} is a member now: {now}")),
+                Some(before) if before != now => self.say(&format!("  {host}: {before} → {now}")),
+                Some(_) => {}
+            }
+        }
+        for host in self.members.keys().filter(|host| !members.contains_key(*host)) {
+            self.say(&format!("  {host} is no longer a member"));
+        }
+        self.members = members;
+        let primary = status["primary"].as_str().map(str::to_owned);
+        if primary != self.primary {
+            self.say(&match &primary {
+                Some(host) => format!("  primary: {host}"),
+                None => "  primary: none".to_owned(),
+            });
+            self.primary = primary;
+        }
+    }
+
+    fn tell_next(&mut self, status: &Value) {
+        let next = text(status, "next");
+        if next != self.next {
+            let because = text(status, "because");
+            match next.as_str() {
+                "" | "nothing" => {}
+                _ if because.is_empty() => self.say(&format!("  rsctl: {next}")),
+                _ => self.say(&format!("  rsctl: {next}, because {because}")),
+            }
+            self.next = next;
+        }
+    }
+}
+
+/// The configured members of a status.
+pub(crate) fn members(status: &Value) -> impl Iterator<Item = &Value> {
+    status["members"].as_array().into_iter().flatten()
+}
+
+/// A text field, or nothing.
+pub(crate) fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_default().to_owned()
+}
+
+fn describe(member: &Value) -> String {
+    let state = text(member, "state");
+    if member["votes"].as_u64() == Some(0) { format!("{state}, without a vote") } else { state }
+}

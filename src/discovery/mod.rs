@@ -1,0 +1,170 @@
+//! Who is there, according to DNS.
+//!
+//! **Invariant:** an answer is a list of addresses to ask, never proof of who lives there, and never proof of absence
+//! unless it came without trouble.
+//!
+//! **Invariant:** every question is bounded by [`QUESTION_LIMIT`], whatever the server does.
+
+mod resolver;
+mod service;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::model::{DnsTrouble, DnsTroubleKind, Host, NameAnswer, TaskList};
+use resolver::{Answer, Resolver};
+pub use service::{ServiceName, ServiceNameError};
+
+/// The longest that one service or one name may take, retries, fallbacks and SRV targets included.
+pub const QUESTION_LIMIT: Duration = Duration::from_secs(2);
+
+/// Where addresses come from: DNS in production, a simulated one in tests.
+///
+/// Implementations write plain `async fn`; both answer within a bound of their own.
+pub trait Discovery {
+    /// The tasks of all services.
+    fn tasks(&self) -> impl Future<Output = TaskList> + Send;
+
+    /// The addresses of one host name, asked as an absolute name.
+    fn name(&self, name: &str) -> impl Future<Output = NameAnswer> + Send;
+}
+
+/// Swarm's service DNS, and any other that answers `NAME` or SRV.
+#[derive(Clone)]
+pub struct SwarmDns {
+    services: Vec<ServiceName>,
+    port: u16,
+    resolver: Resolver,
+}
+
+impl SwarmDns {
+    /// Asks `server`, or else the servers of `/etc/resolv.conf`. Tasks are taken to listen on `port`, unless SRV says
+    /// otherwise. Must be called inside a runtime.
+    pub fn new(services: Vec<ServiceName>, port: u16, server: Option<SocketAddr>) -> Result<Self, DiscoveryError> {
+        let resolver = match server {
+            Some(server) => Resolver::with_server(server),
+            None => Resolver::from_resolv_conf("/etc/resolv.conf".as_ref()),
+        }?;
+        Ok(Self { services, port, resolver })
+    }
+
+    /// The tasks of one service.
+    async fn service(self, service: ServiceName) -> TaskList {
+        let deadline = Instant::now() + QUESTION_LIMIT;
+        if service.is_srv() {
+            return self.srv(service.as_str(), deadline).await;
+        }
+        // Only an answer that there is nothing leads on to the next name: behind an outage of `tasks.NAME`, the
+        // plain name could be a virtual IP that hides the tasks.
+        for name in service.candidates() {
+            let answer = self.resolver.addresses(&name, deadline).await;
+            if answer != Answer::default() {
+                return self.listed(&name, self.port, answer);
+            }
+        }
+        no_such_service(service.as_str())
+    }
+
+    /// The targets of an SRV name, each at its own port.
+    async fn srv(self, name: &str, deadline: Instant) -> TaskList {
+        let (targets, trouble) = match self.resolver.targets(name, deadline).await {
+            Ok(targets) if targets.is_empty() => return no_such_service(name),
+            Ok(targets) => resolver::limited(targets),
+            Err(kind) => (BTreeSet::new(), Some(kind)),
+        };
+        let mut questions = JoinSet::new();
+        for (target, port) in targets {
+            let dns = self.clone();
+            questions.spawn(async move {
+                match dns.resolver.addresses(&target, deadline).await {
+                    answer if answer == Answer::default() => no_such_service(&target),
+                    answer => dns.listed(&target, port, answer),
+                }
+            });
+        }
+        let mut list = union(questions).await;
+        list.trouble.extend(trouble.map(|kind| DnsTrouble { name: name.to_owned(), kind }));
+        list
+    }
+
+    fn listed(&self, name: &str, port: u16, answer: Answer) -> TaskList {
+        TaskList {
+            hosts: answer.addresses.into_iter().map(|ip| Host::ip(ip, port)).collect(),
+            trouble: answer.trouble.into_iter().map(|kind| DnsTrouble { name: name.to_owned(), kind }).collect(),
+        }
+    }
+}
+
+impl Discovery for SwarmDns {
+    async fn tasks(&self) -> TaskList {
+        let mut questions = JoinSet::new();
+        for service in &self.services {
+            questions.spawn(self.clone().service(service.clone()));
+        }
+        union(questions).await
+    }
+
+    async fn name(&self, name: &str) -> NameAnswer {
+        let answer = self.resolver.addresses(name, Instant::now() + QUESTION_LIMIT).await;
+        match answer.trouble.into_iter().next() {
+            _ if !answer.addresses.is_empty() => NameAnswer::Addresses(answer.addresses),
+            Some(kind) => NameAnswer::Trouble(DnsTrouble { name: name.to_owned(), kind }),
+            None => NameAnswer::NoSuchName,
+        }
+    }
+}
+
+/// All lists as one, in an order that does not depend on who answered first.
+async fn union(mut questions: JoinSet<TaskList>) -> TaskList {
+    let mut all = TaskList::default();
+    while let Some(outcome) = questions.join_next().await {
+        match outcome {
+            Ok(list) => {
+                all.hosts.extend(list.hosts);
+                all.trouble.extend(list.trouble);
+            }
+            // We cancel none of them, so this is a bug of ours or of the resolver.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    all.trouble.sort();
+    all.trouble.dedup();
+    all
+}
+
+fn no_such_service(name: &str) -> TaskList {
+    let trouble = vec![DnsTrouble { name: name.to_owned(), kind: DnsTroubleKind::NoSuchService }];
+    TaskList { hosts: BTreeSet::new(), trouble }
+}
+
+/// Why no resolver could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The file that names the DNS servers cannot be read.
+    #[error("cannot read {path}; name a DNS server with --dns IP:PORT (RSCTL_DNS)")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file names no DNS server, or is garbled.
+    #[error("{path} names no usable DNS server; name one with --dns IP:PORT (RSCTL_DNS)")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The resolver refuses its settings.
+    #[error("cannot set up the DNS resolver")]
+    Resolver {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

@@ -1,0 +1,186 @@
+//! One question to DNS, with its answer kept apart from its failure. The only file that knows hickory.
+//!
+//! **Invariant:** nothing is cached, no hosts file is read, no search list is tried: each of them turns an outage into
+//! an answer. Swarm's DNS gives its answers a life of ten minutes, and they are wrong after one.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::system_conf::parse_resolv_conf;
+use tokio::time::{Instant, timeout_at};
+
+use super::DiscoveryError;
+use crate::model::{DnsTroubleKind, Family};
+
+/// A set has at most 50 members; whatever lists many times that is not a list of its tasks.
+const ADDRESSES_MAX: usize = 256;
+
+/// For one try. Swarm's DNS sits in the same kernel and answers within a millisecond.
+const TRY_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// After the first try.
+const RETRIES: usize = 1;
+
+/// The addresses of one name, and what may be missing. Nothing at all means: DNS answered that there is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) addresses: BTreeSet<IpAddr>,
+    pub(super) trouble: Vec<DnsTroubleKind>,
+}
+
+/// Asks; holds no answers.
+#[derive(Clone)]
+pub(super) struct Resolver(TokioResolver);
+
+impl Resolver {
+    pub(super) fn with_server(server: SocketAddr) -> Result<Self, DiscoveryError> {
+        let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+        connections.iter_mut().for_each(|c| c.port = server.port());
+        Self::build(vec![NameServerConfig::new(server.ip(), true, connections)])
+    }
+
+    pub(super) fn from_resolv_conf(path: &Path) -> Result<Self, DiscoveryError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read(path).map_err(|source| DiscoveryError::Unreadable { path: shown.clone(), source })?;
+        let (config, _) =
+            parse_resolv_conf(text).map_err(|e| DiscoveryError::Unusable { path: shown, source: Box::new(e) })?;
+        let mut servers = config.name_servers().to_vec();
+        // With several servers, one that has never heard of Swarm's names must not outvote the one that knows them.
+        servers.iter_mut().for_each(|s| s.trust_negative_responses = false);
+        Self::build(servers)
+    }
+
+    fn build(servers: Vec<NameServerConfig>) -> Result<Self, DiscoveryError> {
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let options: &mut ResolverOpts = builder.options_mut();
+        options.cache_size = 0;
+        options.use_hosts_file = ResolveHosts::Never;
+        options.timeout = TRY_TIMEOUT;
+        options.attempts = RETRIES;
+        options.edns0 = false;
+        options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+        builder.build().map(Self).map_err(|e| DiscoveryError::Resolver { source: Box::new(e) })
+    }
+
+    /// Both address families of a name, asked side by side and judged apart.
+    pub(super) async fn addresses(&self, name: &str, deadline: Instant) -> Answer {
+        let (v4, v6) =
+            tokio::join!(self.ask(name, RecordType::A, deadline), self.ask(name, RecordType::AAAA, deadline));
+        let (found, mut trouble) = match (v4.map(ips), v6.map(ips)) {
+            (Ok(v4), Ok(v6)) => (&v4 | &v6, Vec::new()),
+            (Ok(found), Err(why)) => half(found, Family::V6, why),
+            (Err(why), Ok(found)) => half(found, Family::V4, why),
+            (Err(why), Err(_)) => (BTreeSet::new(), vec![why]),
+        };
+        let (tasks, nonsense): (BTreeSet<_>, BTreeSet<_>) = found.into_iter().partition(could_be_a_task);
+        trouble.extend(nonsense.first().copied().map(DnsTroubleKind::NotATask));
+        let (addresses, too_many) = limited(tasks);
+        trouble.extend(too_many);
+        Answer { addresses, trouble }
+    }
+
+    /// The targets of an SRV name. Priorities and weights are for load balancers: all targets are tasks.
+    pub(super) async fn targets(
+        &self,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<BTreeSet<(String, u16)>, DnsTroubleKind> {
+        let records = self.ask(name, RecordType::SRV, deadline).await?;
+        let targets = records.into_iter().filter_map(|data| match data {
+            // The root as target says: this service is not offered here (RFC 2782).
+            RData::SRV(srv) if !srv.target.is_root() => {
+                Some((srv.target.to_ascii().trim_end_matches('.').to_owned(), srv.port))
+            }
+            _ => None,
+        });
+        Ok(targets.collect())
+    }
+
+    /// The records of one type. An empty list is DNS saying that there are none.
+    async fn ask(&self, name: &str, kind: RecordType, deadline: Instant) -> Result<Vec<RData>, DnsTroubleKind> {
+        let mut absolute = Name::from_ascii(name).map_err(|e| DnsTroubleKind::Other(format!("not a DNS name: {e}")))?;
+        absolute.set_fqdn(true);
+        match timeout_at(deadline, self.0.lookup(absolute, kind)).await {
+            Ok(Ok(lookup)) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
+            Ok(Err(error)) => judge(error),
+            Err(_) => Err(DnsTroubleKind::Timeout),
+        }
+    }
+}
+
+/// Tells an answer of "none" from a failure: the resolver reports both as errors.
+fn judge(error: NetError) -> Result<Vec<RData>, DnsTroubleKind> {
+    let by_code = |code| match code {
+        ResponseCode::NXDomain | ResponseCode::NoError => Ok(Vec::new()),
+        ResponseCode::ServFail => Err(DnsTroubleKind::ServFail),
+        ResponseCode::Refused => Err(DnsTroubleKind::Refused),
+        code => Err(DnsTroubleKind::Other(format!("the server answers {code}"))),
+    };
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => by_code(none.response_code),
+        NetError::Dns(DnsError::ResponseCode(code)) => by_code(code),
+        NetError::Timeout => Err(DnsTroubleKind::Timeout),
+        NetError::Truncated => Err(DnsTroubleKind::Truncated),
+        error => Err(DnsTroubleKind::Other(error.to_string())),
+    }
+}
+
+/// One family was answered. If it was answered with nothing, nothing is known at all.
+fn half(found: BTreeSet<IpAddr>, unknown: Family, why: DnsTroubleKind) -> (BTreeSet<IpAddr>, Vec<DnsTroubleKind>) {
+    let kind = if found.is_empty() { why } else { DnsTroubleKind::Half { unknown, why: Box::new(why) } };
+    (found, vec![kind])
+}
+
+fn ips(records: Vec<RData>) -> BTreeSet<IpAddr> {
+    let ip = |data| match data {
+        RData::A(a) => Some(IpAddr::V4(a.0)),
+        // `::ffff:10.0.0.1` is 10.0.0.1, and must not look like a second address of the same task.
+        RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0).to_canonical()),
+        _ => None,
+    };
+    records.into_iter().filter_map(ip).collect()
+}
+
+fn could_be_a_task(ip: &IpAddr) -> bool {
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    !(ip.is_unspecified() || ip.is_multicast() || broadcast)
+}
+
+/// The first [`ADDRESSES_MAX`], in an order that every controller shares.
+pub(super) fn limited<T: Ord>(found: BTreeSet<T>) -> (BTreeSet<T>, Option<DnsTroubleKind>) {
+    let count = found.len();
+    let trouble = (count > ADDRESSES_MAX).then_some(DnsTroubleKind::TooMany(count));
+    (found.into_iter().take(ADDRESSES_MAX).collect(), trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_resolv_conf_names_the_file_and_the_way_out() {
+        let error = Resolver::from_resolv_conf("/nonexistent/resolv.conf".as_ref()).err().unwrap().to_string();
+        assert!(error.contains("/nonexistent/resolv.conf") && error.contains("--dns"), "{error}");
+    }
+
+    #[test]
+    fn nonsense_addresses_are_no_tasks() {
+        for ip in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"] {
+            assert!(!could_be_a_task(&ip.parse().unwrap()), "{ip}");
+        }
+        for ip in ["10.0.1.5", "127.0.0.2", "fd00::5"] {
+            assert!(could_be_a_task(&ip.parse().unwrap()), "{ip}");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Real mongods on loopback: start, kill, freeze, move, wipe.
+//!
+//! Every test process has loopback addresses of its own, so that tests run side by side; the members of a set share
+//! the port and differ by IP, as the tasks of a Swarm service do.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use mongodb::Client;
+use mongodb::bson::Document;
+use mongodb::options::{ClientOptions, ServerAddress};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::process::{DIE_WITH_US, spawn};
+
+/// From start to the first accepted connection, on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// From SIGTERM to the end of the process.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Small and quick: 5 MB a data directory instead of 300, and no 15 s of quiesce after SIGTERM.
+const FLAGS: [&str; 11] = [
+    "--wiredTigerCacheSizeGB=0.25",
+    "--wiredTigerEngineConfigString=log=(prealloc=false,file_max=8MB)",
+    "--oplogSize=64",
+    "--nounixsocket",
+    "--logappend",
+    "--setParameter=diagnosticDataCollectionEnabled=false",
+    "--setParameter=shutdownTimeoutMillisForSignaledShutdown=100",
+    "--setParameter=ttlMonitorEnabled=false",
+    "--setParameter=disableLogicalSessionCacheRefresh=true",
+    "--setParameter=taskExecutorPoolSize=1",
+    "--setParameter=enableTestCommands=1",
+];
+
+/// How to start a mongod: `MongodOptions { keyfile: …, ..MongodOptions::at(ip, port) }`.
+#[derive(Clone, Debug)]
+pub struct MongodOptions {
+    pub ip: Ipv4Addr,
+    pub port: u16,
+    /// `None` starts a standalone.
+    pub replset: Option<String>,
+    /// A data directory to start on, and to leave behind; otherwise a new one that goes with the process.
+    pub dir: Option<PathBuf>,
+    pub keyfile: Option<PathBuf>,
+    pub args: Vec<String>,
+    pub name: Option<NamedNode>,
+}
+
+/// A mongod with a host name of its own, and a hosts file of its own to find others by name. Needs root.
+#[derive(Clone, Debug)]
+pub struct NamedNode {
+    pub hostname: String,
+    pub hosts: Vec<(IpAddr, String)>,
+}
+
+impl MongodOptions {
+    /// A member-to-be of the set `rs`, blank.
+    pub fn at(ip: Ipv4Addr, port: u16) -> Self {
+        Self { ip, port, replset: Some("rs".into()), dir: None, keyfile: None, args: Vec::new(), name: None }
+    }
+}
+
+/// One mongod and its data directory, running or not. Dropping it ends both.
+pub struct Mongod {
+    options: MongodOptions,
+    dir: PathBuf,
+    child: Option<Child>,
+}
+
+impl Mongod {
+    /// Starts, and waits until it accepts connections.
+    pub async fn start(options: MongodOptions) -> Result<Self, MongodError> {
+        let dir = options.dir.clone().unwrap_or_else(new_dir);
+        fs::create_dir_all(dir.join("data"))
+            .map_err(|e| MongodError(format!("cannot create {}: {e}", dir.display())))?;
+        let mut mongod = Self { options, dir, child: None };
+        mongod.restart().await?;
+        Ok(mongod)
+    }
+
+    /// Where it listens, or did.
+    pub fn address(&self) -> SocketAddr {
+        (self.options.ip, self.options.port).into()
+    }
+
+    pub fn ip(&self) -> Ipv4Addr {
+        self.options.ip
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether the process lives; a frozen one does.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(None)))
+    }
+
+    /// SIGKILL: what a crash or an impatient Docker does. The data stays.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Both fail only for a process that is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn stop(&mut self) -> Result<(), MongodError> {
+        self.signal(Signal::SIGTERM);
+        let deadline = Instant::now() + STOP_LIMIT;
+        while self.is_running() {
+            if Instant::now() > deadline {
+                return Err(self.error("did not end within 30 s of SIGTERM"));
+            }
+            sleep(POLL).await;
+        }
+        self.child = None;
+        Ok(())
+    }
+
+    /// Alive, connected, silent.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// Kills it if it runs, and starts it again on the same data at the same address.
+    pub async fn restart(&mut self) -> Result<(), MongodError> {
+        self.kill();
+        self.child = Some(self.launch()?);
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            // A frozen or overloaded machine may hold a connection attempt: each try is bounded as well.
+            if let Ok(Ok(_)) = timeout(Duration::from_secs(1), TcpStream::connect(self.address())).await {
+                return Ok(());
+            }
+            if !self.is_running() {
+                return Err(self.error("ended instead of listening"));
+            }
+            if Instant::now() > deadline {
+                return Err(self.error("did not listen within 30 s"));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// The same data under a new address, as after every change of a Swarm task.
+    pub async fn restart_at(&mut self, ip: Ipv4Addr, port: u16) -> Result<(), MongodError> {
+        self.kill();
+        (self.options.ip, self.options.port) = (ip, port);
+        self.restart().await
+    }
+
+    /// Kills it if it runs, and empties the data directory: a lost volume.
+    pub fn wipe(&mut self) {
+        self.kill();
+        let data = self.dir.join("data");
+        fs::remove_dir_all(&data).unwrap();
+        fs::create_dir(&data).unwrap();
+    }
+
+    /// Makes this one a clone of another's volume. Both must be down.
+    pub fn clone_data_from(&mut self, other: &mut Mongod) {
+        assert!(!self.is_running() && !other.is_running(), "a volume is cloned at rest");
+        self.wipe();
+        let copied = Command::new("cp").arg("-a").arg(other.dir.join("data/.")).arg(self.dir.join("data")).status();
+        assert!(copied.unwrap().success());
+    }
+
+    /// Rewrites its hosts file in place, so that the running mongod sees it at its next lookup.
+    pub fn set_hosts(&mut self, hosts: Vec<(IpAddr, String)>) {
+        let node = self.options.name.as_mut().unwrap();
+        node.hosts = hosts;
+        write_hosts(&self.dir.join("hosts"), node);
+    }
+
+    /// A client of this one process, whatever its state in the set.
+    pub fn client(&self) -> Client {
+        let address = ServerAddress::from(self.address());
+        let options = ClientOptions::builder()
+            .hosts(vec![address])
+            .direct_connection(true)
+            .server_selection_timeout(Duration::from_secs(2))
+            .build();
+        Client::with_options(options).unwrap()
+    }
+
+    /// One command on `admin`, over a client of its own: for set-up, not for speed.
+    pub async fn command(&self, command: Document) -> Result<Document, mongodb::error::Error> {
+        let client = self.client();
+        let reply = client.database("admin").run_command(command).await;
+        client.shutdown().immediate(true).await;
+        reply
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            // Fails only for a process that is gone, which is as good as signalled.
+            let _ = kill(Pid::from_raw(child.id() as i32), signal);
+        }
+    }
+
+    fn launch(&self) -> Result<Child, MongodError> {
+        let MongodOptions { ip, port, replset, dir: _, keyfile, args, name } = &self.options;
+        let mut words: Vec<String> = Vec::new();
+        if let Some(node) = name {
+            let hosts = self.dir.join("hosts");
+            write_hosts(&hosts, node);
+            // Its own mount namespace for the hosts file, its own UTS namespace for the host name.
+            let script =
+                r#"mount --bind "$1" /etc/hosts && echo "$2" >/proc/sys/kernel/hostname && shift 2 && exec "$@""#;
+            words.extend(["unshare", "-m", "-u", "sh", "-c", script, "sh"].map(String::from));
+            words.extend([hosts.display().to_string(), node.hostname.clone()]);
+        }
+        words.extend(DIE_WITH_US.map(String::from));
+        words.push(binary()?.display().to_string());
+        words.extend([format!("--bind_ip={ip}"), format!("--port={port}")]);
+        words.push(format!("--dbpath={}", self.dir.join("data").display()));
+        words.push(format!("--logpath={}", self.log().display()));
+        words.extend(FLAGS.map(String::from));
+        words.extend(replset.iter().map(|set| format!("--replSet={set}")));
+        words.extend(keyfile.iter().map(|file| format!("--keyFile={}", file.display())));
+        words.extend(args.iter().cloned());
+        let failed = |e| MongodError(format!("cannot start {}: {e}", words[0]));
+        // Complaints about flags come before the log is opened.
+        let early = File::options().create(true).append(true).open(self.dir.join("early.log")).map_err(failed)?;
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).stderr(early.try_clone().map_err(failed)?).stdout(early);
+        spawn(command).map_err(failed)
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("mongod.log")
+    }
+
+    fn error(&self, what: &str) -> MongodError {
+        let tail = |file: PathBuf| {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(15)..].join("\n")
+        };
+        let (early, log) = (tail(self.dir.join("early.log")), tail(self.log()));
+        MongodError(format!("mongod at {} {what}\n{early}\n{log}", self.address()))
+    }
+}
+
+impl Drop for Mongod {
+    fn drop(&mut self) {
+        self.kill();
+        if self.options.dir.is_none() {
+            // Left-overs are swept by the next run.
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// Why a mongod is not there, with the end of its log.
+pub struct MongodError(String);
+
+impl fmt::Display for MongodError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// As readable as `Display`: this is what a failed `unwrap` prints.
+impl fmt::Debug for MongodError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for MongodError {}
+
+/// The mongod that `scripts/mongod` finds or fetches; asked once a process.
+fn binary() -> Result<&'static Path, MongodError> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = BINARY.get_or_init(|| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mongod");
+        // Its stderr is ours: fetching takes a while, and it says so.
+        let output = Command::new(script).stderr(Stdio::inherit()).output().map_err(|e| format!("{script}: {e}"))?;
+        let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if output.status.success() { Ok(path.into()) } else { Err(format!("{script} found no mongod")) }
+    });
+    found.as_deref().map_err(|e| MongodError(e.clone()))
+}
+
+/// A loopback address that no other test process has, and that nobody listens on at `port`.
+pub fn free_ip(port: u16) -> Ipv4Addr {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    // 127.0.x.x stays with everybody else. Each process has one 127.A.B.0/24; a clash needs equal pids modulo 64000.
+    let block = std::process::id() % 64_000;
+    for _ in 0..254 {
+        let last = 1 + COUNTER.fetch_add(1, Ordering::Relaxed) % 254;
+        let ip = Ipv4Addr::new(127, 1 + (block / 256) as u8, (block % 256) as u8, last as u8);
+        if TcpListener::bind((ip, port)).is_ok() {
+            return ip;
+        }
+    }
+    panic!("all 254 loopback addresses of this process are in use at port {port}");
+}
+
+/// Whether [`MongodOptions::name`] works here: root in a container may not be allowed to.
+pub fn can_be_named() -> bool {
+    Command::new("unshare").args(["-m", "-u", "true"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+}
+
+/// In place, because the file is bind-mounted: a new file under the old name would not be seen.
+fn write_hosts(path: &Path, node: &NamedNode) {
+    let own = (IpAddr::V4(Ipv4Addr::LOCALHOST), "localhost".to_owned());
+    let lines = std::iter::once(&own).chain(&node.hosts).map(|(ip, name)| format!("{ip} {name}\n"));
+    fs::write(path, lines.collect::<String>()).unwrap();
+}
+
+fn new_dir() -> PathBuf {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    static SWEPT: OnceLock<()> = OnceLock::new();
+    SWEPT.get_or_init(sweep);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("{DIR_PREFIX}{}-{number}", std::process::id()))
+}
+
+const DIR_PREFIX: &str = "rsctl-mongod-";
+
+/// Removes the directories of processes that were killed before they could.
+fn sweep() {
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(DIR_PREFIX).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
