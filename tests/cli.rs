@@ -148,9 +148,9 @@ fn uri_without_a_primary_prints_what_is_known() {
     status["primary"] = serde_json::Value::Null;
     assert_eq!(rsctl(&["uri"]).asking(&Controller::with(status.to_string())).run().code, 0);
     status["seeds"] = serde_json::json!([]);
-    status["waiting"] = serde_json::json!(["2 of 3 tasks"]);
+    status["waiting"] = serde_json::json!(["2 of 3 expected tasks answer"]);
     let ended = rsctl(&["uri"]).asking(&Controller::with(status.to_string())).run();
-    let err = "error: no members are known; the controller waits for 2 of 3 tasks\n".to_owned();
+    let err = "error: no members are known; waiting: 2 of 3 expected tasks answer\n".to_owned();
     assert_eq!(ended, Ended { code: 4, out: String::new(), err });
 }
 
@@ -180,7 +180,12 @@ fn waiting_ends_with_what_was_missing() {
 fn no_answer_is_told_with_its_reasons() {
     let ended = rsctl(&["uri"]).run();
     assert_eq!((ended.code, ended.out.as_str()), (1, ""));
-    let start = "error: http://127.0.0.1:1 cannot be reached: Connection refused";
+    let (note, error) = ended.err.split_once('\n').unwrap();
+    assert!(note.starts_with("note: http://127.0.0.1:1 cannot be reached: Connection refused"), "{note}");
+    assert!(error.starts_with("error: no members are known; waiting: "), "{error}");
+    let ended = rsctl(&["uri", "--wait", "100ms"]).run();
+    assert_eq!(ended.code, 124);
+    let start = "error: timed out after 100ms: http://127.0.0.1:1 cannot be reached: Connection refused";
     assert!(ended.err.starts_with(start) && ended.err.lines().count() == 1, "{}", ended.err);
 }
 
@@ -189,7 +194,7 @@ fn strangers_and_garbage_are_told_from_controllers() {
     let endless =
         b"HTTP/1.1 200 X\r\ncontent-length: 9999999\r\n\r\n".iter().chain(&[b' '; 2_000_000]).copied().collect();
     let garbled = healthy().to_string().replace("mongo-node1:27017", "evil@host/?x=");
-    for (answer, expected) in [
+    let cases = [
         (Act::Answer(200, "hunter2".to_owned()), "is no rsctl controller: its answer is no status"),
         (Act::Answer(200, "{\"set\": \"rs\"}".to_owned()), "is no rsctl controller: its answer is no status"),
         (Act::Answer(200, "[".repeat(100_000)), "is no rsctl controller: its answer is no status"),
@@ -202,13 +207,19 @@ fn strangers_and_garbage_are_told_from_controllers() {
         (Act::Bytes(endless), "is no rsctl controller: its answer does not end"),
         (Act::Bytes(Vec::new()), "does not speak HTTP"),
         (Act::Answer(200, garbled), "the answer holds no usable addresses"),
-    ] {
-        let answer = std::sync::Mutex::new(Some(answer));
-        let controller = Controller::new(move |_, _| answer.lock().unwrap().take().unwrap_or(Act::Silence));
-        let ended = rsctl(&["uri"]).asking(&controller).run();
-        assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{expected}");
-        assert!(ended.err.contains(expected) && !ended.err.contains("hunter2"), "{expected}: {}", ended.err);
-    }
+    ];
+    // Each run goes on to look for itself, which takes its time.
+    std::thread::scope(|scope| {
+        for (answer, expected) in cases {
+            scope.spawn(move || {
+                let answer = std::sync::Mutex::new(Some(answer));
+                let controller = Controller::new(move |_, _| answer.lock().unwrap().take().unwrap_or(Act::Silence));
+                let ended = rsctl(&["uri"]).asking(&controller).run();
+                assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{expected}");
+                assert!(ended.err.contains(expected) && !ended.err.contains("hunter2"), "{expected}: {}", ended.err);
+            });
+        }
+    });
 }
 
 #[test]

@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::controller::{self, AskError};
 use super::direct::{self, LookError};
 use crate::outcome::{Chain, Exit, Outcome, note};
-use crate::publish::Status;
 use crate::publish::uri::{Endpoint, EndpointError};
+use crate::publish::{Health, Status};
 use crate::settings::Source;
 
 /// Between two questions while the set is not ready.
@@ -36,11 +36,13 @@ enum DirectError {
 pub(super) struct Inquiry<'a> {
     source: &'a Source,
     told: bool,
+    /// Why the controller could not be asked, the last time.
+    trouble: Option<String>,
 }
 
 impl<'a> Inquiry<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
-        Self { source, told: false }
+        Self { source, told: false, trouble: None }
     }
 
     /// What is known about the set now.
@@ -49,6 +51,7 @@ impl<'a> Inquiry<'a> {
             Ok(status) => return Ok(status),
             Err(error) => error,
         };
+        self.trouble = Some(Chain(&controller).to_string());
         let look = tokio::time::timeout(LOOK_WITHIN, direct::look(&self.source.direct)).await;
         match look.map_or(Err(DirectError::Slow), |look| look.map_err(DirectError::Failed)) {
             Ok(status) => {
@@ -72,35 +75,38 @@ impl<'a> Inquiry<'a> {
     async fn known(&mut self) -> Result<Endpoint, Outcome> {
         let status = self.status().await.map_err(|error| Outcome::error(Exit::Failed, &error))?;
         Endpoint::of(&status).map_err(|error| match error {
-            EndpointError::NoSeeds => Outcome::because(Exit::NoPrimary, no_seeds(&status)),
+            EndpointError::NoSeeds => {
+                let exit = if status.health == Health::Unknown { Exit::Failed } else { Exit::NoPrimary };
+                Outcome::because(exit, format_args!("no members are known{}", waited_for(&status)))
+            }
             EndpointError::Garbled => Outcome::error(Exit::Failed, &error),
         })
     }
 
     async fn ready(&mut self, wait: Duration) -> Result<Endpoint, Outcome> {
         let deadline = Instant::now() + wait;
-        let mut missing = "nobody has answered yet".to_owned();
+        let mut missing = None;
         while let Ok(answer) = timeout_at(deadline, self.status()).await {
-            missing = match answer {
+            missing = Some(match answer {
                 Err(error) => Chain(&error).to_string(),
                 Ok(status) => match (status.missing(), Endpoint::of(&status)) {
                     (None, Ok(endpoint)) => return Ok(endpoint),
-                    (Some(missing), _) => missing,
+                    (Some(missing), _) => missing + &waited_for(&status),
                     (None, Err(error)) => error.to_string(),
                 },
-            };
+            });
             sleep_until(deadline.min(Instant::now() + PAUSE)).await;
             if Instant::now() >= deadline {
                 break;
             }
         }
+        let missing = missing.or(self.trouble.take()).unwrap_or_else(|| "nobody has answered".to_owned());
         Err(Outcome::because(Exit::TimedOut, format_args!("timed out after {wait:?}: {missing}")))
     }
 }
 
-fn no_seeds(status: &Status) -> String {
-    let waiting = status.waiting.first().map(|waiting| format!("; the controller waits for {}", plain(waiting)));
-    format!("no members are known{}", waiting.unwrap_or_default())
+fn waited_for(status: &Status) -> String {
+    status.waiting.first().map(|waiting| format!("; waiting: {}", plain(waiting))).unwrap_or_default()
 }
 
 /// Text from the network, fit for a terminal.

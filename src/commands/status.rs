@@ -78,7 +78,7 @@ fn render(status: &Status, paint: Paint) -> String {
         let note = other.note.as_ref().map(|note| format!(", {}", plain(note))).unwrap_or_default();
         lines.push(format!("no member: {} {}{note}", plain(&other.host), plain(&other.state)));
     }
-    lines.extend(status.waiting.iter().map(|waiting| format!("waiting for: {}", plain(waiting))));
+    lines.extend(status.waiting.iter().map(|waiting| format!("waiting: {}", plain(waiting))));
     for finding in &status.findings {
         let label = match finding.severity {
             Severity::Warning => paint.yellow("warning"),

@@ -37,7 +37,7 @@ pub(crate) fn troubled() -> Value {
     ]);
     status["next"] = "wait".into();
     status["because"] = "removing the third of three members gains nothing".into();
-    status["waiting"] = json!(["mongo-node2:27017 to finish its initial sync"]);
+    status["waiting"] = json!(["mongo-node2:27017 is STARTUP2"]);
     status["findings"] = json!([
         {"severity": "error", "text": "no further loss can be survived: bring mongo-node3 back"},
         {"severity": "warning", "text": "10.0.1.9:27017 belongs to another set: remove it from the service"},
