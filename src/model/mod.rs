@@ -2,8 +2,18 @@
 //!
 //! **Invariant:** nothing here does IO, reads a clock, or knows the driver.
 
+mod config;
 mod dns;
 mod host;
+mod node;
+mod observed;
+mod policy;
 
+pub use config::{Change, ConfigError, MEMBERS_MAX, Member, MemberId, NewRole, ReplConfig, VOTERS_MAX};
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
+pub use node::{
+    DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData, WireVersion,
+};
+pub use observed::{Naming, Node, Observed, Process, Refusal};
+pub use policy::{Bootstrap, MemberAddress, Policy, Recovery};

@@ -1,0 +1,84 @@
+//! From settings to the real ports: DNS, mongods, and what the planner wants to know.
+
+use crate::discovery::{DiscoveryError, ServiceName, SwarmDns};
+use crate::model::{Policy, Token};
+use crate::mongo::{Access, Mongods};
+use crate::reconcile::Loop;
+use crate::settings::{Login, Run};
+use bson::oid::ObjectId;
+use mongodb::options::{AuthMechanism, Credential, Tls, TlsOptions};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// The outside world as the loop sees it.
+pub(super) struct Ports {
+    discovery: SwarmDns,
+    admin: Mongods,
+    policy: Policy,
+    wake: Arc<Notify>,
+    interval: std::time::Duration,
+}
+
+impl Ports {
+    pub(super) fn new(settings: &Run) -> Result<Self, DiscoveryError> {
+        let services: Vec<ServiceName> = settings.services.iter().filter_map(|s| s.to_string().parse().ok()).collect();
+        let discovery = SwarmDns::new(services, settings.port, settings.dns)?;
+        let wake = Arc::new(Notify::new());
+        let admin = Mongods::new(access(settings), Arc::clone(&wake));
+        Ok(Self { discovery, admin, policy: policy(settings), wake, interval: settings.interval })
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(super) fn reconciler(&self) -> Loop<'_, SwarmDns, Mongods> {
+        let Self { discovery, admin, policy, wake, interval } = self;
+        Loop { discovery, admin, policy, interval: *interval, wake }
+    }
+}
+
+fn policy(settings: &Run) -> Policy {
+    Policy {
+        set: settings.replica_set.clone(),
+        expect: settings.expect,
+        member_address: settings.member_address,
+        remove_after: settings.remove_after,
+        forget_after: settings.forget_after,
+        settle: settings.settle,
+        bootstrap: settings.bootstrap,
+        replica_set_id: settings.replica_set_id,
+        token: Token(ObjectId::new().to_hex()),
+    }
+}
+
+fn access(settings: &Run) -> Access {
+    let tls = settings.tls.as_ref().map(|tls| {
+        let mut options = TlsOptions::default();
+        options.ca_file_path.clone_from(&tls.ca_file);
+        options.cert_key_file_path.clone_from(&tls.cert_key_file);
+        Tls::Enabled(options)
+    });
+    Access { credential: credential(&settings.login), tls }
+}
+
+fn credential(login: &Login) -> Option<Credential> {
+    let mut credential = Credential::default();
+    credential.mechanism = Some(AuthMechanism::ScramSha256);
+    match login {
+        Login::None => return None,
+        Login::Keyfile(key) => {
+            // The identity of the members themselves: valid in every state, before the first initiate too.
+            credential.username = Some("__system".to_owned());
+            credential.source = Some("local".to_owned());
+            credential.password = Some(key.expose().to_owned());
+        }
+        Login::Password { username, password, auth_source } => {
+            credential.mechanism = None;
+            credential.username = Some(username.clone());
+            credential.source = Some(auth_source.clone());
+            credential.password = Some(password.expose().to_owned());
+        }
+    }
+    Some(credential)
+}

@@ -1,0 +1,247 @@
+//! What one mongod says about itself, or why it says nothing.
+
+use super::{Host, MemberId, ReplConfig, SetName};
+use bson::oid::ObjectId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// Everything one mongod told in one look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// Which process answered: however many addresses lead to it, it counts once.
+    pub process: ProcessId,
+    /// The newest wire version it speaks.
+    pub wire: WireVersion,
+    /// Its state in MongoDB's words, with the two that look alike to a client told apart.
+    pub state: NodeState,
+    /// The set that its command line or its config names.
+    pub set: Option<SetName>,
+    /// Whom it takes for the primary.
+    pub sees_primary: Option<Host>,
+    /// The host name of the machine or container it runs in, without port.
+    pub hostname: Option<String>,
+    /// The config it stores.
+    pub config: Option<ReplConfig>,
+    /// Its complete data directory; none while it is blank or syncing.
+    pub data: Option<DataId>,
+    /// Whether it holds collections of users.
+    pub user_data: UserData,
+    /// Who is about to initiate through this node.
+    pub lock: Option<Lock>,
+    /// How it sees the other members.
+    pub view: Option<SetView>,
+}
+
+/// `topologyVersion.processId`: new with every start of a mongod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProcessId(pub ObjectId);
+
+/// `maxWireVersion` of `hello`: 9 is MongoDB 4.4, 13 is 5.0, 17 is 6.0, 21 is 7.0, 25 is 8.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WireVersion(pub i32);
+
+impl WireVersion {
+    /// The oldest server that can be kept safe: 4.2 has no `initialSyncId` and allows unsafe reconfigs.
+    pub const OLDEST: Self = Self(9);
+
+    /// New voters do not vote before they hold data (`newlyAdded`, MongoDB 5.0 and later).
+    pub fn guards_new_voters(self) -> bool {
+        self >= Self(13)
+    }
+}
+
+/// A state that a mongod can be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeState {
+    /// Has no config, stores none, and has no complete replica set data.
+    Blank,
+    /// Has a config that it is not (or no longer) part of.
+    Removed,
+    /// Runs without `--replSet`.
+    Standalone,
+    /// Loads its config.
+    Startup,
+    /// Takes writes.
+    Primary,
+    /// Follows the primary.
+    Secondary,
+    /// Cannot serve reads now.
+    Recovering,
+    /// Copies its data from another member.
+    Startup2,
+    /// Undoes writes that no majority has.
+    Rollback,
+    /// Votes only.
+    Arbiter,
+    /// Anything else that a peer reports: DOWN, UNKNOWN.
+    Other,
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Blank => "BLANK",
+            Self::Removed => "REMOVED",
+            Self::Standalone => "STANDALONE",
+            Self::Startup => "STARTUP",
+            Self::Primary => "PRIMARY",
+            Self::Secondary => "SECONDARY",
+            Self::Recovering => "RECOVERING",
+            Self::Startup2 => "STARTUP2",
+            Self::Rollback => "ROLLBACK",
+            Self::Arbiter => "ARBITER",
+            Self::Other => "UNKNOWN",
+        })
+    }
+}
+
+/// The identity of a complete data directory: `local.replset.initialSyncId._id` (MongoDB 4.4 and later).
+///
+/// Unique per directory, stable over restarts and moves, absent while syncing, new after a wipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DataId(pub bson::Uuid);
+
+impl fmt::Display for DataId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for DataId {
+    type Err = bson::error::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        bson::Uuid::parse_str(text).map(Self)
+    }
+}
+
+/// Whether a node holds collections of users (`serverStatus.catalogStats.collections`; admin, config and local do
+/// not count there).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserData {
+    /// Shown to hold none.
+    None,
+    /// Holds this many collections.
+    Collections(u64),
+    /// The server did not say. Unknown is not empty.
+    Unknown,
+}
+
+/// A claim to initiate the set, kept in `local.rsctl` of every task that takes part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Which controller claims.
+    pub token: Token,
+    /// The task that is to be initiated.
+    pub seed: Host,
+    /// The process that answered there.
+    pub seed_process: ProcessId,
+}
+
+/// The name of one run of one controller.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub String);
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A position in the oplog: compared by term first, then by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct OpTime {
+    /// The election term of the write.
+    pub term: i64,
+    /// Seconds of its timestamp.
+    pub seconds: u32,
+    /// Counter within the second.
+    pub counter: u32,
+}
+
+/// What `replSetGetStatus` of one node says about its set.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SetView {
+    /// The newest election term it knows.
+    pub term: i64,
+    /// The newest write that a majority holds.
+    pub committed: OpTime,
+    /// The newest write that this node applied.
+    pub applied: OpTime,
+    /// How it sees each member, itself included.
+    pub peers: BTreeMap<MemberId, Peer>,
+}
+
+/// One member in the eyes of another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peer {
+    /// Whether the last heartbeat was answered.
+    pub healthy: bool,
+    /// Its state.
+    pub state: NodeState,
+    /// The newest write it is known to have applied.
+    pub applied: OpTime,
+    /// Wall-clock time of that write in milliseconds since 1970, for lag.
+    pub applied_wall_ms: Option<i64>,
+    /// What the server says about trouble with it.
+    pub message: Option<String>,
+}
+
+/// Why an address gave no answer. None of these means that the node is gone, or blank.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// Nothing listens there.
+    #[error("refuses connections")]
+    Refused,
+    /// No answer in time.
+    #[error("does not answer")]
+    Timeout,
+    /// The network says there is no way.
+    #[error("cannot be reached ({0})")]
+    Unreachable(String),
+    /// It listens, but breaks off.
+    #[error("closes the connection")]
+    Closed,
+    /// It shuts down (91).
+    #[error("is shutting down")]
+    ShuttingDown,
+    /// It does not accept our login (13, 18).
+    #[error("refuses our login ({0}): check that --keyfile holds the key that mongod runs with")]
+    Login(String),
+    /// TLS failed.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// Something that is no mongod, or that does not speak so that we can read it.
+    #[error("does not answer as a mongod does ({0})")]
+    NotMongod(String),
+    /// Older than what can be kept safe.
+    #[error("is older than MongoDB 4.4 (wire version {0}), which rsctl cannot keep safe: upgrade it")]
+    TooOld(i32),
+    /// A name that DNS does not know.
+    #[error("has a name that DNS does not know")]
+    NoSuchName,
+    /// A name that DNS could not be asked about.
+    #[error("has a name that DNS gives no answer for")]
+    NameUnknown,
+    /// A name with several addresses, such as a virtual IP or a round robin.
+    #[error("has a name with {0} addresses, which cannot be a member's")]
+    NameAmbiguous(usize),
+    /// The server refused one of the questions.
+    #[error("answers `{command}` with {code}: {message}")]
+    Server {
+        /// The question.
+        command: &'static str,
+        /// The server's error code.
+        code: i32,
+        /// The server's words.
+        message: String,
+    },
+}
+
+impl ProbeError {
+    /// The process that was there has certainly stopped taking connections.
+    pub fn is_down(&self) -> bool {
+        matches!(self, Self::Refused | Self::Closed)
+    }
+}

@@ -1,0 +1,140 @@
+//! One complete look at the world, with how long each fact has held.
+//!
+//! **Invariant:** a look cannot fail. What is unknown stands in it as a value, apart from what is absent.
+
+use super::{Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, TaskList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything one decision is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// What DNS listed.
+    pub tasks: TaskList,
+    /// Every address that was asked: those of the tasks, those of configured members, those that a lock names.
+    pub nodes: BTreeMap<Host, Node>,
+    /// How long the same processes, all of them blank, have been what DNS lists.
+    pub blank_for: Duration,
+    /// Some node had a config at some time in this controller's life.
+    pub config_ever_seen: bool,
+    /// How long each lock has looked the same.
+    pub locks: Vec<(Lock, Duration)>,
+    /// Processes that were told to write their state to disk since they became members.
+    pub fsynced: BTreeSet<ProcessId>,
+    /// Steps that failed not long ago.
+    pub refusals: Vec<Refusal>,
+}
+
+/// One address in a look.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it was asked; none when its name led nowhere.
+    pub at: Option<SocketAddr>,
+    /// What it said, or why nothing.
+    pub answer: Result<Arc<Probe>, ProbeError>,
+    /// DNS lists it as a task now.
+    pub listed: bool,
+    /// For how long good DNS answers have not listed it; none when they never did in this controller's life.
+    pub unlisted_for: Option<Duration>,
+    /// For how long it has not answered.
+    pub silent_for: Duration,
+    /// For how long the primary has seen it down.
+    pub unhealthy_for: Duration,
+    /// Looks in a row that found its port closed.
+    pub down_looks: u32,
+    /// Where the host name that it reports leads.
+    pub naming: Naming,
+}
+
+/// What became of the host name that a node reports, as a candidate for its member address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// Not known: the node did not answer, or DNS did not. Wait, do not fall back to the IP.
+    Unknown,
+    /// DNS leads from the name to exactly this node.
+    Stable(Host),
+    /// A container id, or a name that DNS does not know or that leads elsewhere.
+    Unstable,
+}
+
+impl Node {
+    /// The answer, if there is one.
+    pub fn probe(&self) -> Option<&Probe> {
+        self.answer.as_deref().ok()
+    }
+}
+
+/// A step that failed, and is not tried again before its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// Which step, as [`crate::plan::Step::subjects`] names it.
+    pub subjects: Vec<String>,
+    /// Why it failed.
+    pub reason: String,
+    /// How often in a row.
+    pub times: u32,
+    /// How long until it may be tried again; zero when it may.
+    pub retry_in: Duration,
+}
+
+/// One mongod, however many addresses lead to it.
+#[derive(Clone, Debug)]
+pub struct Process<'a> {
+    /// Which one.
+    pub id: ProcessId,
+    /// What it said, through its first address.
+    pub probe: &'a Probe,
+    /// Every address that led to it, in order.
+    pub hosts: Vec<&'a Host>,
+    /// DNS lists it as a task.
+    pub listed: bool,
+}
+
+impl Observed {
+    /// The node at an address.
+    pub fn node(&self, host: &Host) -> Option<&Node> {
+        self.nodes.get(host)
+    }
+
+    /// What the node at an address said.
+    pub fn probe(&self, host: &Host) -> Option<&Probe> {
+        self.node(host).and_then(Node::probe)
+    }
+
+    /// Every mongod that answered, each once.
+    pub fn processes(&self) -> Vec<Process<'_>> {
+        let mut found: BTreeMap<ProcessId, Process<'_>> = BTreeMap::new();
+        for (host, node) in &self.nodes {
+            let Some(probe) = node.probe() else { continue };
+            let process = found.entry(probe.process).or_insert_with(|| Process {
+                id: probe.process,
+                probe,
+                hosts: Vec::new(),
+                listed: false,
+            });
+            process.hosts.push(host);
+            process.listed |= node.listed;
+        }
+        found.into_values().collect()
+    }
+
+    /// How the node at `by` sees the member at `host`.
+    pub fn peer(&self, by: &Probe, host: &Host) -> Option<Peer> {
+        let id = by.config.as_ref()?.member_at(host)?.id;
+        by.view.as_ref()?.peers.get(&id).cloned()
+    }
+}
+
+impl Process<'_> {
+    /// Its own state.
+    pub fn state(&self) -> NodeState {
+        self.probe.state
+    }
+
+    /// One of its addresses is this one.
+    pub fn is_at(&self, host: &Host) -> bool {
+        self.hosts.contains(&host)
+    }
+}

@@ -1,0 +1,213 @@
+//! The only door to mongods: questions, and the few commands that change something.
+//!
+//! **Invariant:** no decision is made here, every call has a deadline, and a call without an answer has an unknown
+//! outcome, never an assumed one.
+
+mod connect;
+mod error;
+mod probe;
+mod wire;
+
+pub use connect::Access;
+pub use error::Error;
+
+use crate::model::{Lock, Probe, ProbeError, ReplConfig};
+use bson::{Document, doc};
+use connect::Connection;
+use mongodb::options::{Acknowledgment, WriteConcern};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// What the controller needs of mongods. The simulation implements it too.
+#[expect(async_fn_in_trait, reason = "the loop is one task, nobody sends these futures to another thread")]
+pub trait Admin {
+    /// Asks one mongod everything, within the limit.
+    async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError>;
+    /// `replSetInitiate`.
+    async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
+    /// `replSetReconfig`, not by force.
+    async fn reconfig(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
+    /// `replSetStepUp`.
+    async fn step_up(&self, at: SocketAddr) -> Result<(), Error>;
+    /// Writes everything to disk.
+    async fn fsync(&self, at: SocketAddr) -> Result<(), Error>;
+    /// Claims the right to initiate through this node; fails where a claim stands.
+    async fn take_lock(&self, at: SocketAddr, lock: &Lock) -> Result<(), Error>;
+    /// Replaces exactly this claim.
+    async fn take_over_lock(&self, at: SocketAddr, stale: &Lock, lock: &Lock) -> Result<(), Error>;
+    /// Removes whatever claim stands there.
+    async fn release_lock(&self, at: SocketAddr) -> Result<(), Error>;
+    /// Lets go of everything but these.
+    fn keep_only(&self, addresses: &BTreeSet<SocketAddr>);
+}
+
+/// How long a reconfig may take on the server: it waits for a majority to have the config.
+const RECONFIG_LIMIT: Duration = Duration::from_secs(5);
+/// How long anything else may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(5);
+/// What a call may take longer than its server-side limit.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Real mongods, through the driver.
+pub struct Mongods {
+    access: Access,
+    wake: Arc<Notify>,
+    nodes: Mutex<BTreeMap<SocketAddr, Arc<Node>>>,
+}
+
+/// One address: its connection, and what need not be asked twice of one process.
+#[derive(Default)]
+struct Node {
+    connection: tokio::sync::Mutex<Option<Connection>>,
+    known: Mutex<Option<probe::Constant>>,
+}
+
+impl Mongods {
+    /// `wake` is notified whenever a mongod's state or connection changes.
+    pub fn new(access: Access, wake: Arc<Notify>) -> Self {
+        Self { access, wake, nodes: Mutex::default() }
+    }
+
+    fn node(&self, at: SocketAddr) -> Arc<Node> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(nodes.entry(at).or_default())
+    }
+
+    /// A sound client for the address, new if need be.
+    async fn client(&self, at: SocketAddr) -> Result<mongodb::Client, ProbeError> {
+        let node = self.node(at);
+        let mut slot = node.connection.lock().await;
+        if let Some(broken) = slot.take_if(|c| !c.is_sound()) {
+            broken.close();
+        }
+        if slot.is_none() {
+            *slot = Some(Connection::open(at, &self.access, &self.wake).await?);
+        }
+        slot.as_ref().map(|c| c.client.clone()).ok_or(ProbeError::Closed)
+    }
+
+    /// Turns a failed question into a fact about the node, and lets go of a connection that is of no more use.
+    async fn give_up(&self, at: SocketAddr, error: &mongodb::error::Error) -> ProbeError {
+        let node = self.node(at);
+        let mut slot = node.connection.lock().await;
+        let reason = slot.as_ref().map_or(ProbeError::Closed, |c| c.explain(error));
+        if let Some(connection) = slot.take() {
+            connection.close();
+        }
+        reason
+    }
+
+    async fn command(
+        &self,
+        at: SocketAddr,
+        database: &str,
+        command: Document,
+        limit: Duration,
+    ) -> Result<Document, Error> {
+        let client = match timeout(limit, self.client(at)).await {
+            Ok(client) => client.map_err(|e| Error::Connection(mongodb::error::Error::custom(e)))?,
+            Err(_) => return Err(Error::Timeout(limit.as_millis())),
+        };
+        match timeout(limit, client.database(database).run_command(command)).await {
+            Ok(reply) => Ok(reply?),
+            Err(_) => Err(Error::Timeout(limit.as_millis())),
+        }
+    }
+
+    /// A local write is not on disk before an fsync, whatever the write concern says (seen on 6.0.5).
+    async fn locked_write(&self, at: SocketAddr, command: Document) -> Result<Document, Error> {
+        let reply = self.command(at, "local", command, COMMAND_LIMIT).await?;
+        if let Some(refused) = first_write_error(&reply) {
+            return Err(refused);
+        }
+        self.fsync(at).await?;
+        Ok(reply)
+    }
+}
+
+/// `insert` and `delete` answer `ok: 1` even when the one write in them failed.
+fn first_write_error(reply: &Document) -> Option<Error> {
+    let error = reply.get_array("writeErrors").ok()?.first()?.as_document()?;
+    let code = error.get_i32("code").unwrap_or_default();
+    if code == error::DUPLICATE_KEY {
+        return Some(Error::LockHeld);
+    }
+    let message = error.get_str("errmsg").unwrap_or_default().to_owned();
+    Some(Error::Server { code, code_name: "WriteError".to_owned(), message })
+}
+
+fn local_write_concern() -> Document {
+    let concern = WriteConcern::builder().w(Acknowledgment::Nodes(1)).build();
+    bson::serialize_to_document(&concern).unwrap_or_else(|_| doc! { "w": 1 })
+}
+
+impl Admin for Mongods {
+    async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
+        match timeout(limit, self.ask(at)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ProbeError::Timeout),
+        }
+    }
+
+    async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        let command = doc! { "replSetInitiate": config.document().clone() };
+        self.command(at, "admin", command, COMMAND_LIMIT).await.map(drop)
+    }
+
+    async fn reconfig(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        let limit_ms = i64::try_from(RECONFIG_LIMIT.as_millis()).unwrap_or(i64::MAX);
+        let command = doc! { "replSetReconfig": config.document().clone(), "maxTimeMS": limit_ms };
+        self.command(at, "admin", command, RECONFIG_LIMIT + GRACE).await.map(drop)
+    }
+
+    async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {
+        self.command(at, "admin", doc! { "replSetStepUp": 1 }, COMMAND_LIMIT).await.map(drop)
+    }
+
+    async fn fsync(&self, at: SocketAddr) -> Result<(), Error> {
+        self.command(at, "admin", doc! { "fsync": 1 }, COMMAND_LIMIT).await.map(drop)
+    }
+
+    async fn take_lock(&self, at: SocketAddr, lock: &Lock) -> Result<(), Error> {
+        // By insert only: an explicit `create` crashes a blank 6.0.5.
+        let insert = doc! {
+            "insert": "rsctl", "documents": [wire::lock_document(lock)], "writeConcern": local_write_concern(),
+        };
+        self.locked_write(at, insert).await.map(drop)
+    }
+
+    async fn take_over_lock(&self, at: SocketAddr, stale: &Lock, lock: &Lock) -> Result<(), Error> {
+        let command = doc! {
+            "findAndModify": "rsctl", "query": wire::lock_document(stale), "update": wire::lock_document(lock),
+            "new": true, "writeConcern": local_write_concern(),
+        };
+        let reply = self.locked_write(at, command).await?;
+        reply.get_document("value").map(drop).map_err(|_| Error::LockHeld)
+    }
+
+    async fn release_lock(&self, at: SocketAddr) -> Result<(), Error> {
+        let delete = doc! {
+            "delete": "rsctl", "deletes": [{ "q": { "_id": wire::LOCK_ID }, "limit": 1 }],
+            "writeConcern": local_write_concern(),
+        };
+        self.locked_write(at, delete).await.map(drop)
+    }
+
+    fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.retain(|at, node| {
+            let keep = addresses.contains(at);
+            if !keep
+                && let Ok(mut slot) = node.connection.try_lock()
+                && let Some(connection) = slot.take()
+            {
+                connection.close();
+            }
+            keep
+        });
+    }
+}

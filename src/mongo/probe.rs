@@ -1,0 +1,147 @@
+//! Everything that one look asks one mongod.
+
+use super::error::{
+    AUTHENTICATION_FAILED, INVALID_CONFIG, NO_REPLICATION, NOT_YET_INITIALIZED, SHUTTING_DOWN, UNAUTHORIZED,
+    server_error,
+};
+use super::wire::{self, Hello};
+use super::{Error, Mongods};
+use crate::model::{NodeState, Probe, ProbeError, ProcessId, ReplConfig, SetName, SetView, UserData, WireVersion};
+use bson::{Document, doc};
+use mongodb::Client;
+use std::net::SocketAddr;
+use std::sync::PoisonError;
+
+/// What stays the same as long as the process lives.
+#[derive(Clone)]
+pub(super) struct Constant {
+    process: ProcessId,
+    hostname: Option<String>,
+    set: Option<SetName>,
+}
+
+/// A question that failed: by the server's word, or because there was no talking to it.
+enum Trouble {
+    Server { command: &'static str, code: i32, message: String },
+    Driver(mongodb::error::Error),
+    Unreadable(Error),
+    Unfit(ProbeError),
+}
+
+impl Mongods {
+    /// Asks one mongod everything. The caller sets the limit.
+    pub(super) async fn ask(&self, at: SocketAddr) -> Result<Probe, ProbeError> {
+        let client = self.client(at).await?;
+        match self.questions(at, &client).await {
+            Ok(probe) => Ok(probe),
+            Err(Trouble::Unreadable(error)) => Err(ProbeError::NotMongod(error.to_string())),
+            Err(Trouble::Unfit(error)) => Err(error),
+            Err(Trouble::Driver(error)) => Err(self.give_up(at, &error).await),
+            Err(Trouble::Server { command, code, message }) => Err(match code {
+                SHUTTING_DOWN => ProbeError::ShuttingDown,
+                UNAUTHORIZED | AUTHENTICATION_FAILED => ProbeError::Login(message),
+                _ => ProbeError::Server { command, code, message },
+            }),
+        }
+    }
+
+    async fn questions(&self, at: SocketAddr, client: &Client) -> Result<Probe, Trouble> {
+        let hello = wire::hello(&run(client, "hello", doc! { "hello": 1 }).await?).map_err(Trouble::Unreadable)?;
+        if hello.is_mongos {
+            return Err(Trouble::Unfit(ProbeError::NotMongod("a mongos".to_owned())));
+        }
+        if hello.wire < WireVersion::OLDEST {
+            return Err(Trouble::Unfit(ProbeError::TooOld(hello.wire.0)));
+        }
+        let (state, view) = match run(client, "replSetGetStatus", doc! { "replSetGetStatus": 1 }).await {
+            Ok(reply) => wire::status(&reply).map(|(s, v)| (s, Some(v))).map_err(Trouble::Unreadable)?,
+            Err(Trouble::Server { code: NOT_YET_INITIALIZED, .. }) => (NodeState::Blank, None),
+            Err(Trouble::Server { code: INVALID_CONFIG, .. }) => (NodeState::Removed, None),
+            Err(Trouble::Server { code: NO_REPLICATION, .. }) => return Ok(bare(hello, NodeState::Standalone)),
+            // The driver never logs in to an arbiter, so with authentication `hello` is all it tells.
+            Err(Trouble::Server { code: UNAUTHORIZED, .. }) if hello.arbiter => {
+                return Ok(bare(hello, NodeState::Arbiter));
+            }
+            Err(other) => return Err(other),
+        };
+        let constant = self.constant(at, client, hello.process).await?;
+        let probe = Probe { hostname: constant.hostname, view, ..bare(hello, state) };
+        stored(client, probe, constant.set).await
+    }
+
+    /// Asked once per process: the host name and the set that it was started for.
+    async fn constant(&self, at: SocketAddr, client: &Client, process: ProcessId) -> Result<Constant, Trouble> {
+        let node = self.node(at);
+        let known = node.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known.filter(|k| k.process == process) {
+            return Ok(known);
+        }
+        let host_info = run(client, "hostInfo", doc! { "hostInfo": 1 }).await?;
+        let options = run(client, "getCmdLineOpts", doc! { "getCmdLineOpts": 1 }).await?;
+        let constant = Constant { process, hostname: wire::hostname(&host_info), set: wire::wanted_set(&options) };
+        *node.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(constant.clone());
+        Ok(constant)
+    }
+}
+
+/// What the node keeps in its `local` database, and what follows from that about its state.
+async fn stored(client: &Client, mut probe: Probe, wanted: Option<SetName>) -> Result<Probe, Trouble> {
+    // `replSetGetConfig` hides `newlyAdded`; the stored document shows it.
+    probe.config = match first(client, "system.replset").await? {
+        Some(document) => Some(ReplConfig::from_stored(document).map_err(|_| unreadable("local.system.replset"))?),
+        None => None,
+    };
+    let data = first(client, "replset.initialSyncId").await?;
+    probe.data = data.as_ref().map(wire::data_id).transpose().map_err(Trouble::Unreadable)?;
+    probe.lock = first(client, "rsctl").await?.as_ref().map(wire::lock).transpose().map_err(Trouble::Unreadable)?;
+    probe.set = probe.config.as_ref().map(ReplConfig::set_name).or(probe.set).or(wanted);
+    // 94 also comes from a node that has not loaded its config yet.
+    if probe.state == NodeState::Blank && (probe.config.is_some() || probe.data.is_some()) {
+        probe.state = NodeState::Startup;
+    }
+    if probe.state == NodeState::Blank {
+        let brief =
+            doc! { "serverStatus": 1, "catalogStats": 1, "metrics": 0, "wiredTiger": 0, "tcmalloc": 0, "locks": 0 };
+        probe.user_data = wire::user_data(&run(client, "serverStatus", brief).await?);
+    }
+    Ok(probe)
+}
+
+fn bare(hello: Hello, state: NodeState) -> Probe {
+    // `myState: 1` comes before the node takes writes; `hello` knows.
+    let state = if state == NodeState::Primary && !hello.writable { NodeState::Other } else { state };
+    Probe {
+        process: hello.process,
+        wire: hello.wire,
+        state,
+        set: hello.set,
+        sees_primary: hello.primary,
+        hostname: None,
+        config: None,
+        data: None,
+        user_data: UserData::Unknown,
+        lock: None,
+        view: None::<SetView>,
+    }
+}
+
+fn unreadable(what: &'static str) -> Trouble {
+    Trouble::Unreadable(Error::Unreadable(what))
+}
+
+async fn run(client: &Client, name: &'static str, command: Document) -> Result<Document, Trouble> {
+    client.database("admin").run_command(command).await.map_err(|error| trouble(name, error))
+}
+
+/// The one document of a collection in `local`.
+async fn first(client: &Client, collection: &'static str) -> Result<Option<Document>, Trouble> {
+    let found = client.database("local").collection::<Document>(collection).find_one(doc! {}).await;
+    found.map_err(|error| trouble(collection, error))
+}
+
+fn trouble(command: &'static str, error: mongodb::error::Error) -> Trouble {
+    match server_error(&error) {
+        Some((code, _, message)) => Trouble::Server { command, code, message },
+        None => Trouble::Driver(error),
+    }
+}

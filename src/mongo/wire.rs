@@ -1,0 +1,158 @@
+//! The server's answers, read into the model. The only place that knows their field names.
+//!
+//! Every answer is untrusted: what is missing or of another type reads as unknown, never as a default that means
+//! something.
+
+use super::error::Error;
+use crate::model::{
+    DataId, Host, Lock, MemberId, NodeState, OpTime, Peer, ProcessId, SetName, SetView, Token, UserData, WireVersion,
+};
+use bson::{Bson, Document};
+use std::collections::BTreeMap;
+
+/// What `hello` says, as far as we use it. Needs no login.
+pub(super) struct Hello {
+    pub(super) process: ProcessId,
+    pub(super) wire: WireVersion,
+    pub(super) set: Option<SetName>,
+    pub(super) primary: Option<Host>,
+    pub(super) writable: bool,
+    pub(super) arbiter: bool,
+    pub(super) is_mongos: bool,
+}
+
+pub(super) fn hello(reply: &Document) -> Result<Hello, Error> {
+    let version = reply.get_document("topologyVersion").map_err(|_| Error::Unreadable("hello.topologyVersion"))?;
+    let process = version.get_object_id("processId").map_err(|_| Error::Unreadable("hello.topologyVersion"))?;
+    let wire = integer(reply, "maxWireVersion").ok_or(Error::Unreadable("hello.maxWireVersion"))?;
+    Ok(Hello {
+        process: ProcessId(process),
+        wire: WireVersion(i32::try_from(wire).unwrap_or(i32::MAX)),
+        set: reply.get_str("setName").ok().map(SetName::new),
+        primary: reply.get_str("primary").ok().and_then(|text| text.parse().ok()),
+        writable: reply.get_bool("isWritablePrimary").unwrap_or(false),
+        arbiter: reply.get_bool("arbiterOnly").unwrap_or(false),
+        is_mongos: reply.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
+    })
+}
+
+/// `members[n].state` and `myState` (MongoDB manual, "Replica Set Member States").
+pub(super) fn state(number: i64) -> NodeState {
+    match number {
+        0 => NodeState::Startup,
+        1 => NodeState::Primary,
+        2 => NodeState::Secondary,
+        3 => NodeState::Recovering,
+        5 => NodeState::Startup2,
+        7 => NodeState::Arbiter,
+        9 => NodeState::Rollback,
+        10 => NodeState::Removed,
+        _ => NodeState::Other,
+    }
+}
+
+/// `replSetGetStatus`: the node's own state and its view of the set.
+pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
+    let own = integer(reply, "myState").ok_or(Error::Unreadable("replSetGetStatus.myState"))?;
+    let optimes = reply.get_document("optimes").ok();
+    let optime_of = |name| optimes.and_then(|o| o.get_document(name).ok()).map(optime).unwrap_or_default();
+    let list = reply.get_array("members").map_err(|_| Error::Unreadable("replSetGetStatus.members"))?;
+    let peers = list.iter().filter_map(Bson::as_document).filter_map(|entry| {
+        let id = MemberId(integer(entry, "_id")?);
+        let message = ["lastHeartbeatMessage", "infoMessage"].iter().find_map(|f| entry.get_str(f).ok());
+        Some((
+            id,
+            Peer {
+                healthy: integer(entry, "health")? == 1,
+                state: state(integer(entry, "state")?),
+                applied: entry.get_document("optime").map(optime).unwrap_or_default(),
+                applied_wall_ms: wall_ms(entry),
+                message: message.filter(|text| !text.is_empty()).map(str::to_owned),
+            },
+        ))
+    });
+    let view = SetView {
+        term: integer(reply, "term").unwrap_or(0),
+        committed: optime_of("lastCommittedOpTime"),
+        applied: optime_of("appliedOpTime"),
+        peers: peers.collect::<BTreeMap<_, _>>(),
+    };
+    Ok((state(own), view))
+}
+
+/// `lastAppliedWallTime` is exact to the millisecond; `optimeDate`, of older servers, to the second.
+fn wall_ms(entry: &Document) -> Option<i64> {
+    let time = ["lastAppliedWallTime", "optimeDate"].iter().find_map(|f| entry.get_datetime(f).ok())?;
+    Some(time.timestamp_millis()).filter(|ms| *ms > 0)
+}
+
+fn optime(document: &Document) -> OpTime {
+    let ts = document.get_timestamp("ts").ok();
+    OpTime {
+        term: integer(document, "t").unwrap_or(-1),
+        seconds: ts.map_or(0, |ts| ts.time),
+        counter: ts.map_or(0, |ts| ts.increment),
+    }
+}
+
+/// `local.replset.initialSyncId`.
+pub(super) fn data_id(document: &Document) -> Result<DataId, Error> {
+    match document.get("_id") {
+        Some(Bson::Binary(binary)) => {
+            binary.to_uuid().map(DataId).map_err(|_| Error::Unreadable("local.replset.initialSyncId"))
+        }
+        _ => Err(Error::Unreadable("local.replset.initialSyncId")),
+    }
+}
+
+/// `serverStatus.catalogStats`. Absent is not empty.
+pub(super) fn user_data(reply: &Document) -> UserData {
+    let count = reply.get_document("catalogStats").ok().and_then(|stats| integer(stats, "collections"));
+    match count {
+        Some(0) => UserData::None,
+        Some(n) if n > 0 => UserData::Collections(n.unsigned_abs()),
+        _ => UserData::Unknown,
+    }
+}
+
+/// `hostInfo.system.hostname`, which has the port behind it.
+pub(super) fn hostname(reply: &Document) -> Option<String> {
+    let text = reply.get_document("system").ok()?.get_str("hostname").ok()?;
+    let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The set that the command line or the configuration file names (`getCmdLineOpts`).
+pub(super) fn wanted_set(reply: &Document) -> Option<SetName> {
+    let replication = reply.get_document("parsed").ok()?.get_document("replication").ok()?;
+    let name = ["replSet", "replSetName"].iter().find_map(|f| replication.get_str(f).ok())?;
+    // `--replSet name/seed,seed` is an old form that is still accepted.
+    Some(SetName::new(name.split('/').next().unwrap_or(name)))
+}
+
+pub(super) const LOCK_ID: &str = "bootstrap";
+
+pub(super) fn lock_document(lock: &Lock) -> Document {
+    bson::doc! {
+        "_id": LOCK_ID, "token": &lock.token.0, "seed": lock.seed.to_string(), "seedProcess": lock.seed_process.0,
+    }
+}
+
+pub(super) fn lock(document: &Document) -> Result<Lock, Error> {
+    let unreadable = || Error::Unreadable("local.rsctl");
+    Ok(Lock {
+        token: Token(document.get_str("token").map_err(|_| unreadable())?.to_owned()),
+        seed: document.get_str("seed").ok().and_then(|text| text.parse().ok()).ok_or_else(unreadable)?,
+        seed_process: ProcessId(document.get_object_id("seedProcess").map_err(|_| unreadable())?),
+    })
+}
+
+/// Servers use any number type for the same field.
+fn integer(document: &Document, field: &str) -> Option<i64> {
+    match document.get(field)? {
+        Bson::Int32(n) => Some(i64::from(*n)),
+        Bson::Int64(n) => Some(*n),
+        Bson::Double(n) if n.fract() == 0.0 => Some(*n as i64),
+        _ => None,
+    }
+}

@@ -1,0 +1,154 @@
+//! The first initiate.
+//!
+//! Two controllers that initiate two nodes at the same time make two sets that can never be merged (seen on every
+//! version). So only one node is ever initiated, the rest joins, and a claim on every task comes first.
+
+use super::situation::Situation;
+use super::step::{Finding, Step, WaitingOn};
+use super::{Proposal, WaitingOn as W};
+use crate::model::{
+    Bootstrap, Host, Lock, MemberAddress, Naming, Node, NodeState, Process, ProcessId, ReplConfig, UserData,
+};
+use std::time::Duration;
+
+/// A claim that has not changed for so long belongs to a controller that is gone.
+const STALE: Duration = Duration::from_secs(10);
+
+/// Leads the expected blank tasks to a set of one: claims on all of them, then the initiate.
+pub(super) fn bootstrap(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    if now.config.is_some() || refusal(now).is_some() {
+        return None;
+    }
+    let tasks = blank_tasks(now, waiting)?;
+    let names: Vec<Host> = tasks.iter().map(|p| member_address(now, p, waiting)).collect::<Option<_>>()?;
+    // Whoever holds user data begins, because joining would drop it.
+    let seed = tasks.iter().position(|p| p.probe.user_data != UserData::None).unwrap_or(0);
+    let (seed_host, seed_process) =
+        inherited(now, &tasks, waiting)?.unwrap_or_else(|| (names[seed].clone(), tasks[seed].id));
+    let lock = Lock { token: now.policy.token.clone(), seed: seed_host.clone(), seed_process };
+    for task in &tasks {
+        let on = task.hosts[0].clone();
+        match &task.probe.lock {
+            Some(held) if *held == lock => {}
+            None => return Proposal::new(Step::TakeLock { on, lock }, "every expected task answers and is blank"),
+            Some(held) if held.token == lock.token || is_stale(now, held) => {
+                let because = format!("the lock of {} has not changed for {} s", held.token, STALE.as_secs());
+                return Proposal::new(Step::TakeOverLock { on, stale: held.clone(), lock }, because);
+            }
+            Some(held) => {
+                waiting.push(W::Lock { on, holder: held.token.to_string() });
+                return None;
+            }
+        }
+    }
+    if now.look.blank_for < now.policy.settle {
+        waiting.push(W::Settle { left: now.policy.settle - now.look.blank_for });
+        return None;
+    }
+    let on = tasks.iter().find(|p| p.id == seed_process).map(|p| p.hosts[0].clone())?;
+    let config = ReplConfig::first(&now.policy.set, &seed_host, now.policy.expect.max(tasks.len()));
+    Proposal::new(Step::Initiate { on, config }, format!("{} tasks answer, all of them blank and locked", tasks.len()))
+}
+
+/// Why no set may begin at all, as a finding.
+pub(super) fn refusal(now: &Situation<'_>) -> Option<Finding> {
+    let nobody = now.config.is_none() && now.ours.iter().any(|p| p.state() == NodeState::Blank);
+    if !nobody {
+        None
+    } else if now.policy.bootstrap == Bootstrap::Never {
+        Some(Finding::BootstrapNever)
+    } else if now.look.config_ever_seen {
+        Some(Finding::ConfigLost)
+    } else {
+        let holders: Vec<Host> = now.ours.iter().filter(|p| holds_data(p)).map(|p| p.hosts[0].clone()).collect();
+        (holders.len() > 1).then_some(Finding::HoldsUserData { hosts: holders })
+    }
+}
+
+fn holds_data(process: &Process<'_>) -> bool {
+    matches!(process.probe.user_data, UserData::Collections(_))
+}
+
+/// The tasks in the order in which everybody claims them, if every one that DNS lists answers and is blank, and they
+/// are as many as expected. An initiate never happens on less.
+fn blank_tasks<'a, 's>(now: &'s Situation<'a>, waiting: &mut Vec<WaitingOn>) -> Option<Vec<&'s Process<'a>>> {
+    let listed = || now.look.nodes.values().filter(|node| node.listed);
+    let silent = listed().filter(|node| node.answer.is_err()).count();
+    let foreign = listed().filter_map(Node::probe).any(|p| !now.ours.iter().any(|o| o.id == p.process));
+    let mut tasks: Vec<_> = now.ours.iter().filter(|p| p.listed).collect();
+    tasks.sort_by(|a, b| a.hosts.cmp(&b.hosts));
+    let blank = tasks.iter().all(|p| p.state() == NodeState::Blank && p.probe.user_data != UserData::Unknown);
+    if tasks.len() < now.policy.expect {
+        waiting.push(W::Tasks { seen: tasks.len(), expect: now.policy.expect });
+    }
+    let enough = tasks.len() >= now.policy.expect.max(1);
+    (enough && blank && silent == 0 && !foreign && now.look.tasks.is_good()).then_some(tasks)
+}
+
+/// What the task will be called in the config.
+fn member_address(now: &Situation<'_>, process: &Process<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Host> {
+    let ip = || process.hosts.iter().find(|h| h.name().is_none()).map(|&h| h.clone());
+    let naming = process.hosts.iter().filter_map(|h| now.look.node(h)).map(|n| &n.naming);
+    let stable = naming.clone().find_map(|n| if let Naming::Stable(host) = n { Some(host.clone()) } else { None });
+    let unknown = naming.clone().any(|n| *n == Naming::Unknown);
+    let address = match now.policy.member_address {
+        MemberAddress::Ip => ip(),
+        MemberAddress::Hostname => stable,
+        MemberAddress::Auto if stable.is_none() && unknown => None,
+        MemberAddress::Auto if all_stable(now) => stable,
+        MemberAddress::Auto => ip(),
+    };
+    if address.is_none() {
+        waiting.push(W::Name { host: process.hosts[0].clone() });
+    }
+    address
+}
+
+/// One kind for the whole set: names only when every task has one.
+fn all_stable(now: &Situation<'_>) -> bool {
+    let mut tasks = now.ours.iter().filter(|p| p.listed);
+    tasks.all(|p| p.hosts.iter().filter_map(|h| now.look.node(h)).any(|n| matches!(n.naming, Naming::Stable(_))))
+}
+
+fn is_stale(now: &Situation<'_>, lock: &Lock) -> bool {
+    now.look.locks.iter().any(|(seen, unchanged_for)| seen == lock && *unchanged_for >= STALE)
+}
+
+/// The seed of the oldest claim that is not ours. Its controller may have sent the initiate just before it died: the
+/// same seed makes a second one harmless (23), another seed would make a second set. `None` inside means free choice,
+/// `None` outside means wait.
+fn inherited(
+    now: &Situation<'_>,
+    tasks: &[&Process<'_>],
+    waiting: &mut Vec<WaitingOn>,
+) -> Option<Option<(Host, ProcessId)>> {
+    let mut claims = tasks.iter().filter_map(|p| p.probe.lock.as_ref().map(|lock| (p, lock)));
+    let Some((process, claim)) = claims.find(|(_, lock)| lock.token != now.policy.token) else {
+        return Some(own(now, tasks));
+    };
+    if now.ours.iter().any(|p| p.id == claim.seed_process) {
+        return Some(Some((claim.seed.clone(), claim.seed_process)));
+    }
+    // The seed's process is not among those that answer. Replaced by another: free. Silent: it may be alive.
+    let place = now.look.node(&claim.seed);
+    let replaced = place.is_some_and(|node| node.probe().is_some());
+    let long_gone = place.is_some_and(|node| node.silent_for >= now.policy.remove_after);
+    if replaced || long_gone {
+        return Some(None);
+    }
+    waiting.push(W::Lock { on: process.hosts[0].clone(), holder: claim.token.to_string() });
+    None
+}
+
+/// The seed that our own earlier claims name, while it is there.
+fn own(now: &Situation<'_>, tasks: &[&Process<'_>]) -> Option<(Host, ProcessId)> {
+    let claims = tasks.iter().filter_map(|p| p.probe.lock.as_ref());
+    let mut mine = claims.filter(|lock| lock.token == now.policy.token);
+    mine.find(|lock| tasks.iter().any(|p| p.id == lock.seed_process)).map(|lock| (lock.seed.clone(), lock.seed_process))
+}
+
+/// The set exists: the claims have done their work.
+pub(super) fn unlock(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let locked = now.ours.iter().find(|p| p.probe.lock.is_some() && p.state() != NodeState::Blank)?;
+    Proposal::new(Step::ReleaseLock { on: locked.hosts[0].clone() }, "the set has a primary")
+}

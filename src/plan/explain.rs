@@ -1,0 +1,93 @@
+//! Why there is nothing to do: a controller that waits in silence leaves its operator guessing.
+
+use super::bootstrap;
+use super::situation::Situation;
+use super::step::{Finding, WaitingOn};
+use crate::model::{Host, NodeState, ProbeError, UserData};
+use std::time::Duration;
+
+/// RECOVERING for so long is more than a pause.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// What is missing from the picture: DNS answers, nodes that do not answer, members on their way.
+pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
+    waiting.extend(now.look.tasks.trouble.iter().cloned().map(WaitingOn::Dns));
+    let members = now.config.map(|c| c.members()).unwrap_or_default();
+    for (host, node) in &now.look.nodes {
+        let wanted = node.listed || members.iter().any(|m| &m.host == host);
+        match &node.answer {
+            Err(error) if wanted && !reported_otherwise(error, node.listed) => {
+                waiting.push(WaitingOn::Node { host: host.clone(), error: error.clone() });
+            }
+            _ => {}
+        }
+    }
+    for member in members {
+        let Some(process) = now.occupant(member) else { continue };
+        let on_its_way = matches!(
+            process.state(),
+            NodeState::Startup | NodeState::Startup2 | NodeState::Recovering | NodeState::Rollback | NodeState::Removed
+        );
+        if on_its_way || member.newly_added {
+            let wait = WaitingOn::Member { host: member.host.clone(), state: process.state() };
+            if !waiting.contains(&wait) {
+                waiting.push(wait);
+            }
+        }
+    }
+}
+
+/// A finding says it already.
+fn reported_otherwise(error: &ProbeError, listed: bool) -> bool {
+    use ProbeError as E;
+    listed && matches!(error, E::NotMongod(_) | E::TooOld(_) | E::Login(_) | E::Tls(_))
+}
+
+/// What an operator should know though nothing is due.
+pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
+    findings.extend(bootstrap::refusal(now));
+    for process in now.ours.iter().filter(|p| p.listed && p.state() == NodeState::Blank) {
+        let host: Host = process.hosts[0].clone();
+        match process.probe.user_data {
+            UserData::Unknown => findings.push(Finding::UserDataUnknown { host }),
+            UserData::Collections(_) if now.config.is_some() => {
+                findings.push(Finding::HoldsUserData { hosts: vec![host] });
+            }
+            UserData::Collections(_) | UserData::None => {}
+        }
+    }
+    let Some(config) = now.config else { return };
+    if config.members().len() >= crate::model::MEMBERS_MAX {
+        let outside = now.ours.iter().find(|p| p.listed && p.state() == NodeState::Blank);
+        findings.extend(outside.map(|p| Finding::Full { host: p.hosts[0].clone() }));
+    }
+    let settled = config.members().iter().all(|m| !m.newly_added);
+    if settled && config.voters().count() == 2 {
+        findings.push(Finding::TwoVoters);
+    }
+    for member in config.members() {
+        if member.was.is_some() {
+            findings.push(Finding::Wiped { host: member.host.clone() });
+        }
+        let recovering = now.occupant(member).is_some_and(|p| p.state() == NodeState::Recovering);
+        let unwell = now.look.node(&member.host).is_some_and(|n| n.unhealthy_for >= STUCK_AFTER);
+        if recovering && unwell {
+            findings.push(Finding::Stuck { host: member.host.clone() });
+        }
+    }
+}
+
+/// The sentence for a plan without a step.
+pub(super) fn rest(now: &Situation<'_>, waiting: &[WaitingOn]) -> String {
+    if now.blocked {
+        "it cannot be told which set or primary counts".to_owned()
+    } else if now.look.nodes.is_empty() {
+        "no task is known".to_owned()
+    } else if waiting.is_empty() && now.primary().is_some() {
+        "the set is as it should be".to_owned()
+    } else if now.primary().is_none() {
+        "there is no primary, and nothing safe to do about it".to_owned()
+    } else {
+        "some things have to happen first".to_owned()
+    }
+}

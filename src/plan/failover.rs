@@ -1,0 +1,70 @@
+//! No primary, but a majority that could have one: *step-up*.
+//!
+//! MongoDB waits out its election timeout (10 s by default) before it elects again. A real election right away is
+//! just as safe, the vote rule is the same, but it would also unseat a healthy primary that only rsctl cannot see.
+//! So it takes evidence that none can be alive.
+
+use super::situation::Situation;
+use super::step::{Step, WaitingOn};
+use super::{Proposal, WaitingOn as W};
+use crate::model::{Host, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig};
+
+/// Looks in a row that must find the old primary's port closed.
+const DOWN_LOOKS: u32 = 2;
+
+/// Asks the secondary with the newest write to stand for election.
+pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let config = now.config?;
+    let ready: Vec<(&Member, &Process<'_>)> = config
+        .voters()
+        .filter(|m| now.is_live(m))
+        .filter_map(|m| now.occupant(m).map(|p| (m, p)))
+        .filter(|(_, p)| matches!(p.state(), NodeState::Secondary | NodeState::Arbiter))
+        .collect();
+    if ready.len() < config.majority() {
+        let missing = config.voters().filter(|m| !ready.iter().any(|(r, _)| r.id == m.id));
+        let missing = missing.map(|m| m.host.clone()).collect();
+        waiting.push(W::Majority { have: ready.len(), need: config.majority(), missing });
+        return None;
+    }
+    if let Some(host) = maybe_alive(now, config, &ready) {
+        waiting.push(W::OldPrimary { host });
+        return None;
+    }
+    waiting.push(W::Election);
+    let electable = ready.iter().filter(|(m, p)| p.state() == NodeState::Secondary && can_lead(m));
+    let (best, _) = electable.max_by_key(|(_, p)| applied(p))?;
+    let because = format!("no primary is alive, and {} has the newest write of those that can lead", best.host);
+    Proposal::new(Step::StepUp { on: best.host.clone() }, because)
+}
+
+fn can_lead(member: &Member) -> bool {
+    member.priority > 0.0 && !member.hidden && !member.delayed
+}
+
+fn applied(process: &Process<'_>) -> OpTime {
+    process.probe.view.as_ref().map_or_else(OpTime::default, |view| view.applied)
+}
+
+/// A primary that somebody names and that nothing shows to be dead.
+fn maybe_alive(now: &Situation<'_>, config: &ReplConfig, ready: &[(&Member, &Process<'_>)]) -> Option<Host> {
+    let named = ready.iter().filter_map(|(_, p)| p.probe.sees_primary.clone());
+    named.into_iter().find(|host| {
+        // It answers, and not as a primary: the name is out of date.
+        let answers = now.look.probe(host).is_some();
+        // A primary steps down before it says that it shuts down.
+        let leaving = |node: &Node| node.answer == Err(ProbeError::ShuttingDown);
+        let closed = now.look.node(host).is_some_and(|node| node.down_looks >= DOWN_LOOKS || leaving(node));
+        !answers && !closed && !seen_down_by_majority(now, config, ready, host)
+    })
+}
+
+fn seen_down_by_majority(
+    now: &Situation<'_>,
+    config: &ReplConfig,
+    ready: &[(&Member, &Process<'_>)],
+    host: &Host,
+) -> bool {
+    let sees_down = |p: &Process<'_>| now.look.peer(p.probe, host).is_some_and(|peer| !peer.healthy);
+    ready.iter().filter(|(_, p)| sees_down(p)).count() >= config.majority()
+}

@@ -1,0 +1,232 @@
+//! A look, put in order for the rules: whose set it is, who is its primary, who sits in which slot.
+//!
+//! These are the filters. They leave out what is not ours and never stop the rest, but for one case: when it cannot
+//! be told which of two sets or primaries counts, nothing may be written.
+
+use super::step::Finding;
+use crate::model::{
+    DataId, Host, Member, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId, ReplConfig,
+};
+use bson::oid::ObjectId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the rules decide from.
+pub(super) struct Situation<'a> {
+    pub(super) look: &'a Observed,
+    pub(super) policy: &'a Policy,
+    /// Blank mongods and those of the one set that counts, each once.
+    pub(super) ours: Vec<Process<'a>>,
+    /// The primary's config; without a primary the newest of all.
+    pub(super) config: Option<&'a ReplConfig>,
+    /// Who takes writes.
+    primary: Option<ProcessId>,
+    /// It cannot be told which set or primary counts: nothing may be written.
+    pub(super) blocked: bool,
+    /// What the filters noticed.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl<'a> Situation<'a> {
+    pub(super) fn new(look: &'a Observed, policy: &'a Policy) -> Self {
+        let mut findings = Vec::new();
+        let mut ours = look.processes();
+        ours.retain(|process| speaks_for(process, policy, &mut findings));
+        let blocked_by_sets = keep_one_set(&mut ours, policy, &mut findings);
+        let mut primaries: Vec<_> = ours.iter().filter(|p| p.state() == NodeState::Primary).collect();
+        primaries.sort_by_key(|p| p.probe.view.as_ref().map_or(0, |view| view.term));
+        if primaries.len() > 1 {
+            let hosts = primaries.iter().map(|p| p.hosts[0].clone()).collect();
+            findings.push(Finding::TwoPrimaries { hosts });
+        }
+        let blocked = blocked_by_sets || primaries.len() > 1;
+        let primary = primaries.last().map(|p| (p.id, p.probe));
+        let config = match primary {
+            Some((_, probe)) => probe.config.as_ref(),
+            None => newest_config(&ours),
+        };
+        find_unusable(look, &mut findings);
+        find_copies(&ours, &mut findings);
+        Self { look, policy, config, primary: primary.map(|(id, _)| id), ours, blocked, findings }
+    }
+
+    /// Who takes writes.
+    pub(super) fn primary(&self) -> Option<&Process<'a>> {
+        self.ours.iter().find(|p| Some(p.id) == self.primary)
+    }
+
+    /// The primary and its config, where both are known: what every write is based on.
+    pub(super) fn writable(&self) -> Option<(&Process<'a>, &'a ReplConfig)> {
+        Some((self.primary()?, self.config?))
+    }
+
+    /// The primary's address as its own config has it: where commands go, and what `hello` names.
+    pub(super) fn primary_host(&self) -> Option<&'a Host> {
+        let process = self.primary()?;
+        let slot = self.config?.members().iter().find(|m| self.occupant(m).is_some_and(|p| p.id == process.id));
+        Some(slot.map_or(process.hosts[0], |member| &member.host))
+    }
+
+    /// The mongod of ours that answers at a member's address.
+    pub(super) fn occupant(&self, member: &Member) -> Option<&Process<'a>> {
+        let id = self.look.probe(&member.host)?.process;
+        self.ours.iter().find(|p| p.id == id)
+    }
+
+    /// The mongod with this directory, unless copies of it run twice.
+    pub(super) fn holder(&self, data: DataId) -> Option<&Process<'a>> {
+        let mut holders = self.ours.iter().filter(|p| p.probe.data == Some(data));
+        let first = holders.next();
+        if holders.next().is_some() { None } else { first }
+    }
+
+    /// The address of a process as a member, in the kind that the set uses. None when its name does not lead to it
+    /// (yet): a set keeps to one kind.
+    pub(super) fn address_of(&self, process: &Process<'a>, kind: AddressKind) -> Option<Host> {
+        match kind {
+            AddressKind::Ip => process.hosts.iter().find(|h| self.listed(h) && h.name().is_none()).map(|&h| h.clone()),
+            AddressKind::Name => process.hosts.iter().find_map(|h| match &self.look.node(h)?.naming {
+                Naming::Stable(name) => Some(name.clone()),
+                Naming::Unknown | Naming::Unstable => None,
+            }),
+        }
+    }
+
+    /// The kind of address that the config's members have.
+    pub(super) fn kind(&self) -> AddressKind {
+        let named = self.config.is_some_and(|c| c.members().iter().any(|m| m.host.name().is_some()));
+        if named { AddressKind::Name } else { AddressKind::Ip }
+    }
+
+    /// How the primary sees a member: answering its heartbeats.
+    pub(super) fn healthy_at_primary(&self, member: &Member) -> bool {
+        let view = self.primary().and_then(|p| p.probe.view.as_ref());
+        view.and_then(|v| v.peers.get(&member.id)).is_some_and(|peer| peer.healthy)
+    }
+
+    /// The member holds its data and can answer an election: as itself, or in the primary's eyes when rsctl cannot
+    /// reach it.
+    pub(super) fn is_live(&self, member: &Member) -> bool {
+        match self.occupant(member) {
+            Some(process) => is_intact(member, process.probe),
+            None => self.look.probe(&member.host).is_none() && self.healthy_at_primary(member),
+        }
+    }
+
+    fn listed(&self, host: &Host) -> bool {
+        self.look.node(host).is_some_and(|node| node.listed)
+    }
+}
+
+/// What member addresses are made of; one kind per set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AddressKind {
+    Ip,
+    Name,
+}
+
+/// The directory behind the slot is complete and, where the slot is tagged, the tagged one.
+fn is_intact(member: &Member, probe: &Probe) -> bool {
+    let serving = matches!(probe.state, NodeState::Primary | NodeState::Secondary | NodeState::Recovering);
+    if member.arbiter {
+        return probe.state == NodeState::Arbiter;
+    }
+    serving && probe.data.is_some() && (member.data.is_none() || member.data == probe.data)
+}
+
+fn speaks_for(process: &Process<'_>, policy: &Policy, findings: &mut Vec<Finding>) -> bool {
+    let host = process.hosts[0].clone();
+    if process.state() == NodeState::Standalone {
+        findings.push(Finding::Standalone { host, wanted: policy.set.clone() });
+        return false;
+    }
+    match &process.probe.set {
+        Some(set) if *set != policy.set => {
+            findings.push(Finding::OtherSetName { host, set: set.clone(), wanted: policy.set.clone() });
+            false
+        }
+        _ => true,
+    }
+}
+
+fn generation(process: &Process<'_>) -> Option<ObjectId> {
+    process.probe.config.as_ref()?.replica_set_id()
+}
+
+/// Leaves blank nodes and those of one generation. Returns whether that cannot be told apart.
+fn keep_one_set(ours: &mut Vec<Process<'_>>, policy: &Policy, findings: &mut Vec<Finding>) -> bool {
+    let ids: BTreeSet<ObjectId> = ours.iter().filter_map(generation).collect();
+    let chosen = match policy.replica_set_id {
+        Some(pinned) => Some(pinned),
+        None if ids.len() <= 1 => ids.first().copied(),
+        None => {
+            let mut qualified = ids.iter().copied().filter(|id| has_primary_or_majority(ours, *id));
+            let first = qualified.next();
+            if qualified.next().is_some() { None } else { first }
+        }
+    };
+    if ids.len() > 1 && chosen.is_none() {
+        findings.push(Finding::TwoSets { ids: ids.into_iter().collect() });
+        return true;
+    }
+    ours.retain(|process| {
+        let Some(config) = &process.probe.config else { return true };
+        let id = config.replica_set_id();
+        let keep = id.is_some() && id == chosen;
+        if !keep {
+            findings.push(Finding::ForeignSet { host: process.hosts[0].clone(), id, set: config.set_name() });
+        }
+        keep
+    });
+    // A pinned set that nobody shows is not here; whatever else is found must not become its replacement.
+    chosen.is_some_and(|id| !ids.contains(&id))
+}
+
+fn has_primary_or_majority(ours: &[Process<'_>], id: ObjectId) -> bool {
+    let of_it: Vec<_> = ours.iter().filter(|p| generation(p) == Some(id)).collect();
+    if of_it.iter().any(|p| p.state() == NodeState::Primary) {
+        return true;
+    }
+    let newest = of_it.iter().filter_map(|p| p.probe.config.as_ref()).reduce(newer);
+    newest.is_some_and(|config| {
+        let present = config.voters().filter(|m| of_it.iter().any(|p| holds_slot(p, m))).count();
+        present >= config.majority()
+    })
+}
+
+fn holds_slot(process: &Process<'_>, member: &Member) -> bool {
+    match member.data {
+        Some(data) => process.probe.data == Some(data),
+        None => process.is_at(&member.host),
+    }
+}
+
+fn newer<'a>(a: &'a ReplConfig, b: &'a ReplConfig) -> &'a ReplConfig {
+    if b.is_newer_than(a) { b } else { a }
+}
+
+fn newest_config<'a>(ours: &[Process<'a>]) -> Option<&'a ReplConfig> {
+    ours.iter().filter_map(|p| p.probe.config.as_ref()).reduce(newer)
+}
+
+/// Tasks that answer, but not as something that could be a member.
+fn find_unusable(look: &Observed, findings: &mut Vec<Finding>) {
+    for (host, node) in look.nodes.iter().filter(|(_, node)| node.listed) {
+        if let Err(
+            error @ (ProbeError::NotMongod(_) | ProbeError::TooOld(_) | ProbeError::Login(_) | ProbeError::Tls(_)),
+        ) = &node.answer
+        {
+            findings.push(Finding::Unusable { host: host.clone(), error: error.clone() });
+        }
+    }
+}
+
+fn find_copies(ours: &[Process<'_>], findings: &mut Vec<Finding>) {
+    let mut holders: BTreeMap<DataId, Vec<Host>> = BTreeMap::new();
+    for process in ours {
+        if let Some(data) = process.probe.data {
+            holders.entry(data).or_default().push(process.hosts[0].clone());
+        }
+    }
+    findings
+        .extend(holders.into_values().filter(|hosts| hosts.len() > 1).map(|hosts| Finding::SameDataTwice { hosts }));
+}

@@ -1,0 +1,181 @@
+//! The read-only HTTP side: health, readiness, status, the URI, and checks for load balancers.
+//!
+//! **Invariant:** every answer is made from the newest snapshot. No request reaches a node, changes anything, or can
+//! hold up the controller, whatever it contains.
+
+mod uri;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::{Snapshot, Status};
+
+/// Open connections. Further ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 512;
+/// Requests that wait for news. The rest of the connections is left to those who are in a hurry.
+const POLLERS_MAX: usize = 384;
+/// How long a client may take to say what it wants, and how long an idle connection is kept.
+const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+
+const INDEX: &str = "\
+rsctl keeps a MongoDB replica set right on Docker Swarm.
+
+/healthz      200 while the controller looks at the set
+/readyz       200 when applications can start
+/v1/status    the set and its members, as JSON
+/v1/uri       the connection URI; ?database=NAME, ?format=uri|hosts|seed-list|env|json,
+              ?wait=30s to wait until it differs from If-None-Match
+/primary      ?host=HOST:PORT, 200 when that member is the primary
+/replica      the same for a secondary
+/read-only    the same for either
+";
+
+#[derive(Clone)]
+struct Served {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    liveness_limit: Duration,
+    pollers: Arc<Semaphore>,
+}
+
+/// Serves until `shutdown`, then drops what is still open.
+///
+/// `liveness_limit` is the age of the newest look from which on the controller counts as stuck.
+pub async fn serve(
+    listener: TcpListener,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    liveness_limit: Duration,
+    shutdown: impl Future<Output = ()>,
+) {
+    let router = router(Served { snapshots, liveness_limit, pollers: Arc::new(Semaphore::new(POLLERS_MAX)) });
+    tokio::select! {
+        never = accept(listener, router) => match never {},
+        () = shutdown => {}
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() || connections.len() >= CONNECTIONS_MAX {
+            if connections.len() >= CONNECTIONS_MAX {
+                connections.join_next().await;
+            }
+        }
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(converse(stream, router.clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: it passes, and retrying at once would only burn the CPU.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, router: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .max_buf_size(16 * 1024)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "closing a connection");
+    }
+}
+
+fn router(served: Served) -> Router {
+    Router::new()
+        .route("/", get(|| async { INDEX }))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/v1/status", get(status))
+        .route("/v1/uri", get(uri::uri))
+        .route("/primary", get(|served, query| role(served, query, &["PRIMARY"])))
+        .route("/replica", get(|served, query| role(served, query, &["SECONDARY"])))
+        .route("/read-only", get(|served, query| role(served, query, &["PRIMARY", "SECONDARY"])))
+        .fallback(|| async { line(StatusCode::NOT_FOUND, "no such page; / lists them") })
+        .method_not_allowed_fallback(|| async { line(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD") })
+        .with_state(served)
+}
+
+impl Served {
+    fn newest(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Why what is known is too old to be relied on.
+    fn stale(&self) -> Option<String> {
+        let age = self.newest().looked_at.elapsed();
+        let limit = self.liveness_limit;
+        (age >= limit).then(|| format!("the newest look is {age:.1?} old, the limit is {limit:?}"))
+    }
+}
+
+async fn healthz(State(served): State<Served>) -> Response {
+    match served.stale() {
+        None => line(StatusCode::OK, "ok"),
+        Some(why) => line(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+async fn readyz(State(served): State<Served>) -> Response {
+    match served.stale().or_else(|| served.newest().status.missing()) {
+        None => line(StatusCode::OK, "ready"),
+        Some(why) => line(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+async fn status(State(served): State<Served>) -> Response {
+    let newest = served.newest();
+    let looked_ms_ago = newest.looked_at.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    let status = Status { looked_ms_ago, ..newest.status.clone() };
+    match serde_json::to_string(&status) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response(),
+        Err(error) => line(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot write the status: {error}")),
+    }
+}
+
+/// Whether one member is in one of these states: what a load balancer asks before it sends a client there.
+async fn role(State(served): State<Served>, query: Parameters, states: &[&str]) -> Response {
+    let host = match query.as_ref().map(|Query(pairs)| pairs.as_slice()) {
+        Ok([(name, host)]) if name == "host" => host.as_str(),
+        _ => return line(StatusCode::BAD_REQUEST, "the one parameter is ?host=HOST:PORT, a member's address"),
+    };
+    if let Some(why) = served.stale() {
+        return line(StatusCode::SERVICE_UNAVAILABLE, &why);
+    }
+    let newest = served.newest();
+    match newest.status.members.iter().find(|member| member.host == host) {
+        Some(member) if member.healthy && states.contains(&member.state.as_str()) => {
+            line(StatusCode::OK, &member.state)
+        }
+        Some(member) => line(StatusCode::SERVICE_UNAVAILABLE, &member.state),
+        None => line(StatusCode::SERVICE_UNAVAILABLE, "no member has this address"),
+    }
+}
+
+/// What follows the `?`, as it comes; each page says itself what it takes.
+type Parameters = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
+
+/// A plain answer of one line.
+fn line(status: StatusCode, text: &str) -> Response {
+    (status, format!("{text}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests;

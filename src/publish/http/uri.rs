@@ -1,0 +1,104 @@
+//! `/v1/uri`: the connection string, now or as soon as there is news.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Parameters, Served, line};
+use crate::publish::Status;
+use crate::publish::uri::{Endpoint, Format, Inserts};
+use crate::settings::values::span;
+
+/// Longer than any client should leave a connection without a word.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// What a client wants.
+#[derive(Debug)]
+struct Wish {
+    inserts: Inserts,
+    format: Format,
+    wait: Duration,
+    /// The value of `If-None-Match`: what the client has.
+    known: Option<String>,
+}
+
+pub(super) async fn uri(State(mut served): State<Served>, query: Parameters, headers: HeaderMap) -> Response {
+    let wish = match Wish::read(query, &headers) {
+        Ok(wish) => wish,
+        Err(mistake) => return line(StatusCode::BAD_REQUEST, mistake),
+    };
+    // A crowd of waiting clients is answered at once rather than left to take all connections.
+    let seat = served.pollers.clone().try_acquire_owned();
+    let wait = if seat.is_ok() { wish.wait } else { Duration::ZERO };
+    let deadline = Instant::now() + wait;
+    loop {
+        let answer = wish.answer(&served.snapshots.borrow_and_update().status);
+        let is_news = answer.as_ref().is_ok_and(|text| !wish.knows(&tag(text)));
+        if is_news || !matches!(timeout_at(deadline, served.snapshots.changed()).await, Ok(Ok(()))) {
+            return wish.reply(answer);
+        }
+    }
+}
+
+impl Wish {
+    fn read(query: Parameters, headers: &HeaderMap) -> Result<Self, &'static str> {
+        let Query(pairs) = query.map_err(|_| "the part after `?` cannot be read")?;
+        let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let mut wish = Self { inserts: Inserts::default(), format: Format::Uri, wait: Duration::ZERO, known };
+        for (name, value) in &pairs {
+            match name.as_str() {
+                "database" if value.is_empty() => {}
+                "database" => {
+                    let database = value.parse().map_err(|_| "database: no name that MongoDB would take")?;
+                    wish.inserts.database = Some(database);
+                }
+                "format" => {
+                    let choice = Format::CHOICES.iter().find(|(name, _)| name == value);
+                    wish.format = choice.ok_or("format: one of uri, hosts, seed-list, env, json")?.1;
+                }
+                "wait" => wish.wait = span(value).map_err(|_| "wait: a time with its unit, such as 30s")?.min(WAIT_MAX),
+                _ => return Err("the parameters are database, format and wait"),
+            }
+        }
+        Ok(wish)
+    }
+
+    fn answer(&self, status: &Status) -> Result<String, String> {
+        let endpoint = Endpoint::of(status).map_err(|error| error.to_string())?;
+        Ok(endpoint.render(self.format, &self.inserts))
+    }
+
+    /// Whether the client has the answer with this tag already.
+    fn knows(&self, tag: &str) -> bool {
+        let known = self.known.iter().flat_map(|list| list.split(','));
+        known.map(str::trim).any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+    }
+
+    fn reply(&self, answer: Result<String, String>) -> Response {
+        let text = match answer {
+            Ok(text) => text,
+            Err(why) => return line(StatusCode::SERVICE_UNAVAILABLE, &why),
+        };
+        let tag = tag(&text);
+        let kind = match self.format {
+            Format::Json => "application/json",
+            Format::Uri | Format::Hosts | Format::SeedList | Format::Env => "text/plain; charset=utf-8",
+        };
+        let headers = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "no-cache"), (header::CONTENT_TYPE, kind)];
+        if self.knows(&tag) {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        (headers, text).into_response()
+    }
+}
+
+/// Equal answers have equal tags, from every controller of the same build. Elsewhere a client merely asks once more.
+fn tag(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish())
+}

@@ -1,0 +1,14 @@
+//! What applications and operators are told: the status, and the URI in its forms.
+//!
+//! **Invariant:** nothing here decides or changes anything about the set.
+
+pub mod file;
+pub mod http;
+pub mod rewrite;
+mod status;
+mod summary;
+pub mod template;
+pub mod uri;
+
+pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status};
+pub use summary::summarize;

@@ -1,0 +1,219 @@
+//! One look at the set, as the JSON of `/v1/status` and the text of `rsctl status` show it.
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// The newest look of a running controller. It travels in a `watch` channel to whoever serves it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What was seen. Its `looked_ms_ago` is filled when it is served.
+    pub status: Status,
+    /// When it was seen.
+    pub looked_at: Instant,
+}
+
+/// The set, its members, and what the controller makes of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The name of the set.
+    pub set: String,
+    /// The generation of the set; none before there is one.
+    pub replica_set_id: Option<String>,
+    /// All of the below in one word.
+    pub health: Health,
+    /// The member that takes writes, as `host:port`.
+    pub primary: Option<String>,
+    /// The election term.
+    pub term: Option<i64>,
+    /// The version of the replica set config.
+    pub config_version: Option<i64>,
+    /// The published seed list: configured data-bearing members that are not hidden, sorted.
+    pub seeds: Vec<String>,
+    /// How many members the operator wants at the start.
+    pub expect: usize,
+    /// The configured members.
+    pub members: Vec<MemberStatus>,
+    /// Addresses that answer for the service, or should, but are no members.
+    pub others: Vec<OtherStatus>,
+    /// What the controller does next; `nothing` when calm.
+    pub next: String,
+    /// Why it does that.
+    pub because: String,
+    /// What must happen before more can be done.
+    pub waiting: Vec<String>,
+    /// What a person should know or mend.
+    pub findings: Vec<FindingStatus>,
+    /// The age of the look, at the moment of serving.
+    pub looked_ms_ago: u64,
+}
+
+/// The set in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// A primary, and every member well.
+    Ok,
+    /// A primary, but not every member well.
+    Degraded,
+    /// A set that takes no writes.
+    NoPrimary,
+    /// No set yet.
+    Uninitiated,
+    /// It could not be found out. A word of a later version reads as this one too.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One configured member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its `_id` in the config.
+    pub id: i64,
+    /// Its address in the config.
+    pub host: String,
+    /// MongoDB's name for its state, or `UNREACHABLE`.
+    pub state: String,
+    /// Its votes in the config.
+    pub votes: u8,
+    /// Its priority in the config.
+    pub priority: f64,
+    /// Whether it does what its place in the config asks of it.
+    pub healthy: bool,
+    /// How far it is behind the primary.
+    pub lag_ms: Option<u64>,
+    /// What is special about it.
+    pub note: Option<String>,
+}
+
+/// An address that is no member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OtherStatus {
+    /// The address.
+    pub host: String,
+    /// What was found there.
+    pub state: String,
+    /// What follows from it.
+    pub note: Option<String>,
+}
+
+/// Something that a person should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingStatus {
+    /// How much it matters.
+    pub severity: Severity,
+    /// One line that says what to do.
+    pub text: String,
+}
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// It works, and could work better.
+    Warning,
+    /// It needs a person. A word of a later version reads as this one too.
+    #[serde(other)]
+    Error,
+}
+
+impl Status {
+    /// Whether applications may start: somebody takes writes, and the seed list is as long as it is going to be.
+    ///
+    /// That is `expect` seeds, or fewer once no further address is left that could join: a set that was scaled
+    /// down, or that carries an arbiter, must not keep applications waiting for ever.
+    pub fn ready(&self) -> bool {
+        self.primary.is_some() && !self.seeds.is_empty() && self.seeds.len() >= self.seeds_wanted()
+    }
+
+    /// What `ready` misses, as one line; nothing when it is true.
+    pub fn missing(&self) -> Option<String> {
+        if self.ready() {
+            return None;
+        }
+        let primary = if self.primary.is_some() { "" } else { ", no primary" };
+        Some(format!("{} of {} members listed{primary}", self.seeds.len(), self.seeds_wanted().max(1)))
+    }
+
+    fn seeds_wanted(&self) -> usize {
+        let before_any_set = self.seeds.is_empty();
+        if before_any_set { self.expect } else { self.expect.min(self.seeds.len() + self.others.len()) }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Three members, of which the first is primary.
+    pub(crate) fn healthy() -> Status {
+        let hosts = ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"];
+        let member = |(id, host): (usize, &&str)| MemberStatus {
+            id: id as i64,
+            host: (*host).to_owned(),
+            state: if id == 0 { "PRIMARY" } else { "SECONDARY" }.to_owned(),
+            votes: 1,
+            priority: 1.0,
+            healthy: true,
+            lag_ms: (id > 0).then_some(0),
+            note: None,
+        };
+        Status {
+            set: "rs".to_owned(),
+            replica_set_id: Some("652f9f4e1c2d3e4f5a6b7c8d".to_owned()),
+            health: Health::Ok,
+            primary: Some(hosts[0].to_owned()),
+            term: Some(3),
+            config_version: Some(5),
+            seeds: hosts.map(str::to_owned).into(),
+            expect: 3,
+            members: hosts.iter().enumerate().map(member).collect(),
+            others: vec![],
+            next: "nothing".to_owned(),
+            because: "the set is as it should be".to_owned(),
+            waiting: vec![],
+            findings: vec![],
+            looked_ms_ago: 0,
+        }
+    }
+
+    fn stranger() -> OtherStatus {
+        OtherStatus { host: "10.0.1.9:27017".to_owned(), state: "blank".to_owned(), note: None }
+    }
+
+    #[test]
+    fn a_complete_set_with_a_primary_is_ready() {
+        assert!(healthy().ready());
+        assert_eq!(healthy().missing(), None);
+    }
+
+    #[test]
+    fn without_a_primary_nothing_is_ready() {
+        let status = Status { primary: None, ..healthy() };
+        assert_eq!(status.missing().unwrap(), "3 of 3 members listed, no primary");
+    }
+
+    #[test]
+    fn a_set_that_still_grows_is_not_ready() {
+        let status = Status { seeds: vec!["a:1".into()], others: vec![stranger(), stranger()], ..healthy() };
+        assert_eq!(status.missing().unwrap(), "1 of 3 members listed");
+    }
+
+    #[test]
+    fn a_set_that_cannot_grow_is_ready_as_it_is() {
+        let status = Status { seeds: vec!["a:1".into(), "b:1".into()], ..healthy() };
+        assert!(status.ready());
+    }
+
+    #[test]
+    fn before_there_is_a_set_all_are_missing() {
+        let status = Status { seeds: vec![], primary: None, ..healthy() };
+        assert_eq!(status.missing().unwrap(), "0 of 3 members listed, no primary");
+    }
+
+    #[test]
+    fn words_of_a_later_version_are_read_with_care() {
+        assert_eq!(serde_json::from_str::<Health>("\"splendid\"").unwrap(), Health::Unknown);
+        assert_eq!(serde_json::from_str::<Health>("\"no-primary\"").unwrap(), Health::NoPrimary);
+        assert_eq!(serde_json::from_str::<Severity>("\"fatal\"").unwrap(), Severity::Error);
+    }
+}

@@ -1,0 +1,120 @@
+//! From a look and its plan to the status that people and programs read.
+
+use super::status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Status};
+use crate::model::{Host, Member, NodeState, Observed, Peer, Policy, ReplConfig};
+use crate::plan::{self, Plan, WaitingOn};
+
+/// The status after one look.
+pub fn summarize(look: &Observed, plan: &Plan, policy: &Policy) -> Status {
+    let config = plan.config.as_ref();
+    let members: Vec<_> = config.map(|c| member_list(look, plan, c)).unwrap_or_default();
+    Status {
+        set: policy.set.to_string(),
+        replica_set_id: config.and_then(ReplConfig::replica_set_id).map(|id| id.to_string()),
+        health: health(look, plan, &members),
+        primary: plan.primary.as_ref().map(Host::to_string),
+        term: config.and_then(ReplConfig::term),
+        config_version: config.map(ReplConfig::version),
+        seeds: config.map(seeds).unwrap_or_default(),
+        expect: policy.expect,
+        others: others(look, config),
+        members,
+        next: plan.next.to_string(),
+        because: plan.because.clone(),
+        waiting: plan.waiting.iter().map(WaitingOn::to_string).collect(),
+        findings: plan.findings.iter().map(finding).collect(),
+        looked_ms_ago: 0,
+    }
+}
+
+/// What an application may start with: everybody whose data it may read.
+fn seeds(config: &ReplConfig) -> Vec<String> {
+    let mut hosts: Vec<&Host> = config.members().iter().filter(|m| m.serves_reads()).map(|m| &m.host).collect();
+    hosts.sort();
+    hosts.into_iter().map(Host::to_string).collect()
+}
+
+fn health(look: &Observed, plan: &Plan, members: &[MemberStatus]) -> Health {
+    if plan.config.is_none() {
+        let anybody = look.nodes.values().any(|node| node.probe().is_some());
+        return if anybody { Health::Uninitiated } else { Health::Unknown };
+    }
+    if plan.primary.is_none() {
+        return Health::NoPrimary;
+    }
+    let error = plan.findings.iter().any(|f| f.severity() == plan::Severity::Error);
+    if error || members.iter().any(|m| !m.healthy) { Health::Degraded } else { Health::Ok }
+}
+
+fn member_list(look: &Observed, plan: &Plan, config: &ReplConfig) -> Vec<MemberStatus> {
+    let primary = plan.primary.as_ref().and_then(|host| look.probe(host));
+    let newest = primary.and_then(|p| p.view.as_ref()?.peers.values().filter_map(|peer| peer.applied_wall_ms).max());
+    let mut list: Vec<_> = config.members().iter().collect();
+    list.sort_by(|a, b| a.host.cmp(&b.host));
+    let status = |member: &Member| {
+        let peer = primary.and_then(|p| look.peer(p, &member.host));
+        member_status(look, member, peer, newest)
+    };
+    list.into_iter().map(status).collect()
+}
+
+fn member_status(look: &Observed, member: &Member, peer: Option<Peer>, newest: Option<i64>) -> MemberStatus {
+    let node = look.node(&member.host);
+    let state = node.and_then(|n| n.probe()).map(|p| p.state);
+    let seen_by_primary = peer.as_ref().filter(|p| p.healthy).map(|p| p.state);
+    let working =
+        matches!(state.or(seen_by_primary), Some(NodeState::Primary | NodeState::Secondary | NodeState::Arbiter));
+    let unreachable = node.and_then(|n| n.answer.as_ref().err()).map(ToString::to_string);
+    let lag = newest.zip(peer.as_ref().and_then(|p| p.applied_wall_ms)).map(|(newest, own)| newest - own);
+    MemberStatus {
+        id: member.id.0,
+        host: member.host.to_string(),
+        state: state.or(seen_by_primary).map_or_else(|| "UNREACHABLE".to_owned(), |s| s.to_string()),
+        votes: u8::from(member.votes_now()),
+        priority: member.priority,
+        healthy: working && peer.is_none_or(|p| p.healthy),
+        lag_ms: lag.filter(|_| working).and_then(|ms| u64::try_from(ms).ok()),
+        note: note(member, unreachable, state),
+    }
+}
+
+fn note(member: &Member, unreachable: Option<String>, state: Option<NodeState>) -> Option<String> {
+    if let Some(why) = unreachable {
+        return Some(why);
+    }
+    let words = match state {
+        Some(NodeState::Startup2) => "copies its data",
+        _ if member.newly_added => "votes as soon as it holds the data",
+        _ if member.was.is_some() => "lost its data directory, and its vote with it",
+        _ if member.spare => "spare: votes when a voter is gone",
+        _ if member.arbiter => "arbiter",
+        _ if member.hidden => "hidden",
+        _ => return None,
+    };
+    Some(words.to_owned())
+}
+
+/// Tasks that no member's address leads to.
+fn others(look: &Observed, config: Option<&ReplConfig>) -> Vec<OtherStatus> {
+    let members = config.map(|c| c.members()).unwrap_or_default();
+    let places: Vec<_> = members.iter().filter_map(|m| look.node(&m.host)?.at).collect();
+    let tasks = look.nodes.iter().filter(|(_, node)| node.listed);
+    let outside = tasks.filter(|(host, node)| {
+        let same_place = node.at.is_some_and(|at| places.contains(&at));
+        host.name().is_none() && !same_place
+    });
+    let status = |(host, node): (&Host, &crate::model::Node)| OtherStatus {
+        host: host.to_string(),
+        state: node.probe().map_or_else(|| "UNREACHABLE".to_owned(), |p| p.state.to_string()),
+        note: node.answer.as_ref().err().map(ToString::to_string),
+    };
+    outside.map(status).collect()
+}
+
+fn finding(finding: &plan::Finding) -> FindingStatus {
+    let severity = match finding.severity() {
+        plan::Severity::Warning => Severity::Warning,
+        plan::Severity::Error => Severity::Error,
+    };
+    FindingStatus { severity, text: finding.to_string() }
+}

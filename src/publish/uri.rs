@@ -1,0 +1,297 @@
+//! Connection strings, in the forms that applications take.
+//!
+//! Written by hand because the driver's own text form drops the brackets of IPv6 addresses. Three rules hold for
+//! every URI, since some driver in use insists on each: all hosts, always `replicaSet`, always `/` before `?`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::Status;
+use crate::model::{Host, SetName};
+use crate::secret::Secret;
+use crate::settings::Wanted;
+
+/// Everything but the unreserved characters of RFC 3986.
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Where a set is: its name and at least one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    set: SetName,
+    hosts: Vec<Host>,
+}
+
+/// What a person wants in the URI besides the hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Inserts {
+    /// The database after the slash.
+    pub database: Option<Database>,
+    /// Who connects.
+    pub credentials: Option<Credentials>,
+}
+
+/// A user with its password, for a URI that was asked to contain them.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The user.
+    pub username: String,
+    /// Its password.
+    pub password: Secret,
+    /// The database that knows the user.
+    pub auth_source: String,
+}
+
+/// The forms of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `mongodb://h:p,h:p/DB?replicaSet=rs`
+    Uri,
+    /// `h:p,h:p`
+    Hosts,
+    /// `rs/h:p,h:p`
+    SeedList,
+    /// `MONGODB_URI=…` and its parts as variables, one a line.
+    Env,
+    /// The URI and its parts as an object.
+    Json,
+}
+
+impl Format {
+    /// Every form with its name.
+    pub const CHOICES: [(&str, Self); 5] = [
+        ("uri", Self::Uri),
+        ("hosts", Self::Hosts),
+        ("seed-list", Self::SeedList),
+        ("env", Self::Env),
+        ("json", Self::Json),
+    ];
+
+    /// Whether the form has a place for credentials and database.
+    pub fn takes_inserts(self) -> bool {
+        matches!(self, Self::Uri | Self::Env | Self::Json)
+    }
+}
+
+/// A seed list that no URI can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// There is no set yet, or nobody knows it.
+    #[error("no members are known")]
+    NoSeeds,
+    /// The answer came from something that is no controller of ours.
+    #[error("the answer holds no usable addresses")]
+    Garbled,
+}
+
+impl Endpoint {
+    /// A set with its hosts; nothing without any.
+    pub fn new(set: SetName, hosts: Vec<Host>) -> Option<Self> {
+        if hosts.is_empty() { None } else { Some(Self { set, hosts }) }
+    }
+
+    /// The endpoint that a status publishes. The status may come from the network, so every part is checked.
+    pub fn of(status: &Status) -> Result<Self, EndpointError> {
+        let set = status.set.parse().map_err(|_| EndpointError::Garbled)?;
+        let hosts: Result<Vec<Host>, _> = status.seeds.iter().map(|seed| seed.parse()).collect();
+        Self::new(set, hosts.map_err(|_| EndpointError::Garbled)?).ok_or(EndpointError::NoSeeds)
+    }
+
+    /// The name of the set.
+    pub fn set(&self) -> &SetName {
+        &self.set
+    }
+
+    /// `h:p,h:p`
+    pub fn hosts(&self) -> String {
+        self.hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    /// `rs/h:p,h:p`
+    pub fn seed_list(&self) -> String {
+        format!("{}/{}", self.set, self.hosts())
+    }
+
+    /// `mongodb://h:p,h:p/DB?replicaSet=rs`, with credentials when they are given.
+    pub fn uri(&self, inserts: &Inserts) -> String {
+        let (user, auth_source) = match &inserts.credentials {
+            Some(Credentials { username, password, auth_source }) => (
+                format!("{}:{}@", escaped(username), escaped(password.expose())),
+                format!("&authSource={}", escaped(auth_source)),
+            ),
+            None => Default::default(),
+        };
+        let database = inserts.database.as_ref().map(Database::escaped).unwrap_or_default();
+        format!("mongodb://{user}{}/{database}?replicaSet={}{auth_source}", self.hosts(), escaped(self.set.as_str()))
+    }
+
+    /// The answer in the form that was asked for, with its line end.
+    pub fn render(&self, format: Format, inserts: &Inserts) -> String {
+        match format {
+            Format::Uri => self.uri(inserts) + "\n",
+            Format::Hosts => self.hosts() + "\n",
+            Format::SeedList => self.seed_list() + "\n",
+            Format::Env => self.env(inserts),
+            Format::Json => self.json(inserts),
+        }
+    }
+
+    fn env(&self, inserts: &Inserts) -> String {
+        let database = inserts.database.iter().map(|name| format!("MONGODB_DATABASE={name}\n"));
+        let (uri, hosts, set) = (self.uri(inserts), self.hosts(), &self.set);
+        let fixed = format!("MONGODB_URI={uri}\nMONGODB_HOSTS={hosts}\nMONGODB_REPLICA_SET={set}\n");
+        std::iter::once(fixed).chain(database).collect()
+    }
+
+    fn json(&self, inserts: &Inserts) -> String {
+        let value = serde_json::json!({
+            "uri": self.uri(inserts),
+            "hosts": self.hosts.iter().map(Host::to_string).collect::<Vec<_>>(),
+            "seedList": self.seed_list(),
+            "replicaSet": self.set.as_str(),
+            "database": inserts.database.as_ref().map(Database::as_str),
+        });
+        format!("{value}\n")
+    }
+}
+
+fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, &RESERVED).to_string()
+}
+
+/// The name of a database, as MongoDB and all its drivers allow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database(String);
+
+impl Database {
+    /// The bare name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn escaped(&self) -> String {
+        escaped(&self.0)
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Database {
+    type Err = Wanted;
+
+    fn from_str(text: &str) -> Result<Self, Wanted> {
+        let forbidden = |c: char| c.is_control() || c.is_whitespace() || "/\\.\"$*<>:|?".contains(c);
+        if text.is_empty() || text.len() > 63 || text.contains(forbidden) {
+            return Err(Wanted("a database name of at most 63 bytes without / \\ . \" $ * < > : | ? and space"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use mongodb::options::ConnectionString;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn endpoint(hosts: &[&str]) -> Endpoint {
+        Endpoint::new("rs".parse().unwrap(), hosts.iter().map(|host| host.parse().unwrap()).collect()).unwrap()
+    }
+
+    fn inserts() -> Inserts {
+        let credentials =
+            Credentials { username: "chat".into(), password: Secret::new("p@ss/w:rd%"), auth_source: "admin".into() };
+        Inserts { database: Some("letschat".parse().unwrap()), credentials: Some(credentials) }
+    }
+
+    #[test]
+    fn there_is_always_a_slash_and_a_replica_set() {
+        let uri = endpoint(&["mongo-node1:27017", "mongo-node2:27017"]).uri(&Inserts::default());
+        assert_eq!(uri, "mongodb://mongo-node1:27017,mongo-node2:27017/?replicaSet=rs");
+    }
+
+    #[test]
+    fn credentials_are_escaped_and_addresses_bracketed() {
+        let uri = endpoint(&["[fd00::5]:27017"]).uri(&inserts());
+        assert_eq!(uri, "mongodb://chat:p%40ss%2Fw%3Ard%25@[fd00::5]:27017/letschat?replicaSet=rs&authSource=admin");
+    }
+
+    #[test]
+    fn every_form_has_its_shape() {
+        let endpoint = endpoint(&["a:1", "b:2"]);
+        let none = Inserts::default();
+        assert_eq!(endpoint.render(Format::Hosts, &none), "a:1,b:2\n");
+        assert_eq!(endpoint.render(Format::SeedList, &none), "rs/a:1,b:2\n");
+        assert_eq!(
+            endpoint.render(Format::Env, &Inserts { database: Some("chat".parse().unwrap()), credentials: None }),
+            "MONGODB_URI=mongodb://a:1,b:2/chat?replicaSet=rs\nMONGODB_HOSTS=a:1,b:2\n\
+             MONGODB_REPLICA_SET=rs\nMONGODB_DATABASE=chat\n"
+        );
+        let json: serde_json::Value = serde_json::from_str(&endpoint.render(Format::Json, &none)).unwrap();
+        assert_eq!(json["hosts"], serde_json::json!(["a:1", "b:2"]));
+    }
+
+    #[test]
+    fn a_garbled_seed_makes_no_uri() {
+        let status = |seeds: &[&str]| Status {
+            seeds: seeds.iter().map(|s| (*s).to_owned()).collect(),
+            ..crate::publish::status::tests::healthy()
+        };
+        assert!(matches!(Endpoint::of(&status(&["a:1/?x"])), Err(EndpointError::Garbled)));
+        assert!(matches!(Endpoint::of(&status(&[])), Err(EndpointError::NoSeeds)));
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        assert!(!format!("{:?}", inserts()).contains("p@ss"));
+    }
+
+    #[test]
+    fn databases_have_names_that_every_driver_takes() {
+        for text in ["", "a/b", "a b", "a.b", "$x", "a\"b", "a?b", &"a".repeat(64)] {
+            assert!(text.parse::<Database>().is_err(), "{text:?}");
+        }
+        assert_eq!("straße-1".parse::<Database>().unwrap().escaped(), "stra%C3%9Fe-1");
+    }
+
+    prop_compose! {
+        /// Hosts of every kind.
+        pub(crate) fn any_endpoint()(
+            hosts in prop::collection::vec(prop_oneof![
+                "[a-z][a-z0-9_-]{0,12}(\\.[a-z]{1,5})?:[1-9][0-9]{0,3}",
+                any::<std::net::SocketAddrV4>().prop_filter("port", |a| a.port() > 0).prop_map(|a| a.to_string()),
+                any::<[u16; 8]>().prop_map(|ip| format!("[{}]:27017", std::net::Ipv6Addr::from(ip))),
+            ], 1..5),
+            set in "[A-Za-z0-9_.-]{1,12}",
+        ) -> Endpoint {
+            Endpoint::new(SetName::new(set), hosts.iter().map(|host| host.parse().unwrap()).collect()).unwrap()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_driver_reads_what_we_write(
+            endpoint in any_endpoint(),
+            username in "\\PC{1,20}",
+            password in "\\PC{1,20}",
+            database in "[^/\\\\.\"$*<>:|?\\s\\pC]{1,15}",
+        ) {
+            let credentials =
+                Credentials { username: username.clone(), password: Secret::new(password.clone()), auth_source: "admin".into() };
+            let inserts = Inserts { database: Some(database.parse().unwrap()), credentials: Some(credentials) };
+            let read = ConnectionString::parse(endpoint.uri(&inserts)).unwrap();
+            prop_assert_eq!(read.replica_set.as_deref(), Some(endpoint.set.as_str()));
+            prop_assert_eq!(read.default_database, Some(database));
+            let credential = read.credential.unwrap();
+            prop_assert_eq!((credential.username, credential.password), (Some(username), Some(password)));
+            let mongodb::options::HostInfo::HostIdentifiers(read) = read.host_info else { panic!("no hosts") };
+            prop_assert_eq!(read.len(), endpoint.hosts.len());
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What goes to the log: every change of plan and every step, not every look.
+
+use super::execute::StepError;
+use crate::plan::{Finding, Plan, Severity, Step};
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+/// A calm controller says so this often.
+const HEARTBEAT: Duration = Duration::from_secs(600);
+
+/// Remembers what was last said.
+pub(super) struct Journal {
+    waiting: String,
+    findings: Vec<Finding>,
+    spoke_at: Instant,
+}
+
+impl Journal {
+    pub(super) fn new() -> Self {
+        Self { waiting: String::new(), findings: Vec::new(), spoke_at: Instant::now() }
+    }
+
+    /// Notes a plan; says what is new in it.
+    pub(super) fn planned(&mut self, plan: &Plan) {
+        debug!(rule = plan.rule, next = %plan.next, because = %plan.because, "planned");
+        for finding in plan.findings.iter().filter(|f| !self.findings.contains(f)) {
+            match finding.severity() {
+                Severity::Warning => warn!(%finding, "found"),
+                Severity::Error => error!(%finding, "found"),
+            }
+        }
+        for gone in self.findings.iter().filter(|f| !plan.findings.contains(f)) {
+            info!(finding = %gone, "cleared");
+        }
+        self.findings.clone_from(&plan.findings);
+        if plan.next != Step::Wait {
+            return;
+        }
+        let now = Instant::now();
+        let waiting = digest(plan);
+        if waiting != self.waiting {
+            let reasons: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
+            info!(waiting_for = %reasons.join("; "), because = %plan.because, "waiting");
+            self.waiting = waiting;
+            self.spoke_at = now;
+        } else if now.duration_since(self.spoke_at) >= HEARTBEAT {
+            info!(because = %plan.because, "still looking");
+            self.spoke_at = now;
+        }
+    }
+
+    /// A step is about to be done.
+    pub(super) fn starting(&mut self, plan: &Plan) {
+        self.waiting.clear();
+        info!(rule = plan.rule, step = %plan.next, because = %plan.because, "doing");
+    }
+
+    /// A step was done.
+    pub(super) fn done(&self, step: &Step, took: Duration) {
+        info!(%step, ms = took.as_millis(), "done");
+    }
+
+    /// A step was not done. A race that was lost once or twice is no news.
+    pub(super) fn failed(&self, step: &Step, failure: &StepError, times: u32) {
+        if failure.is_lost_race() || (matches!(step, Step::StepUp { .. }) && times > 1) {
+            debug!(%step, reason = %failure, times, "refused");
+        } else {
+            warn!(%step, reason = %failure, times, "refused");
+        }
+    }
+}
+
+/// The plan's waiting without its running numbers, so that a duration that grows is not news.
+fn digest(plan: &Plan) -> String {
+    let words = plan.waiting.iter().map(|w| w.to_string().replace(|c: char| c.is_ascii_digit(), ""));
+    words.collect::<Vec<_>>().join(";")
+}

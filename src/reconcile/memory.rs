@@ -1,0 +1,179 @@
+//! What the controller remembers from look to look: since when, not what to do about it.
+//!
+//! **Invariant:** durations grow by at most two intervals a look, so that a controller that was frozen or cut off
+//! does not wake up believing that everybody has been gone for an hour. They start at zero with the controller.
+
+use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProbeError, ProcessId, Refusal};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The controller's memory.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    looked_at: Option<Instant>,
+    hosts: BTreeMap<Host, Since>,
+    blank: (BTreeSet<ProcessId>, Duration),
+    locks: Vec<(Lock, Duration)>,
+    config_ever_seen: bool,
+    fsynced: BTreeSet<ProcessId>,
+    refusals: Vec<Remembered>,
+}
+
+/// What is remembered of one address.
+#[derive(Debug, Default)]
+struct Since {
+    unlisted: Option<Duration>,
+    silent: Duration,
+    unhealthy: Duration,
+    down_looks: u32,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    subjects: Vec<String>,
+    reason: String,
+    times: u32,
+    until: Instant,
+}
+
+/// A refusal is forgotten so long after its wait is over: the step was not wished for again.
+const FORGET_REFUSAL: Duration = Duration::from_secs(120);
+
+/// Whether DNS lists an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl Listed {
+    /// What the answer about a member's name means for its being listed, once its addresses are compared.
+    pub(super) fn of_name(answer: &NameAnswer, any_listed: bool) -> Self {
+        match answer {
+            NameAnswer::Trouble(_) => Self::Unknown,
+            NameAnswer::Addresses(_) if any_listed => Self::Yes,
+            NameAnswer::Addresses(_) | NameAnswer::NoSuchName => Self::No,
+        }
+    }
+}
+
+impl Memory {
+    /// Fills in how long everything has held, and remembers this look. `listed` tells of each address whether DNS
+    /// lists it.
+    pub(super) fn complete(
+        &mut self,
+        look: &mut Observed,
+        listed: &BTreeMap<Host, Listed>,
+        now: Instant,
+        cap: Duration,
+    ) {
+        let passed = self.looked_at.map_or(Duration::ZERO, |then| now.duration_since(then).min(cap));
+        self.looked_at = Some(now);
+        let good = look.tasks.is_good();
+        self.hosts.retain(|host, _| look.nodes.contains_key(host));
+        for (host, node) in &mut look.nodes {
+            let since = self.hosts.entry(host.clone()).or_default();
+            match listed.get(host).copied().unwrap_or(Listed::Unknown) {
+                Listed::Yes => since.unlisted = Some(Duration::ZERO),
+                Listed::No if good => since.unlisted = since.unlisted.map(|d| d + passed),
+                Listed::No | Listed::Unknown => {}
+            }
+            since.silent = if node.answer.is_ok() { Duration::ZERO } else { since.silent + passed };
+            let down = node.answer.as_ref().is_err_and(ProbeError::is_down);
+            since.down_looks = if down { since.down_looks + 1 } else { 0 };
+            node.unlisted_for = since.unlisted;
+            node.silent_for = since.silent;
+            node.down_looks = since.down_looks;
+        }
+        self.health(look, passed);
+        self.blankness(look, passed);
+        self.claims(look, passed);
+        self.config_ever_seen |= look.nodes.values().filter_map(Node::probe).any(|p| p.config.is_some());
+        look.config_ever_seen = self.config_ever_seen;
+        look.fsynced = self.fsynced.clone();
+        look.refusals = self.refusals(now);
+    }
+
+    /// For how long the primary has seen each member down. Without a primary nothing is added.
+    fn health(&mut self, look: &mut Observed, passed: Duration) {
+        let health: BTreeMap<Host, bool> = {
+            let primary = look.nodes.values().filter_map(Node::probe).find(|p| p.state == NodeState::Primary);
+            let config = primary.and_then(|p| p.config.as_ref());
+            let members = config.map(|c| c.members()).unwrap_or_default().iter();
+            let seen = members.filter_map(|m| {
+                let peer = primary?.view.as_ref()?.peers.get(&m.id)?;
+                Some((m.host.clone(), peer.healthy))
+            });
+            seen.collect()
+        };
+        for (host, node) in &mut look.nodes {
+            let Some(since) = self.hosts.get_mut(host) else { continue };
+            match health.get(host) {
+                Some(true) => since.unhealthy = Duration::ZERO,
+                Some(false) => since.unhealthy += passed,
+                None => {}
+            }
+            node.unhealthy_for = since.unhealthy;
+        }
+    }
+
+    fn blankness(&mut self, look: &mut Observed, passed: Duration) {
+        let listed = || look.nodes.values().filter(|node| node.listed);
+        let all_blank = listed().all(|n| n.probe().is_some_and(|p| p.state == NodeState::Blank));
+        let processes: BTreeSet<ProcessId> = listed().filter_map(Node::probe).map(|p| p.process).collect();
+        let same = all_blank && look.tasks.is_good() && self.blank.0 == processes;
+        self.blank = if same { (processes, self.blank.1 + passed) } else { (processes, Duration::ZERO) };
+        look.blank_for = self.blank.1;
+    }
+
+    fn claims(&mut self, look: &mut Observed, passed: Duration) {
+        let mut claims: Vec<(Lock, Duration)> = Vec::new();
+        for lock in look.nodes.values().filter_map(Node::probe).filter_map(|p| p.lock.as_ref()) {
+            if claims.iter().any(|(known, _)| known == lock) {
+                continue;
+            }
+            let before = self.locks.iter().find(|(known, _)| known == lock);
+            claims.push((lock.clone(), before.map_or(Duration::ZERO, |(_, held)| *held + passed)));
+        }
+        look.locks = claims.clone();
+        self.locks = claims;
+    }
+
+    fn refusals(&mut self, now: Instant) -> Vec<Refusal> {
+        self.refusals.retain(|r| now < r.until + FORGET_REFUSAL);
+        let to_refusal = |r: &Remembered| Refusal {
+            subjects: r.subjects.clone(),
+            reason: r.reason.clone(),
+            times: r.times,
+            retry_in: r.until.saturating_duration_since(now),
+        };
+        self.refusals.iter().map(to_refusal).collect()
+    }
+
+    /// A step failed; `wait` tells, from how often in a row it did, how long it is left alone.
+    pub(super) fn refused(
+        &mut self,
+        subjects: Vec<String>,
+        reason: String,
+        now: Instant,
+        wait: impl Fn(u32) -> Duration,
+    ) -> u32 {
+        let before = self.refusals.iter().find(|r| r.subjects == subjects).map_or(0, |r| r.times);
+        let times = before + 1;
+        self.refusals.retain(|r| r.subjects != subjects);
+        self.refusals.push(Remembered { subjects, reason, times, until: now + wait(times) });
+        times
+    }
+
+    /// A step worked: whatever part of it was refused before counts no more.
+    pub(super) fn worked(&mut self, subjects: &[String]) {
+        self.refusals.retain(|r| !r.subjects.iter().any(|s| subjects.contains(s)));
+    }
+
+    /// This process has its state on disk.
+    pub(super) fn fsynced(&mut self, process: ProcessId) {
+        self.fsynced.insert(process);
+    }
+}

@@ -1,0 +1,193 @@
+//! One look: ask DNS, ask every mongod side by side under one deadline, and say how long each fact has held.
+//!
+//! **Invariant:** a look always comes to an end and never fails.
+
+use super::memory::{Listed, Memory};
+use crate::discovery::Discovery;
+use crate::model::{Host, MemberAddress, NameAnswer, Naming, Node, Observed, Probe, ProbeError, ReplConfig, TaskList};
+use crate::mongo::Admin;
+use futures_util::future::{join, join_all};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a mongod may take to answer everything.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
+/// How long one may take that did not answer the last time: it must not slow every look down.
+const SILENT_LIMIT: Duration = Duration::from_millis(250);
+
+type Answers = BTreeMap<SocketAddr, Result<Arc<Probe>, ProbeError>>;
+type Names = BTreeMap<String, NameAnswer>;
+
+/// Looks, and remembers since when.
+pub(super) struct Observer<'p, D, A> {
+    discovery: &'p D,
+    admin: &'p A,
+    member_address: MemberAddress,
+    interval: Duration,
+    /// Addresses of configured members and of seeds that locks name, from the look before.
+    known: BTreeSet<Host>,
+    silent: BTreeSet<SocketAddr>,
+    pub(super) memory: Memory,
+}
+
+impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
+    pub(super) fn new(discovery: &'p D, admin: &'p A, member_address: MemberAddress, interval: Duration) -> Self {
+        let (known, silent) = (BTreeSet::new(), BTreeSet::new());
+        Self { discovery, admin, member_address, interval, known, silent, memory: Memory::default() }
+    }
+
+    /// One complete look.
+    pub(super) async fn look(&mut self) -> Observed {
+        let mut names = Names::new();
+        let mut answers = Answers::new();
+        let wanted = self.known.iter().filter_map(Host::name).map(str::to_owned).collect();
+        let (tasks, found) = join(self.discovery.tasks(), self.resolve(wanted)).await;
+        names.extend(found);
+        self.ask(sockets(tasks.hosts.iter().chain(&self.known), &names), &mut answers).await;
+        // What the answers name is looked at in the same look, so that no decision misses a member.
+        let known = named_by(&answers);
+        let reported = self.reported(&answers, &known, &names);
+        let new_names = known.iter().filter_map(Host::name).map(str::to_owned).chain(reported);
+        let new_names: BTreeSet<String> = new_names.filter(|n| !names.contains_key(n)).collect();
+        names.extend(self.resolve(new_names).await);
+        self.ask(sockets(&known, &names), &mut answers).await;
+        self.known.extend(known);
+        let look = self.assemble(tasks, &names, &answers);
+        self.forget(&look, &answers);
+        look
+    }
+
+    async fn resolve(&self, names: BTreeSet<String>) -> Names {
+        let questions = names.into_iter().map(|name| async {
+            let answer = self.discovery.name(&name).await;
+            (name, answer)
+        });
+        join_all(questions).await.into_iter().collect()
+    }
+
+    async fn ask(&self, at: BTreeSet<SocketAddr>, answers: &mut Answers) {
+        let questions = at.into_iter().filter(|at| !answers.contains_key(at)).map(|at| async move {
+            let limit = if self.silent.contains(&at) { SILENT_LIMIT } else { PROBE_LIMIT };
+            (at, self.admin.probe(at, limit).await.map(Arc::new))
+        });
+        let new = join_all(questions).await;
+        answers.extend(new);
+    }
+
+    /// Host names worth resolving: those of nodes that are at no configured address.
+    fn reported(&self, answers: &Answers, known: &BTreeSet<Host>, names: &Names) -> BTreeSet<String> {
+        if self.member_address == MemberAddress::Ip {
+            return BTreeSet::new();
+        }
+        let members = sockets(known, names);
+        let outside = answers.iter().filter(|(at, _)| !members.contains(at));
+        let hostnames = outside.filter_map(|(_, answer)| answer.as_ref().ok()?.hostname.clone());
+        hostnames.filter(|name| !is_container_id(name)).collect()
+    }
+
+    fn assemble(&mut self, tasks: TaskList, names: &Names, answers: &Answers) -> Observed {
+        let mut look = Observed::default();
+        let mut listed = BTreeMap::new();
+        for host in tasks.hosts.iter().chain(&self.known) {
+            let (at, answer, is_listed) = locate(host, &tasks, names, answers);
+            let naming = at.map_or(Naming::Unknown, |at| naming(at, host.port(), &answer, names));
+            listed.insert(host.clone(), is_listed);
+            let node = Node {
+                at,
+                answer,
+                naming,
+                listed: is_listed == Listed::Yes,
+                unlisted_for: None,
+                silent_for: Duration::ZERO,
+                unhealthy_for: Duration::ZERO,
+                down_looks: 0,
+            };
+            look.nodes.insert(host.clone(), node);
+        }
+        look.tasks = tasks;
+        self.memory.complete(&mut look, &listed, Instant::now(), self.interval * 2);
+        look
+    }
+
+    /// Lets go of addresses that nobody names any more, once the primary's config is known to lack them.
+    fn forget(&mut self, look: &Observed, answers: &Answers) {
+        self.silent = answers.iter().filter(|(_, a)| a.is_err()).map(|(at, _)| *at).collect();
+        let still_named = named_by(answers);
+        if look.nodes.values().any(|node| node.answer.is_ok()) && !still_named.is_empty() {
+            self.known = still_named;
+        }
+        self.admin.keep_only(&answers.keys().copied().collect());
+    }
+}
+
+/// Every address that some config or lock names.
+fn named_by(answers: &Answers) -> BTreeSet<Host> {
+    let probes = || answers.values().filter_map(|answer| answer.as_ref().ok());
+    let members = probes().filter_map(|p| p.config.as_ref()).flat_map(ReplConfig::members).map(|m| m.host.clone());
+    members.chain(probes().filter_map(|p| p.lock.as_ref()).map(|lock| lock.seed.clone())).collect()
+}
+
+fn sockets<'h>(hosts: impl IntoIterator<Item = &'h Host>, names: &Names) -> BTreeSet<SocketAddr> {
+    hosts.into_iter().flat_map(|host| sockets_of(host, names)).collect()
+}
+
+fn sockets_of(host: &Host, names: &Names) -> Vec<SocketAddr> {
+    match host.name().and_then(|name| names.get(name)) {
+        Some(NameAnswer::Addresses(ips)) => ips.iter().map(|ip| SocketAddr::new(*ip, host.port())).collect(),
+        Some(NameAnswer::NoSuchName | NameAnswer::Trouble(_)) => Vec::new(),
+        None => host.socket().into_iter().collect(),
+    }
+}
+
+/// Where a host is, what it said there, and whether DNS lists it as a task.
+fn locate(
+    host: &Host,
+    tasks: &TaskList,
+    names: &Names,
+    answers: &Answers,
+) -> (Option<SocketAddr>, Result<Arc<Probe>, ProbeError>, Listed) {
+    let places = sockets_of(host, names);
+    let any_listed = places.iter().any(|at| tasks.hosts.contains(&Host::from(*at)));
+    let answer_at = |at: &SocketAddr| answers.get(at).cloned().unwrap_or(Err(ProbeError::Timeout));
+    let Some(name) = host.name() else {
+        let listed = if any_listed { Listed::Yes } else { Listed::No };
+        let at = places.first().copied();
+        return (at, at.map_or(Err(ProbeError::Timeout), |at| answer_at(&at)), listed);
+    };
+    let Some(answer) = names.get(name) else { return (None, Err(ProbeError::NameUnknown), Listed::Unknown) };
+    let listed = Listed::of_name(answer, any_listed);
+    match (answer, places.as_slice()) {
+        (NameAnswer::Trouble(_), _) => (None, Err(ProbeError::NameUnknown), listed),
+        (_, []) => (None, Err(ProbeError::NoSuchName), listed),
+        (_, [only]) => (Some(*only), answer_at(only), listed),
+        (_, [first, ..]) => {
+            // Two families of one mongod are one place; two mongods behind one name are none.
+            let processes: BTreeSet<_> = places.iter().map(|at| answer_at(at).ok().map(|p| p.process)).collect();
+            let one = processes.len() == 1 && !processes.contains(&None);
+            let answer = if one { answer_at(first) } else { Err(ProbeError::NameAmbiguous(places.len())) };
+            (one.then_some(*first), answer, listed)
+        }
+    }
+}
+
+/// Where the name that a node reports leads.
+fn naming(at: SocketAddr, port: u16, answer: &Result<Arc<Probe>, ProbeError>, names: &Names) -> Naming {
+    let Ok(Some(hostname)) = answer.as_ref().map(|probe| probe.hostname.as_deref()) else { return Naming::Unknown };
+    let Ok(host) = Host::named(hostname, port) else { return Naming::Unstable };
+    if is_container_id(hostname) || host.name().is_none() {
+        return Naming::Unstable;
+    }
+    match names.get(hostname) {
+        None | Some(NameAnswer::Trouble(_)) => Naming::Unknown,
+        Some(NameAnswer::Addresses(ips)) if ips.len() == 1 && ips.contains(&at.ip()) => Naming::Stable(host),
+        Some(NameAnswer::Addresses(_) | NameAnswer::NoSuchName) => Naming::Unstable,
+    }
+}
+
+/// What Docker calls a container that nobody named: twelve hexadecimal digits, new with every task.
+fn is_container_id(hostname: &str) -> bool {
+    hostname.len() == 12 && hostname.bytes().all(|b| b.is_ascii_hexdigit())
+}

@@ -1,0 +1,139 @@
+//! Text that must not leave the process by accident.
+//!
+//! **Invariant:** `Secret` has no `Display` and no `Serialize`, and its `Debug` shows nothing. Whoever needs the text
+//! says [`Secret::expose`], so a search for that word is the audit.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Larger than any key or password; a device or a log file given by mistake must not fill the memory.
+const BYTES_MAX: u64 = 64 * 1024;
+
+/// What `mongod --keyFile` accepts (MongoDB manual, "Keyfile Security").
+const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 6..=1024;
+
+/// A password or key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps text that is secret from here on.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// A password from the file that holds nothing else; line ends after it are the editor's, not the password's.
+    pub fn password_file(path: &Path) -> Result<Self, SecretError> {
+        let text = read(path)?;
+        let password = text.trim_end_matches(['\n', '\r']);
+        if password.is_empty() { Err(SecretError::Empty) } else { Ok(Self::new(password)) }
+    }
+
+    /// The key by which members of a set know each other, from the file that `mongod --keyFile` reads.
+    pub fn keyfile(path: &Path) -> Result<Self, SecretError> {
+        key(&read(path)?)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Why a file yields no secret. No variant shows what the file holds.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The system refused.
+    #[error("cannot be read")]
+    Unreadable(#[source] io::Error),
+    /// Nothing but white space.
+    #[error("is empty")]
+    Empty,
+    /// Surely not the file that was meant.
+    #[error("is larger than 64 KiB")]
+    TooLarge,
+    /// Not what `mongod --keyFile` would accept either.
+    #[error("is no keyfile: accepted are 6 to 1024 base64 characters, or a YAML list of such keys")]
+    NotAKey,
+}
+
+fn read(path: &Path) -> Result<String, SecretError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(SecretError::Unreadable)?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(SecretError::Unreadable)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(SecretError::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|_| SecretError::Unreadable(io::ErrorKind::InvalidData.into()))
+}
+
+/// White space does not count, so a key may be wrapped. While keys are rotated the file is a YAML list of two, of
+/// which every member knows the first.
+fn key(text: &str) -> Result<Secret, SecretError> {
+    let is_item = |line: &&str| line.trim_start().starts_with('-');
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty()).peekable();
+    let listed = lines.peek().is_some_and(is_item);
+    let text: String = if listed {
+        let first = lines.next().unwrap_or_default().trim_start().trim_start_matches('-');
+        let wrapped = lines.take_while(|line| !is_item(line));
+        let item: String = std::iter::once(first).chain(wrapped).collect();
+        item.trim().trim_matches(['"', '\'']).to_owned()
+    } else {
+        lines.collect()
+    };
+    let key: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    match key.len() {
+        0 => Err(SecretError::Empty),
+        length if KEY_LENGTHS.contains(&length) && key.chars().all(base64) => Ok(Secret::new(key)),
+        _ => Err(SecretError::NotAKey),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some(***)");
+    }
+
+    #[test]
+    fn a_key_is_its_text_without_white_space() {
+        for text in ["abcdef12", " abcd\nef12\n", "abcd ef\t12\r\n", "- abcdef12\n- other678\n", "- \"abcdef12\"\n"] {
+            assert_eq!(key(text).unwrap().expose(), "abcdef12", "{text:?}");
+        }
+        assert_eq!(key("- abcd\n  ef12\n- other678\n").unwrap().expose(), "abcdef12");
+    }
+
+    #[test]
+    fn what_mongod_would_refuse_is_refused() {
+        for text in ["abcde", "abc$def", &"a".repeat(1025), "ключключ"] {
+            assert!(matches!(key(text), Err(SecretError::NotAKey)), "{text:?}");
+        }
+        assert!(matches!(key(" \n"), Err(SecretError::Empty)));
+        assert!(key(&"a".repeat(1024)).is_ok());
+    }
+
+    #[test]
+    fn a_password_keeps_its_spaces_and_loses_its_line_end() {
+        let path = std::env::temp_dir().join(format!("rsctl-secret-{}", std::process::id()));
+        std::fs::write(&path, " p@ss word \r\n").unwrap();
+        assert_eq!(Secret::password_file(&path).unwrap().expose(), " p@ss word ");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(Secret::password_file(&path), Err(SecretError::Empty)));
+        std::fs::write(&path, vec![b'a'; 70_000]).unwrap();
+        assert!(matches!(Secret::password_file(&path), Err(SecretError::TooLarge)));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(Secret::password_file(&path), Err(SecretError::Unreadable(_))));
+    }
+}

@@ -1,0 +1,127 @@
+//! Variables: read once, laid under the flags, with the names that users of other tools know.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command};
+
+use super::Usage;
+use crate::cli;
+
+/// Names of other tools for our settings. They lose to ours, and among each other the first wins.
+const ALIASES: [(&str, &[&str]); 4] = [
+    ("RSCTL_SERVICE", &["MONGO_SERVICE_NAME", "SERVICE_NAME"]),
+    ("RSCTL_REPLICA_SET", &["REPLICASET_NAME", "REPLICA_SET", "MONGODB_REPLICA_SET_NAME", "MONGODB_RSNAME"]),
+    ("RSCTL_PORT", &["MONGO_PORT", "MONGODB_PORT_NUMBER", "MONGODB_PORT"]),
+    ("RSCTL_LOG_LEVEL", &["LOGLEVEL"]),
+];
+
+/// Commands that run in the controller's container. Elsewhere a variable such as SERVICE_NAME is the application's
+/// own and means something else.
+const WITH_ALIASES: [&str; 3] = ["run", "status", "healthcheck"];
+
+/// The variables of the process, or what a test says they are.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// What the process was started with. This is the only place that reads it.
+    pub fn of_process() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        };
+        Self(std::env::vars_os().map(text).collect())
+    }
+
+    /// The value of a variable. Compose files set what they leave out to nothing, so empty is unset.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The first of these variables that is set, with its value.
+    pub(crate) fn first<'a>(&'a self, names: &[&'a str]) -> Option<(&'a str, &'a str)> {
+        names.iter().find_map(|name| Some((*name, self.get(name)?)))
+    }
+
+    /// The variable that stands for one of ours, and its value.
+    fn standing_for<'a>(&'a self, ours: &'a str, aliases: bool) -> Option<(&'a str, &'a str)> {
+        let own = self.first(&[ours]);
+        if own.is_some() || !aliases {
+            return own;
+        }
+        let alias = ALIASES.iter().find(|(name, _)| *name == ours).and_then(|(_, aliases)| self.first(aliases));
+        let debug = || self.get("DEBUG").filter(|value| matches!(*value, "1" | "true")).map(|_| ("DEBUG", "debug"));
+        if ours == "RSCTL_LOG_LEVEL" { alias.or_else(debug) } else { alias }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish() // any value may be a secret
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(variables: [(&str, &str); N]) -> Self {
+        Self(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+}
+
+/// The command line with variables as its defaults: flags win over them, and all are checked in the same way.
+pub(super) fn overlaid(environment: &Environment) -> Command {
+    let lay = |aliases: bool| {
+        move |arg: Arg| {
+            let Some(name) = arg.get_env().map(|name| name.to_string_lossy().into_owned()) else { return arg };
+            // From here on clap must not look for itself: it takes empty for a value.
+            let arg = arg.env(Resettable::Reset);
+            match environment.standing_for(&name, aliases) {
+                Some((_, value)) => arg.default_value(value.to_owned()),
+                None => arg,
+            }
+        }
+    };
+    cli::command().mut_args(lay(true)).mut_subcommands(|command| {
+        let aliases = WITH_ALIASES.contains(&command.get_name());
+        command.mut_args(lay(aliases))
+    })
+}
+
+/// What is wrong, in one line that names the flag or the variable, its value, and what is accepted.
+pub(super) fn explain(error: clap::Error, command: &str, environment: &Environment) -> Usage {
+    use std::error::Error;
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (Some(arg), Some(value)) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) else {
+        return Usage::Clap(error);
+    };
+    let accepted = match (error.source(), error.get(ContextKind::ValidValue)) {
+        (_, Some(ContextValue::Strings(words))) if !words.is_empty() => words.join(", "),
+        (Some(source), _) => source.to_string(),
+        _ => return Usage::Clap(error),
+    };
+    if value.is_empty() && !arg.is_empty() && error.source().is_none() {
+        return Usage::Clap(error); // a flag at the end of the line without its value
+    }
+    let flag = arg.split([' ', '=']).next().unwrap_or(arg);
+    let variable = variable_of(flag, command);
+    let aliases = WITH_ALIASES.contains(&command);
+    let origin = match variable.as_deref().and_then(|name| environment.standing_for(name, aliases)) {
+        // When flag and variable say the same, naming both is right too.
+        Some((name, set)) if set == value => format!("{name} ({flag})"),
+        _ => flag.to_owned(),
+    };
+    Usage::Bad { origin, value: value.to_owned(), accepted }
+}
+
+fn variable_of(flag: &str, command: &str) -> Option<String> {
+    let root = cli::command();
+    let of = |command: &Command| {
+        let arg = command.get_arguments().find(|arg| Some(flag) == arg.get_long().map(|l| format!("--{l}")).as_deref());
+        arg.and_then(|arg| arg.get_env()).map(|name| name.to_string_lossy().into_owned())
+    };
+    root.find_subcommand(command).and_then(of).or_else(|| of(&root))
+}

@@ -1,0 +1,355 @@
+//! Command line and environment → what each command works with, checked as a whole.
+//!
+//! **Invariant:** no other module reads the environment. A setting that cannot be meant ends the program with exit
+//! code 2 and one line that names the flag or variable, its value, and what is accepted.
+
+mod environment;
+mod login;
+pub(crate) mod values;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bson::oid::ObjectId;
+use clap::FromArgMatches;
+use clap::error::ErrorKind;
+use clap_complete::Shell;
+use tracing::level_filters::LevelFilter;
+
+pub use environment::Environment;
+pub use login::Login;
+pub use values::{ControllerUrl, Service, Wanted};
+
+use crate::cli::{self, EnvForm, Output};
+use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
+use crate::publish::template::{Assignment, TemplateError};
+use crate::publish::uri::{Format, Inserts};
+use crate::secret::SecretError;
+use crate::telemetry::LogFormat;
+
+/// Everything that was asked for.
+#[derive(Debug)]
+pub struct Settings {
+    /// How to log.
+    pub log: Log,
+    /// What to do.
+    pub command: Command,
+    /// What was found in the environment and has no effect here, for the log.
+    pub ignored: Vec<&'static str>,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// The least important lines to show.
+    pub level: LevelFilter,
+    /// How they look.
+    pub format: LogFormat,
+    /// Whether colour is welcome where it can be shown (<https://no-color.org>).
+    pub colour: bool,
+}
+
+/// The command and its settings.
+#[derive(Debug)]
+pub enum Command {
+    /// Run the controller.
+    Run(Box<Run>),
+    /// Show the set.
+    Status(Box<Source>, Output),
+    /// Print the URI.
+    Uri(Box<Uri>),
+    /// Become a program that knows the set.
+    Exec(Box<Variables>, Vec<OsString>),
+    /// Write variables to a file.
+    Env(Box<Variables>, PathBuf, EnvForm),
+    /// Ask the controller of this container.
+    Healthcheck(SocketAddr),
+    /// Print a completion script.
+    Completions(Shell),
+}
+
+/// The controller's settings.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Where DNS finds the tasks.
+    pub services: Vec<Service>,
+    /// The name of the set.
+    pub replica_set: SetName,
+    /// The port of every task, unless SRV says otherwise.
+    pub port: u16,
+    /// The size of the service: nodes that must answer before the first initiate.
+    pub expect: usize,
+    /// Pins one of two sets.
+    pub replica_set_id: Option<ObjectId>,
+    /// A name server instead of the system's.
+    pub dns: Option<SocketAddr>,
+    /// TLS with the nodes; none is off.
+    pub tls: Option<Tls>,
+    /// The credential for the nodes.
+    pub login: Login,
+    /// How members are named.
+    pub member_address: MemberAddress,
+    /// Gone for so long, removed where it helps.
+    pub remove_after: Duration,
+    /// Gone for so long, removed in any case.
+    pub forget_after: Duration,
+    /// Whether recovery is automatic.
+    pub recovery: Recovery,
+    /// Whether a new set may begin.
+    pub bootstrap: Bootstrap,
+    /// Two looks so far apart must agree.
+    pub settle: Duration,
+    /// The longest pause between looks.
+    pub interval: Duration,
+    /// Where to serve status and URI.
+    pub listen: SocketAddr,
+    /// Where to take orders; loopback.
+    pub admin_listen: SocketAddr,
+    /// Where to keep the URI.
+    pub publish_file: Option<PathBuf>,
+}
+
+/// TLS with the nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Who may sign their certificates.
+    pub ca_file: Option<PathBuf>,
+    /// What to show them.
+    pub cert_key_file: Option<PathBuf>,
+}
+
+/// Whom to ask: the controller, and without it the nodes.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The controller.
+    pub controller: ControllerUrl,
+    /// How to look for oneself.
+    pub direct: Run,
+}
+
+/// Settings of `uri`.
+#[derive(Debug)]
+pub struct Uri {
+    /// Whom to ask.
+    pub source: Source,
+    /// What to put into the URI.
+    pub inserts: Inserts,
+    /// The form of the answer.
+    pub format: Format,
+    /// How long to wait for a set that is ready; none takes what is known.
+    pub wait: Option<Duration>,
+}
+
+/// Settings of `exec` and `env`.
+#[derive(Debug)]
+pub struct Variables {
+    /// Whom to ask.
+    pub source: Source,
+    /// What to put into the URI.
+    pub inserts: Inserts,
+    /// The variables to set.
+    pub assignments: Vec<Assignment>,
+    /// How long to wait for a set that is ready; none takes what is known.
+    pub wait: Option<Duration>,
+}
+
+/// Settings that cannot be meant, and requests for help, which clap delivers in the same way.
+#[derive(Debug, thiserror::Error)]
+pub enum Usage {
+    /// An unknown flag, a missing command, `--help`.
+    #[error("{0}")]
+    Clap(clap::Error),
+    /// A value out of its range.
+    #[error("{origin}: `{value}` is not accepted; accepted: {accepted}")]
+    Bad {
+        /// Flag or variable.
+        origin: String,
+        /// What it holds.
+        value: String,
+        /// What it could hold.
+        accepted: String,
+    },
+    /// A secret that cannot be had.
+    #[error("{origin}: {}", path.display())]
+    Secret {
+        /// Flag or variable.
+        origin: String,
+        /// What it holds.
+        path: PathBuf,
+        /// What is wrong with the file.
+        source: SecretError,
+    },
+    /// A `--set` that cannot be followed.
+    #[error("--set")]
+    Set(#[source] TemplateError),
+    /// Settings that do not fit each other.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+impl Usage {
+    fn conflict(text: impl Into<String>) -> Self {
+        Self::Conflict(text.into())
+    }
+}
+
+/// Reads command line and variables.
+pub fn parse(args: Vec<OsString>, environment: &Environment) -> Result<Settings, Usage> {
+    let overlaid = environment::overlaid(environment);
+    let matches = match overlaid.try_get_matches_from(&args) {
+        Ok(matches) => matches,
+        // Help speaks of defaults and variables as they are, not as they happen to be set.
+        Err(error) if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let pristine = cli::command().try_get_matches_from(&args);
+            return Err(Usage::Clap(pristine.err().unwrap_or(error)));
+        }
+        Err(error) => {
+            let commands = cli::command();
+            let named = |arg: &OsString| commands.find_subcommand(arg).map(|command| command.get_name().to_owned());
+            let command = args.iter().skip(1).find_map(named).unwrap_or_default();
+            return Err(environment::explain(error, &command, environment));
+        }
+    };
+    let cli = cli::Cli::from_arg_matches(&matches).map_err(Usage::Clap)?;
+    settle(cli, environment)
+}
+
+fn settle(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
+    let is_run = matches!(cli.command, cli::Command::Run(_));
+    let default_level = if is_run { LevelFilter::INFO } else { LevelFilter::WARN };
+    let log = Log {
+        level: cli.log.log_level.unwrap_or(default_level),
+        format: cli.log.log_format,
+        colour: environment.get("NO_COLOR").is_none(),
+    };
+    let command = match cli.command {
+        cli::Command::Run(run) => Command::Run(Box::new(Run::new(*run, environment)?)),
+        cli::Command::Status(status) => {
+            let cli::Status { source, login, output } = *status;
+            Command::Status(Box::new(Source::new(source, Login::new(login, environment)?)?), output)
+        }
+        cli::Command::Uri(uri) => Command::Uri(Box::new(Uri::new(*uri)?)),
+        cli::Command::Exec(exec) => {
+            let cli::Exec { variables, command } = *exec;
+            Command::Exec(Box::new(Variables::new(variables, environment)?), command)
+        }
+        cli::Command::Env(env) => {
+            let cli::Env { variables, out, format } = *env;
+            Command::Env(Box::new(Variables::new(variables, environment)?), out, format)
+        }
+        cli::Command::Healthcheck(healthcheck) => Command::Healthcheck(healthcheck.listen),
+        cli::Command::Completions { shell } => Command::Completions(shell),
+    };
+    let ignored = ["OVERLAY_NETWORK_NAME", "BACKEND_NETWORK_NAME", "NETWORK_NAME"];
+    let ignored = ignored.into_iter().filter(|name| is_run && environment.get(name).is_some()).collect();
+    Ok(Settings { log, command, ignored })
+}
+
+impl Run {
+    fn new(cli: cli::Run, environment: &Environment) -> Result<Self, Usage> {
+        let cli::Run { discovery, login, member_address, remove_after, forget_after, recovery, bootstrap, .. } = cli;
+        if forget_after < remove_after {
+            return Err(Usage::conflict(format!(
+                "--forget-after {forget_after:?} is shorter than --remove-after {remove_after:?}"
+            )));
+        }
+        if !cli.admin_listen.ip().is_loopback() {
+            return Err(Usage::Bad {
+                origin: "RSCTL_ADMIN_LISTEN (--admin-listen)".to_owned(),
+                value: cli.admin_listen.to_string(),
+                accepted: "a loopback address such as 127.0.0.1:8081: whoever reaches it may give orders".to_owned(),
+            });
+        }
+        Ok(Self {
+            tls: tls(&discovery)?,
+            services: discovery.service.0,
+            replica_set: discovery.replica_set,
+            port: discovery.port,
+            expect: discovery.expect,
+            replica_set_id: discovery.replica_set_id,
+            dns: discovery.dns,
+            login: Login::new(login, environment)?,
+            member_address,
+            remove_after,
+            forget_after,
+            recovery,
+            bootstrap,
+            settle: cli.settle,
+            interval: cli.interval,
+            listen: cli.listen,
+            admin_listen: cli.admin_listen,
+            publish_file: cli.publish_file,
+        })
+    }
+
+    /// What `rsctl run` without flags and variables would work with.
+    fn by_default() -> Result<Self, Usage> {
+        let nothing = Environment::default();
+        let matches = environment::overlaid(&nothing).try_get_matches_from(["rsctl", "run"]).map_err(Usage::Clap)?;
+        match cli::Cli::from_arg_matches(&matches).map_err(Usage::Clap)?.command {
+            cli::Command::Run(run) => Self::new(*run, &nothing),
+            _ => Err(Usage::conflict("`rsctl run` is not itself: please report this")),
+        }
+    }
+}
+
+impl Source {
+    fn new(cli: cli::Source, login: Login) -> Result<Self, Usage> {
+        let cli::Source { controller, discovery } = cli;
+        let direct = Run {
+            tls: tls(&discovery)?,
+            services: discovery.service.0,
+            replica_set: discovery.replica_set,
+            port: discovery.port,
+            expect: discovery.expect,
+            replica_set_id: discovery.replica_set_id,
+            dns: discovery.dns,
+            login,
+            ..Run::by_default()?
+        };
+        Ok(Self { controller, direct })
+    }
+}
+
+fn tls(discovery: &cli::Discovery) -> Result<Option<Tls>, Usage> {
+    let tls = Tls { ca_file: discovery.tls_ca_file.clone(), cert_key_file: discovery.tls_cert_key_file.clone() };
+    for (flag, file) in [("--tls-ca-file", &tls.ca_file), ("--tls-cert-key-file", &tls.cert_key_file)] {
+        let Some(path) = file else { continue };
+        if !discovery.tls {
+            return Err(Usage::conflict(format!("{flag} needs --tls (RSCTL_TLS=true)")));
+        }
+        if let Err(error) = std::fs::File::open(path) {
+            return Err(Usage::conflict(format!("{flag}: {} cannot be read: {error}", path.display())));
+        }
+    }
+    Ok(discovery.tls.then_some(tls))
+}
+
+impl Uri {
+    fn new(cli: cli::Uri) -> Result<Self, Usage> {
+        let cli::Uri { source, credentials, database, format, wait } = cli;
+        Ok(Self {
+            source: Source::new(source, Login::None)?,
+            inserts: Inserts { credentials: login::credentials(credentials)?, database },
+            format,
+            wait: wait.filter(|wait| !wait.is_zero()),
+        })
+    }
+}
+
+impl Variables {
+    fn new(cli: cli::Variables, environment: &Environment) -> Result<Self, Usage> {
+        let cli::Variables { source, credentials, set, database, wait } = cli;
+        Ok(Self {
+            source: Source::new(source, Login::None)?,
+            assignments: Assignment::list(&set, database.as_ref(), |name| environment.get(name)).map_err(Usage::Set)?,
+            inserts: Inserts { credentials: login::credentials(credentials)?, database },
+            wait: Some(wait).filter(|wait| !wait.is_zero()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! One value at a time: text to type. Each error says what would be accepted.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bson::oid::ObjectId;
+use tracing::level_filters::LevelFilter;
+
+use crate::model::SetName;
+
+/// What would have been accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Wanted(pub &'static str);
+
+const TIME: Wanted = Wanted("a time with its unit: 300ms, 30s, 10m, 2h or 1m30s");
+const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A time that may be zero.
+pub(crate) fn span(text: &str) -> Result<Duration, Wanted> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(TIME)?;
+        let (number, tail) = rest.split_at(digits);
+        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let ms: u64 = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(TIME),
+        };
+        let part = number.parse::<u64>().ok().and_then(|n| n.checked_mul(ms)).ok_or(TIME)?;
+        total = total.checked_add(Duration::from_millis(part)).filter(|t| *t <= TIME_MAX).ok_or(TIME)?;
+        if tail.is_empty() {
+            return Ok(total);
+        }
+        rest = tail;
+    }
+}
+
+/// A time longer than zero.
+pub(crate) fn positive(text: &str) -> Result<Duration, Wanted> {
+    span(text).and_then(|time| if time.is_zero() { Err(TIME) } else { Ok(time) })
+}
+
+pub(crate) fn port(text: &str) -> Result<u16, Wanted> {
+    text.parse().ok().filter(|port| *port > 0).ok_or(Wanted("a port from 1 to 65535"))
+}
+
+/// MongoDB allows 50 members.
+pub(crate) fn size(text: &str) -> Result<usize, Wanted> {
+    text.parse().ok().filter(|n| (1..=50).contains(n)).ok_or(Wanted("a number from 1 to 50"))
+}
+
+pub(crate) fn set_name(text: &str) -> Result<SetName, Wanted> {
+    text.parse().map_err(|_| Wanted("a name of letters, digits, `-`, `_` and `.`"))
+}
+
+pub(crate) fn objectid(text: &str) -> Result<ObjectId, Wanted> {
+    ObjectId::parse_str(text).map_err(|_| Wanted("24 hexadecimal digits"))
+}
+
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wanted> {
+    text.parse().map_err(|_| Wanted("an address such as 127.0.0.1:8080 or [::1]:8080"))
+}
+
+pub(crate) fn switch(text: &str) -> Result<bool, Wanted> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(Wanted("true or false")),
+    }
+}
+
+/// The words of Python's loggers are accepted too: the predecessors' compose files use them.
+pub(crate) fn log_level(text: &str) -> Result<LevelFilter, Wanted> {
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "error" | "critical" => LevelFilter::ERROR,
+        "warn" | "warning" => LevelFilter::WARN,
+        "info" => LevelFilter::INFO,
+        "debug" => LevelFilter::DEBUG,
+        "trace" => LevelFilter::TRACE,
+        _ => return Err(Wanted("error, warn, info, debug or trace")),
+    })
+}
+
+/// A Swarm service, and how DNS is asked for its tasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// `tasks.NAME`, then `NAME`: one address for each task.
+    Tasks(String),
+    /// SRV records, which name their own ports.
+    Srv(String),
+}
+
+impl FromStr for Service {
+    type Err = Wanted;
+
+    fn from_str(text: &str) -> Result<Self, Wanted> {
+        let wanted = Wanted("service names as a comma list, such as mongo or _mongodb._tcp.example.org");
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        // A label has at most 63 characters, a name 253 (RFC 1035), of which `tasks.` takes six.
+        let label = |l: &str| !l.is_empty() && l.len() <= 63 && l.chars().all(allowed);
+        let name = text.strip_prefix("tasks.").unwrap_or(text);
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name.len() > 247 || !name.split('.').all(label) {
+            return Err(wanted);
+        }
+        if !name.starts_with('_') {
+            return Ok(Self::Tasks(name.to_owned()));
+        }
+        let labels: Vec<&str> = name.split('.').collect();
+        if labels.len() >= 3 && labels[1] == "_tcp" { Ok(Self::Srv(name.to_owned())) } else { Err(wanted) }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Tasks(name) | Self::Srv(name)) = self;
+        f.write_str(name)
+    }
+}
+
+/// A comma list of services, each once, at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Services(pub Vec<Service>);
+
+impl FromStr for Services {
+    type Err = Wanted;
+
+    fn from_str(text: &str) -> Result<Self, Wanted> {
+        let mut services = Vec::new();
+        for name in text.split(',') {
+            let service = name.trim().parse()?;
+            if !services.contains(&service) {
+                services.push(service);
+            }
+        }
+        Ok(Self(services))
+    }
+}
+
+/// The address of a controller. Plain HTTP only: it serves nothing secret, and only inside the overlay network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerUrl {
+    host: String,
+    port: u16,
+}
+
+impl ControllerUrl {
+    /// The controller at an address of this machine.
+    pub fn at(socket: SocketAddr) -> Self {
+        Self { host: socket.ip().to_string(), port: socket.port() }
+    }
+
+    /// The name or IP, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What goes into the `Host` header.
+    pub fn authority(&self) -> String {
+        let Self { host, port } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
+impl FromStr for ControllerUrl {
+    type Err = Wanted;
+
+    fn from_str(text: &str) -> Result<Self, Wanted> {
+        let wanted = Wanted("http://HOST:PORT");
+        let authority = text.strip_prefix("http://").ok_or(wanted)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        if let Ok(socket) = authority.parse::<SocketAddr>() {
+            return Ok(Self::at(socket));
+        }
+        let (host, port_text) = authority.split_once(':').unwrap_or((authority, "80"));
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if host.is_empty() || !host.chars().all(allowed) {
+            return Err(wanted);
+        }
+        Ok(Self { host: host.to_owned(), port: port(port_text).map_err(|_| wanted)? })
+    }
+}
+
+impl fmt::Display for ControllerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        let ms = |text| span(text).unwrap().as_millis();
+        assert_eq!(
+            [ms("300ms"), ms("30s"), ms("10m"), ms("2h"), ms("1m30s"), ms("0s")],
+            [300, 30_000, 600_000, 7_200_000, 90_000, 0]
+        );
+        for text in ["", "30", "s", "30 s", "-1s", "1.5s", "5d", "30S", "9999999h", "99999999999999999999s", "1m30"] {
+            assert!(span(text).is_err(), "{text:?}");
+        }
+        assert!(positive("0s").is_err());
+    }
+
+    #[test]
+    fn services_are_told_apart_by_their_underscore() {
+        assert_eq!("mongo".parse(), Ok(Service::Tasks("mongo".to_owned())));
+        assert_eq!("tasks.db_mongo.".parse(), Ok(Service::Tasks("db_mongo".to_owned())));
+        assert_eq!("_mongodb._tcp.db".parse(), Ok(Service::Srv("_mongodb._tcp.db".to_owned())));
+        for text in ["", "a..b", "a/b", "_mongodb", "_mongodb._udp.db", "mongo:27017", "a b", &"a".repeat(64)] {
+            assert!(text.parse::<Service>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_names_each_service_once() {
+        assert_eq!("a, b,a".parse::<Services>().unwrap().0.len(), 2);
+        assert!("a,,b".parse::<Services>().is_err());
+    }
+
+    #[test]
+    fn controllers_are_reached_over_plain_http() {
+        let written = |text: &str| text.parse::<ControllerUrl>().map(|url| url.to_string());
+        assert_eq!(written("http://rsctl:8080/").unwrap(), "http://rsctl:8080");
+        assert_eq!(written("http://rsctl").unwrap(), "http://rsctl:80");
+        assert_eq!(written("http://[::1]:8080").unwrap(), "http://[::1]:8080");
+        for text in
+            ["rsctl:8080", "https://rsctl:8080", "http://", "http://u:p@rsctl:1", "http://rsctl:0", "http://a/b"]
+        {
+            assert!(written(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn levels_are_read_in_any_dialect() {
+        assert_eq!(log_level("WARNING"), Ok(LevelFilter::WARN));
+        assert!(log_level("loud").is_err());
+    }
+}
