@@ -153,13 +153,18 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
 
 /// The lines that are neither comments nor tests, numbered. Tests stand at the end of a file, or in one of their own.
 fn code(file: &Path) -> Vec<(usize, String)> {
-    if file.file_stem().is_some_and(|stem| stem == "tests") {
+    if is_tests(file) {
         return Vec::new();
     }
     let text = fs::read_to_string(file).unwrap();
     let lines = text.lines().take_while(|line| !line.trim_start().starts_with("#[cfg(test)]"));
     let bare = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
     lines.map(bare).enumerate().map(|(i, line)| (i + 1, line)).collect()
+}
+
+/// Whether a module of tests has this file to itself.
+fn is_tests(file: &Path) -> bool {
+    file.file_stem().is_some_and(|stem| stem == "tests")
 }
 
 fn words(line: &str) -> impl Iterator<Item = &str> {
