@@ -1,16 +1,28 @@
-//! `rsctl run`: the controller.
+//! `rsctl run`: the controller, with what it publishes.
 
 use super::ports::Ports;
 use crate::model::Observed;
-use crate::outcome::{Exit, Outcome};
+use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
-use crate::publish::{Snapshot, Status, summarize};
+use crate::publish::file::{Readers, write_atomically};
+use crate::publish::uri::{Endpoint, Format, Inserts};
+use crate::publish::{Snapshot, Status, http, summarize};
 use crate::settings::Run;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::Instant;
-use tracing::info;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+/// A look may take this many intervals before the controller counts as stuck.
+const LIVENESS_INTERVALS: u32 = 6;
+/// And at least so long: one look with silent nodes and silent DNS.
+const LIVENESS_MIN: Duration = Duration::from_secs(30);
+/// How soon a file that could not be written is tried again.
+const FILE_RETRY: Duration = Duration::from_secs(5);
 
 /// Keeps the set right until it is told to stop.
 pub async fn run(settings: Run) -> Outcome {
@@ -18,8 +30,23 @@ pub async fn run(settings: Run) -> Outcome {
         Ok(ports) => ports,
         Err(error) => return Outcome::error(Exit::Usage, &error),
     };
-    info!(set = %settings.replica_set, expect = settings.expect, version = env!("CARGO_PKG_VERSION"), "starting");
-    let mut publisher = Publisher::default();
+    let listener = match TcpListener::bind(settings.listen).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            let reason = format!("cannot listen on {} (--listen): {error}", settings.listen);
+            return Outcome::because(Exit::Failed, reason);
+        }
+    };
+    let set = &settings.replica_set;
+    info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.expect, listen = %settings.listen, "starting");
+    let status = Status::before_any_look(set, settings.expect);
+    let (sender, newest) = watch::channel(Arc::new(Snapshot { status, looked_at: Instant::now() }));
+    let liveness = LIVENESS_MIN.max(settings.interval * LIVENESS_INTERVALS);
+    tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
+    if let Some(path) = settings.publish_file {
+        tokio::spawn(keep_file(path, newest));
+    }
+    let mut publisher = Publisher { sender, seeds: Vec::new() };
     let report = |look: &Observed, plan: &Plan| publisher.publish(summarize(look, plan, ports.policy()));
     ports.reconciler().run(report, stop_signal()).await;
     info!("stopping");
@@ -27,9 +54,8 @@ pub async fn run(settings: Run) -> Outcome {
 }
 
 /// Hands every status to whoever serves it.
-#[derive(Default)]
 struct Publisher {
-    sender: Option<watch::Sender<Arc<Snapshot>>>,
+    sender: watch::Sender<Arc<Snapshot>>,
     seeds: Vec<String>,
 }
 
@@ -42,9 +68,33 @@ impl Publisher {
             info!(seeds = %status.seeds.join(","), "publishing");
             self.seeds.clone_from(&status.seeds);
         }
-        let snapshot = Arc::new(Snapshot { status, looked_at: Instant::now() });
-        if let Some(sender) = &self.sender {
-            sender.send_replace(snapshot);
+        self.sender.send_replace(Arc::new(Snapshot { status, looked_at: Instant::now() }));
+    }
+}
+
+/// Keeps a file as the URI is, without ever holding up the loop.
+async fn keep_file(path: PathBuf, mut newest: watch::Receiver<Arc<Snapshot>>) {
+    let mut written = None;
+    loop {
+        let uri = Endpoint::of(&newest.borrow_and_update().status)
+            .ok()
+            .map(|endpoint| endpoint.render(Format::Uri, &Inserts::default()));
+        if let Some(uri) = uri.filter(|uri| written.as_ref() != Some(uri)) {
+            let (to, contents) = (path.clone(), uri.clone());
+            let outcome =
+                tokio::task::spawn_blocking(move || write_atomically(&to, &contents, Readers::Everyone)).await;
+            match outcome {
+                Ok(Ok(())) => written = Some(uri),
+                Ok(Err(error)) => {
+                    warn!(error = %Chain(&error), "cannot publish the URI to --publish-file, trying again");
+                    sleep(FILE_RETRY).await;
+                    continue;
+                }
+                Err(_) => return,
+            }
+        }
+        if newest.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One look at the set, as the JSON of `/v1/status` and the text of `rsctl status` show it.
 
+use crate::model::SetName;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -117,6 +118,27 @@ pub enum Severity {
 }
 
 impl Status {
+    /// Before the first look: nothing is known yet.
+    pub fn before_any_look(set: &SetName, expect: usize) -> Self {
+        Self {
+            set: set.to_string(),
+            replica_set_id: None,
+            health: Health::Unknown,
+            primary: None,
+            term: None,
+            config_version: None,
+            seeds: Vec::new(),
+            expect,
+            members: Vec::new(),
+            others: Vec::new(),
+            next: "nothing".to_owned(),
+            because: "the first look is not over".to_owned(),
+            waiting: Vec::new(),
+            findings: Vec::new(),
+            looked_ms_ago: 0,
+        }
+    }
+
     /// Whether applications may start: somebody takes writes, and the seed list is as long as it is going to be.
     ///
     /// That is `expect` seeds, or fewer once no further address is left that could join: a set that was scaled
