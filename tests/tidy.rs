@@ -79,8 +79,8 @@ fn modules_are_named_for_what_they_are() {
 
 #[test]
 fn every_module_says_what_it_is() {
-    let silent: Vec<_> =
-        rust_files("src").into_iter().filter(|file| !fs::read_to_string(file).unwrap().starts_with("//! ")).collect();
+    let modules = rust_files("src").into_iter().filter(|file| !is_tests(file));
+    let silent: Vec<_> = modules.filter(|file| !fs::read_to_string(file).unwrap().starts_with("//! ")).collect();
     assert!(silent.is_empty(), "files begin with `//! what this is`, but: {silent:?}");
 }
 

@@ -78,11 +78,13 @@ impl Play {
         self.stage.nodes[index].kill();
         self.stage.publish();
         self.narrator.say(&format!("kill -9 of the mongod at {old}, and its task is gone from DNS"));
+        let start = Instant::now();
+        let other = |status: &Value| status["primary"].as_str().is_some_and(|now| now != old);
+        self.until("another primary", other).await?;
+        self.narrator.say(&format!("another one is primary after {}", seconds(start.elapsed())));
         self.writes_go_on(writer).await?;
         let gap = writer.tally().longest_gap;
-        self.narrator.say(&format!("writes go on; without an acknowledged write: {}", seconds(gap)));
-        let other = |status: &Value| status["primary"].as_str().is_some_and(|now| now != old);
-        self.until("the status to name another primary", other).await?;
+        self.narrator.say(&format!("writes go on; the application's driver went without one for {}", seconds(gap)));
 
         let new = self.stage.replace(index).await?;
         self.narrator.say(&format!("Swarm starts it again: same data, new address {new}"));
