@@ -127,7 +127,9 @@ fn the_readme_lists_every_setting_and_no_other() {
 /// All words that begin so, as `--remove-after` or `RSCTL_DNS`.
 fn starting_with<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = String> + 'a {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    text.split(move |c| !part(c)).filter(move |w| w.len() > prefix.len() && w.starts_with(prefix)).map(str::to_owned)
+    text.split(move |c| !part(c))
+        .filter(move |w| w.strip_prefix(prefix).is_some_and(|rest| rest.contains(char::is_alphanumeric)))
+        .map(str::to_owned)
 }
 
 fn root() -> PathBuf {
