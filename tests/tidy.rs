@@ -117,8 +117,9 @@ fn the_readme_lists_every_setting_and_no_other() {
     assert!(!table.is_empty(), "README.md has no table that begins with | flag |");
     let help = Command::new(env!("CARGO_BIN_EXE_rsctl")).args(["run", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    // Explanations mention flags of other programs; the lines that begin with one define ours.
-    let flags: Vec<_> = help.lines().filter(|line| line.trim_start().starts_with('-')).collect();
+    // Explanations mention flags of other programs; ours stand at the beginning of their lines.
+    let lines = help.lines().filter(|line| line.trim_start().starts_with('-'));
+    let flags: Vec<String> = lines.filter_map(|line| starting_with(line, "--").next()).collect();
     let ours = |word: &String| !["--help", "--version"].contains(&word.as_str());
     let settings =
         |text: &str, prefix: &str| -> BTreeSet<String> { starting_with(text, prefix).filter(ours).collect() };
