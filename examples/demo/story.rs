@@ -83,8 +83,12 @@ impl Play {
         self.until("another primary", other).await?;
         self.narrator.say(&format!("another one is primary after {}", seconds(start.elapsed())));
         self.writes_go_on(writer).await?;
-        let gap = writer.tally().longest_gap;
-        self.narrator.say(&format!("writes go on; the application's driver went without one for {}", seconds(gap)));
+        let tally = writer.tally();
+        let gap = seconds(tally.longest_gap);
+        self.narrator.say(&format!("writes go on; the application's driver went without one for {gap}"));
+        if let Some(error) = tally.last_error {
+            self.narrator.say(&format!("{} writes were not acknowledged, the last one because: {error}", tally.failed));
+        }
 
         let new = self.stage.replace(index).await?;
         self.narrator.say(&format!("Swarm starts it again: same data, new address {new}"));
