@@ -78,11 +78,17 @@ impl Play {
         self.stage.nodes[index].kill();
         self.stage.publish();
         self.narrator.say(&format!("kill -9 of the mongod at {old}, and its task is gone from DNS"));
-        self.writes_go_on(writer).await?;
-        let gap = writer.tally().longest_gap;
-        self.narrator.say(&format!("writes go on; without an acknowledged write: {}", seconds(gap)));
+        let start = Instant::now();
         let other = |status: &Value| status["primary"].as_str().is_some_and(|now| now != old);
-        self.until("the status to name another primary", other).await?;
+        self.until("another primary", other).await?;
+        self.narrator.say(&format!("another one is primary after {}", seconds(start.elapsed())));
+        self.writes_go_on(writer).await?;
+        let tally = writer.tally();
+        let gap = seconds(tally.longest_gap);
+        self.narrator.say(&format!("writes go on; the application's driver went without one for {gap}"));
+        if let Some(error) = tally.last_error {
+            self.narrator.say(&format!("{} writes were not acknowledged, the last one because: {error}", tally.failed));
+        }
 
         let new = self.stage.replace(index).await?;
         self.narrator.say(&format!("Swarm starts it again: same data, new address {new}"));

@@ -1,15 +1,31 @@
-//! One file for each command; `main` picks.
+//! One file for each command; this one picks.
+//!
+//! **Invariant:** a command ends with an [`Outcome`]; only `main` ends the process, except that `exec` becomes another.
 
+mod completions;
+mod controller;
+mod direct;
+mod env;
+mod exec;
+mod healthcheck;
 mod ports;
 pub mod run;
+mod source;
+mod status;
+mod uri;
 
-use crate::outcome::{Exit, Outcome};
+use crate::outcome::Outcome;
 use crate::settings::Command;
 
 /// Does what was asked for.
 pub async fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Run(settings) => run::run(*settings).await,
-        _ => Outcome::because(Exit::Failed, "not built yet"),
+        Command::Status(settings) => status::status(*settings).await,
+        Command::Uri(settings) => uri::uri(*settings).await,
+        Command::Exec(settings, program) => exec::exec(*settings, &program).await,
+        Command::Env(settings, out, form) => env::env(*settings, &out, form).await,
+        Command::Healthcheck(listen) => healthcheck::healthcheck(listen).await,
+        Command::Completions(shell) => completions::completions(shell),
     }
 }

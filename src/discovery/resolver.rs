@@ -175,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn a_resolv_conf_without_servers_names_the_file_and_the_way_out() {
+        let file = std::env::temp_dir().join(format!("rsctl-resolv-{}.conf", std::process::id()));
+        std::fs::write(&file, "search example.org\noptions ndots:0\n").unwrap();
+        let error = Resolver::from_resolv_conf(&file).err().unwrap().to_string();
+        std::fs::remove_file(&file).unwrap();
+        assert!(error.contains("rsctl-resolv-") && error.contains("--dns"), "{error}");
+    }
+
+    #[test]
     fn nonsense_addresses_are_no_tasks() {
         for ip in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"] {
             assert!(!could_be_a_task(&ip.parse().unwrap()), "{ip}");

@@ -3,6 +3,7 @@
 //! **Invariant:** a look cannot fail. What is unknown stands in it as a value, apart from what is absent.
 
 use super::{Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, TaskList};
+use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Observed {
     pub blank_for: Duration,
     /// Some node had a config at some time in this controller's life.
     pub config_ever_seen: bool,
+    /// The generation that the last look without doubt was about.
+    pub known_set: Option<ObjectId>,
     /// How long each lock has looked the same.
     pub locks: Vec<(Lock, Duration)>,
     /// Processes that were told to write their state to disk since they became members.

@@ -31,7 +31,7 @@ impl<'a> Situation<'a> {
         let mut findings = Vec::new();
         let mut ours = look.processes();
         ours.retain(|process| speaks_for(process, policy, &mut findings));
-        let blocked_by_sets = keep_one_set(&mut ours, policy, &mut findings);
+        let blocked_by_sets = keep_one_set(&mut ours, policy, look.known_set, &mut findings);
         let mut primaries: Vec<_> = ours.iter().filter(|p| p.state() == NodeState::Primary).collect();
         primaries.sort_by_key(|p| p.probe.view.as_ref().map_or(0, |view| view.term));
         if primaries.len() > 1 {
@@ -152,33 +152,36 @@ fn generation(process: &Process<'_>) -> Option<ObjectId> {
     process.probe.config.as_ref()?.replica_set_id()
 }
 
-/// Leaves blank nodes and those of one generation. Returns whether that cannot be told apart.
-fn keep_one_set(ours: &mut Vec<Process<'_>>, policy: &Policy, findings: &mut Vec<Finding>) -> bool {
+/// Leaves blank nodes and those of one generation. Returns whether it is in doubt which one: then the set that was
+/// known before is still reported, so that its URI stays, but nothing may be written.
+fn keep_one_set(
+    ours: &mut Vec<Process<'_>>,
+    policy: &Policy,
+    known: Option<ObjectId>,
+    findings: &mut Vec<Finding>,
+) -> bool {
     let ids: BTreeSet<ObjectId> = ours.iter().filter_map(generation).collect();
-    let chosen = match policy.replica_set_id {
-        Some(pinned) => Some(pinned),
-        None if ids.len() <= 1 => ids.first().copied(),
-        None => {
-            let mut qualified = ids.iter().copied().filter(|id| has_primary_or_majority(ours, *id));
-            let first = qualified.next();
-            if qualified.next().is_some() { None } else { first }
-        }
+    let qualified: Vec<_> = match policy.replica_set_id {
+        Some(pinned) => vec![pinned],
+        None if ids.len() <= 1 => ids.iter().copied().collect(),
+        None => ids.iter().copied().filter(|id| has_primary_or_majority(ours, *id)).collect(),
     };
-    if ids.len() > 1 && chosen.is_none() {
-        findings.push(Finding::TwoSets { ids: ids.into_iter().collect() });
-        return true;
+    let in_doubt = ids.len() > 1 && qualified.len() != 1;
+    let chosen = if in_doubt { known } else { qualified.first().copied() };
+    if in_doubt {
+        findings.push(Finding::TwoSets { ids: ids.iter().copied().collect() });
     }
     ours.retain(|process| {
         let Some(config) = &process.probe.config else { return true };
         let id = config.replica_set_id();
         let keep = id.is_some() && id == chosen;
-        if !keep {
+        if !keep && !in_doubt {
             findings.push(Finding::ForeignSet { host: process.hosts[0].clone(), id, set: config.set_name() });
         }
         keep
     });
     // A pinned set that nobody shows is not here; whatever else is found must not become its replacement.
-    chosen.is_some_and(|id| !ids.contains(&id))
+    in_doubt || chosen.is_some_and(|id| !ids.contains(&id))
 }
 
 fn has_primary_or_majority(ours: &[Process<'_>], id: ObjectId) -> bool {

@@ -412,8 +412,8 @@ impl fmt::Display for Finding {
             ),
             Self::TwoSets { ids } => write!(
                 f,
-                "two sets under one name ({}) and neither has a primary or a majority alone: nothing is changed; \
-                 choose one with --replica-set-id",
+                "sets of different origin under one name ({}), and not just one of them has a primary or a majority: \
+                 nothing is changed; take the wrong one away, or choose with --replica-set-id",
                 ids.iter().map(ObjectId::to_string).collect::<Vec<_>>().join(", ")
             ),
             Self::TwoPrimaries { hosts } => {

@@ -110,6 +110,22 @@ mod tests {
     }
 
     #[test]
+    fn readers_never_find_half_a_file_or_none() {
+        let folder = Folder::new("readers");
+        let path = folder.0.join("uri");
+        let text = |round: usize| round.to_string().repeat(5000);
+        write_atomically(&path, &text(0), Readers::Everyone).unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope
+                .spawn(|| (0..200).for_each(|n| write_atomically(&path, &text(n % 10), Readers::Everyone).unwrap()));
+            while !writer.is_finished() {
+                let read = fs::read_to_string(&path).unwrap();
+                assert_eq!(read, read[..1].repeat(5000));
+            }
+        });
+    }
+
+    #[test]
     fn everyone_may_read_what_is_not_secret() {
         let folder = Folder::new("mode");
         let path = folder.0.join("uri");

@@ -67,11 +67,6 @@ impl Format {
         ("env", Self::Env),
         ("json", Self::Json),
     ];
-
-    /// Whether the form has a place for credentials and database.
-    pub fn takes_inserts(self) -> bool {
-        matches!(self, Self::Uri | Self::Env | Self::Json)
-    }
 }
 
 /// A seed list that no URI can be made of.

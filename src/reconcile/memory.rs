@@ -4,6 +4,7 @@
 //! does not wake up believing that everybody has been gone for an hour. They start at zero with the controller.
 
 use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProbeError, ProcessId, Refusal};
+use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ pub(super) struct Memory {
     blank: (BTreeSet<ProcessId>, Duration),
     locks: Vec<(Lock, Duration)>,
     config_ever_seen: bool,
+    known_set: Option<ObjectId>,
     fsynced: BTreeSet<ProcessId>,
     refusals: Vec<Remembered>,
 }
@@ -92,6 +94,7 @@ impl Memory {
         self.claims(look, passed);
         self.config_ever_seen |= look.nodes.values().filter_map(Node::probe).any(|p| p.config.is_some());
         look.config_ever_seen = self.config_ever_seen;
+        look.known_set = self.known_set;
         look.fsynced = self.fsynced.clone();
         look.refusals = self.refusals(now);
     }
@@ -170,6 +173,11 @@ impl Memory {
     /// A step worked: whatever part of it was refused before counts no more.
     pub(super) fn worked(&mut self, subjects: &[String]) {
         self.refusals.retain(|r| !r.subjects.iter().any(|s| subjects.contains(s)));
+    }
+
+    /// This is the set that the plan was about.
+    pub(super) fn settled_on(&mut self, set: ObjectId) {
+        self.known_set = Some(set);
     }
 
     /// This process has its state on disk.

@@ -9,7 +9,7 @@ mod observe;
 mod pace;
 
 use crate::discovery::Discovery;
-use crate::model::{Observed, Policy, TaskList};
+use crate::model::{Observed, Policy, ReplConfig, TaskList};
 use crate::mongo::Admin;
 use crate::plan::{Plan, Step, plan};
 use journal::Journal;
@@ -52,6 +52,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 () = &mut shutdown => return,
             };
             let plan = plan(&look, self.policy);
+            if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
+                observer.memory.settled_on(set);
+            }
             journal.planned(&plan);
             report(&look, &plan);
             if plan.next != Step::Wait {

@@ -49,7 +49,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         self.ask(sockets(tasks.hosts.iter().chain(&self.known), &names), &mut answers).await;
         // What the answers name is looked at in the same look, so that no decision misses a member.
         let known = named_by(&answers);
-        let reported = self.reported(&answers, &known, &names);
+        let reported = self.reported(&answers, &names);
         let new_names = known.iter().filter_map(Host::name).map(str::to_owned).chain(reported);
         let new_names: BTreeSet<String> = new_names.filter(|n| !names.contains_key(n)).collect();
         names.extend(self.resolve(new_names).await);
@@ -78,11 +78,11 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     }
 
     /// Host names worth resolving: those of nodes that are at no configured address.
-    fn reported(&self, answers: &Answers, known: &BTreeSet<Host>, names: &Names) -> BTreeSet<String> {
+    fn reported(&self, answers: &Answers, names: &Names) -> BTreeSet<String> {
         if self.member_address == MemberAddress::Ip {
             return BTreeSet::new();
         }
-        let members = sockets(known, names);
+        let members = sockets(&configured(answers), names);
         let outside = answers.iter().filter(|(at, _)| !members.contains(at));
         let hostnames = outside.filter_map(|(_, answer)| answer.as_ref().ok()?.hostname.clone());
         hostnames.filter(|name| !is_container_id(name)).collect()
@@ -112,22 +112,33 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         look
     }
 
-    /// Lets go of addresses that nobody names any more, once the primary's config is known to lack them.
+    /// Lets go of addresses that neither a task nor a member of the known set names any more. A stray that DNS has
+    /// dropped must not keep itself in sight by its own config.
     fn forget(&mut self, look: &Observed, answers: &Answers) {
         self.silent = answers.iter().filter(|(_, a)| a.is_err()).map(|(at, _)| *at).collect();
-        let still_named = named_by(answers);
-        if look.nodes.values().any(|node| node.answer.is_ok()) && !still_named.is_empty() {
+        let ours = |p: &Probe| p.config.as_ref().and_then(ReplConfig::replica_set_id) == look.known_set;
+        let counts = |at: &SocketAddr, p: &Probe| look.tasks.hosts.contains(&Host::from(*at)) || ours(p);
+        let counted = answers.iter().filter(|(at, answer)| answer.as_ref().is_ok_and(|p| counts(at, p)));
+        let still_named = named_by(&counted.map(|(at, answer)| (*at, answer.clone())).collect());
+        if !still_named.is_empty() {
             self.known = still_named;
         }
         self.admin.keep_only(&answers.keys().copied().collect());
     }
 }
 
+/// Every address that some config names.
+fn configured(answers: &Answers) -> BTreeSet<Host> {
+    let configs = answers.values().filter_map(|answer| answer.as_ref().ok()?.config.as_ref());
+    configs.flat_map(ReplConfig::members).map(|member| member.host.clone()).collect()
+}
+
 /// Every address that some config or lock names.
 fn named_by(answers: &Answers) -> BTreeSet<Host> {
-    let probes = || answers.values().filter_map(|answer| answer.as_ref().ok());
-    let members = probes().filter_map(|p| p.config.as_ref()).flat_map(ReplConfig::members).map(|m| m.host.clone());
-    members.chain(probes().filter_map(|p| p.lock.as_ref()).map(|lock| lock.seed.clone())).collect()
+    let locks = answers.values().filter_map(|answer| answer.as_ref().ok()?.lock.as_ref());
+    let mut hosts = configured(answers);
+    hosts.extend(locks.map(|lock| lock.seed.clone()));
+    hosts
 }
 
 fn sockets<'h>(hosts: impl IntoIterator<Item = &'h Host>, names: &Names) -> BTreeSet<SocketAddr> {

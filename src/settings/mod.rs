@@ -57,7 +57,7 @@ pub enum Command {
     /// Run the controller.
     Run(Box<Run>),
     /// Show the set.
-    Status(Box<Source>, Output),
+    Status(Box<Status>),
     /// Print the URI.
     Uri(Box<Uri>),
     /// Become a program that knows the set.
@@ -127,6 +127,17 @@ pub struct Source {
     pub controller: ControllerUrl,
     /// How to look for oneself.
     pub direct: Run,
+}
+
+/// Settings of `status`.
+#[derive(Debug)]
+pub struct Status {
+    /// Whom to ask.
+    pub source: Source,
+    /// For people or for programs.
+    pub output: Output,
+    /// Whether colour is welcome where it can be shown.
+    pub colour: bool,
 }
 
 /// Settings of `uri`.
@@ -228,7 +239,8 @@ fn settle(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         cli::Command::Run(run) => Command::Run(Box::new(Run::new(*run, environment)?)),
         cli::Command::Status(status) => {
             let cli::Status { source, login, output } = *status;
-            Command::Status(Box::new(Source::new(source, Login::new(login, environment)?)?), output)
+            let source = Source::new(source, Login::new(login, environment)?)?;
+            Command::Status(Box::new(Status { source, output, colour: log.colour }))
         }
         cli::Command::Uri(uri) => Command::Uri(Box::new(Uri::new(*uri)?)),
         cli::Command::Exec(exec) => {

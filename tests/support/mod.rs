@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "shared between binaries that each use a part")]
 #![allow(clippy::unwrap_used, reason = "a broken lock or a full disk ends a test, as it should")]
 
+pub mod controller;
 pub mod dns;
 pub mod mongods;
 pub mod process;

@@ -1,0 +1,93 @@
+//! Asking a running controller over HTTP.
+//!
+//! **Invariant:** every question ends within its deadline, and no answer is trusted: it may come from anything that
+//! happens to listen there.
+
+use std::io;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::publish::Status;
+use crate::settings::ControllerUrl;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A status of 50 members with notes has about 20 kB.
+const BODY_MAX: usize = 1024 * 1024;
+
+/// Why there is no answer to work with.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// Nobody there, or no such name.
+    #[error("{0} cannot be reached")]
+    Unreachable(ControllerUrl, #[source] io::Error),
+    /// Somebody there who says nothing.
+    #[error("{0} does not answer in time")]
+    Silent(ControllerUrl),
+    /// Not HTTP.
+    #[error("{0} does not speak HTTP")]
+    Protocol(ControllerUrl, #[source] hyper::Error),
+    /// An answer that no controller gives.
+    #[error("{0} is no rsctl controller: {1}")]
+    Stranger(ControllerUrl, &'static str),
+    /// A controller that cannot say.
+    #[error("{0} answers {1}: {2}")]
+    Failed(ControllerUrl, u16, String),
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) code: u16,
+    body: Bytes,
+}
+
+impl Answer {
+    /// The first line, fit for a terminal.
+    pub(super) fn line(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
+    }
+}
+
+/// The controller's newest status.
+pub(super) async fn status(url: &ControllerUrl) -> Result<Status, AskError> {
+    let answer = get(url, "/v1/status").await?;
+    if answer.code != 200 {
+        return Err(AskError::Failed(url.clone(), answer.code, answer.line()));
+    }
+    // The parser's own message would quote what a stranger sent.
+    serde_json::from_slice(&answer.body).map_err(|_| AskError::Stranger(url.clone(), "its answer is no status"))
+}
+
+/// Gets one page.
+pub(super) async fn get(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
+    timeout(ANSWER_WITHIN, converse(url, path)).await.unwrap_or_else(|_| Err(AskError::Silent(url.clone())))
+}
+
+async fn converse(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
+    let unreachable = |error| AskError::Unreachable(url.clone(), error);
+    let protocol = |error| AskError::Protocol(url.clone(), error);
+    let connecting = timeout(CONNECT_WITHIN, TcpStream::connect((url.host(), url.port())));
+    let stream = connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(unreachable)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(protocol)?;
+    let connection = tokio::spawn(connection);
+
+    let request = Request::get(path).header(header::HOST, url.authority()).header(header::CONNECTION, "close");
+    let request =
+        request.body(Empty::<Bytes>::new()).map_err(|_| AskError::Stranger(url.clone(), "its name is no host"))?;
+    let response = sender.send_request(request).await.map_err(protocol)?;
+    let code = response.status().as_u16();
+    let body = Limited::new(response.into_body(), BODY_MAX).collect().await.map_err(|error| {
+        let too_long = error.is::<LengthLimitError>();
+        AskError::Stranger(url.clone(), if too_long { "its answer does not end" } else { "its answer breaks off" })
+    })?;
+    connection.abort();
+    Ok(Answer { code, body: body.to_bytes() })
+}

@@ -1,0 +1,13 @@
+//! `rsctl uri`: the connection string on stdout.
+
+use super::source::Inquiry;
+use crate::outcome::{Exit, Outcome};
+use crate::settings::Uri;
+
+pub(super) async fn uri(settings: Uri) -> Outcome {
+    let Uri { source, inserts, format, wait } = settings;
+    match Inquiry::new(&source).endpoint(wait).await {
+        Ok(endpoint) => Outcome::print(Exit::Ok, &endpoint.render(format, &inserts)),
+        Err(outcome) => outcome,
+    }
+}

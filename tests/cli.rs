@@ -1,0 +1,266 @@
+//! The command line as scripts and people meet it: arguments and environment in, output and exit code out.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
+#[path = "cli/answers.rs"]
+mod answers;
+#[path = "cli/harness.rs"]
+mod harness;
+#[path = "cli/programs.rs"]
+mod programs;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use answers::{healthy, troubled};
+use harness::{Act, Controller, Ended, golden, rsctl};
+use tokio::time::Instant;
+
+#[test]
+fn help_is_as_recorded() {
+    for command in ["run", "status", "uri", "exec", "env", "healthcheck", "completions"] {
+        let Ended { code, out, err } = rsctl(&[command, "--help"]).env("RSCTL_PORT", "secret").run();
+        assert_eq!((code, err.as_str()), (0, ""));
+        golden(&format!("help-{command}"), &out);
+    }
+    golden("help", &rsctl(&["--help"]).run().out);
+}
+
+#[test]
+fn bad_settings_are_one_line_and_exit_code_2() {
+    for (args, variable, expected) in [
+        (
+            vec!["run"],
+            ("RSCTL_PORT", "0"),
+            "RSCTL_PORT (--port): `0` is not accepted; accepted: a port from 1 to 65535",
+        ),
+        (
+            vec!["uri", "--database", "a/b"],
+            ("X", ""),
+            "--database: `a/b` is not accepted; accepted: a database name of at most 63 bytes without / \\ . \" $ * < > : | ? and space",
+        ),
+        (
+            vec!["uri", "--format", "xml"],
+            ("X", ""),
+            "--format: `xml` is not accepted; accepted: uri, hosts, seed-list, env, json",
+        ),
+        (
+            vec!["status"],
+            ("RSCTL_CONTROLLER", "rsctl"),
+            "RSCTL_CONTROLLER (--controller): `rsctl` is not accepted; accepted: http://HOST:PORT",
+        ),
+        (
+            vec!["status", "--keyfile", "/nowhere/key"],
+            ("X", ""),
+            "RSCTL_KEYFILE (--keyfile): /nowhere/key: cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            vec!["exec", "--set", "A", "--", "true"],
+            ("X", ""),
+            "--set: A is not set; set it to a mongodb:// URI, or give a template such as A={uri}",
+        ),
+        (
+            vec!["exec", "--set", "A={hots}", "--", "true"],
+            ("X", ""),
+            "--set: the template of A has an unknown placeholder at character 1; known are {uri} {hosts} {replica_set} {database}, and {{ and }} for braces",
+        ),
+        (
+            vec!["env", "--out", "-", "--set", "A={database}"],
+            ("X", ""),
+            "--set: the template of A has {database}, which needs --database",
+        ),
+    ] {
+        let ended = rsctl(&args).env(variable.0, variable.1).run();
+        assert_eq!(ended, Ended { code: 2, out: String::new(), err: format!("error: {expected}\n") });
+    }
+}
+
+#[test]
+fn what_no_flag_is_called_gets_a_hint() {
+    let ended = rsctl(&["uri", "--databse", "x"]).run();
+    assert_eq!((ended.code, ended.out.as_str()), (2, ""));
+    assert!(ended.err.contains("--database"), "{}", ended.err);
+    for args in [vec![], vec!["exec", "--set", "A={uri}"], vec!["run", "--port"], vec!["stepdown"]] {
+        assert_eq!(rsctl(&args).run().code, 2, "{args:?}");
+    }
+}
+
+#[test]
+fn status_is_a_table_for_people() {
+    let controller = Controller::with(healthy().to_string());
+    let ended = rsctl(&["status"]).asking(&controller).run();
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    golden("status-healthy", &ended.out);
+
+    let controller = Controller::with(troubled().to_string());
+    let ended = rsctl(&["status"]).asking(&controller).run();
+    assert_eq!((ended.code, ended.err.as_str()), (3, ""));
+    assert!(ended.out.lines().all(|line| line.chars().count() <= 100), "{}", ended.out);
+    golden("status-troubled", &ended.out);
+}
+
+#[test]
+fn status_is_json_for_programs() {
+    let controller = Controller::with(healthy().to_string());
+    let ended = rsctl(&["status", "-o", "json"]).asking(&controller).run();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&ended.out).unwrap(), healthy());
+}
+
+#[test]
+fn status_tells_the_health_by_its_exit_code() {
+    for (health, code) in
+        [("ok", 0), ("degraded", 3), ("no-primary", 4), ("uninitiated", 4), ("unknown", 1), ("of a later version", 1)]
+    {
+        let mut status = healthy();
+        status["health"] = health.into();
+        let ended = rsctl(&["status", "--output", "json"]).asking(&Controller::with(status.to_string())).run();
+        assert_eq!(ended.code, code, "{health}");
+    }
+}
+
+#[test]
+fn a_terminal_is_safe_from_what_a_controller_says() {
+    let mut status = healthy();
+    status["because"] = "\u{1b}[2J\u{7}".into();
+    status["members"][0]["host"] = "a\r\nb".into();
+    let ended = rsctl(&["status"]).asking(&Controller::with(status.to_string())).run();
+    assert!(!ended.out.contains(['\u{1b}', '\u{7}', '\r']), "{:?}", ended.out);
+}
+
+#[test]
+fn uri_comes_in_every_form() {
+    let controller = Controller::with(healthy().to_string());
+    let hosts = "mongo-node1:27017,mongo-node2:27017,mongo-node3:27017";
+    for (args, expected) in [
+        (vec!["uri"], format!("mongodb://{hosts}/?replicaSet=rs\n")),
+        (vec!["uri", "--database", "letschat"], format!("mongodb://{hosts}/letschat?replicaSet=rs\n")),
+        (vec!["uri", "--format", "hosts"], format!("{hosts}\n")),
+        (vec!["uri", "--format", "seed-list", "--wait", "5s"], format!("rs/{hosts}\n")),
+    ] {
+        let ended = rsctl(&args).asking(&controller).run();
+        assert_eq!(ended, Ended { code: 0, out: expected, err: String::new() });
+    }
+}
+
+#[test]
+fn uri_without_a_primary_prints_what_is_known() {
+    let mut status = healthy();
+    status["primary"] = serde_json::Value::Null;
+    assert_eq!(rsctl(&["uri"]).asking(&Controller::with(status.to_string())).run().code, 0);
+    status["seeds"] = serde_json::json!([]);
+    status["waiting"] = serde_json::json!(["2 of 3 expected tasks answer"]);
+    let ended = rsctl(&["uri"]).asking(&Controller::with(status.to_string())).run();
+    let err = "error: no members are known; waiting: 2 of 3 expected tasks answer\n".to_owned();
+    assert_eq!(ended, Ended { code: 4, out: String::new(), err });
+}
+
+#[test]
+fn uri_waits_until_the_set_is_ready() {
+    let mut growing = healthy();
+    growing["seeds"] = serde_json::json!(["mongo-node1:27017"]);
+    growing["others"] = serde_json::json!([{"host": "mongo-node2:27017", "state": "blank", "note": null}]);
+    let controller = Controller::new(move |_, earlier| {
+        Act::Answer(200, if earlier < 2 { growing.to_string() } else { healthy().to_string() })
+    });
+    let ended = rsctl(&["uri", "--format", "hosts", "--wait", "10s"]).asking(&controller).run();
+    assert_eq!(ended.out, "mongo-node1:27017,mongo-node2:27017,mongo-node3:27017\n");
+}
+
+#[test]
+fn waiting_ends_with_what_was_missing() {
+    let mut status = healthy();
+    status["primary"] = serde_json::Value::Null;
+    let controller = Controller::with(status.to_string());
+    let ended = rsctl(&["uri", "--wait", "300ms"]).asking(&controller).run();
+    let err = "error: timed out after 300ms: 3 of 3 members listed, no primary\n".to_owned();
+    assert_eq!(ended, Ended { code: 124, out: String::new(), err });
+}
+
+#[test]
+fn no_answer_is_told_with_its_reasons() {
+    let ended = rsctl(&["uri"]).run();
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    let (note, error) = ended.err.split_once('\n').unwrap();
+    assert!(note.starts_with("note: http://127.0.0.1:1 cannot be reached: Connection refused"), "{note}");
+    assert!(error.starts_with("error: no members are known; waiting: "), "{error}");
+    let ended = rsctl(&["uri", "--wait", "100ms"]).run();
+    assert_eq!(ended.code, 124);
+    let start = "error: timed out after 100ms: http://127.0.0.1:1 cannot be reached: Connection refused";
+    assert!(ended.err.starts_with(start) && ended.err.lines().count() == 1, "{}", ended.err);
+}
+
+#[test]
+fn strangers_and_garbage_are_told_from_controllers() {
+    let endless =
+        b"HTTP/1.1 200 X\r\ncontent-length: 9999999\r\n\r\n".iter().chain(&[b' '; 2_000_000]).copied().collect();
+    let garbled = healthy().to_string().replace("mongo-node1:27017", "evil@host/?x=");
+    let cases = [
+        (Act::Answer(200, "hunter2".to_owned()), "is no rsctl controller: its answer is no status"),
+        (Act::Answer(200, "{\"set\": \"rs\"}".to_owned()), "is no rsctl controller: its answer is no status"),
+        (Act::Answer(200, "[".repeat(100_000)), "is no rsctl controller: its answer is no status"),
+        (Act::Answer(500, "on\u{7} fire\nhunter2".to_owned()), "answers 500: on fire"),
+        (Act::Bytes(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), "does not speak HTTP"),
+        (
+            Act::Bytes(b"HTTP/1.1 200 X\r\ncontent-length: 99\r\n\r\n{".to_vec()),
+            "is no rsctl controller: its answer breaks off",
+        ),
+        (Act::Bytes(endless), "is no rsctl controller: its answer does not end"),
+        (Act::Bytes(Vec::new()), "does not speak HTTP"),
+        (Act::Answer(200, garbled), "the answer holds no usable addresses"),
+    ];
+    // Each run goes on to look for itself, which takes its time.
+    std::thread::scope(|scope| {
+        for (answer, expected) in cases {
+            scope.spawn(move || {
+                let answer = std::sync::Mutex::new(Some(answer));
+                let controller = Controller::new(move |_, _| answer.lock().unwrap().take().unwrap_or(Act::Silence));
+                let ended = rsctl(&["uri"]).asking(&controller).run();
+                assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{expected}");
+                assert!(ended.err.contains(expected) && !ended.err.contains("hunter2"), "{expected}: {}", ended.err);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_controller_that_hangs_does_not_hang_us() {
+    let controller = Controller::new(|_, _| Act::Silence);
+    let started = Instant::now();
+    let ended = rsctl(&["uri", "--wait", "500ms"]).asking(&controller).run();
+    assert_eq!(ended.code, 124);
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
+#[test]
+fn healthcheck_asks_the_controller_of_its_own_container() {
+    let alive = Controller::new(|path, _| match path {
+        "/healthz" => Act::Answer(200, "ok\n".to_owned()),
+        _ => Act::Answer(404, String::new()),
+    });
+    let listen = format!("0.0.0.0:{}", alive.address.port());
+    let ended = rsctl(&["healthcheck"]).env("RSCTL_LISTEN", &listen).run();
+    assert_eq!(ended, Ended { code: 0, out: "ok\n".to_owned(), err: String::new() });
+
+    let stuck = Controller::new(|_, _| Act::Answer(503, "the newest look is 40 s old\n".to_owned()));
+    let ended = rsctl(&["healthcheck", "--listen", &stuck.address.to_string()]).run();
+    let err = format!("error: {} answers 503: the newest look is 40 s old\n", stuck.url());
+    assert_eq!(ended, Ended { code: 1, out: String::new(), err });
+
+    let ended = rsctl(&["healthcheck", "--listen", "127.0.0.1:1"]).run();
+    assert_eq!((ended.code, ended.err.lines().count()), (1, 1));
+}
+
+#[test]
+fn completions_know_flags_and_choices() {
+    let script = rsctl(&["completions", "bash"]).run().out;
+    assert!(script.contains("--member-address") && script.contains("seed-list"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let mut run = rsctl(&["completions", "zsh"]);
+    let mut child = run.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
+}

@@ -1,0 +1,47 @@
+//! What the controller of a test says.
+
+use serde_json::{Value, json};
+
+fn member(id: u8, state: &str, lag_ms: Option<u64>, note: Option<&str>) -> Value {
+    json!({
+        "id": id, "host": format!("mongo-node{}:27017", id + 1), "state": state, "votes": 1, "priority": 1.0,
+        "healthy": note.is_none(), "lag_ms": lag_ms, "note": note,
+    })
+}
+
+/// Three members, one of them primary, and nothing to do.
+pub(crate) fn healthy() -> Value {
+    json!({
+        "set": "rs", "replica_set_id": "652f9f4e1c2d3e4f5a6b7c8d", "health": "ok",
+        "primary": "mongo-node1:27017", "term": 3, "config_version": 5,
+        "seeds": ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"], "expect": 3,
+        "members": [
+            member(0, "PRIMARY", None, None), member(1, "SECONDARY", Some(0), None),
+            member(2, "SECONDARY", Some(1250), None),
+        ],
+        "others": [], "next": "nothing", "because": "the set is as it should be", "waiting": [], "findings": [],
+        "looked_ms_ago": 12,
+    })
+}
+
+/// One member lost, one wiped, and strangers about.
+pub(crate) fn troubled() -> Value {
+    let mut status = healthy();
+    status["health"] = "degraded".into();
+    let wiped = "wiped: lost its vote at 07:12 and gets it back when it has copied the data of the primary again";
+    status["members"][1] = member(1, "STARTUP2", None, Some(wiped));
+    status["members"][2] = member(2, "UNREACHABLE", Some(192_000), Some("gone for 95s"));
+    status["others"] = json!([
+        {"host": "10.0.1.9:27017", "state": "of another set", "note": "left alone"},
+        {"host": "10.0.1.12:27017", "state": "blank", "note": null},
+    ]);
+    status["next"] = "wait".into();
+    status["because"] = "removing the third of three members gains nothing".into();
+    status["waiting"] = json!(["mongo-node2:27017 is STARTUP2"]);
+    status["findings"] = json!([
+        {"severity": "error", "text": "no further loss can be survived: bring mongo-node3 back"},
+        {"severity": "warning", "text": "10.0.1.9:27017 belongs to another set: remove it from the service"},
+    ]);
+    status["looked_ms_ago"] = 31_000.into();
+    status
+}

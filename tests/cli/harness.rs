@@ -1,0 +1,152 @@
+//! Runs the built binary, against a controller whose every answer the test decides.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A controller that answers as told.
+pub(crate) struct Controller {
+    pub(crate) address: SocketAddr,
+}
+
+/// What it does with a request.
+pub(crate) enum Act {
+    /// A code and a body.
+    Answer(u16, String),
+    /// Bytes as they are, then the end.
+    Bytes(Vec<u8>),
+    /// Nothing, with the connection held open.
+    Silence,
+}
+
+impl Controller {
+    /// `act` gets the path and the number of earlier requests.
+    pub(crate) fn new(act: impl Fn(&str, usize) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (act, count) = (Arc::new(act), Arc::new(AtomicUsize::new(0)));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (act, count) = (act.clone(), count.clone());
+                std::thread::spawn(move || converse(stream, |path| act(path, count.fetch_add(1, Ordering::SeqCst))));
+            }
+        });
+        Self { address }
+    }
+
+    /// The same status for everyone who asks for it.
+    pub(crate) fn with(status: impl Into<String>) -> Self {
+        let status = status.into();
+        Self::new(move |path, _| match path {
+            "/v1/status" => Act::Answer(200, status.clone()),
+            _ => Act::Answer(404, "no such page\n".to_owned()),
+        })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+fn converse(mut stream: TcpStream, act: impl Fn(&str) -> Act) {
+    let mut request = Vec::new();
+    let mut buffer = [0; 1024];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return,
+            Ok(read) => request.extend_from_slice(&buffer[..read]),
+        }
+    }
+    let request = String::from_utf8_lossy(&request).into_owned();
+    // The client may be gone; what it makes of that is for its test to say.
+    let _ = match act(request.split(' ').nth(1).unwrap()) {
+        Act::Answer(code, body) => {
+            let head = format!("HTTP/1.1 {code} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes())
+        }
+        Act::Bytes(bytes) => stream.write_all(&bytes),
+        Act::Silence => {
+            std::thread::sleep(Duration::from_secs(60));
+            Ok(())
+        }
+    };
+}
+
+/// A run of the binary in an environment that has nothing but what the test puts there.
+pub(crate) struct Rsctl(Command);
+
+/// How a run ended.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// A run that nobody answers, unless the test says otherwise.
+pub(crate) fn rsctl(args: &[&str]) -> Rsctl {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rsctl"));
+    command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("RSCTL_CONTROLLER", "http://127.0.0.1:1");
+    // Nor shall a look past the controller reach anything on the machine that runs the tests.
+    command.env("RSCTL_DNS", "127.0.0.1:9").stdin(Stdio::null());
+    Rsctl(command)
+}
+
+impl Rsctl {
+    pub(crate) fn asking(self, controller: &Controller) -> Self {
+        let url = controller.url();
+        self.env("RSCTL_CONTROLLER", &url)
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    pub(crate) fn command(&mut self) -> &mut Command {
+        &mut self.0
+    }
+
+    pub(crate) fn run(mut self) -> Ended {
+        let Output { status, stdout, stderr } = self.0.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ended { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    }
+}
+
+/// Compares with `tests/cli/NAME.txt`; `UPDATE=1` writes it instead, to be reviewed as a change of behaviour.
+pub(crate) fn golden(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cli").join(format!("{name}.txt"));
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, expected, "differs from {}; UPDATE=1 accepts it", path.display());
+}
+
+/// A directory that is gone at the end of the test.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("rsctl-cli-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,144 @@
+//! `rsctl exec` and `rsctl env`: what applications are started with.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::answers::healthy;
+use super::harness::{Act, Controller, Ended, Folder, rsctl};
+
+const HOSTS: &str = "mongo-node1:27017,mongo-node2:27017,mongo-node3:27017";
+
+#[test]
+fn a_program_finds_its_variables_right() {
+    let controller = Controller::with(healthy().to_string());
+    let show = "echo $LCB_DATABASE_URI; echo $ARGS; echo $KEPT; exit 7";
+    let sets = ["exec", "--set", "LCB_DATABASE_URI", "--set", "ARGS=-dbhost {hosts} -rplSet {replica_set}", "--"];
+    let args: Vec<&str> = sets.into_iter().chain(["sh", "-c", show]).collect();
+    let run = rsctl(&args).asking(&controller).env("KEPT", "as it was");
+    let ended = run.env("LCB_DATABASE_URI", "mongodb://u:p%40ss@mongo:27017/letschat?x=y").run();
+    let out = format!("mongodb://u:p%40ss@{HOSTS}/letschat?x=y&replicaSet=rs\n-dbhost {HOSTS} -rplSet rs\nas it was\n");
+    assert_eq!(ended, Ended { code: 7, out, err: String::new() });
+}
+
+#[test]
+fn the_program_takes_over_the_process() {
+    let controller = Controller::with(healthy().to_string());
+    let mut run = rsctl(&["exec", "--set", "A={uri}", "--", "sh", "-c", "echo $$"]).asking(&controller);
+    let child = run.command().stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let id = child.id().to_string();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), id);
+}
+
+#[test]
+fn credentials_come_from_a_file_when_asked_for() {
+    let folder = Folder::new("credentials");
+    let password = folder.file("password", "p@ss/w:rd\n");
+    let controller = Controller::with(healthy().to_string());
+    let args = ["--database", "chat", "--username", "chat", "--password-file", &password];
+    let uri = format!("mongodb://chat:p%40ss%2Fw%3Ard@{HOSTS}/chat?replicaSet=rs&authSource=admin\n");
+    let line: Vec<&str> = ["uri"].into_iter().chain(args).collect();
+    assert_eq!(rsctl(&line).asking(&controller).run().out, uri);
+    let line: Vec<&str> = ["exec", "--set", "A={uri}"].into_iter().chain(args).chain(["--", "printenv", "A"]).collect();
+    assert_eq!(rsctl(&line).asking(&controller).run().out, uri);
+    // A login of the controller is no request to print it.
+    let run = rsctl(&["uri"]).asking(&controller).env("RSCTL_USERNAME", "root").env("RSCTL_PASSWORD_FILE", &password);
+    assert_eq!(run.run().out, format!("mongodb://{HOSTS}/?replicaSet=rs\n"));
+}
+
+#[test]
+fn a_program_that_cannot_start_is_told_as_a_shell_would() {
+    let controller = Controller::with(healthy().to_string());
+    let folder = Folder::new("programs");
+    let file = folder.file("not-a-program", "x");
+    let missing = rsctl(&["exec", "--set", "A={uri}", "--", "no-such-program"]).asking(&controller).run();
+    let err = "error: no-such-program: no such program\n".to_owned();
+    assert_eq!(missing, Ended { code: 127, out: String::new(), err });
+    let ended = rsctl(&["exec", "--set", "A={uri}", "--", &file]).asking(&controller).run();
+    let err = format!("error: {file}: cannot be run: Permission denied (os error 13)\n");
+    assert_eq!(ended, Ended { code: 126, out: String::new(), err });
+}
+
+#[test]
+fn a_program_does_not_start_before_the_set_is_ready() {
+    let mut status = healthy();
+    status["primary"] = serde_json::Value::Null;
+    let controller = Controller::with(status.to_string());
+    let args = ["exec", "--set", "A={uri}", "--wait", "300ms", "--", "echo", "started"];
+    let ended = rsctl(&args).asking(&controller).run();
+    let err = "error: timed out after 300ms: 3 of 3 members listed, no primary\n".to_owned();
+    assert_eq!(ended, Ended { code: 124, out: String::new(), err });
+}
+
+#[test]
+fn mistakes_are_found_before_anybody_waits() {
+    let controller = Controller::new(|_, _| Act::Silence);
+    let started = tokio::time::Instant::now();
+    let run = rsctl(&["exec", "--set", "URI", "--", "echo", "started"]).asking(&controller);
+    let ended = run.env("URI", "mongodb://u:hunter2/x@mongo/db").run();
+    let err = "error: --set: URI: holds credentials with a character that must be percent-encoded (one of @ / ? #)\n";
+    assert_eq!(ended, Ended { code: 2, out: String::new(), err: err.to_owned() });
+    assert!(started.elapsed() < std::time::Duration::from_secs(3));
+}
+
+#[test]
+fn variables_can_be_had_as_a_file() {
+    let controller = Controller::with(healthy().to_string());
+    let folder = Folder::new("env");
+    let path = folder.file("mongo.env", "old");
+    let ended =
+        rsctl(&["env", "--out", &path, "--set", "URI={uri}", "--set", "RS={replica_set}"]).asking(&controller).run();
+    assert_eq!(ended, Ended { code: 0, out: String::new(), err: String::new() });
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("URI=mongodb://{HOSTS}/?replicaSet=rs\nRS=rs\n"));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let ended = rsctl(&["env", "--out", "/nowhere/x", "--set", "A={uri}"]).asking(&controller).run();
+    assert_eq!(
+        (ended.code, ended.err.as_str()),
+        (1, "error: cannot write /nowhere/x: No such file or directory (os error 2)\n")
+    );
+}
+
+#[test]
+fn a_shell_reads_back_what_it_is_to_export() {
+    let controller = Controller::with(healthy().to_string());
+    let args = ["env", "--format", "export", "--out", "-", "--set", "A=it's \"$HOME\" `x` \\ {replica_set}"];
+    let lines = rsctl(&args).asking(&controller).run().out;
+    let shell = std::process::Command::new("sh").args(["-c", &format!("{lines}printf %s \"$A\"")]).output().unwrap();
+    assert_eq!(String::from_utf8(shell.stdout).unwrap(), "it's \"$HOME\" `x` \\ rs");
+}
+
+#[test]
+fn no_secret_shows_in_anything_that_goes_wrong() {
+    let folder = Folder::new("secrets");
+    let password = folder.file("password", "hunter2\n");
+    let nobody = Controller::new(|_, _| Act::Answer(500, String::new()));
+    let set = "A=mongodb://u:hunter2@{hosts}/{nonsense}";
+    let log = ["--log-level", "trace"];
+    for args in [
+        vec!["exec", "--set", set, "--", "true"],
+        vec!["exec", "--set", "B", "--", "true"],
+        vec![
+            "exec",
+            "--set",
+            "A={uri}",
+            "--wait",
+            "300ms",
+            "--username",
+            "u",
+            "--password-file",
+            &password,
+            "--",
+            "true",
+        ],
+        vec!["uri", "--username", "u", "--password-file", "hunter2"],
+        vec!["uri", "--password=hunter2"],
+        vec!["status", "--keyfile", "hunter2"],
+        vec!["status", "--username", "u", "--password-file", &password],
+        vec!["run", "--keyfile", "hunter2"],
+    ] {
+        let args: Vec<&str> = args.iter().take(1).copied().chain(log).chain(args.iter().skip(1).copied()).collect();
+        let run = rsctl(&args).asking(&nobody).env("B", "mongodb://u:hunter2@w@mongo/db");
+        let ended = run.env("RSCTL_PASSWORD", if args[0] == "run" { "hunter2" } else { "" }).run();
+        assert_ne!(ended.code, 0, "{args:?}");
+        assert!(!format!("{}{}", ended.out, ended.err).contains("hunter2"), "{args:?}: {}", ended.err);
+    }
+}

@@ -1,0 +1,177 @@
+//! Tasks come, go, move, die and lose their data; acknowledged writes stay.
+
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use rsctl::publish::Status;
+use tokio::time::Instant;
+
+use crate::cluster::{Cluster, LIMIT, PORT, blank_node, is_settled, member, stored_config, votes};
+use crate::support::controller::Controller;
+use crate::support::mongods::free_ip;
+use crate::support::writer::{MajorityWriter, majority_writer};
+
+async fn writing(controller: &Controller) -> MajorityWriter {
+    let uri = controller.get("/v1/uri?database=test").await.unwrap();
+    let writer = majority_writer(uri.trim()).await.unwrap();
+    assert!(writer.next_acknowledged(LIMIT).await, "writes are acknowledged");
+    writer
+}
+
+/// Every acknowledged write is there; returns the longest time without one.
+async fn all_there(writer: MajorityWriter) -> Duration {
+    assert!(writer.next_acknowledged(LIMIT).await, "writes go on");
+    let (tally, missing) = writer.finish().await.unwrap();
+    assert!(missing.is_empty(), "{} acknowledged writes are lost", missing.len());
+    tally.longest_gap
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_primary_is_replaced_long_before_the_election_timeout() {
+    let (mut cluster, controller) = Cluster::settled(&[]).await;
+    let writer = writing(&controller).await;
+    writer.reset_gap();
+    let status = controller.status().await.unwrap();
+    let old = status.primary.clone();
+    let primary = cluster.primary(&status);
+    cluster.nodes[primary].kill();
+    controller.until("another primary", LIMIT, |s| s.primary.is_some() && s.primary != old).await;
+    assert!(writer.next_acknowledged(LIMIT).await);
+    let gap = writer.tally().longest_gap;
+    println!("writes out for {gap:?}");
+    assert!(gap < Duration::from_secs(5), "MongoDB alone takes 10 s, this took {gap:?}");
+    cluster.nodes[primary].restart().await.unwrap();
+    controller.until("everybody well again", LIMIT, is_settled(3)).await;
+    all_there(writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_at_a_new_address_keeps_its_slot_and_copies_nothing() {
+    let (mut cluster, controller) = Cluster::settled(&[]).await;
+    let writer = writing(&controller).await;
+    let before = controller.status().await.unwrap();
+    let moving = (cluster.primary(&before) + 1) % 3;
+    let old = cluster.nodes[moving].address().to_string();
+    let (id, data) = (member(&before, &old).id, identity(&cluster, moving).await);
+    cluster.nodes[moving].kill();
+    cluster.nodes[moving].restart_at(free_ip(PORT), PORT).await.unwrap();
+    let answered = Instant::now();
+    cluster.list_all();
+    let new = cluster.nodes[moving].address().to_string();
+    let arrived = |s: &Status| s.members.iter().any(|m| m.host == new && m.healthy);
+    let status = controller.until("the member at its new address", LIMIT, arrived).await;
+    println!("healthy at the new address after {:?}", answered.elapsed());
+    assert_eq!(member(&status, &new).id, id, "the slot is the same");
+    assert_eq!(identity(&cluster, moving).await, data, "no initial sync");
+    assert!(status.seeds.contains(&new) && !status.seeds.contains(&old), "the URI follows");
+    all_there(writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_primary_at_a_new_address_comes_back_into_its_slot() {
+    let (mut cluster, controller) = Cluster::settled(&[]).await;
+    let writer = writing(&controller).await;
+    let status = controller.status().await.unwrap();
+    let moving = cluster.primary(&status);
+    let old = cluster.nodes[moving].address().to_string();
+    let id = member(&status, &old).id;
+    cluster.nodes[moving].kill();
+    cluster.nodes[moving].restart_at(free_ip(PORT), PORT).await.unwrap();
+    cluster.list_all();
+    let new = cluster.nodes[moving].address().to_string();
+    let settled = is_settled(3);
+    let back = |s: &Status| settled(s) && s.members.iter().any(|m| m.host == new);
+    let status = controller.until("the old primary in its slot", LIMIT, back).await;
+    assert_eq!(member(&status, &new).id, id);
+    all_there(writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fourth_task_joins_as_a_spare_and_takes_the_place_of_one_that_goes() {
+    let (mut cluster, controller) = Cluster::settled(&[]).await;
+    let writer = writing(&controller).await;
+    cluster.nodes.push(blank_node().await);
+    let fourth = cluster.nodes[3].address().to_string();
+    cluster.list_all();
+    let joined = |s: &Status| s.members.iter().any(|m| m.host == fourth && m.state == "SECONDARY");
+    let status = controller.until("the fourth member", LIMIT, joined).await;
+    assert_eq!(votes(&status), 3, "an even number of voters helps nobody");
+    controller.until("nothing left to do", LIMIT, is_settled(3)).await;
+    let leaving = (cluster.primary(&status) + 1) % 3;
+    let gone = cluster.nodes[leaving].address().to_string();
+    cluster.nodes.remove(leaving);
+    cluster.list_all();
+    let settled = is_settled(3);
+    let replaced = |s: &Status| settled(s) && s.members.len() == 3 && s.members.iter().all(|m| m.host != gone);
+    let status = controller.until("the spare in the gone one's place", LIMIT, replaced).await;
+    assert_eq!(member(&status, &fourth).votes, 1);
+    all_there(writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_third_that_is_gone_stays_a_member_until_it_is_forgotten() {
+    let (mut cluster, controller) = Cluster::settled(&[("RSCTL_FORGET_AFTER", "8s")]).await;
+    let status = controller.status().await.unwrap();
+    let leaving = (cluster.primary(&status) + 1) % 3;
+    let gone = cluster.nodes[leaving].address().to_string();
+    cluster.nodes.remove(leaving);
+    cluster.list_all();
+    let waits = |s: &Status| s.waiting.iter().any(|w| w.contains("removed after 8 s"));
+    let status = controller.until("the reason to wait", LIMIT, waits).await;
+    assert_eq!(status.members.len(), 3, "to remove it would buy nothing");
+    let status = controller.until("it forgotten", LIMIT, |s| s.members.len() == 2).await;
+    assert!(status.members.iter().all(|m| m.host != gone));
+    controller.until("the warning", LIMIT, |s| s.findings.iter().any(|f| f.text.contains("two voters"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_directory_loses_its_vote_at_once_and_gets_it_back_with_the_data() {
+    let (mut cluster, controller) = Cluster::settled(&[]).await;
+    let writer = writing(&controller).await;
+    let status = controller.status().await.unwrap();
+    let wiped = (cluster.primary(&status) + 1) % 3;
+    let host = cluster.nodes[wiped].address().to_string();
+    let data = identity(&cluster, wiped).await;
+    cluster.nodes[wiped].kill();
+    cluster.nodes[wiped].wipe();
+    cluster.nodes[wiped].restart().await.unwrap();
+    let lost = |s: &Status| s.members.iter().any(|m| m.host == host && m.votes == 0);
+    controller.until("the vote taken", LIMIT, lost).await;
+    let status = controller.until("the vote given back", LIMIT, is_settled(3)).await;
+    assert_eq!(member(&status, &host).priority, 1.0);
+    assert_ne!(identity(&cluster, wiped).await, data, "a new directory");
+    let config = stored_config(&cluster.nodes[wiped]).await;
+    assert!(!config.to_string().contains("rsctlWas"), "nothing is left over: {config}");
+    all_there(writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_off_controller_leaves_a_healthy_primary_alone() {
+    let (cluster, controller) = Cluster::settled(&[]).await;
+    let before = controller.status().await.unwrap();
+    let writer = writing(&controller).await;
+    drop(controller);
+    // A second controller that DNS gives only the two secondaries, while it cannot reach the primary: its address is
+    // taken over by something that is silent, as behind a firewall.
+    let primary = cluster.primary(&before);
+    cluster.list((0..3).filter(|n| *n != primary).map(|n| cluster.nodes[n].ip()));
+    cluster.nodes[primary].freeze();
+    let blind = cluster.controller(&[]);
+    let waits =
+        |s: &Status| s.waiting.iter().any(|w| w.contains("may still reach it") || w.contains("does not answer"));
+    let status = blind.until("the reason to wait", LIMIT, waits).await;
+    assert_eq!(status.term, before.term, "no election was called");
+    cluster.nodes[primary].thaw();
+    let status = blind.until("the same primary", LIMIT, |s| s.primary == before.primary).await;
+    assert_eq!(status.primary, before.primary);
+    all_there(writer).await;
+}
+
+/// The identity of a mongod's data directory.
+async fn identity(cluster: &Cluster, node: usize) -> String {
+    let client = cluster.nodes[node].client();
+    let found = client.database("local").collection::<mongodb::bson::Document>("replset.initialSyncId");
+    let identity = found.find_one(doc! {}).await.unwrap().map(|d| d.get("_id").unwrap().to_string());
+    client.shutdown().immediate(true).await;
+    identity.unwrap_or_default()
+}

@@ -1,0 +1,134 @@
+//! The real `rsctl`: the controller as a child process, its status over HTTP, its commands run as a person would.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rsctl::publish::Status;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::process::{DIE_WITH_US, spawn};
+
+/// For one HTTP exchange on loopback.
+const HTTP_LIMIT: Duration = Duration::from_secs(2);
+/// For one command, its own `--wait` included.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
+
+/// A running controller. It ends when dropped.
+pub struct Controller {
+    child: Child,
+    program: PathBuf,
+    listen: SocketAddr,
+    log: PathBuf,
+}
+
+impl Controller {
+    /// Starts `rsctl run` with these settings and no others.
+    pub fn start(program: &Path, dns: SocketAddr, settings: &[(&str, &str)]) -> std::io::Result<Self> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let log = std::env::temp_dir().join(format!("rsctl-{}-{number}.log", std::process::id()));
+        let output = File::create(&log)?;
+        let (listen, admin) = (free_address()?, free_address()?);
+        let mut command = Command::new(DIE_WITH_US[0]);
+        command.args(&DIE_WITH_US[1..]).arg(program).arg("run");
+        clean(&mut command)
+            .env("RSCTL_SERVICE", "mongo")
+            .env("RSCTL_DNS", dns.to_string())
+            .env("RSCTL_LISTEN", listen.to_string())
+            .env("RSCTL_ADMIN_LISTEN", admin.to_string())
+            .env("RSCTL_INTERVAL", "1s")
+            .env("RSCTL_LOG_FORMAT", "text")
+            .envs(settings.iter().copied());
+        command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
+        Ok(Self { child: spawn(command)?, program: program.to_owned(), listen, log })
+    }
+
+    /// Where it serves status and URI.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The newest look, or nothing while it does not answer.
+    pub async fn status(&self) -> Option<Status> {
+        let body = timeout(HTTP_LIMIT, self.get("/v1/status")).await.ok()?.ok()?;
+        serde_json::from_str(&body).ok()
+    }
+
+    /// Waits for a status; panics with all there is to know when it does not come.
+    pub async fn until(&self, what: &str, limit: Duration, wanted: impl Fn(&Status) -> bool) -> Status {
+        let deadline = Instant::now() + limit;
+        loop {
+            let status = self.status().await;
+            if let Some(status) = status.as_ref().filter(|s| wanted(s)) {
+                return status.clone();
+            }
+            let log = || self.log();
+            assert!(Instant::now() < deadline, "waited {limit:?} for {what}\n{status:#?}\n{}", log());
+            sleep(POLL).await;
+        }
+    }
+
+    /// Whether the process still lives.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Runs `rsctl …` against this controller.
+    pub async fn run(&self, arguments: &[&str]) -> std::io::Result<Output> {
+        let mut command = tokio::process::Command::new(&self.program);
+        clean(command.as_std_mut());
+        command.args(arguments).env("RSCTL_CONTROLLER", self.url()).kill_on_drop(true);
+        timeout(COMMAND_LIMIT, command.output()).await.map_err(std::io::Error::other)?
+    }
+
+    /// The body of a GET. HTTP/1.0, so that the end of the connection is the end of the body.
+    pub async fn get(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.listen).await?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.listen).as_bytes()).await?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await?;
+        match reply.split_once("\r\n\r\n") {
+            Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
+            _ => Err(std::io::Error::other(format!("no 200: {reply}"))),
+        }
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_file(&self.log);
+    }
+}
+
+/// Settings of the person who runs this must not reach it.
+fn clean(command: &mut Command) -> &mut Command {
+    command.env_clear();
+    for kept in ["PATH", "TERM", "NO_COLOR"] {
+        if let Some(value) = std::env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    command
+}
+
+fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}

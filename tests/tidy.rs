@@ -1,0 +1,188 @@
+//! The rules of this house that no compiler knows, as tests.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const FILE_LINES_MAX: usize = 400;
+
+/// What decides must not be able to look, wait, or say.
+const IMPURE_WORDS: [&str; 18] = [
+    "tokio",
+    "mongodb",
+    "hickory_resolver",
+    "tracing",
+    "axum",
+    "hyper",
+    "clap",
+    "Instant",
+    "SystemTime",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "ToSocketAddrs",
+    "println",
+    "eprintln",
+    "async",
+    "await",
+    "unsafe",
+];
+const IMPURE_MODULES: [&str; 5] = ["fs", "env", "io", "process", "thread"];
+
+#[test]
+fn plan_and_model_are_pure() {
+    let mut wrong = Vec::new();
+    for file in rust_files("src/plan").into_iter().chain(rust_files("src/model")) {
+        for (number, line) in code(&file) {
+            let words: BTreeSet<&str> = words(&line).collect();
+            wrong.extend(IMPURE_WORDS.iter().filter(|w| words.contains(*w)).map(|w| at(&file, number, w)));
+            let from_std = line.contains("std::");
+            let named =
+                |m: &&&str| line.contains(&format!("std::{m}")) || (line.contains("std::{") && words.contains(*m));
+            wrong.extend(IMPURE_MODULES.iter().filter(named).filter(|_| from_std).map(|m| at(&file, number, m)));
+        }
+    }
+    assert!(wrong.is_empty(), "src/plan and src/model take values and give values, but:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_fit_on_a_few_screens() {
+    let long = |file: &PathBuf| (fs::read_to_string(file).unwrap().lines().count(), file.clone());
+    let long: Vec<_> = rust_files("src").iter().map(long).filter(|(lines, _)| *lines >= FILE_LINES_MAX).collect();
+    assert!(long.is_empty(), "files have fewer than {FILE_LINES_MAX} lines, but: {long:?}");
+}
+
+#[test]
+fn the_program_does_not_panic_by_choice() {
+    let mut wrong = Vec::new();
+    for file in rust_files("src") {
+        for (number, line) in code(&file) {
+            let found = [".unwrap()", ".expect(", "todo!(", "unimplemented!("].into_iter().filter(|w| line.contains(w));
+            wrong.extend(found.map(|w| at(&file, number, w)));
+        }
+    }
+    assert!(wrong.is_empty(), "outside tests every failure is a value, but:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn modules_are_named_for_what_they_are() {
+    let vague = ["utils", "util", "helpers", "common", "misc", "manager"];
+    let wrong: Vec<_> = rust_files("src")
+        .into_iter()
+        .filter(|f| vague.iter().any(|v| f.iter().any(|part| Path::new(part).file_stem().is_some_and(|s| s == *v))))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    let modules = rust_files("src").into_iter().filter(|file| !is_tests(file));
+    let silent: Vec<_> = modules.filter(|file| !fs::read_to_string(file).unwrap().starts_with("//! ")).collect();
+    assert!(silent.is_empty(), "files begin with `//! what this is`, but: {silent:?}");
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (mut inside, mut above, mut count) = (false, "", 0);
+    for line in text.lines() {
+        if line.starts_with('[') {
+            inside = line.contains("dependencies");
+        } else if inside && line.contains('=') {
+            count += 1;
+            assert!(line.contains(" # ") || above.starts_with("# "), "why is this needed? {line}");
+        }
+        above = line;
+    }
+    assert!(count > 10, "only {count} dependencies found: is this test blind?");
+}
+
+/// The first table of README whose header begins with "flag" lists the settings of `rsctl run`.
+#[test]
+fn the_readme_lists_every_setting_and_no_other() {
+    let Ok(readme) = fs::read_to_string(root().join("README.md")) else {
+        eprintln!("skipped: there is no README.md yet");
+        return;
+    };
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|c| c.trim().to_lowercase()).collect::<Vec<_>>();
+    let table: String = readme
+        .lines()
+        .skip_while(|line| !(line.starts_with('|') && cells(line)[0] == "flag"))
+        .take_while(|line| line.starts_with('|'))
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert!(!table.is_empty(), "README.md has no table that begins with | flag |");
+    let help = Command::new(env!("CARGO_BIN_EXE_rsctl")).args(["run", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    // Explanations mention flags of other programs; ours stand at the beginning of their lines.
+    let lines = help.lines().filter(|line| line.trim_start().starts_with('-'));
+    let flags: Vec<String> = lines.filter_map(|line| starting_with(line, "--").next()).collect();
+    let ours = |word: &String| !["--help", "--version"].contains(&word.as_str());
+    let settings =
+        |text: &str, prefix: &str| -> BTreeSet<String> { starting_with(text, prefix).filter(ours).collect() };
+    assert_eq!(settings(&table, "--"), settings(&flags.join("\n"), "--"), "flags: left README, right --help");
+    assert_eq!(settings(&table, "RSCTL_"), settings(&help, "RSCTL_"), "variables: left README, right --help");
+}
+
+/// All words that begin so, as `--remove-after` or `RSCTL_DNS`.
+fn starting_with<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = String> + 'a {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    text.split(move |c| !part(c))
+        .filter(move |w| w.strip_prefix(prefix).is_some_and(|rest| rest.contains(char::is_alphanumeric)))
+        .map(str::to_owned)
+}
+
+fn root() -> PathBuf {
+    env!("CARGO_MANIFEST_DIR").into()
+}
+
+/// All Rust files below a folder of the repository; none when there is no such folder.
+fn rust_files(folder: &str) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![root().join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The lines that are neither comments nor tests, numbered. Tests stand at the end of a file, or in one of their own.
+fn code(file: &Path) -> Vec<(usize, String)> {
+    if is_tests(file) {
+        return Vec::new();
+    }
+    let text = fs::read_to_string(file).unwrap();
+    let lines = text.lines().take_while(|line| !line.trim_start().starts_with("#[cfg(test)]"));
+    let bare = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
+    lines.map(bare).enumerate().map(|(i, line)| (i + 1, line)).collect()
+}
+
+/// Whether a module of tests has this file to itself.
+fn is_tests(file: &Path) -> bool {
+    file.file_stem().is_some_and(|stem| stem == "tests")
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+fn at(file: &Path, line: usize, what: &str) -> String {
+    let file = file.strip_prefix(root()).unwrap_or(file);
+    format!("{}:{line}: {what}", file.display())
+}
+
+#[test]
+fn these_tests_see_something() {
+    assert!(rust_files("src/model").len() > 1);
+    assert!(code(&root().join("src/discovery/resolver.rs")).iter().any(|(_, line)| line.contains("tokio")));
+}
