@@ -53,7 +53,8 @@ impl Agent {
         let line = serde_json::to_string(&order)? + "\n";
         self.orders.write_all(line.as_bytes()).await?;
         let answer = timeout(ANSWER_LIMIT, self.answers.next_line()).await;
-        let answer = answer.map_err(|_| format!("gave up after {ANSWER_LIMIT:?} waiting for an answer to {order:?}"))?;
+        let answer =
+            answer.map_err(|_| format!("gave up after {ANSWER_LIMIT:?} waiting for an answer to {order:?}"))?;
         let answer = answer?.ok_or_else(|| format!("the program in the overlay network ended, asked for {order:?}"))?;
         match serde_json::from_str(&answer)? {
             Answer::Failed(why) => Err(why.into()),

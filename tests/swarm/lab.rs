@@ -91,9 +91,15 @@ impl Lab {
         succeeded(&format!("scripts/lab {}", args.join(" ")), output)
     }
 
-    /// The docker client of an engine; what it prints.
+    /// The docker client of an engine; what it prints on stdout.
     pub(super) async fn docker(&self, node: &str, args: &[&str]) -> Outcome<String> {
         self.lab(ASK_LIMIT, &[&["docker", node], args].concat()).await
+    }
+
+    /// The same, with what it says on stderr: logs of services are there.
+    pub(super) async fn spoken(&self, node: &str, args: &[&str]) -> Outcome<String> {
+        let output = self.output(ASK_LIMIT, self.script(&[&["docker", node], args].concat())).await?;
+        Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
     }
 
     /// Any program of the repository, with the variables of a session in the lab; what it prints.

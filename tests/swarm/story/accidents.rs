@@ -1,5 +1,6 @@
 //! What happens to single tasks and volumes.
 
+use std::fs;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use crate::stack::{MONGO, RSCTL};
 /// The replacement has a new address, the old name, and the old data.
 pub(super) async fn secondary(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
-    let node = voting_secondary(&story.whole().await?, |_| true)?;
+    let node = voting_secondary(&story.calm().await?, |_| true)?;
     let host = host_on(&node);
     let data = story.agent()?.data(&host).await?;
     story.agent()?.mark().await?;
@@ -35,7 +36,7 @@ pub(super) async fn secondary(story: &mut Story<'_>) -> Outcome<String> {
 /// Somebody else takes the writes, soon.
 pub(super) async fn primary(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
-    let lost = story.whole().await?.primary.ok_or("no primary")?;
+    let lost = story.calm().await?.primary.ok_or("no primary")?;
     story.agent()?.mark().await?;
     let began = Instant::now();
     let node = node_of(&lost)?;
@@ -53,7 +54,7 @@ pub(super) async fn primary(story: &mut Story<'_>) -> Outcome<String> {
 /// The set does not need rsctl to go on, and rsctl does not need to remember anything.
 pub(super) async fn controller(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
-    let primary = story.whole().await?.primary;
+    let primary = story.calm().await?.primary;
     story.agent()?.mark().await?;
     let node = stack::controller_node(story.lab).await?;
     let old = stack::container(story.lab, &node, RSCTL).await?.ok_or("rsctl has no container")?;
@@ -79,15 +80,15 @@ pub(super) async fn controller(story: &mut Story<'_>) -> Outcome<String> {
 /// An empty directory under a voter's name has no vote until it holds the data.
 pub(super) async fn wiped(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
-    let node = voting_secondary(&story.whole().await?, |_| true)?;
+    let node = voting_secondary(&story.calm().await?, |_| true)?;
     let host = host_on(&node);
     story.agent()?.mark().await?;
     let old = stack::container(story.lab, &node, MONGO).await?.ok_or("the member has no task")?;
-    // Containers of earlier tasks hold the volume too.
-    let holders = story.lab.docker(&node, &["ps", "-aq", "--filter", "volume=db_data"]).await?;
-    let removal: Vec<_> = ["rm", "-f"].into_iter().chain(holders.split_whitespace()).collect();
-    story.lab.docker(&node, &removal).await?;
-    story.lab.docker(&node, &["volume", "rm", "db_data"]).await?;
+    let inspect = ["volume", "inspect", "-f", "{{.Mountpoint}}", "db_data"];
+    let volume = story.lab.docker(&node, &inspect).await?;
+    // Swarm starts the next task after 2 s.
+    story.lab.docker(&node, &["rm", "-f", &old.id]).await?;
+    empty(volume.trim())?;
     stack::replacement(story.lab, &node, MONGO, &old).await?;
     let back = Instant::now();
     let has = |votes: u8| {
@@ -105,4 +106,12 @@ pub(super) async fn wiped(story: &mut Story<'_>) -> Outcome<String> {
         return Err(differs(&format!("the place of {host}"), was, is));
     }
     Ok(format!("{host} without a vote {lost:.1} s after its start, whole after {whole:.1} s, longest gap {gap:.1} s"))
+}
+
+fn empty(directory: &str) -> Outcome {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Story, at_rest, brief, differs, host_on, node_of, stack, voting_secondary};
 use crate::Outcome;
+use crate::remote::until;
 use crate::stack::DESK;
 
 const FOURTH: &str = "node4";
@@ -36,7 +37,7 @@ pub(super) async fn fourth(story: &mut Story<'_>) -> Outcome<String> {
 pub(super) async fn secondary(story: &mut Story<'_>) -> Outcome<String> {
     have_a_spare(story).await?;
     let controller = stack::controller_node(story.lab).await?;
-    let status = story.whole().await?;
+    let status = story.calm().await?;
     let victim = voting_secondary(&status, |node| node != DESK && node != controller)
         .or_else(|_| voting_secondary(&status, |node| node != DESK))?;
     dies_and_returns(story, &victim).await
@@ -46,7 +47,7 @@ pub(super) async fn secondary(story: &mut Story<'_>) -> Outcome<String> {
 pub(super) async fn primary(story: &mut Story<'_>) -> Outcome<String> {
     have_a_spare(story).await?;
     let controller = stack::controller_node(story.lab).await?;
-    let status = story.whole().await?;
+    let status = story.calm().await?;
     let victim = node_of(&status.primary.clone().ok_or("no primary")?)?;
     if victim != DESK && victim != controller {
         return dies_and_returns(story, &victim).await;
@@ -55,10 +56,14 @@ pub(super) async fn primary(story: &mut Story<'_>) -> Outcome<String> {
     let other = voting_secondary(&status, |node| node != DESK && node != controller)
         .or_else(|_| voting_secondary(&status, |node| node != DESK))?;
     let host = host_on(&other);
-    story.agent()?.command(&host, json!({"replSetStepUp": 1})).await?;
+    // Whoever is a moment behind loses the election, and tries again.
+    let agent = story.agent()?;
+    until(Duration::from_secs(20), &format!("{host} to win an election"), async || {
+        agent.command(&host, json!({"replSetStepUp": 1})).await.map(Ok)
+    })
+    .await?;
     let there = |status: &Status| status.primary.as_ref() == Some(&host);
     story.seen(&format!("{host} to be primary"), Duration::from_secs(20), there).await?;
-    story.whole().await?;
     dies_and_returns(story, &other).await
 }
 

@@ -86,14 +86,21 @@ impl<'l> Story<'l> {
         self.agent.as_mut().ok_or_else(|| "nobody is in the overlay network".into())
     }
 
-    /// Waits for a look, from now on, at a set as it should be: so many members, three votes, nothing to do.
+    /// The set is as it should be, by a look that began after this call: rsctl may not have noticed an accident yet.
     async fn whole(&mut self) -> Outcome<Status> {
-        let (members, since) = (self.nodes.len(), Instant::now());
-        self.seen("the set to be whole", WHOLE_LIMIT, |status| {
-            let fresh = Duration::from_millis(status.looked_ms_ago) < since.elapsed();
-            fresh && status.members.len() == members && at_rest(status)
-        })
-        .await
+        let since = Instant::now();
+        self.calm_since(|status| Duration::from_millis(status.looked_ms_ago) < since.elapsed()).await
+    }
+
+    /// The set is as it should be, as far as rsctl knows: so many members, three votes, nothing to do.
+    async fn calm(&mut self) -> Outcome<Status> {
+        self.calm_since(|_| true).await
+    }
+
+    async fn calm_since(&mut self, fresh: impl Fn(&Status) -> bool) -> Outcome<Status> {
+        let members = self.nodes.len();
+        let calm = |status: &Status| fresh(status) && status.members.len() == members && at_rest(status);
+        self.seen("the set to be whole", WHOLE_LIMIT, calm).await
     }
 
     /// Waits until `rsctl status` shows something.
@@ -108,7 +115,7 @@ impl<'l> Story<'l> {
 
     /// The config, from the primary.
     async fn shape(&mut self) -> Outcome<Shape> {
-        let host = self.whole().await?.primary.ok_or("no primary")?;
+        let host = self.calm().await?.primary.ok_or("no primary")?;
         let config = self.agent()?.config(&host).await?;
         Shape::of(&config).ok_or_else(|| format!("not a config: {config}").into())
     }
@@ -141,9 +148,10 @@ impl<'l> Story<'l> {
                 println!("--- writes: {seen} acknowledged, {lost} not; last error: {:?}", tally.last_error);
             }
         }
-        let logs = ["service", "logs", "--raw", "--tail", "40", RSCTL];
-        for args in [&logs[..], &["service", "ps", "--no-trunc", MONGO, RSCTL], &["node", "ls"]] {
-            match self.lab.docker(DESK, args).await {
+        let logs = ["service", "logs", "--raw", "--tail", "60", RSCTL];
+        let tasks = ["service", "ps", "--format", "{{.Name}} {{.Node}}: {{.CurrentState}} {{.Error}}", MONGO, RSCTL];
+        for args in [&logs[..], &tasks, &["node", "ls"]] {
+            match self.lab.spoken(DESK, args).await {
                 Ok(text) => println!("--- docker {}\n{text}", args.join(" ")),
                 Err(failure) => println!("--- {failure}"),
             }

@@ -129,7 +129,7 @@ pub(super) async fn updated(story: &mut Story<'_>) -> Outcome<String> {
     let none = BTreeMap::new();
     let update = async {
         let script = script.to_string_lossy();
-        let ended = lab.session(UPDATE_LIMIT, &script, &["db", "--force"], &none).await;
+        let ended = lab.session(UPDATE_LIMIT, &script, &["db"], &none).await;
         over.set(true);
         ended
     };
