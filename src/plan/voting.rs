@@ -51,8 +51,12 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
 /// What a new member still needs: its directory's name in the config, its state on disk, a config with a term.
 pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (_, config) = now.writable()?;
+    // The server is about to give a newcomer its vote by a reconfig of its own; a tag now would only collide with it.
+    let vote_underway =
+        |m: &Member| m.newly_added && now.occupant(m).is_some_and(|p| p.state() == NodeState::Secondary);
+    let quiet = !config.members().iter().any(vote_underway);
     let tags: Vec<Change> = config.members().iter().filter_map(|m| tag_for(now, m)).collect();
-    if !tags.is_empty() {
+    if quiet && !tags.is_empty() {
         return reconfig(now, tags, "the config shall say which directory holds which vote");
     }
     if config.term().is_none() {
@@ -74,8 +78,7 @@ fn tag_for(now: &Situation<'_>, member: &Member) -> Option<Change> {
     let data = occupant.probe.data?;
     let complete = matches!(occupant.state(), NodeState::Primary | NodeState::Secondary);
     let tag = Change::Tag { id: member.id, data };
-    // A newcomer's vote comes by the server's own reconfig; tagging before that would only collide with it.
-    if !complete || !occupant.listed || member.arbiter || (member.votes && member.newly_added) || member.was.is_some() {
+    if !complete || !occupant.listed || member.arbiter || member.newly_added || member.was.is_some() {
         return None;
     }
     match member.data {
