@@ -1,6 +1,6 @@
 //! From settings to the real ports: DNS, mongods, and what the planner wants to know.
 
-use crate::discovery::{DiscoveryError, ServiceName, SwarmDns};
+use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
 use crate::mongo::{Access, Mongods};
 use crate::reconcile::Loop;
@@ -21,8 +21,7 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn new(settings: &Run) -> Result<Self, DiscoveryError> {
-        let services: Vec<ServiceName> = settings.services.iter().filter_map(|s| s.to_string().parse().ok()).collect();
-        let discovery = SwarmDns::new(services, settings.port, settings.dns)?;
+        let discovery = SwarmDns::new(settings.services.clone(), settings.port, settings.dns)?;
         let wake = Arc::new(Notify::new());
         let admin = Mongods::new(access(settings), Arc::clone(&wake));
         Ok(Self { discovery, admin, policy: policy(settings), wake, interval: settings.interval })
