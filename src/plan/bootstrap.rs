@@ -4,8 +4,7 @@
 //! version). So only one node is ever initiated, the rest joins, and a claim on every task comes first.
 
 use super::situation::Situation;
-use super::step::{Finding, Step, WaitingOn};
-use super::{Proposal, WaitingOn as W};
+use super::{Finding, Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{
     Bootstrap, Host, Lock, MemberAddress, Naming, Node, NodeState, Process, ProcessId, ReplConfig, UserData,
 };

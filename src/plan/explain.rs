@@ -2,7 +2,7 @@
 
 use super::bootstrap;
 use super::situation::Situation;
-use super::step::{Finding, WaitingOn};
+use super::{Finding, WaitingOn};
 use crate::model::{Host, NodeState, ProbeError, UserData};
 use std::time::Duration;
 

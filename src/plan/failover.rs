@@ -5,8 +5,7 @@
 //! So it takes evidence that none can be alive.
 
 use super::situation::Situation;
-use super::step::{Step, WaitingOn};
-use super::{Proposal, WaitingOn as W};
+use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{Host, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig};
 
 /// Looks in a row that must find the old primary's port closed.

@@ -2,8 +2,7 @@
 
 use super::safety::{Refused, was_refused};
 use super::situation::Situation;
-use super::step::{Step, WaitingOn};
-use super::{Proposal, WaitingOn as W};
+use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{
     Change, Host, MEMBERS_MAX, Member, MemberId, NewRole, NodeState, Process, ReplConfig, UserData, VOTERS_MAX,
 };

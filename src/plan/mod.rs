@@ -1,21 +1,25 @@
 //! The decision: from one look to one step.
 //!
 //! The rules stand in order; the first whose step may be done now wins. A step may not be done now when it was
-//! refused a moment ago, or when [`safety`] forbids it; then the next rule has its turn.
+//! refused a moment ago, or when `safety` forbids it; then the next rule has its turn.
 //!
 //! **Invariant:** [`plan`] is total and pure: no IO, no clock, no log, the same look always gives the same plan.
 
 mod bootstrap;
 mod explain;
 mod failover;
+mod finding;
 mod lint;
 mod membership;
 mod safety;
 mod situation;
 mod step;
 mod voting;
+mod waiting;
 
-pub use step::{Finding, Plan, Severity, Step, WaitingOn};
+pub use finding::{Finding, Severity};
+pub use step::{Plan, Step};
+pub use waiting::WaitingOn;
 
 use crate::model::{Observed, Policy};
 use situation::Situation;

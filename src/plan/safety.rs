@@ -2,7 +2,8 @@
 
 use super::lint;
 use super::situation::Situation;
-use super::step::{Step, WaitingOn, subject_of};
+use super::step::subject_of;
+use super::{Step, WaitingOn};
 use crate::model::{Change, ReplConfig};
 
 /// Why the step must not be done now; none when it may.

@@ -4,8 +4,7 @@
 
 use super::membership::reconfig;
 use super::situation::Situation;
-use super::step::{Step, WaitingOn};
-use super::{Proposal, WaitingOn as W};
+use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{Change, DataId, Member, NodeState, Process};
 
 /// A directory in a voting slot is not the one that earned the vote. In the middle of its initial sync it would help
