@@ -27,6 +27,10 @@ impl Ports {
         Ok(Self { discovery, admin, policy: policy(settings), wake, interval: settings.interval })
     }
 
+    pub(super) fn mongods(&self) -> &Mongods {
+        &self.admin
+    }
+
     pub(super) fn policy(&self) -> &Policy {
         &self.policy
     }

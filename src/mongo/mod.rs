@@ -10,6 +10,7 @@ mod wire;
 
 pub use connect::Access;
 pub use error::Error;
+pub use probe::PublicView;
 
 use crate::model::{Lock, Probe, ProbeError, ReplConfig};
 use bson::{Document, doc};

@@ -36,6 +36,11 @@ async fn a_set_with_a_keyfile_begins_moves_a_member_and_fails_over() {
     let mut cluster = locked(3, &key).await;
     let controller = cluster.controller(&[("RSCTL_KEYFILE", key.to_str().unwrap())]);
     let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
+    let direct =
+        controller.run_alone(&["uri", "--dns", &cluster.dns.address().to_string(), "--database", "orion"]).await;
+    let uri = String::from_utf8(direct.unwrap().stdout).unwrap();
+    let published = controller.get("/v1/uri?database=orion").await.unwrap();
+    assert_eq!(uri.trim(), published.trim(), "an application finds the set without controller and without login");
     let moving = (cluster.primary(&status) + 1) % 3;
     cluster.nodes[moving].kill();
     cluster.nodes[moving].restart_at(free_ip(PORT), PORT).await.unwrap();
