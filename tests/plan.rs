@@ -21,7 +21,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// Steps after which a world that changes only by our steps must have come to rest.
-const STEPS_MAX: usize = 60;
+const STEPS_MAX: usize = 250;
 
 fn files() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/plan");

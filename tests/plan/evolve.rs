@@ -55,7 +55,7 @@ impl World {
         document.insert("term", 1_i64);
         let settings = document.get_document_mut("settings").unwrap();
         settings.insert("replicaSetId", words::generation("R1"));
-        self.configs.insert(String::new(), document);
+        self.configs.insert(String::new(), ReplConfig::from_stored(document).unwrap());
         let word = self.task(on);
         let spec = self.nodes.get_mut(&word).unwrap();
         spec.answer = Answer::State(NodeState::Primary);
@@ -70,7 +70,7 @@ impl World {
         let label = self.nodes[&primary].config.clone().unwrap_or_default();
         let mut document = next.document().clone();
         document.insert("term", base.term().unwrap_or(1));
-        let old = self.configs.insert(label.clone(), document);
+        let old = self.configs.insert(label.clone(), ReplConfig::from_stored(document).unwrap());
         assert!(old.is_some(), "there was a config");
         for member in next.members() {
             let word = self.task(&member.host);

@@ -4,8 +4,8 @@ use crate::words;
 use crate::world::{Answer, Spec, World};
 use bson::{Bson, Document, doc};
 use rsctl::model::{
-    Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal, SetName,
-    Token, UserData,
+    Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal, ReplConfig,
+    SetName, Token, UserData,
 };
 use std::time::Duration;
 
@@ -173,7 +173,8 @@ fn add_config(world: &mut World, text: &str) {
     }
     document.insert("members", members);
     document.insert("settings", doc! { "replicaSetId": words::generation(rid) });
-    world.configs.insert(label, document);
+    let config = ReplConfig::from_stored(document).unwrap_or_else(|e| panic!("config {text}: {e}"));
+    world.configs.insert(label, config);
 }
 
 fn member(head: &str, attributes: &str, id: &mut i64) -> Document {

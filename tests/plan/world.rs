@@ -1,7 +1,7 @@
 //! The world that a scenario describes, and the look that a controller would have at it.
 
 use crate::words;
-use bson::{Document, oid::ObjectId};
+use bson::oid::ObjectId;
 use rsctl::model::{
     DnsTrouble, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe, ProbeError, Refusal,
     ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
@@ -15,7 +15,7 @@ use std::time::Duration;
 pub struct World {
     pub policy: Policy,
     /// By label; the one without a name is what every node stores unless it says otherwise.
-    pub configs: BTreeMap<String, Document>,
+    pub configs: BTreeMap<String, ReplConfig>,
     /// By address word.
     pub nodes: BTreeMap<String, Spec>,
     pub trouble: Vec<DnsTrouble>,
@@ -85,19 +85,18 @@ impl World {
     }
 
     /// The config that a node stores.
-    pub fn config_of(&self, spec: &Spec) -> Option<ReplConfig> {
-        let label = match (&spec.config, &spec.answer) {
-            (Some(label), _) => label.as_str(),
-            (None, Answer::State(NodeState::Blank | NodeState::Standalone)) => return None,
-            (None, _) => "",
-        };
-        let document = self.configs.get(label).cloned();
-        document.map(|d| ReplConfig::from_stored(d).unwrap_or_else(|e| panic!("config {label}: {e}")))
+    pub fn config_of(&self, spec: &Spec) -> Option<&ReplConfig> {
+        match (&spec.config, &spec.answer) {
+            (Some(label), _) => self.configs.get(label),
+            (None, Answer::State(NodeState::Blank | NodeState::Standalone)) => None,
+            (None, _) => self.configs.get(""),
+        }
     }
 
     /// The word for an address.
     pub fn word(&self, host: &Host) -> Option<&str> {
-        self.nodes.keys().map(String::as_str).find(|word| words::host(word) == *host)
+        let short = words::shorten(&host.to_string());
+        self.nodes.get_key_value(&short).map(|(word, _)| word.as_str())
     }
 
     fn rid_of(&self, spec: &Spec) -> Option<ObjectId> {
@@ -191,7 +190,7 @@ impl World {
                 None => in_set.then(|| self.named_primary(spec)).flatten(),
             },
             hostname: None,
-            config: self.config_of(spec),
+            config: self.config_of(spec).cloned(),
             data: data.as_deref().map(words::data),
             user_data: spec.user_data.unwrap_or(if blank { UserData::None } else { UserData::Unknown }),
             lock: spec.lock.as_ref().map(|lock| self.lock(lock)),
@@ -261,14 +260,19 @@ impl World {
 
     /// A configured name leads to the task of its letter, unless the scenario says more about it.
     fn add_names(&mut self) {
-        let configs: Vec<_> = self.nodes.values().filter_map(|spec| self.config_of(spec)).collect();
-        for member in configs.iter().flat_map(|c| c.members()) {
+        let configs = self.configs.clone();
+        for (label, member) in configs.iter().flat_map(|(label, c)| c.members().iter().map(move |m| (label, m))) {
             if self.word(&member.host).is_some() {
                 continue;
             }
             let short = words::shorten(&member.host.to_string());
             let task = short.strip_prefix('@').and_then(|letter| self.nodes.get_key_value(letter));
-            let Some((letter, task)) = task else { panic!("member {short}: nothing is said about it") };
+            let Some((letter, task)) = task else {
+                assert!(!label.is_empty(), "member {short}: nothing is said about it");
+                let silent = Answer::Error(ProbeError::Timeout);
+                self.nodes.insert(short, Spec { answer: silent, unlisted: Some(None), ..Spec::default() });
+                continue;
+            };
             let naming = Some(Naming::Stable(member.host.clone()));
             assert!(
                 task.naming.is_none() || task.naming == naming,
