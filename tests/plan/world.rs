@@ -250,6 +250,7 @@ impl World {
         Observed {
             tasks: TaskList { hosts, trouble: self.trouble.clone() },
             blank_for: self.blank_for,
+            known_set: None,
             config_ever_seen,
             locks,
             fsynced,
