@@ -37,6 +37,22 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     Proposal::new(Step::StepUp { on: best.host.clone() }, because)
 }
 
+/// Swarm takes a task out of DNS before it stops it: the primary goes, so another one leads before it does.
+pub(super) fn hand_over(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let (primary, config) = now.writable()?;
+    let leaving = |node: &Node| node.unlisted_for.is_some_and(|unlisted| !unlisted.is_zero());
+    let was_task = primary.hosts.iter().filter_map(|h| now.look.node(h)).any(leaving);
+    if primary.listed || !was_task || !now.look.tasks.is_good() {
+        return None;
+    }
+    let staying = config.voters().filter(|m| can_lead(m) && now.is_live(m));
+    let staying = staying.filter_map(|m| now.occupant(m).map(|p| (m, p)));
+    let ready = staying.filter(|(_, p)| p.listed && p.state() == NodeState::Secondary);
+    let (best, _) = ready.max_by_key(|(_, p)| applied(p))?;
+    let because = format!("DNS no longer lists the primary {}, so its task is about to stop", primary.hosts[0]);
+    Proposal::new(Step::StepUp { on: best.host.clone() }, because)
+}
+
 fn can_lead(member: &Member) -> bool {
     member.priority > 0.0 && !member.hidden && !member.delayed
 }

@@ -84,6 +84,10 @@ pub enum Finding {
         /// Who would have joined.
         host: Host,
     },
+    /// The set could be recovered, but that is left to the operator.
+    RecoveryManual,
+    /// The configs that are seen differ by more than one voter.
+    ConfigsDisagree,
     /// A member lost its data directory, and with it its vote.
     Wiped {
         /// Which member.
@@ -113,6 +117,8 @@ impl Finding {
             | Self::TwoPrimaries { .. }
             | Self::BootstrapNever
             | Self::ConfigLost
+            | Self::RecoveryManual
+            | Self::ConfigsDisagree
             | Self::Stuck { .. } => Severity::Error,
         }
     }
@@ -173,6 +179,12 @@ impl fmt::Display for Finding {
             Self::ConfigLost => f.write_str(
                 "every mongod is blank now, yet a set was seen before: it is not begun again; restore the volumes, \
                  or restart rsctl if a new set is wanted",
+            ),
+            Self::RecoveryManual => f.write_str(
+                "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest to you",
+            ),
+            Self::ConfigsDisagree => f.write_str(
+                "the configs that the mongods store differ by more than one voter, so none of them is forced",
             ),
             Self::Full { host } => write!(f, "{host} cannot join: a set has at most 50 members"),
             Self::Wiped { host } => {

@@ -1,5 +1,6 @@
 //! Who belongs to the set, and where: *moved*, *gone*, *join*.
 
+use super::placement::{Placement, place};
 use super::safety::{Refused, was_refused};
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
@@ -11,25 +12,15 @@ use std::time::Duration;
 /// A known directory answers elsewhere: its slot follows, identity and vote stay. All moved slots go in one
 /// reconfig, because the server's one-voter rule compares identities, not hosts (measured on 6.0.5).
 pub(super) fn moved(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
-    let (primary, config) = now.writable()?;
-    let mut changes = Vec::new();
-    for member in config.members() {
-        let Some(process) = member.data.and_then(|data| now.holder(data)) else { continue };
-        let still_there = process.is_at(&member.host) || process.id == primary.id;
-        if still_there || now.healthy_at_primary(member) {
-            continue;
-        }
-        match now.address_of(process, now.kind()) {
-            // A host that stands in the config keeps its slot: the server refuses a permutation (103).
-            Some(to) if config.member_at(&to).is_none() => changes.push(Change::Readdress { id: member.id, to }),
-            Some(_) => {}
-            None if process.listed => waiting.push(W::Name { host: process.hosts[0].clone() }),
-            None => {}
-        }
-    }
-    let changes = tried_fairly(now, changes);
-    let names: Vec<_> = changes.iter().filter_map(|c| host_of(config, c)).map(Host::to_string).collect();
-    (!changes.is_empty()).then(|| reconfig(now, changes, format!("the data of {} answers there", names.join(", "))))?
+    let (_, config) = now.writable()?;
+    let Placement { moves, tags, unnamed } = place(now, config);
+    waiting.extend(unnamed.into_iter().map(|host| W::Name { host }));
+    // While the primary still reaches the member at its old address, nothing has moved for the set.
+    let lost = |c: &Change| member_of(config, c).is_some_and(|m| !now.healthy_at_primary(m));
+    let moves = tried_fairly(now, moves.into_iter().filter(lost).collect());
+    let names: Vec<_> = moves.iter().filter_map(|c| member_of(config, c)).map(|m| m.host.to_string()).collect();
+    let because = format!("the data of {} answers there", names.join(", "));
+    if moves.is_empty() { None } else { reconfig(now, [moves, tags].concat(), because) }
 }
 
 /// A member's task has gone for good. What helps the set is done soon; what gains nothing waits for `forget-after`,
@@ -152,9 +143,9 @@ fn tried_fairly(now: &Situation<'_>, changes: Vec<Change>) -> Vec<Change> {
     changes.into_iter().find(|c| was_refused(now, c) == Refused::Before).into_iter().collect()
 }
 
-fn host_of<'a>(config: &'a ReplConfig, change: &Change) -> Option<&'a Host> {
+fn member_of<'a>(config: &'a ReplConfig, change: &Change) -> Option<&'a Member> {
     match change {
-        Change::Readdress { id, .. } => config.member(*id).map(|m| &m.host),
+        Change::Readdress { id, .. } => config.member(*id),
         _ => None,
     }
 }

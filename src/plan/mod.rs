@@ -11,6 +11,8 @@ mod failover;
 mod finding;
 mod lint;
 mod membership;
+mod placement;
+mod recovery;
 mod safety;
 mod situation;
 mod step;
@@ -45,13 +47,15 @@ const WRITABLE: &[(&str, Rule)] = &[
     ("moved", membership::moved),
     ("gone", membership::gone),
     ("give-back", voting::give_back),
+    ("hand-over", failover::hand_over),
     ("join", membership::join),
     ("settle-in", voting::settle_in),
     ("unlock", bootstrap::unlock),
 ];
 
 /// Without one.
-const LEADERLESS: &[(&str, Rule)] = &[("bootstrap", bootstrap::bootstrap), ("step-up", failover::step_up)];
+const LEADERLESS: &[(&str, Rule)] =
+    &[("bootstrap", bootstrap::bootstrap), ("step-up", failover::step_up), ("recover", recovery::recover)];
 
 /// Decides what to do next.
 pub fn plan(look: &Observed, policy: &Policy) -> Plan {

@@ -14,9 +14,18 @@ pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> 
         let reason = refusal.reason.clone();
         return Some(WaitingOn::Refused { subject: subjects.join(", "), reason, retry_in: refusal.retry_in });
     }
-    let Step::Reconfig { base, changes, .. } = step else { return None };
-    let reason = objection(situation, base, changes)?;
-    Some(WaitingOn::Veto { step: step.to_string(), reason })
+    let reason = match step {
+        Step::Reconfig { base, changes, .. } => objection(situation, base, changes),
+        Step::Recover { base, changes, version, .. } => objection_to_force(situation, base, changes, *version),
+        Step::Wait
+        | Step::TakeLock { .. }
+        | Step::TakeOverLock { .. }
+        | Step::Initiate { .. }
+        | Step::ReleaseLock { .. }
+        | Step::Fsync { .. }
+        | Step::StepUp { .. } => None,
+    };
+    Some(WaitingOn::Veto { step: step.to_string(), reason: reason? })
 }
 
 fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -> Option<String> {
@@ -46,6 +55,24 @@ fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -
         }
     }
     None
+}
+
+/// Force overrides the server's own checks, so everything it must not do is checked here once more.
+fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change], version: i64) -> Option<String> {
+    if !now.look.tasks.is_good() {
+        return Some("DNS gives no good answer".to_owned());
+    }
+    if now.primary().is_some() {
+        return Some("there is a primary".to_owned());
+    }
+    let directories = base.members().iter().filter_map(|m| m.data).filter(|data| now.holder(*data).is_some()).count();
+    if directories * 2 < base.members().len() {
+        return Some(format!("the data of only {directories} of {} members is found", base.members().len()));
+    }
+    match base.forced(changes, version) {
+        Ok(next) => lint::check_forced(base, &next).err().map(|fault| fault.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// Whether a voter of the config to come is alive. Who gets a vote by this very step was shown complete by its rule.

@@ -5,7 +5,8 @@
 
 use super::Finding;
 use crate::model::{
-    DataId, Host, Member, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId, ReplConfig,
+    DataId, Host, Member, MemberId, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId,
+    ReplConfig,
 };
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,9 +108,29 @@ impl<'a> Situation<'a> {
     /// reach it.
     pub(super) fn is_live(&self, member: &Member) -> bool {
         match self.occupant(member) {
-            Some(process) => is_intact(member, process.probe),
+            Some(process) => self.seat(process) == Some(member.id) && self.is_intact(member, process.probe),
             None => self.look.probe(&member.host).is_none() && self.healthy_at_primary(member),
         }
+    }
+
+    /// The slot that a mongod fills, though several addresses may lead to it: its directory's own if it is there.
+    fn seat(&self, process: &Process<'a>) -> Option<MemberId> {
+        let there = |m: &&Member| self.look.probe(&m.host).is_some_and(|p| p.process == process.id);
+        let slots = self.config?.members();
+        let own = |m: &&Member| m.data.is_some() && m.data == process.probe.data;
+        slots.iter().filter(there).find(own).or_else(|| slots.iter().find(there)).map(|m| m.id)
+    }
+
+    /// The directory behind the slot is complete, and one that votes: the slot's own, or another voter's after mongods
+    /// swapped addresses.
+    fn is_intact(&self, member: &Member, probe: &Probe) -> bool {
+        let serving = matches!(probe.state, NodeState::Primary | NodeState::Secondary | NodeState::Recovering);
+        if member.arbiter {
+            return probe.state == NodeState::Arbiter;
+        }
+        let votes = |data| self.config.is_some_and(|c| c.voters().any(|voter| voter.data == Some(data)));
+        let own = member.data.is_none() || member.data == probe.data;
+        serving && probe.data.is_some_and(|data| own || votes(data))
     }
 
     fn listed(&self, host: &Host) -> bool {
@@ -122,15 +143,6 @@ impl<'a> Situation<'a> {
 pub(super) enum AddressKind {
     Ip,
     Name,
-}
-
-/// The directory behind the slot is complete and, where the slot is tagged, the tagged one.
-fn is_intact(member: &Member, probe: &Probe) -> bool {
-    let serving = matches!(probe.state, NodeState::Primary | NodeState::Secondary | NodeState::Recovering);
-    if member.arbiter {
-        return probe.state == NodeState::Arbiter;
-    }
-    serving && probe.data.is_some() && (member.data.is_none() || member.data == probe.data)
 }
 
 fn speaks_for(process: &Process<'_>, policy: &Policy, findings: &mut Vec<Finding>) -> bool {

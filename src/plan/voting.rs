@@ -3,6 +3,7 @@
 //! A vote is a promise to have seen what was acknowledged. It belongs to a data directory, not to an address.
 
 use super::membership::reconfig;
+use super::placement::place;
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{Change, DataId, Member, NodeState, Process};
@@ -54,7 +55,11 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
     let vote_underway =
         |m: &Member| m.newly_added && now.occupant(m).is_some_and(|p| p.state() == NodeState::Secondary);
     let quiet = !config.members().iter().any(vote_underway);
-    let tags: Vec<Change> = config.members().iter().filter_map(|m| tag_for(now, m)).collect();
+    let mut tags: Vec<Change> = config.members().iter().filter_map(|m| first_tag(now, m)).collect();
+    // mongods that swapped addresses were given each other's slots by the server: the tags follow.
+    let arrived =
+        |c: &Change| matches!(c, Change::Tag { id, .. } if config.member(*id).is_some_and(|m| now.is_live(m)));
+    tags.extend(place(now, config).tags.into_iter().filter(arrived));
     if quiet && !tags.is_empty() {
         return reconfig(now, tags, "the config shall say which directory holds which vote");
     }
@@ -72,23 +77,11 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
 }
 
 /// The tag that a slot lacks. Only tasks are tagged: a tag means that the slot is ours to move and remove.
-fn tag_for(now: &Situation<'_>, member: &Member) -> Option<Change> {
+fn first_tag(now: &Situation<'_>, member: &Member) -> Option<Change> {
     let occupant = now.occupant(member)?;
     let data = occupant.probe.data?;
     let complete = matches!(occupant.state(), NodeState::Primary | NodeState::Secondary);
-    let tag = Change::Tag { id: member.id, data };
-    if !complete || !occupant.listed || member.arbiter || member.newly_added || member.was.is_some() {
-        return None;
-    }
-    match member.data {
-        None => now.holder(data).is_some().then_some(tag),
-        // Two mongods swapped addresses, and the server swapped their slots: the tags follow.
-        Some(tagged) => (tagged != data && slot_of(now, data).is_some_and(|other| swapped(now, other))).then_some(tag),
-    }
-}
-
-/// The slot's own directory sits in another slot now.
-fn swapped(now: &Situation<'_>, other: &Member) -> bool {
-    let occupant = now.occupant(other);
-    occupant.is_some_and(|p| p.probe.data.is_some_and(|d| other.data != Some(d) && slot_of(now, d).is_some()))
+    let plain = !member.arbiter && !member.newly_added && member.was.is_none() && member.data.is_none();
+    let known = slot_of(now, data).is_none() && now.holder(data).is_some();
+    (complete && plain && known && occupant.listed).then_some(Change::Tag { id: member.id, data })
 }

@@ -65,6 +65,25 @@ pub enum WaitingOn {
         /// Members that are missing.
         missing: Vec<Host>,
     },
+    /// The data of a majority of the voters must be there.
+    Directories {
+        /// Voters whose data is found.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+        /// Voters whose data is not.
+        missing: Vec<Host>,
+    },
+    /// A recovery needs time to show its effect before there may be another.
+    Cooldown {
+        /// How long still.
+        left: Duration,
+    },
+    /// A member holds the data; the server is about to let it vote.
+    Vote {
+        /// The member.
+        host: Host,
+    },
     /// A primary that some member names may be alive, though it does not answer rsctl.
     OldPrimary {
         /// The primary.
@@ -107,6 +126,17 @@ impl fmt::Display for WaitingOn {
                 let names: Vec<_> = missing.iter().map(Host::to_string).collect();
                 write!(f, "{have} of {need} needed voters are there; missing: {}", names.join(", "))
             }
+            Self::Directories { have, need, missing } => {
+                let names: Vec<_> = missing.iter().map(Host::to_string).collect();
+                write!(
+                    f,
+                    "the data of {have} of {need} needed voters is found; not that of {}: bring back its volume, or see \
+                     what `rsctl recover` says",
+                    names.join(", ")
+                )
+            }
+            Self::Cooldown { left } => write!(f, "the last recovery must settle for {} s more", left.as_secs()),
+            Self::Vote { host } => write!(f, "{host} holds the data and is about to get its vote"),
             Self::OldPrimary { host } => {
                 write!(f, "primary {host} does not answer rsctl, but the other members may still reach it")
             }

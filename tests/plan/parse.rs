@@ -3,6 +3,7 @@
 use crate::words;
 use crate::world::{Answer, Spec, World};
 use bson::{Bson, Document, doc};
+use rsctl::model::Recovery;
 use rsctl::model::{
     Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal, ReplConfig,
     SetName, Token, UserData,
@@ -83,6 +84,7 @@ fn policy() -> Policy {
         remove_after: Duration::from_secs(30),
         forget_after: Duration::from_secs(600),
         settle: Duration::from_millis(300),
+        recovery: Recovery::Auto,
         bootstrap: Bootstrap::Auto,
         replica_set_id: None,
         token: Token("me".to_owned()),

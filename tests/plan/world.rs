@@ -251,6 +251,8 @@ impl World {
             tasks: TaskList { hosts, trouble: self.trouble.clone() },
             blank_for: self.blank_for,
             known_set: None,
+            still_for: self.blank_for,
+            recovered_for: None,
             config_ever_seen,
             locks,
             fsynced,
