@@ -57,9 +57,13 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
     let quiet = !config.members().iter().any(vote_underway);
     let mut tags: Vec<Change> = config.members().iter().filter_map(|m| first_tag(now, m)).collect();
     // mongods that swapped addresses were given each other's slots by the server: the tags follow.
-    let arrived =
-        |c: &Change| matches!(c, Change::Tag { id, .. } if config.member(*id).is_some_and(|m| now.is_live(m)));
-    tags.extend(place(now, config).tags.into_iter().filter(arrived));
+    // All of them or none: half an exchange would leave a voter's directory without a slot.
+    let exchanged = place(now, config).tags;
+    let arrived = |m: &Member| now.is_live(m) || now.occupant(m).is_none();
+    let slot_arrived = |c: &Change| matches!(c, Change::Tag { id, .. } if config.member(*id).is_some_and(arrived));
+    if exchanged.iter().all(slot_arrived) {
+        tags.extend(exchanged);
+    }
     if quiet && !tags.is_empty() {
         return reconfig(now, tags, "the config shall say which directory holds which vote");
     }
