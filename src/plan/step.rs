@@ -179,6 +179,13 @@ pub enum WaitingOn {
         /// Whose it is.
         holder: String,
     },
+    /// The task that a claim names as seed is no task now, yet it may be alive, and initiated.
+    Seed {
+        /// The seed.
+        host: Host,
+        /// Whose claim names it.
+        holder: String,
+    },
     /// A member must finish what it does.
     Member {
         /// The member.
@@ -238,6 +245,9 @@ impl fmt::Display for WaitingOn {
             Self::Name { host } => write!(f, "the host name that {host} reports must resolve to it"),
             Self::Settle { left } => write!(f, "the tasks must stay as they are for {} ms more", left.as_millis()),
             Self::Lock { on, holder } => write!(f, "controller {holder} holds the lock on {on}"),
+            Self::Seed { host, holder } => {
+                write!(f, "{host}, which controller {holder} was to initiate, must be listed again or stay silent")
+            }
             Self::Member { host, state } => write!(f, "{host} is {state}"),
             Self::Gone { host, since, limit } => {
                 write!(f, "{host} has been gone for {} s; it is removed after {} s", since.as_secs(), limit.as_secs())
@@ -322,6 +332,11 @@ pub enum Finding {
         /// The generations.
         ids: Vec<ObjectId>,
     },
+    /// The generation that the operator named is nowhere to be seen.
+    PinnedSetMissing {
+        /// That generation.
+        id: ObjectId,
+    },
     /// Two nodes that both say PRIMARY.
     TwoPrimaries {
         /// Where.
@@ -364,6 +379,7 @@ impl Finding {
             | Self::HoldsUserData { .. }
             | Self::SameDataTwice { .. }
             | Self::TwoSets { .. }
+            | Self::PinnedSetMissing { .. }
             | Self::TwoPrimaries { .. }
             | Self::BootstrapNever
             | Self::ConfigLost
@@ -412,9 +428,13 @@ impl fmt::Display for Finding {
             ),
             Self::TwoSets { ids } => write!(
                 f,
-                "two sets under one name ({}) and neither has a primary or a majority alone: nothing is changed; \
+                "two sets under one name ({}) and it cannot be told which one counts: nothing is changed; \
                  choose one with --replica-set-id",
                 ids.iter().map(ObjectId::to_string).collect::<Vec<_>>().join(", ")
+            ),
+            Self::PinnedSetMissing { id } => write!(
+                f,
+                "no mongod of replicaSetId {id} answers, and --replica-set-id allows no other set: nothing is changed"
             ),
             Self::TwoPrimaries { hosts } => {
                 write!(f, "{} both say PRIMARY; nothing is changed until one remains", list(hosts))

@@ -3,10 +3,11 @@
 //! A vote is a promise to have seen what was acknowledged. It belongs to a data directory, not to an address.
 
 use super::membership::reconfig;
+use super::safety::first_free;
 use super::situation::Situation;
 use super::step::{Step, WaitingOn};
 use super::{Proposal, WaitingOn as W};
-use crate::model::{Change, DataId, Member, NodeState, Process};
+use crate::model::{Change, DataId, Member, MemberId, NodeState, Process};
 
 /// A directory in a voting slot is not the one that earned the vote. In the middle of its initial sync it would help
 /// to elect a primary that lacks acknowledged writes (seen to happen on 6.0.5), so the vote goes at once.
@@ -21,7 +22,8 @@ fn is_wiped(now: &Situation<'_>, member: &Member, occupant: &Process<'_>) -> boo
     match (member.data, occupant.probe.data) {
         // A directory without identity is not complete. STARTUP may not have opened it yet.
         (_, None) => occupant.state() != NodeState::Startup,
-        (Some(tagged), Some(found)) => tagged != found && slot_of(now, found).is_none(),
+        // Named by another slot, the two have swapped addresses; a copy of another slot's directory has not.
+        (Some(tagged), Some(found)) => tagged != found && (slot_of(now, found).is_none() || now.is_copied(found)),
         (None, Some(_)) => false,
     }
 }
@@ -30,17 +32,24 @@ fn slot_of<'a>(now: &Situation<'a>, data: DataId) -> Option<&'a Member> {
     now.config?.members().iter().find(|m| m.data == Some(data))
 }
 
-/// The wiped member holds everything again that a majority has: its vote comes back.
+/// The wiped member holds everything again that a majority has: its vote comes back. Where the vote could not be taken
+/// because there is no majority without it, the danger is over by now too, and only the tag changes.
 pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let committed = primary.probe.view.as_ref()?.committed;
-    for member in config.members().iter().filter(|m| m.was.is_some() && !m.votes) {
-        let Some(occupant) = now.occupant(member) else { continue };
+    for member in config.members().iter().filter(|m| !m.arbiter) {
+        let Some(occupant) = now.occupant(member).filter(|p| p.id != primary.id) else { continue };
+        let taken = member.was.is_some() && !member.votes;
+        if !taken && !(member.votes_now() && is_wiped(now, member, occupant)) {
+            continue;
+        }
         let applied = occupant.probe.view.as_ref().map(|view| view.applied);
+        let caught_up = occupant.state() == NodeState::Secondary && applied >= Some(committed);
         match occupant.probe.data {
-            Some(data) if occupant.state() == NodeState::Secondary && applied >= Some(committed) => {
-                let because = format!("{} holds the set's data again", member.host);
-                return reconfig(now, vec![Change::GiveVote { id: member.id, data }], because);
+            Some(data) if caught_up && !now.is_copied(data) => {
+                let id = member.id;
+                let change = if taken { Change::GiveVote { id, data } } else { Change::Tag { id, data } };
+                return reconfig(now, vec![change], format!("{} holds the set's data again", member.host));
             }
             _ => waiting.push(W::Member { host: member.host.clone(), state: occupant.state() }),
         }
@@ -51,7 +60,8 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
 /// What a new member still needs: its directory's name in the config, its state on disk, a config with a term.
 pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (_, config) = now.writable()?;
-    let tags: Vec<Change> = config.members().iter().filter_map(|m| tag_for(now, m)).collect();
+    let mut tags = exchanged(now);
+    tags.extend(config.members().iter().filter_map(|m| tag_for(now, m)));
     if !tags.is_empty() {
         return reconfig(now, tags, "the config shall say which directory holds which vote");
     }
@@ -59,13 +69,16 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
         return reconfig(now, Vec::new(), "the config has no term, as after a forced reconfig");
     }
     // A member killed shortly after it joined can forget its config and its vote (seen on 6.0.5).
-    let unsynced = config.members().iter().find_map(|member| {
+    let unsynced = config.members().iter().filter_map(|member| {
         let occupant = now.occupant(member)?;
         let joined = matches!(occupant.state(), NodeState::Primary | NodeState::Secondary | NodeState::Arbiter);
-        (joined && !now.look.fsynced.contains(&occupant.id)).then_some(occupant)
-    })?;
-    let on = unsynced.hosts[0].clone();
-    Proposal::new(Step::Fsync { on }, "a member killed soon after it joined can forget its config and its vote")
+        // An arbiter that does not let us log in shows no config, and takes no commands.
+        let may_be_told = occupant.probe.config.is_some();
+        let on = occupant.hosts[0].clone();
+        (joined && may_be_told && !now.look.fsynced.contains(&occupant.id)).then_some(Step::Fsync { on })
+    });
+    let step = first_free(now, unsynced)?;
+    Proposal::new(step, "a member killed soon after it joined can forget its config and its vote")
 }
 
 /// The tag that a slot lacks. Only tasks are tagged: a tag means that the slot is ours to move and remove.
@@ -78,15 +91,40 @@ fn tag_for(now: &Situation<'_>, member: &Member) -> Option<Change> {
     if !complete || !occupant.listed || member.arbiter || (member.votes && member.newly_added) || member.was.is_some() {
         return None;
     }
+    let free = slot_of(now, data).is_none() && !now.is_copied(data);
     match member.data {
-        None => now.holder(data).is_some().then_some(tag),
-        // Two mongods swapped addresses, and the server swapped their slots: the tags follow.
-        Some(tagged) => (tagged != data && slot_of(now, data).is_some_and(|other| swapped(now, other))).then_some(tag),
+        None => free.then_some(tag),
+        // What the primary holds is the set's data by definition.
+        Some(tagged) if occupant.state() == NodeState::Primary => (tagged != data && free).then_some(tag),
+        Some(_) => None,
     }
 }
 
-/// The slot's own directory sits in another slot now.
-fn swapped(now: &Situation<'_>, other: &Member) -> bool {
-    let occupant = now.occupant(other);
-    occupant.is_some_and(|p| p.probe.data.is_some_and(|d| other.data != Some(d) && slot_of(now, d).is_some()))
+/// Mongods that find each other's addresses take over each other's slots: the tags follow. What a slot loses that way,
+/// while nobody or nobody known sits there, is made up for with the tags that are left over, so that every directory
+/// keeps one slot and every slot one directory.
+fn exchanged(now: &Situation<'_>) -> Vec<Change> {
+    let members = now.config.map(|c| c.members()).unwrap_or_default();
+    let sits_in = |m: &Member| {
+        let occupant = now.occupant(m).filter(|p| matches!(p.state(), NodeState::Primary | NodeState::Secondary))?;
+        let data = occupant.probe.data.filter(|data| !now.is_copied(*data) && slot_of(now, *data).is_some())?;
+        m.data.is_some().then_some(data)
+    };
+    let seated: Vec<(MemberId, DataId)> = members.iter().filter_map(|m| Some((m.id, sits_in(m)?))).collect();
+    let is_seated = |data: &DataId| seated.iter().any(|(_, d)| d == data);
+    let mut homeless = members.iter().filter_map(|m| m.data).filter(|data| !is_seated(data));
+    let tags = members.iter().filter_map(|m| {
+        let data = match seated.iter().find(|(id, _)| *id == m.id) {
+            Some((_, data)) => *data,
+            None if is_seated(&m.data?) => homeless.find(|d| !keeps_its_slot(members, &seated, *d))?,
+            None => return None,
+        };
+        (m.data != Some(data)).then_some(Change::Tag { id: m.id, data })
+    });
+    tags.collect()
+}
+
+/// The slot with this tag has nobody known in it, so the tag stays there.
+fn keeps_its_slot(members: &[Member], seated: &[(MemberId, DataId)], data: DataId) -> bool {
+    members.iter().any(|m| m.data == Some(data) && !seated.iter().any(|(id, _)| *id == m.id))
 }
