@@ -26,6 +26,11 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
         waiting.push(W::Majority { have: ready.len(), need: config.majority(), missing });
         return None;
     }
+    // Elected, and catching up before it takes writes: another election would only unseat it.
+    if now.ours.iter().any(|p| p.state() == NodeState::Other) {
+        waiting.push(W::Election);
+        return None;
+    }
     if let Some(host) = maybe_alive(now, config, &ready) {
         waiting.push(W::OldPrimary { host });
         return None;
@@ -63,7 +68,7 @@ fn applied(process: &Process<'_>) -> OpTime {
 
 /// A primary that somebody names and that nothing shows to be dead.
 fn maybe_alive(now: &Situation<'_>, config: &ReplConfig, ready: &[(&Member, &Process<'_>)]) -> Option<Host> {
-    let named = ready.iter().filter_map(|(_, p)| p.probe.sees_primary.clone());
+    let named = now.ours.iter().filter_map(|p| p.probe.sees_primary.clone());
     named.into_iter().find(|host| {
         // It answers, and not as a primary: the name is out of date.
         let answers = now.look.probe(host).is_some();

@@ -68,6 +68,11 @@ pub enum Finding {
         /// The generations.
         ids: Vec<ObjectId>,
     },
+    /// The generation that the operator named is nowhere to be seen.
+    PinnedSetMissing {
+        /// That generation.
+        id: ObjectId,
+    },
     /// Two nodes that both say PRIMARY.
     TwoPrimaries {
         /// Where.
@@ -114,6 +119,7 @@ impl Finding {
             | Self::HoldsUserData { .. }
             | Self::SameDataTwice { .. }
             | Self::TwoSets { .. }
+            | Self::PinnedSetMissing { .. }
             | Self::TwoPrimaries { .. }
             | Self::BootstrapNever
             | Self::ConfigLost
@@ -167,6 +173,10 @@ impl fmt::Display for Finding {
                 "sets of different origin under one name ({}), and not just one of them has a primary or a majority: \
                  nothing is changed; take the wrong one away, or choose with --replica-set-id",
                 ids.iter().map(ObjectId::to_string).collect::<Vec<_>>().join(", ")
+            ),
+            Self::PinnedSetMissing { id } => write!(
+                f,
+                "no mongod of replicaSetId {id} answers, and --replica-set-id allows no other set: nothing is changed"
             ),
             Self::TwoPrimaries { hosts } => {
                 write!(f, "{} both say PRIMARY; nothing is changed until one remains", list(hosts))

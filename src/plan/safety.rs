@@ -4,13 +4,12 @@ use super::lint;
 use super::situation::Situation;
 use super::step::subject_of;
 use super::{Step, WaitingOn};
-use crate::model::{Change, ReplConfig};
+use crate::model::{Change, Refusal, ReplConfig};
 
 /// Why the step must not be done now; none when it may.
 pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> {
     let subjects = step.subjects();
-    let mut refusals = situation.look.refusals.iter();
-    if let Some(refusal) = refusals.find(|r| r.subjects == subjects && !r.retry_in.is_zero()) {
+    if let Some(refusal) = refusal_of(situation, &subjects) {
         let reason = refusal.reason.clone();
         return Some(WaitingOn::Refused { subject: subjects.join(", "), reason, retry_in: refusal.retry_in });
     }
@@ -81,8 +80,40 @@ fn lives_in(situation: &Situation<'_>, base: &ReplConfig, id: crate::model::Memb
     changes.iter().any(given) || base.member(id).is_some_and(|m| situation.is_live(m))
 }
 
+/// The first of these steps that was not refused a moment ago; else the first one, so that its refusal is told.
+pub(super) fn first_free(situation: &Situation<'_>, steps: impl Iterator<Item = Step>) -> Option<Step> {
+    let steps: Vec<Step> = steps.collect();
+    let free = |step: &&Step| refusal_of(situation, &step.subjects()).is_none();
+    steps.iter().find(free).or(steps.first()).cloned()
+}
+
+/// The refusal that these subjects still have to wait out.
+fn refusal_of<'a>(situation: &Situation<'a>, subjects: &[String]) -> Option<&'a Refusal> {
+    situation.look.refusals.iter().find(|r| r.subjects == subjects && !r.retry_in.is_zero())
+}
+
+/// All at once, unless some of them were refused before: those go alone, and none before its time.
+pub(super) fn tried_fairly(
+    situation: &Situation<'_>,
+    changes: Vec<Change>,
+    waiting: &mut Vec<WaitingOn>,
+) -> Vec<Change> {
+    let held_up = changes.iter().filter_map(|change| {
+        let subject = subject_of(change);
+        let of_it = situation.look.refusals.iter().filter(|r| r.subjects.contains(&subject));
+        let last = of_it.max_by_key(|r| r.retry_in).filter(|r| !r.retry_in.is_zero())?;
+        Some(WaitingOn::Refused { subject, reason: last.reason.clone(), retry_in: last.retry_in })
+    });
+    waiting.extend(held_up);
+    let fresh: Vec<_> = changes.iter().filter(|c| was_refused(situation, c) == Refused::Never).cloned().collect();
+    if !fresh.is_empty() {
+        return fresh;
+    }
+    changes.into_iter().find(|c| was_refused(situation, c) == Refused::Before).into_iter().collect()
+}
+
 /// A change that was refused lately is tried alone, so that one bad newcomer holds up nobody else.
-pub(super) fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused {
+fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused {
     let subject = subject_of(change);
     let of_it = situation.look.refusals.iter().filter(|r| r.subjects.contains(&subject));
     of_it.fold(Refused::Never, |worst, r| if r.retry_in.is_zero() { worst.max(Refused::Before) } else { Refused::Now })
@@ -90,7 +121,7 @@ pub(super) fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused
 
 /// Whether a change has been refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Refused {
+enum Refused {
     Never,
     /// Alone it may be tried again.
     Before,

@@ -40,6 +40,13 @@ pub enum WaitingOn {
         /// Whose it is.
         holder: String,
     },
+    /// The task that a claim names as seed is no task now, yet it may be alive, and initiated.
+    Seed {
+        /// The seed.
+        host: Host,
+        /// Whose claim names it.
+        holder: String,
+    },
     /// A member must finish what it does.
     Member {
         /// The member.
@@ -118,6 +125,9 @@ impl fmt::Display for WaitingOn {
             Self::Name { host } => write!(f, "the host name that {host} reports must resolve to it"),
             Self::Settle { left } => write!(f, "the tasks must stay as they are for {} ms more", left.as_millis()),
             Self::Lock { on, holder } => write!(f, "controller {holder} holds the lock on {on}"),
+            Self::Seed { host, holder } => {
+                write!(f, "{host}, which controller {holder} was to initiate, must be listed again or stay silent")
+            }
             Self::Member { host, state } => write!(f, "{host} is {state}"),
             Self::Gone { host, since, limit } => {
                 write!(f, "{host} has been gone for {} s; it is removed after {} s", since.as_secs(), limit.as_secs())

@@ -107,6 +107,7 @@ fn set_policy(policy: &mut Policy, text: &str) {
             }
             "bootstrap" => policy.bootstrap = if value == "never" { Bootstrap::Never } else { Bootstrap::Auto },
             "set" => policy.set = SetName::new(value),
+            "token" => policy.token = Token(value.to_owned()),
             "rid" => policy.replica_set_id = Some(words::generation(value)),
             _ => panic!("policy: unknown {key}"),
         }

@@ -141,7 +141,9 @@ impl World {
             let healthy =
                 own || (said(&spec.sees_up) || self.answers_heartbeats(spec, &member.host)) && !said(&spec.sees_down);
             let there = self.word(&member.host).and_then(|w| self.owner(w));
-            let state = there.and_then(|(w, _)| self.state(w)).filter(|_| healthy).unwrap_or(S::Other);
+            let state = there.and_then(|(w, _)| self.state(w)).filter(|_| healthy);
+            // Whom only the others can reach is a plain secondary.
+            let state = state.unwrap_or(if healthy { S::Secondary } else { S::Other });
             let applied = optime(there.and_then(|(_, s)| s.applied));
             (member.id, Peer { healthy, state, applied, applied_wall_ms: None, message: None })
         });
