@@ -81,6 +81,12 @@ impl ReplConfig {
         self.term
     }
 
+    /// The same config as a primary installs it: with the term that it adds.
+    pub(crate) fn in_term(mut self, term: Option<i64>) -> Self {
+        self.term = term.or(Some(0));
+        self
+    }
+
     /// All slots, in the config's order.
     pub fn members(&self) -> &[Member] {
         &self.members

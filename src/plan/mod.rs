@@ -12,6 +12,7 @@ mod finding;
 mod lint;
 mod membership;
 mod placement;
+mod preview;
 mod recovery;
 mod safety;
 mod situation;
@@ -20,6 +21,7 @@ mod voting;
 mod waiting;
 
 pub use finding::{Finding, Severity};
+pub use preview::{Foreseen, preview};
 pub use step::{Plan, Step};
 pub use waiting::WaitingOn;
 
