@@ -2,8 +2,11 @@
 
 use super::ports::Ports;
 use crate::discovery::DiscoveryError;
-use crate::publish::{Status, summarize};
+use crate::model::{Host, Observed, ProbeError};
+use crate::publish::{Health, Status, summarize};
 use crate::settings::Run;
+use futures_util::future::join_all;
+use std::collections::BTreeSet;
 
 /// Why nothing could be seen.
 #[derive(Debug, thiserror::Error)]
@@ -17,5 +20,21 @@ pub(super) enum LookError {
 pub(super) async fn look(settings: &Run) -> Result<Status, LookError> {
     let ports = Ports::new(settings).map_err(LookError::Discovery)?;
     let (look, plan) = ports.reconciler().once().await;
-    Ok(summarize(&look, &plan, ports.policy()))
+    let status = summarize(&look, &plan, ports.policy());
+    if status.seeds.is_empty() { Ok(with_public_view(status, &look, &ports).await) } else { Ok(status) }
+}
+
+/// An application has no login of the members', and needs none: `hello` tells everybody where the set is.
+async fn with_public_view(mut status: Status, look: &Observed, ports: &Ports) -> Status {
+    let locked = look.nodes.values().filter(|node| matches!(node.answer, Err(ProbeError::Login(_))));
+    let views = join_all(locked.filter_map(|node| node.at).map(|at| ports.mongods().hello(at))).await;
+    let ours = views.into_iter().flatten().filter(|view| view.set.as_ref() == Some(&ports.policy().set));
+    // Whoever sees a primary has the newest word.
+    let Some(view) = ours.max_by_key(|view| (view.primary.is_some(), view.hosts.len())) else { return status };
+    let hosts: BTreeSet<Host> = view.hosts.into_iter().collect();
+    status.seeds = hosts.iter().map(Host::to_string).collect();
+    status.primary = view.primary.as_ref().map(Host::to_string);
+    status.health = if status.primary.is_some() { Health::Degraded } else { Health::NoPrimary };
+    status.others.clear();
+    status
 }

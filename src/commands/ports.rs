@@ -1,6 +1,6 @@
 //! From settings to the real ports: DNS, mongods, and what the planner wants to know.
 
-use crate::discovery::{DiscoveryError, ServiceName, SwarmDns};
+use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
 use crate::mongo::{Access, Mongods};
 use crate::reconcile::Loop;
@@ -21,11 +21,14 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn new(settings: &Run) -> Result<Self, DiscoveryError> {
-        let services: Vec<ServiceName> = settings.services.iter().filter_map(|s| s.to_string().parse().ok()).collect();
-        let discovery = SwarmDns::new(services, settings.port, settings.dns)?;
+        let discovery = SwarmDns::new(settings.services.clone(), settings.port, settings.dns)?;
         let wake = Arc::new(Notify::new());
         let admin = Mongods::new(access(settings), Arc::clone(&wake));
         Ok(Self { discovery, admin, policy: policy(settings), wake, interval: settings.interval })
+    }
+
+    pub(super) fn mongods(&self) -> &Mongods {
+        &self.admin
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -46,6 +49,7 @@ fn policy(settings: &Run) -> Policy {
         remove_after: settings.remove_after,
         forget_after: settings.forget_after,
         settle: settings.settle,
+        recovery: settings.recovery,
         bootstrap: settings.bootstrap,
         replica_set_id: settings.replica_set_id,
         token: Token(ObjectId::new().to_hex()),

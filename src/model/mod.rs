@@ -5,13 +5,15 @@
 mod config;
 mod dns;
 mod host;
+mod member;
 mod node;
 mod observed;
 mod policy;
 
-pub use config::{Change, ConfigError, MEMBERS_MAX, Member, MemberId, NewRole, ReplConfig, VOTERS_MAX};
+pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VOTERS_MAX};
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
+pub use member::{Change, Member, MemberId, NewRole};
 pub use node::{
     DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData, WireVersion,
 };

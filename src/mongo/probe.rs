@@ -6,7 +6,9 @@ use super::error::{
 };
 use super::wire::{self, Hello};
 use super::{Error, Mongods};
-use crate::model::{NodeState, Probe, ProbeError, ProcessId, ReplConfig, SetName, SetView, UserData, WireVersion};
+use crate::model::{
+    Host, NodeState, Probe, ProbeError, ProcessId, ReplConfig, SetName, SetView, UserData, WireVersion,
+};
 use bson::{Document, doc};
 use mongodb::Client;
 use std::net::SocketAddr;
@@ -28,7 +30,26 @@ enum Trouble {
     Unfit(ProbeError),
 }
 
+/// What a mongod tells anybody, logged in or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublicView {
+    /// Its set.
+    pub set: Option<SetName>,
+    /// Members that applications may read from.
+    pub hosts: Vec<Host>,
+    /// Whom it takes for the primary.
+    pub primary: Option<Host>,
+}
+
 impl Mongods {
+    /// Asks what needs no login: enough for an application to find the set.
+    pub async fn hello(&self, at: SocketAddr) -> Option<PublicView> {
+        let client = tokio::time::timeout(super::GRACE, self.client(at)).await.ok()?.ok()?;
+        let reply = tokio::time::timeout(super::GRACE, run(&client, "hello", doc! { "hello": 1 })).await.ok()?.ok()?;
+        let Hello { set, hosts, primary, .. } = wire::hello(&reply).ok()?;
+        Some(PublicView { set, hosts, primary })
+    }
+
     /// Asks one mongod everything. The caller sets the limit.
     pub(super) async fn ask(&self, at: SocketAddr) -> Result<Probe, ProbeError> {
         let client = self.client(at).await?;

@@ -19,6 +19,8 @@ pub(super) struct Hello {
     pub(super) writable: bool,
     pub(super) arbiter: bool,
     pub(super) is_mongos: bool,
+    /// Members that applications may read from; hidden ones and arbiters are not among them.
+    pub(super) hosts: Vec<Host>,
 }
 
 pub(super) fn hello(reply: &Document) -> Result<Hello, Error> {
@@ -33,7 +35,14 @@ pub(super) fn hello(reply: &Document) -> Result<Hello, Error> {
         writable: reply.get_bool("isWritablePrimary").unwrap_or(false),
         arbiter: reply.get_bool("arbiterOnly").unwrap_or(false),
         is_mongos: reply.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
+        // Members with priority 0 stand apart, as `passives`.
+        hosts: ["hosts", "passives"].iter().flat_map(|list| host_list(reply, list)).collect(),
     })
+}
+
+fn host_list(reply: &Document, field: &str) -> Vec<Host> {
+    let list = reply.get_array(field).map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(Bson::as_str).filter_map(|text| text.parse().ok()).collect()
 }
 
 /// `members[n].state` and `myState` (MongoDB manual, "Replica Set Member States").

@@ -1,21 +1,29 @@
 //! The decision: from one look to one step.
 //!
 //! The rules stand in order; the first whose step may be done now wins. A step may not be done now when it was
-//! refused a moment ago, or when [`safety`] forbids it; then the next rule has its turn.
+//! refused a moment ago, or when `safety` forbids it; then the next rule has its turn.
 //!
 //! **Invariant:** [`plan`] is total and pure: no IO, no clock, no log, the same look always gives the same plan.
 
 mod bootstrap;
 mod explain;
 mod failover;
+mod finding;
 mod lint;
 mod membership;
+mod placement;
+mod preview;
+mod recovery;
 mod safety;
 mod situation;
 mod step;
 mod voting;
+mod waiting;
 
-pub use step::{Finding, Plan, Severity, Step, WaitingOn};
+pub use finding::{Finding, Severity};
+pub use preview::{Foreseen, preview};
+pub use step::{Plan, Step};
+pub use waiting::WaitingOn;
 
 use crate::model::{Observed, Policy};
 use situation::Situation;
@@ -41,13 +49,15 @@ const WRITABLE: &[(&str, Rule)] = &[
     ("moved", membership::moved),
     ("gone", membership::gone),
     ("give-back", voting::give_back),
+    ("hand-over", failover::hand_over),
     ("join", membership::join),
     ("settle-in", voting::settle_in),
     ("unlock", bootstrap::unlock),
 ];
 
 /// Without one.
-const LEADERLESS: &[(&str, Rule)] = &[("bootstrap", bootstrap::bootstrap), ("step-up", failover::step_up)];
+const LEADERLESS: &[(&str, Rule)] =
+    &[("bootstrap", bootstrap::bootstrap), ("step-up", failover::step_up), ("recover", recovery::recover)];
 
 /// Decides what to do next.
 pub fn plan(look: &Observed, policy: &Policy) -> Plan {

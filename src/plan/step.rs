@@ -1,11 +1,8 @@
-//! What a plan consists of: the next step, what it waits for, what an operator should know.
-//!
-//! The sentences here are what `rsctl status`, the log and the tests read.
+//! A plan and its next step, with the sentences that `rsctl status`, the log and the tests read.
 
-use crate::model::{Change, DnsTrouble, Host, Lock, MemberId, NewRole, NodeState, ProbeError, ReplConfig, SetName};
-use bson::oid::ObjectId;
+use super::{Finding, WaitingOn};
+use crate::model::{Change, Host, Lock, MemberId, NewRole, ReplConfig};
 use std::fmt;
-use std::time::Duration;
 
 /// The outcome of one decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +65,17 @@ pub enum Step {
         /// What changes; nothing means that only version and term are renewed.
         changes: Vec<Change>,
     },
+    /// Change where members are, by force, on a set that has no majority at the addresses its config knows.
+    Recover {
+        /// The node that the config is forced on.
+        on: Host,
+        /// The newest config that is seen.
+        base: ReplConfig,
+        /// Hosts, and what must not vote.
+        changes: Vec<Change>,
+        /// Above every version that is seen.
+        version: i64,
+    },
     /// Have a member write its config and votes to disk.
     Fsync {
         /// The member.
@@ -87,6 +95,7 @@ impl Step {
             Self::Reconfig { changes, .. } if changes.is_empty() => vec!["renew the term".to_owned()],
             Self::Reconfig { changes, .. } => changes.iter().map(subject_of).collect(),
             Self::StepUp { .. } => vec!["step up".to_owned()],
+            Self::Recover { .. } => vec!["recover".to_owned()],
             Self::TakeLock { on, .. } | Self::TakeOverLock { on, .. } => vec![format!("lock {on}")],
             Self::Initiate { on, .. } => vec![format!("initiate {on}")],
             Self::ReleaseLock { on } => vec![format!("unlock {on}")],
@@ -119,6 +128,10 @@ impl fmt::Display for Step {
             Self::ReleaseLock { on } => write!(f, "remove the lock on {on}"),
             Self::Fsync { on } => write!(f, "fsync {on}"),
             Self::StepUp { on } => write!(f, "step up {on}"),
+            Self::Recover { base, changes, .. } => {
+                let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
+                write!(f, "force {} (from v{})", words.join(", "), base.version())
+            }
             Self::Reconfig { base, changes, .. } => {
                 let version = base.version();
                 let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
@@ -140,302 +153,5 @@ fn describe(change: &Change, base: &ReplConfig) -> String {
         Change::GiveVote { id, .. } => format!("give {} its vote back", host(id)),
         Change::Promote { id } => format!("make {} a voter", host(id)),
         Change::Tag { id, .. } => format!("tag {}", host(id)),
-    }
-}
-
-/// Something that has to happen before there is more to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum WaitingOn {
-    /// More tasks must be listed and answer before the first initiate.
-    Tasks {
-        /// Distinct tasks that answer.
-        seen: usize,
-        /// How many it takes.
-        expect: usize,
-    },
-    /// DNS must answer.
-    Dns(DnsTrouble),
-    /// A node must answer.
-    Node {
-        /// Where.
-        host: Host,
-        /// What it does instead.
-        error: ProbeError,
-    },
-    /// The name that a node reports must resolve, before it can be a member under it.
-    Name {
-        /// The node.
-        host: Host,
-    },
-    /// The same look must come twice.
-    Settle {
-        /// How long still.
-        left: Duration,
-    },
-    /// Another controller is about to initiate.
-    Lock {
-        /// Where its claim stands.
-        on: Host,
-        /// Whose it is.
-        holder: String,
-    },
-    /// A member must finish what it does.
-    Member {
-        /// The member.
-        host: Host,
-        /// What it does.
-        state: NodeState,
-    },
-    /// A member has gone, and must stay gone for a while before it is removed.
-    Gone {
-        /// The member.
-        host: Host,
-        /// For how long it has been.
-        since: Duration,
-        /// For how long it takes.
-        limit: Duration,
-    },
-    /// A majority of the voters must be there.
-    Majority {
-        /// Voters that are.
-        have: usize,
-        /// How many it takes.
-        need: usize,
-        /// Members that are missing.
-        missing: Vec<Host>,
-    },
-    /// A primary that some member names may be alive, though it does not answer rsctl.
-    OldPrimary {
-        /// The primary.
-        host: Host,
-    },
-    /// The members elect a primary.
-    Election,
-    /// A step was refused; it is tried again.
-    Refused {
-        /// Which.
-        subject: String,
-        /// The server's words.
-        reason: String,
-        /// How long until the next try.
-        retry_in: Duration,
-    },
-    /// A step that would be due is not safe.
-    Veto {
-        /// Which.
-        step: String,
-        /// Why not.
-        reason: String,
-    },
-}
-
-impl fmt::Display for WaitingOn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tasks { seen, expect } => write!(f, "{seen} of {expect} expected tasks answer"),
-            Self::Dns(trouble) => trouble.fmt(f),
-            Self::Node { host, error } => write!(f, "{host} {error}"),
-            Self::Name { host } => write!(f, "the host name that {host} reports must resolve to it"),
-            Self::Settle { left } => write!(f, "the tasks must stay as they are for {} ms more", left.as_millis()),
-            Self::Lock { on, holder } => write!(f, "controller {holder} holds the lock on {on}"),
-            Self::Member { host, state } => write!(f, "{host} is {state}"),
-            Self::Gone { host, since, limit } => {
-                write!(f, "{host} has been gone for {} s; it is removed after {} s", since.as_secs(), limit.as_secs())
-            }
-            Self::Majority { have, need, missing } => {
-                let names: Vec<_> = missing.iter().map(Host::to_string).collect();
-                write!(f, "{have} of {need} needed voters are there; missing: {}", names.join(", "))
-            }
-            Self::OldPrimary { host } => {
-                write!(f, "primary {host} does not answer rsctl, but the other members may still reach it")
-            }
-            Self::Election => f.write_str("the members elect a primary"),
-            Self::Refused { subject, reason, retry_in } => {
-                write!(f, "{subject} was refused: {reason}; next try in {} ms", retry_in.as_millis())
-            }
-            Self::Veto { step, reason } => write!(f, "not now: {step}: {reason}"),
-        }
-    }
-}
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Good to know; nothing is at stake now.
-    Warning,
-    /// A human is needed.
-    Error,
-}
-
-/// Something an operator should know, with what to do about it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Finding {
-    /// A mongod of another generation of the set, or of another set.
-    ForeignSet {
-        /// Where.
-        host: Host,
-        /// Its generation.
-        id: Option<ObjectId>,
-        /// Its set's name.
-        set: SetName,
-    },
-    /// A mongod that was started for another set.
-    OtherSetName {
-        /// Where.
-        host: Host,
-        /// The name it was started with.
-        set: SetName,
-        /// The name that is wanted.
-        wanted: SetName,
-    },
-    /// A mongod without `--replSet`.
-    Standalone {
-        /// Where.
-        host: Host,
-        /// The name that is wanted.
-        wanted: SetName,
-    },
-    /// A port that is no mongod's, or one that cannot be talked to.
-    Unusable {
-        /// Where.
-        host: Host,
-        /// What it does.
-        error: ProbeError,
-    },
-    /// A node with user data that would be dropped if it joined.
-    HoldsUserData {
-        /// Where.
-        hosts: Vec<Host>,
-    },
-    /// A server that does not tell whether it holds user data.
-    UserDataUnknown {
-        /// Where.
-        host: Host,
-    },
-    /// One directory's copy runs twice.
-    SameDataTwice {
-        /// Where.
-        hosts: Vec<Host>,
-    },
-    /// Two sets under one name, and neither is clearly the one.
-    TwoSets {
-        /// The generations.
-        ids: Vec<ObjectId>,
-    },
-    /// Two nodes that both say PRIMARY.
-    TwoPrimaries {
-        /// Where.
-        hosts: Vec<Host>,
-    },
-    /// Two voters: either one's loss stops writes.
-    TwoVoters,
-    /// The set is not there and rsctl may not begin one.
-    BootstrapNever,
-    /// Some node has had a config, yet nobody has one now.
-    ConfigLost,
-    /// A full set.
-    Full {
-        /// Who would have joined.
-        host: Host,
-    },
-    /// A member lost its data directory, and with it its vote.
-    Wiped {
-        /// Which member.
-        host: Host,
-    },
-    /// A member needs a human: it cannot catch up by itself.
-    Stuck {
-        /// Which member.
-        host: Host,
-    },
-}
-
-impl Finding {
-    /// How much it matters.
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::TwoVoters | Self::Full { .. } | Self::UserDataUnknown { .. } | Self::Wiped { .. } => {
-                Severity::Warning
-            }
-            Self::ForeignSet { .. }
-            | Self::OtherSetName { .. }
-            | Self::Standalone { .. }
-            | Self::Unusable { .. }
-            | Self::HoldsUserData { .. }
-            | Self::SameDataTwice { .. }
-            | Self::TwoSets { .. }
-            | Self::TwoPrimaries { .. }
-            | Self::BootstrapNever
-            | Self::ConfigLost
-            | Self::Stuck { .. } => Severity::Error,
-        }
-    }
-}
-
-fn list(hosts: &[Host]) -> String {
-    hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(", ")
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ForeignSet { host, id: Some(id), set } => write!(
-                f,
-                "{host} belongs to another set {set} (replicaSetId {id}) and is left out; sets cannot be merged: \
-                 wipe its data to let it join, or check what DNS lists"
-            ),
-            Self::ForeignSet { host, id: None, set } => {
-                write!(f, "{host} belongs to set {set} of unknown generation and is left out; check what DNS lists")
-            }
-            Self::OtherSetName { host, set, wanted } => write!(
-                f,
-                "{host} runs for set {set}, not {wanted}, and is left out: start it with --replSet {wanted}, or \
-                 correct --replica-set"
-            ),
-            Self::Standalone { host, wanted } => {
-                write!(f, "{host} is a mongod without --replSet and is left out: start it with --replSet {wanted}")
-            }
-            Self::Unusable { host, error } => write!(f, "{host} {error}; it is left out"),
-            Self::HoldsUserData { hosts } => write!(
-                f,
-                "{} would lose the user data there by joining, so nothing is done: empty the data directories, or \
-                 keep only the one whose data shall begin the set",
-                list(hosts)
-            ),
-            Self::UserDataUnknown { host } => {
-                write!(f, "{host} does not tell whether it holds user data, so it does not join by itself")
-            }
-            Self::SameDataTwice { hosts } => write!(
-                f,
-                "{} run copies of one data directory; neither gets a vote by it: stop one and wipe its volume",
-                list(hosts)
-            ),
-            Self::TwoSets { ids } => write!(
-                f,
-                "sets of different origin under one name ({}), and not just one of them has a primary or a majority: \
-                 nothing is changed; take the wrong one away, or choose with --replica-set-id",
-                ids.iter().map(ObjectId::to_string).collect::<Vec<_>>().join(", ")
-            ),
-            Self::TwoPrimaries { hosts } => {
-                write!(f, "{} both say PRIMARY; nothing is changed until one remains", list(hosts))
-            }
-            Self::TwoVoters => f.write_str("two voters survive no loss: run three mongods"),
-            Self::BootstrapNever => f.write_str(
-                "no mongod has a config, and --bootstrap never forbids to begin a set: restore the volumes, or set \
-                 --bootstrap auto for a first start",
-            ),
-            Self::ConfigLost => f.write_str(
-                "every mongod is blank now, yet a set was seen before: it is not begun again; restore the volumes, \
-                 or restart rsctl if a new set is wanted",
-            ),
-            Self::Full { host } => write!(f, "{host} cannot join: a set has at most 50 members"),
-            Self::Wiped { host } => {
-                write!(f, "{host} lost its data directory; it has no vote until it holds the data again")
-            }
-            Self::Stuck { host } => write!(
-                f,
-                "{host} stays in RECOVERING: if it has fallen behind the oplog, empty its data directory and restart it"
-            ),
-        }
     }
 }

@@ -35,6 +35,9 @@ pub(super) async fn execute<A: Admin>(admin: &A, look: &Observed, step: &Step) -
         Step::ReleaseLock { on } => Ok(admin.release_lock(address(look, on)?).await?),
         Step::Initiate { on, config } => Ok(admin.initiate(address(look, on)?, config).await?),
         Step::Reconfig { on, base, changes } => Ok(admin.reconfig(address(look, on)?, &base.with(changes)?).await?),
+        Step::Recover { on, base, changes, version } => {
+            Ok(admin.force(address(look, on)?, &base.forced(changes, *version)?).await?)
+        }
         Step::Fsync { on } => Ok(admin.fsync(address(look, on)?).await?),
         Step::StepUp { on } => Ok(admin.step_up(address(look, on)?).await?),
     }

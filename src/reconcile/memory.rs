@@ -18,9 +18,14 @@ pub(super) struct Memory {
     locks: Vec<(Lock, Duration)>,
     config_ever_seen: bool,
     known_set: Option<ObjectId>,
+    still: (Vec<Words>, Duration),
+    recovered_at: Option<Instant>,
     fsynced: BTreeSet<ProcessId>,
     refusals: Vec<Remembered>,
 }
+
+/// What a process says of itself and its set, as far as a recovery builds on it.
+type Words = (Host, ProcessId, NodeState, Option<(Option<i64>, i64)>, Option<Host>);
 
 /// What is remembered of one address.
 #[derive(Debug, Default)]
@@ -94,6 +99,8 @@ impl Memory {
         self.claims(look, passed);
         self.config_ever_seen |= look.nodes.values().filter_map(Node::probe).any(|p| p.config.is_some());
         look.config_ever_seen = self.config_ever_seen;
+        self.stillness(look, passed);
+        look.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         look.known_set = self.known_set;
         look.fsynced = self.fsynced.clone();
         look.refusals = self.refusals(now);
@@ -129,6 +136,18 @@ impl Memory {
         let same = all_blank && look.tasks.is_good() && self.blank.0 == processes;
         self.blank = if same { (processes, self.blank.1 + passed) } else { (processes, Duration::ZERO) };
         look.blank_for = self.blank.1;
+    }
+
+    fn stillness(&mut self, look: &mut Observed, passed: Duration) {
+        let words = |(host, node): (&Host, &Node)| {
+            let probe = node.probe()?;
+            let config = probe.config.as_ref().map(|c| (c.term(), c.version()));
+            Some((host.clone(), probe.process, probe.state, config, probe.sees_primary.clone()))
+        };
+        let said: Vec<Words> = look.nodes.iter().filter_map(words).collect();
+        let same = look.tasks.is_good() && said == self.still.0;
+        self.still = (said, if same { self.still.1 + passed } else { Duration::ZERO });
+        look.still_for = self.still.1;
     }
 
     fn claims(&mut self, look: &mut Observed, passed: Duration) {
@@ -178,6 +197,11 @@ impl Memory {
     /// This is the set that the plan was about.
     pub(super) fn settled_on(&mut self, set: ObjectId) {
         self.known_set = Some(set);
+    }
+
+    /// A config was forced.
+    pub(super) fn recovered(&mut self, now: Instant) {
+        self.recovered_at = Some(now);
     }
 
     /// This process has its state on disk.

@@ -87,6 +87,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             Ok(()) => {
                 journal.done(&plan.next, started.elapsed());
                 observer.memory.worked(&subjects);
+                if matches!(plan.next, Step::Recover { .. }) {
+                    observer.memory.recovered(Instant::now());
+                }
                 if let Step::Fsync { on } = &plan.next
                     && let Some(probe) = look.probe(on)
                 {

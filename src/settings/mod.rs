@@ -20,9 +20,10 @@ use tracing::level_filters::LevelFilter;
 
 pub use environment::Environment;
 pub use login::Login;
-pub use values::{ControllerUrl, Service, Wanted};
+pub use values::{ControllerUrl, Wanted};
 
 use crate::cli::{self, EnvForm, Output};
+use crate::discovery::ServiceName;
 use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
 use crate::publish::template::{Assignment, TemplateError};
 use crate::publish::uri::{Format, Inserts};
@@ -74,7 +75,7 @@ pub enum Command {
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Where DNS finds the tasks.
-    pub services: Vec<Service>,
+    pub services: Vec<ServiceName>,
     /// The name of the set.
     pub replica_set: SetName,
     /// The port of every task, unless SRV says otherwise.

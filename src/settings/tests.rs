@@ -19,7 +19,7 @@ fn run<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> Result<Ru
 #[test]
 fn defaults_are_those_of_the_design() {
     let run = run(&[], []).unwrap();
-    assert_eq!(run.services, [Service::Tasks("mongo".to_owned())]);
+    assert_eq!(run.services, ["mongo".parse().unwrap()]);
     assert_eq!((run.replica_set.as_str(), run.port, run.expect), ("rs", 27017, 3));
     assert_eq!((run.remove_after, run.forget_after), (Duration::from_secs(30), Duration::from_secs(600)));
     assert_eq!((run.settle, run.interval), (Duration::from_millis(300), Duration::from_secs(5)));
@@ -99,7 +99,7 @@ fn a_bad_value_is_told_with_its_origin_and_what_is_accepted() {
 fn names_of_other_tools_count_only_in_the_controllers_container() {
     let environment = Environment::from([("SERVICE_NAME", "letschat"), ("MONGO_PORT", "tcp://1")]);
     let Command::Uri(uri) = parsed(&["uri"], &environment).unwrap().command else { panic!() };
-    assert_eq!(uri.source.direct.services, [Service::Tasks("mongo".to_owned())]);
+    assert_eq!(uri.source.direct.services, ["mongo".parse().unwrap()]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bson::oid::ObjectId;
 use tracing::level_filters::LevelFilter;
 
+use crate::discovery::ServiceName;
 use crate::model::SetName;
 
 /// What would have been accepted.
@@ -89,54 +90,18 @@ pub(crate) fn log_level(text: &str) -> Result<LevelFilter, Wanted> {
     })
 }
 
-/// A Swarm service, and how DNS is asked for its tasks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// `tasks.NAME`, then `NAME`: one address for each task.
-    Tasks(String),
-    /// SRV records, which name their own ports.
-    Srv(String),
-}
-
-impl FromStr for Service {
-    type Err = Wanted;
-
-    fn from_str(text: &str) -> Result<Self, Wanted> {
-        let wanted = Wanted("service names as a comma list, such as mongo or _mongodb._tcp.example.org");
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        // A label has at most 63 characters, a name 253 (RFC 1035), of which `tasks.` takes six.
-        let label = |l: &str| !l.is_empty() && l.len() <= 63 && l.chars().all(allowed);
-        let name = text.strip_prefix("tasks.").unwrap_or(text);
-        let name = name.strip_suffix('.').unwrap_or(name);
-        if name.len() > 247 || !name.split('.').all(label) {
-            return Err(wanted);
-        }
-        if !name.starts_with('_') {
-            return Ok(Self::Tasks(name.to_owned()));
-        }
-        let labels: Vec<&str> = name.split('.').collect();
-        if labels.len() >= 3 && labels[1] == "_tcp" { Ok(Self::Srv(name.to_owned())) } else { Err(wanted) }
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Tasks(name) | Self::Srv(name)) = self;
-        f.write_str(name)
-    }
-}
-
 /// A comma list of services, each once, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Services(pub Vec<Service>);
+pub struct Services(pub Vec<ServiceName>);
 
 impl FromStr for Services {
     type Err = Wanted;
 
     fn from_str(text: &str) -> Result<Self, Wanted> {
+        let wanted = Wanted("service names as a comma list, such as mongo or _mongodb._tcp.mongo");
         let mut services = Vec::new();
         for name in text.split(',') {
-            let service = name.trim().parse()?;
+            let service = name.trim().parse().map_err(|_| wanted)?;
             if !services.contains(&service) {
                 services.push(service);
             }
@@ -218,19 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn services_are_told_apart_by_their_underscore() {
-        assert_eq!("mongo".parse(), Ok(Service::Tasks("mongo".to_owned())));
-        assert_eq!("tasks.db_mongo.".parse(), Ok(Service::Tasks("db_mongo".to_owned())));
-        assert_eq!("_mongodb._tcp.db".parse(), Ok(Service::Srv("_mongodb._tcp.db".to_owned())));
-        for text in ["", "a..b", "a/b", "_mongodb", "_mongodb._udp.db", "mongo:27017", "a b", &"a".repeat(64)] {
-            assert!(text.parse::<Service>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
     fn a_list_names_each_service_once() {
         assert_eq!("a, b,a".parse::<Services>().unwrap().0.len(), 2);
-        assert!("a,,b".parse::<Services>().is_err());
+        for text in ["", "a,,b", "a/b", "mongo:27017"] {
+            assert!(text.parse::<Services>().is_err(), "{text:?}");
+        }
     }
 
     #[test]

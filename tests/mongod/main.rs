@@ -4,9 +4,12 @@
 #![allow(clippy::print_stdout, reason = "figures are worth seeing")]
 #![allow(unreachable_pub, reason = "nobody outside sees a test")]
 
+mod auth;
 mod bad_input;
 mod changes;
 mod cluster;
 mod first_start;
+mod names;
+mod recovery;
 #[path = "../support/mod.rs"]
 mod support;

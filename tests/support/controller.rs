@@ -92,9 +92,18 @@ impl Controller {
 
     /// Runs `rsctl …` against this controller.
     pub async fn run(&self, arguments: &[&str]) -> std::io::Result<Output> {
+        self.run_at(&self.url(), arguments).await
+    }
+
+    /// Runs `rsctl …` as if there were no controller.
+    pub async fn run_alone(&self, arguments: &[&str]) -> std::io::Result<Output> {
+        self.run_at("http://127.0.0.1:9", arguments).await
+    }
+
+    async fn run_at(&self, url: &str, arguments: &[&str]) -> std::io::Result<Output> {
         let mut command = tokio::process::Command::new(&self.program);
         clean(command.as_std_mut());
-        command.args(arguments).env("RSCTL_CONTROLLER", self.url()).kill_on_drop(true);
+        command.args(arguments).env("RSCTL_CONTROLLER", url).kill_on_drop(true);
         timeout(COMMAND_LIMIT, command.output()).await.map_err(std::io::Error::other)?
     }
 

@@ -1,0 +1,129 @@
+//! One slot of a config, and what can be done to it.
+
+use super::{DataId, Host};
+use std::fmt;
+
+/// Tag that names the data directory which holds the slot's vote.
+pub(super) const TAG_DATA: &str = "rsctlData";
+/// Tag that remembers the votes and priority which rsctl took, as `votes/priority`.
+pub(super) const TAG_WAS: &str = "rsctlWas";
+/// Tag of a non-voter that may be promoted when a voter is gone for good.
+pub(super) const TAG_SPARE: &str = "rsctlSpare";
+
+/// `members[n]._id`: the identity of a slot, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MemberId(pub i64);
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What rsctl reads of one `members[n]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// The slot's identity.
+    pub id: MemberId,
+    /// Where the set looks for this member.
+    pub host: Host,
+    /// Whether the config gives it a vote.
+    pub votes: bool,
+    /// Its priority; above zero means electable.
+    pub priority: f64,
+    /// The server keeps it from voting until it holds data (`newlyAdded`, MongoDB 5.0 and later).
+    pub newly_added: bool,
+    /// Votes, holds no data, cannot carry tags.
+    pub arbiter: bool,
+    /// Hidden from drivers.
+    pub hidden: bool,
+    /// Applies writes late on purpose.
+    pub delayed: bool,
+    /// The data directory that holds the slot's vote, where it is tagged.
+    pub data: Option<DataId>,
+    /// A non-voter of ours that waits for a voter's place.
+    pub spare: bool,
+    /// Votes and priority from before rsctl took the vote.
+    pub was: Option<(bool, f64)>,
+    /// Carries tags that are not ours.
+    pub foreign_tags: bool,
+}
+
+impl Member {
+    /// Counts in elections and majorities now.
+    pub fn votes_now(&self) -> bool {
+        self.votes && !self.newly_added
+    }
+
+    /// Holds a copy of the data that applications may read.
+    pub fn serves_reads(&self) -> bool {
+        !self.arbiter && !self.hidden
+    }
+
+    /// An operator set this one up by hand: it goes only when he says so.
+    pub fn hand_tuned(&self) -> bool {
+        // What rsctl took says nothing about the operator; what it was before does.
+        let (votes, priority) = self.was.unwrap_or((self.votes, self.priority));
+        let plain = priority == 1.0 || (priority == 0.0 && !votes);
+        self.hidden || self.delayed || self.arbiter || self.foreign_tags || !plain
+    }
+}
+
+/// One edit of a config. Together in one reconfig they are one step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// The member's directory answers elsewhere now.
+    Readdress {
+        /// The slot, which keeps its identity and vote.
+        id: MemberId,
+        /// Where the directory answers.
+        to: Host,
+    },
+    /// A new slot.
+    Add {
+        /// Never used before.
+        id: MemberId,
+        /// Where the newcomer answers.
+        host: Host,
+        /// What it joins as.
+        role: NewRole,
+    },
+    /// The slot goes.
+    Remove {
+        /// The slot.
+        id: MemberId,
+    },
+    /// The slot's vote may be cast without the writes it vouched for: away with it, remembered in `rsctlWas`.
+    TakeVote {
+        /// The slot.
+        id: MemberId,
+    },
+    /// The slot holds data again: vote and priority come back from `rsctlWas`.
+    GiveVote {
+        /// The slot.
+        id: MemberId,
+        /// The directory that votes from now on.
+        data: DataId,
+    },
+    /// A spare, or a newcomer of a server that knows no `newlyAdded`, becomes a voter.
+    Promote {
+        /// The slot.
+        id: MemberId,
+    },
+    /// Notes which directory holds the slot.
+    Tag {
+        /// The slot.
+        id: MemberId,
+        /// The directory found there.
+        data: DataId,
+    },
+}
+
+/// What a newcomer joins as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewRole {
+    /// Votes as soon as it holds data; the server sees to that (`newlyAdded`).
+    Voter,
+    /// Holds data, votes when a voter is gone for good.
+    Spare,
+}

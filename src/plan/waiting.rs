@@ -1,0 +1,160 @@
+//! What a plan waits for: inaction has a type and a sentence too.
+
+use crate::model::{DnsTrouble, Host, NodeState, ProbeError};
+use std::fmt;
+use std::time::Duration;
+
+/// Something that has to happen before there is more to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WaitingOn {
+    /// More tasks must be listed and answer before the first initiate.
+    Tasks {
+        /// Distinct tasks that answer.
+        seen: usize,
+        /// How many it takes.
+        expect: usize,
+    },
+    /// DNS must answer.
+    Dns(DnsTrouble),
+    /// A node must answer.
+    Node {
+        /// Where.
+        host: Host,
+        /// What it does instead.
+        error: ProbeError,
+    },
+    /// The name that a node reports must resolve, before it can be a member under it.
+    Name {
+        /// The node.
+        host: Host,
+    },
+    /// The same look must come twice.
+    Settle {
+        /// How long still.
+        left: Duration,
+    },
+    /// Another controller is about to initiate.
+    Lock {
+        /// Where its claim stands.
+        on: Host,
+        /// Whose it is.
+        holder: String,
+    },
+    /// The task that a claim names as seed is no task now, yet it may be alive, and initiated.
+    Seed {
+        /// The seed.
+        host: Host,
+        /// Whose claim names it.
+        holder: String,
+    },
+    /// A member must finish what it does.
+    Member {
+        /// The member.
+        host: Host,
+        /// What it does.
+        state: NodeState,
+    },
+    /// A member has gone, and must stay gone for a while before it is removed.
+    Gone {
+        /// The member.
+        host: Host,
+        /// For how long it has been.
+        since: Duration,
+        /// For how long it takes.
+        limit: Duration,
+    },
+    /// A majority of the voters must be there.
+    Majority {
+        /// Voters that are.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+        /// Members that are missing.
+        missing: Vec<Host>,
+    },
+    /// The data of a majority of the voters must be there.
+    Directories {
+        /// Voters whose data is found.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+        /// Voters whose data is not.
+        missing: Vec<Host>,
+    },
+    /// A recovery needs time to show its effect before there may be another.
+    Cooldown {
+        /// How long still.
+        left: Duration,
+    },
+    /// A member holds the data; the server is about to let it vote.
+    Vote {
+        /// The member.
+        host: Host,
+    },
+    /// A primary that some member names may be alive, though it does not answer rsctl.
+    OldPrimary {
+        /// The primary.
+        host: Host,
+    },
+    /// The members elect a primary.
+    Election,
+    /// A step was refused; it is tried again.
+    Refused {
+        /// Which.
+        subject: String,
+        /// The server's words.
+        reason: String,
+        /// How long until the next try.
+        retry_in: Duration,
+    },
+    /// A step that would be due is not safe.
+    Veto {
+        /// Which.
+        step: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl fmt::Display for WaitingOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tasks { seen, expect } => write!(f, "{seen} of {expect} expected tasks answer"),
+            Self::Dns(trouble) => trouble.fmt(f),
+            Self::Node { host, error } => write!(f, "{host} {error}"),
+            Self::Name { host } => write!(f, "the host name that {host} reports must resolve to it"),
+            Self::Settle { left } => write!(f, "the tasks must stay as they are for {} ms more", left.as_millis()),
+            Self::Lock { on, holder } => write!(f, "controller {holder} holds the lock on {on}"),
+            Self::Seed { host, holder } => {
+                write!(f, "{host}, which controller {holder} was to initiate, must be listed again or stay silent")
+            }
+            Self::Member { host, state } => write!(f, "{host} is {state}"),
+            Self::Gone { host, since, limit } => {
+                write!(f, "{host} has been gone for {} s; it is removed after {} s", since.as_secs(), limit.as_secs())
+            }
+            Self::Majority { have, need, missing } => {
+                let names: Vec<_> = missing.iter().map(Host::to_string).collect();
+                write!(f, "{have} of {need} needed voters are there; missing: {}", names.join(", "))
+            }
+            Self::Directories { have, need, missing } => {
+                let names: Vec<_> = missing.iter().map(Host::to_string).collect();
+                write!(
+                    f,
+                    "the data of {have} of {need} needed voters is found; not that of {}: bring back its volume, or see \
+                     what `rsctl recover` says",
+                    names.join(", ")
+                )
+            }
+            Self::Cooldown { left } => write!(f, "the last recovery must settle for {} s more", left.as_secs()),
+            Self::Vote { host } => write!(f, "{host} holds the data and is about to get its vote"),
+            Self::OldPrimary { host } => {
+                write!(f, "primary {host} does not answer rsctl, but the other members may still reach it")
+            }
+            Self::Election => f.write_str("the members elect a primary"),
+            Self::Refused { subject, reason, retry_in } => {
+                write!(f, "{subject} was refused: {reason}; next try in {} ms", retry_in.as_millis())
+            }
+            Self::Veto { step, reason } => write!(f, "not now: {step}: {reason}"),
+        }
+    }
+}

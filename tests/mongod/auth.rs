@@ -1,0 +1,91 @@
+//! Authentication on: the keyfile is all the controller needs, from the first initiate on.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use mongodb::bson::oid::ObjectId;
+
+use crate::cluster::{Cluster, LIMIT, PORT, blank_node, is_settled};
+use crate::support::dns::DnsServer;
+use crate::support::mongods::{Mongod, MongodOptions, free_ip};
+
+/// As `openssl rand -base64` writes it: several lines, of which only the characters count.
+const KEY: &str = "c2VjcmV0IG9mIHRoZSBtZW1iZXJzIGFtb25n\nIHRoZW1zZWx2ZXM+Lw==\n";
+
+fn keyfile(text: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("rsctl-key-{}", ObjectId::new()));
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+    path
+}
+
+async fn locked(count: usize, key: &std::path::Path) -> Cluster {
+    let mut nodes = Vec::new();
+    for _ in 0..count {
+        let options = MongodOptions { keyfile: Some(key.to_owned()), ..MongodOptions::at(free_ip(PORT), PORT) };
+        nodes.push(Mongod::start(options).await.unwrap());
+    }
+    let cluster = Cluster { dns: DnsServer::start().await, nodes };
+    cluster.list_all();
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_with_a_keyfile_begins_moves_a_member_and_fails_over() {
+    let key = keyfile(KEY);
+    let mut cluster = locked(3, &key).await;
+    let controller = cluster.controller(&[("RSCTL_KEYFILE", key.to_str().unwrap())]);
+    let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
+    let direct =
+        controller.run_alone(&["uri", "--dns", &cluster.dns.address().to_string(), "--database", "orion"]).await;
+    let uri = String::from_utf8(direct.unwrap().stdout).unwrap();
+    let published = controller.get("/v1/uri?database=orion").await.unwrap();
+    assert_eq!(uri.trim(), published.trim(), "an application finds the set without controller and without login");
+    let moving = (cluster.primary(&status) + 1) % 3;
+    cluster.nodes[moving].kill();
+    cluster.nodes[moving].restart_at(free_ip(PORT), PORT).await.unwrap();
+    cluster.list_all();
+    let new = cluster.nodes[moving].address().to_string();
+    let settled = is_settled(3);
+    let arrived = |s: &rsctl::publish::Status| settled(s) && s.members.iter().any(|m| m.host == new);
+    let status = controller.until("the member at its new address", LIMIT, arrived).await;
+    let old = status.primary.clone();
+    let primary = cluster.primary(&status);
+    cluster.nodes[primary].kill();
+    controller.until("another primary", LIMIT, |s| s.primary.is_some() && s.primary != old).await;
+    let log = controller.log();
+    assert!(!log.contains("c2VjcmV0"), "the key is in the log");
+    std::fs::remove_file(key).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_key_and_no_key_are_named_and_nothing_begins() {
+    let (key, wrong) = (keyfile(KEY), keyfile("d3Jvbmcga2V5"));
+    let cluster = locked(3, &key).await;
+    for settings in [vec![], vec![("RSCTL_KEYFILE", wrong.to_str().unwrap())]] {
+        let controller = cluster.controller(&settings);
+        let named = |s: &rsctl::publish::Status| s.findings.iter().any(|f| f.text.contains("refuses our login"));
+        let status = controller.until("the login named", LIMIT, named).await;
+        assert!(status.members.is_empty() && status.primary.is_none(), "{status:?}");
+    }
+    let controller = cluster.controller(&[("RSCTL_KEYFILE", key.to_str().unwrap())]);
+    controller.until("a settled set with the right key", LIMIT, is_settled(3)).await;
+    std::fs::remove_file(key).unwrap();
+    std::fs::remove_file(wrong).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_nobody_asks_for_does_no_harm() {
+    let key = keyfile(KEY);
+    let mut cluster = Cluster::blank(2).await;
+    cluster.nodes.push(blank_node().await);
+    cluster.list_all();
+    let controller = cluster.controller(&[("RSCTL_KEYFILE", key.to_str().unwrap())]);
+    let outcome = controller
+        .until("a set, or the login named", LIMIT, |s| {
+            is_settled(3)(s) || s.findings.iter().any(|f| f.text.contains("login"))
+        })
+        .await;
+    println!("mongods without a keyfile, a controller with one: {:?}", outcome.health);
+    std::fs::remove_file(key).unwrap();
+}

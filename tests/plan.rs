@@ -1,0 +1,139 @@
+//! What rsctl decides, as text: every file of `tests/plan/` tells one rule's scenarios.
+//!
+//! `UPDATE=1 cargo test --test plan` writes what is decided now behind each `----`. A rewrite is a change of
+//! behaviour: read it as one.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+#![allow(unreachable_pub, reason = "modules of one test")]
+
+#[path = "plan/evolve.rs"]
+mod evolve;
+#[path = "plan/parse.rs"]
+mod parse;
+#[path = "plan/words.rs"]
+mod words;
+#[path = "plan/world.rs"]
+mod world;
+
+use parse::Scenario;
+use rsctl::plan::{Plan, Step, plan};
+use std::fs;
+use std::path::PathBuf;
+
+/// Steps after which a world that changes only by our steps must have come to rest.
+const STEPS_MAX: usize = 250;
+
+fn files() -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/plan");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|e| e == "txt"));
+    files.sort();
+    files
+}
+
+fn scenarios() -> impl Iterator<Item = (String, Scenario)> {
+    files().into_iter().flat_map(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        parse::file(&fs::read_to_string(path).unwrap()).into_iter().map(move |scenario| (name.clone(), scenario))
+    })
+}
+
+/// A plan as the scenarios write it.
+fn told(plan: &Plan, prefix: &str) -> Vec<String> {
+    let mut lines = vec![format!("{prefix}{}: {}", plan.rule, plan.next)];
+    lines.extend(evolve::sends(&plan.next).map(|sent| format!("sends: {sent}")));
+    lines.push(format!("because: {}", plan.because));
+    lines.extend(plan.waiting.iter().map(|w| format!("waiting: {w}")));
+    lines.extend(plan.findings.iter().map(|f| format!("{:?}: {f}", f.severity()).to_lowercase_first()));
+    lines.iter().map(|line| words::shorten(line)).collect()
+}
+
+trait LowercaseFirst {
+    fn to_lowercase_first(&self) -> String;
+}
+
+impl LowercaseFirst for String {
+    fn to_lowercase_first(&self) -> String {
+        let (first, rest) = self.split_at(1);
+        first.to_lowercase() + rest
+    }
+}
+
+/// What is decided in a scenario, and after `then`, what follows when each step is done.
+fn decided(scenario: &Scenario) -> Vec<String> {
+    let mut world = scenario.world.clone();
+    let mut look = world.look();
+    let mut next = plan(&look, &world.policy);
+    let mut lines = told(&next, "");
+    for left in (0..scenario.then).rev() {
+        if next.next == Step::Wait {
+            break;
+        }
+        world.apply(&next.next, &look);
+        look = world.look();
+        next = plan(&look, &world.policy);
+        let last = left == 0 || next.next == Step::Wait;
+        let mut story = told(&next, "then ");
+        if !last {
+            story.retain(|line| line.starts_with("then ") || line.starts_with("sends: "));
+        }
+        lines.extend(story);
+    }
+    lines
+}
+
+#[test]
+fn every_scenario_is_decided_as_written() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut wrong = Vec::new();
+    for path in files() {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut rewritten = Vec::new();
+        for scenario in parse::file(&text) {
+            let decided = decided(&scenario);
+            if decided != scenario.expected {
+                let (file, title) = (path.file_name().unwrap().to_string_lossy(), &scenario.title);
+                let (was, is) = (scenario.expected.join("\n  "), decided.join("\n  "));
+                wrong.push(format!("{file}: {title}\n expected:\n  {was}\n decided:\n  {is}\n"));
+            }
+            rewritten.push(format!(
+                "# {}\n{}\n----\n{}\n",
+                scenario.title,
+                scenario.input.join("\n"),
+                decided.join("\n")
+            ));
+        }
+        if update {
+            fs::write(&path, rewritten.join("\n")).unwrap();
+        } else {
+            assert_eq!(text, text.trim_start(), "{}: begins with a blank line", path.display());
+        }
+    }
+    assert!(update || wrong.is_empty(), "{} scenarios differ:\n\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_same_look_always_gives_the_same_plan() {
+    for (file, scenario) in scenarios() {
+        let (look, policy) = (scenario.world.look(), &scenario.world.policy);
+        assert_eq!(plan(&look, policy), plan(&look, policy), "{file}: {}", scenario.title);
+    }
+}
+
+#[test]
+fn every_world_comes_to_rest_when_each_step_works() {
+    for (file, scenario) in scenarios() {
+        let mut world = scenario.world.clone();
+        let mut story = Vec::new();
+        loop {
+            let look = world.look();
+            let decided = plan(&look, &world.policy);
+            if decided.next == Step::Wait {
+                break;
+            }
+            story.push(words::shorten(&decided.next.to_string()));
+            assert!(story.len() < STEPS_MAX, "{file}: {}: no end of\n{}", scenario.title, story.join("\n"));
+            world.apply(&decided.next, &look);
+        }
+    }
+}

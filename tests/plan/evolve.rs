@@ -1,0 +1,175 @@
+//! What becomes of a world when a step is done and everything that follows from it has had its time.
+
+use crate::words;
+use crate::world::{Answer, World};
+use bson::doc;
+use rsctl::model::{Change, Host, Lock, NodeState, Observed, ReplConfig};
+use rsctl::plan::Step;
+
+impl World {
+    /// Does the step. Members on their way arrive, those that were removed notice it, locks grow no older.
+    pub fn apply(&mut self, step: &Step, look: &Observed) {
+        match step {
+            Step::Wait => {}
+            Step::TakeLock { on, lock } | Step::TakeOverLock { on, lock, .. } => self.set_lock(on, Some(lock)),
+            Step::ReleaseLock { on } => self.set_lock(on, None),
+            Step::Initiate { on, config } => self.initiate(on, config),
+            Step::Reconfig { on, base, changes } => self.reconfig(on, base, changes),
+            Step::Recover { on, base, changes, version } => {
+                self.install(on, &base.forced(changes, *version).unwrap(), None);
+            }
+            Step::Fsync { on } => {
+                let process = look.probe(on).unwrap_or_else(|| panic!("{on} cannot be asked")).process;
+                self.unsynced.retain(|word| words::process(word) != process);
+            }
+            Step::StepUp { on } => {
+                let word = self.task(on);
+                self.nodes.get_mut(&word).unwrap().answer = Answer::State(NodeState::Primary);
+                for spec in self.nodes.values_mut() {
+                    spec.sees = None;
+                }
+            }
+        }
+        self.refusals.clear();
+    }
+
+    /// The word under which the node that answers at an address is described.
+    fn task(&self, host: &Host) -> String {
+        let direct = self.word(host).and_then(|word| self.owner(word)).map(|(word, _)| word.to_owned());
+        direct.unwrap_or_else(|| {
+            let short = words::shorten(&host.to_string());
+            short.strip_prefix('@').unwrap_or_else(|| panic!("nobody is at {host}")).to_owned()
+        })
+    }
+
+    fn set_lock(&mut self, on: &Host, lock: Option<&Lock>) {
+        let words_of = |lock: &Lock| {
+            let seed = self.word(&lock.seed).map_or_else(|| words::shorten(&lock.seed.to_string()), str::to_owned);
+            (lock.token.0.clone(), seed, Some(words::word_of(&lock.seed_process.0.bytes())))
+        };
+        let said = lock.map(words_of);
+        let word = self.task(on);
+        self.nodes.get_mut(&word).unwrap().lock = said;
+    }
+
+    fn initiate(&mut self, on: &Host, config: &ReplConfig) {
+        assert!(self.configs.is_empty(), "a second initiate");
+        let mut document = config.document().clone();
+        document.insert("term", 1_i64);
+        let settings = document.get_document_mut("settings").unwrap();
+        settings.insert("replicaSetId", words::generation("R1"));
+        self.configs.insert(String::new(), ReplConfig::from_stored(document).unwrap());
+        let word = self.task(on);
+        let spec = self.nodes.get_mut(&word).unwrap();
+        spec.answer = Answer::State(NodeState::Primary);
+        spec.user_data = None;
+        self.unsynced.insert(word);
+    }
+
+    fn reconfig(&mut self, on: &Host, base: &ReplConfig, changes: &[Change]) {
+        assert_eq!(self.state(&self.task(on)), Some(NodeState::Primary), "a reconfig goes to the primary");
+        self.install(on, &base.with(changes).unwrap(), base.term().or(Some(1)));
+    }
+
+    /// Every member that the config reaches has it.
+    fn install(&mut self, on: &Host, next: &ReplConfig, term: Option<i64>) {
+        let primary = self.task(on);
+        let label = self.nodes[&primary].config.clone().unwrap_or_default();
+        let mut document = next.document().clone();
+        if let Some(term) = term {
+            document.insert("term", term);
+        }
+        let old = self.configs.insert(label.clone(), ReplConfig::from_stored(document).unwrap());
+        assert!(old.is_some(), "there was a config");
+        for member in next.members() {
+            let word = self.task(&member.host);
+            self.arrive(&word, &label);
+        }
+        let hosts: Vec<Host> = next.members().iter().map(|m| m.host.clone()).collect();
+        let is_member =
+            |world: &Self, word: &str| hosts.iter().any(|h| world.task_if_known(h).as_deref() == Some(word));
+        let outside: Vec<String> = self.nodes.keys().filter(|word| !is_member(self, word)).cloned().collect();
+        for word in outside {
+            let spec = self.nodes.get_mut(&word).unwrap();
+            match spec.answer {
+                // Nobody asks an address any more that neither DNS nor a config names.
+                Answer::Error(_) if spec.unlisted.is_some() => drop(self.nodes.remove(&word)),
+                Answer::State(NodeState::Secondary | NodeState::Startup2)
+                    if spec.config.as_deref().unwrap_or_default() == label =>
+                {
+                    spec.answer = Answer::State(NodeState::Removed);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn task_if_known(&self, host: &Host) -> Option<String> {
+        self.word(host)
+            .and_then(|word| self.owner(word))
+            .map(|(word, _)| word.to_owned())
+            .or_else(|| words::shorten(&host.to_string()).strip_prefix('@').map(str::to_owned))
+    }
+
+    /// A member that answers holds the set's data before long, and leaves `newlyAdded` behind.
+    fn arrive(&mut self, word: &str, label: &str) {
+        use NodeState as S;
+        let fresh = format!("{}2", words::default_data(word));
+        let Some(spec) = self.nodes.get_mut(word) else { return };
+        let Answer::State(state) = spec.answer else { return };
+        if state == S::Blank {
+            self.unsynced.insert(word.to_owned());
+        }
+        if matches!(state, S::Startup2) {
+            spec.data = Some(Some(fresh));
+        }
+        if matches!(state, S::Blank | S::Startup2 | S::Removed | S::Startup) {
+            spec.answer = Answer::State(S::Secondary);
+            spec.config = (!label.is_empty()).then(|| label.to_owned());
+        }
+        spec.unhealthy = None;
+    }
+}
+
+/// The changed members of the config that a step sends, in the notation of `config`.
+pub fn sends(step: &Step) -> Option<String> {
+    match step {
+        Step::Reconfig { base, changes, .. } | Step::Recover { base, changes, .. } => {
+            let next = base.with(changes).unwrap();
+            let old = base.document().get_array("members").unwrap();
+            let new = next.document().get_array("members").unwrap();
+            let changed: Vec<_> =
+                new.iter().filter(|entry| !old.contains(entry)).map(|e| member(e.as_document().unwrap())).collect();
+            (!changed.is_empty()).then(|| changed.join(" "))
+        }
+        Step::Initiate { config, .. } => {
+            let document = config.document();
+            let members = document.get_array("members").unwrap();
+            let members: Vec<_> = members.iter().map(|e| member(e.as_document().unwrap())).collect();
+            let heartbeat = document.get_document("settings").unwrap().get_i32("heartbeatIntervalMillis").unwrap();
+            Some(format!("v{} {} heartbeat={heartbeat}", config.version(), members.join(" ")))
+        }
+        Step::TakeLock { lock, .. } | Step::TakeOverLock { lock, .. } => {
+            let process = words::word_of(&lock.seed_process.0.bytes());
+            Some(format!("{}:{}/{process}", lock.token, words::shorten(&lock.seed.to_string())))
+        }
+        Step::Wait | Step::ReleaseLock { .. } | Step::Fsync { .. } | Step::StepUp { .. } => None,
+    }
+}
+
+fn member(entry: &bson::Document) -> String {
+    let mut text = format!("{}:{}", entry.get("_id").unwrap(), words::shorten(entry.get_str("host").unwrap()));
+    let empty = doc! {};
+    let tags = entry.get_document("tags").unwrap_or(&empty);
+    match tags.get_str("rsctlData").map(|data| data.parse::<rsctl::model::DataId>()) {
+        Ok(Ok(data)) => text += &format!("/{}", words::word_of(&data.0.bytes())),
+        _ => text += "/-",
+    }
+    for (key, value) in entry.iter().filter(|(key, _)| !["_id", "host", "tags"].contains(&key.as_str())) {
+        text += &format!(",{key}={value}");
+    }
+    for (key, value) in tags.iter().filter(|(key, _)| *key != "rsctlData") {
+        text += &format!(",{key}={}", value.as_str().unwrap_or("?"));
+    }
+    text
+}

@@ -1,0 +1,107 @@
+//! The short words of the notation, and back: `a` is 10.0.0.1:27017, `a6` [fd00::1]:27017, `@a` mongo-a:27017 and
+//! `#7` 10.0.1.7:27017. Any other word with a dot or a colon is an address as MongoDB writes it.
+
+use rsctl::model::{DataId, Host, ProcessId};
+use std::time::Duration;
+
+/// The address that a word stands for.
+pub fn host(word: &str) -> Host {
+    let text = match word.as_bytes() {
+        [letter @ b'a'..=b'z'] => format!("10.0.0.{}:27017", letter - b'a' + 1),
+        [letter @ b'a'..=b'z', b'6'] => format!("[fd00::{:x}]:27017", letter - b'a' + 1),
+        [b'@', ..] => format!("mongo-{}:27017", &word[1..]),
+        [b'#', ..] => format!("10.0.1.{}:27017", &word[1..]),
+        _ => word.to_owned(),
+    };
+    text.parse().unwrap_or_else(|e| panic!("{word}: {e}"))
+}
+
+/// Whether a word is one of the short ones for an address.
+pub fn is_host(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    matches!(bytes, [b'a'..=b'z'] | [b'a'..=b'z', b'6'] | [b'@' | b'#', _, ..])
+        || word.parse::<Host>().is_ok_and(|_| word.contains(':'))
+}
+
+/// The directory that a node at this address has unless the scenario says otherwise: `A` for `a`, `a6` and `@a`.
+pub fn default_data(word: &str) -> String {
+    let bare = word.trim_start_matches('@');
+    let bare = if bare.len() == 2 { bare.trim_end_matches('6') } else { bare };
+    bare.to_uppercase()
+}
+
+fn padded<const N: usize>(first: u8, word: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes[0] = first;
+    assert!(word.len() < N, "{word} is too long");
+    bytes[1..=word.len()].copy_from_slice(word.as_bytes());
+    bytes
+}
+
+/// The directory that a word names.
+pub fn data(word: &str) -> DataId {
+    DataId(bson::Uuid::from_bytes(padded(b'd', word)))
+}
+
+/// The process that a word names.
+pub fn process(word: &str) -> ProcessId {
+    ProcessId(bson::oid::ObjectId::from_bytes(padded(b'p', word)))
+}
+
+/// The generation of a set that a word names.
+pub fn generation(word: &str) -> bson::oid::ObjectId {
+    bson::oid::ObjectId::from_bytes(padded(b'r', word))
+}
+
+/// The word that a padded identity was made of.
+pub fn word_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[1..]).trim_end_matches('\0').to_owned()
+}
+
+/// `40s`, `300ms`, `10m`.
+pub fn duration(text: &str) -> Duration {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().unwrap_or_else(|_| panic!("{text} is no duration"));
+    match &text[digits.len()..] {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number * 60),
+        unit => panic!("{text}: unknown unit {unit}"),
+    }
+}
+
+/// Replaces addresses and identities in a sentence by their words, so that scenarios read well.
+pub fn shorten(text: &str) -> String {
+    text.split(' ').map(shorten_word).collect::<Vec<_>>().join(" ")
+}
+
+fn shorten_word(word: &str) -> String {
+    let core = word.trim_matches(|c: char| matches!(c, ',' | ';' | '(' | ')'));
+    let Some(short) = short(core) else { return word.to_owned() };
+    word.replacen(core, &short, 1)
+}
+
+fn short(core: &str) -> Option<String> {
+    if core.len() == 24 && core.starts_with("72") {
+        return bson::oid::ObjectId::parse_str(core).ok().map(|id| word_of(&id.bytes()));
+    }
+    let letter = |n: u8| char::from(b'a' + n - 1);
+    let place = core.strip_suffix(":27017")?;
+    if let Some(n) = place.strip_prefix("10.0.0.").and_then(|n| n.parse().ok()).filter(|n| (1..=26).contains(n)) {
+        return Some(letter(n).to_string());
+    }
+    if let Some(n) = place.strip_prefix("10.0.1.") {
+        return Some(format!("#{n}"));
+    }
+    if let Some(name) = place.strip_prefix("mongo-") {
+        return Some(format!("@{name}"));
+    }
+    let n = place.strip_prefix("[fd00::")?.strip_suffix(']').and_then(|n| u8::from_str_radix(n, 16).ok())?;
+    Some(format!("{}6", letter(n)))
+}
+
+/// Puts addresses back into a refusal's subject: `add d` is remembered as `add 10.0.0.4:27017`.
+pub fn lengthen(subject: &str) -> String {
+    let words = subject.split(' ').map(|word| if is_host(word) { host(word).to_string() } else { word.to_owned() });
+    words.collect::<Vec<_>>().join(" ")
+}

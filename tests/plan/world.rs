@@ -1,0 +1,291 @@
+//! The world that a scenario describes, and the look that a controller would have at it.
+
+use crate::words;
+use bson::oid::ObjectId;
+use rsctl::model::{
+    DnsTrouble, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe, ProbeError, Refusal,
+    ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that a scenario says.
+#[derive(Clone)]
+pub struct World {
+    pub policy: Policy,
+    /// By label; the one without a name is what every node stores unless it says otherwise.
+    pub configs: BTreeMap<String, ReplConfig>,
+    /// By address word.
+    pub nodes: BTreeMap<String, Spec>,
+    pub trouble: Vec<DnsTrouble>,
+    /// Tasks report names that lead to them: `a` is `@a`.
+    pub names: bool,
+    pub blank_for: Duration,
+    pub config_ever_seen: bool,
+    pub lock_ages: BTreeMap<String, Duration>,
+    pub unsynced: BTreeSet<String>,
+    pub refusals: Vec<Refusal>,
+}
+
+/// What a scenario says about one address. `None` is the default that follows from the rest.
+#[derive(Clone, Default)]
+pub struct Spec {
+    pub answer: Answer,
+    pub config: Option<String>,
+    pub data: Option<Option<String>>,
+    pub process: Option<String>,
+    pub set: Option<SetName>,
+    pub wire: Option<i32>,
+    pub sees: Option<Option<String>>,
+    pub sees_down: Vec<String>,
+    pub sees_up: Vec<String>,
+    pub applied: Option<u32>,
+    pub committed: Option<u32>,
+    pub user_data: Option<UserData>,
+    pub lock: Option<(String, String, Option<String>)>,
+    pub naming: Option<Naming>,
+    pub unlisted: Option<Option<Duration>>,
+    pub silent: Option<Duration>,
+    pub unhealthy: Option<Duration>,
+    pub down_looks: Option<u32>,
+}
+
+/// Whether an address answers.
+#[derive(Clone, Default)]
+pub enum Answer {
+    /// As this.
+    State(NodeState),
+    /// It does not.
+    Error(ProbeError),
+    /// It is another way to the node at that word.
+    SameAs(String),
+    #[default]
+    Unsaid,
+}
+
+/// How far every oplog is unless a scenario says otherwise.
+const APPLIED: u32 = 10;
+
+impl World {
+    /// The node that answers at a word, after aliases.
+    pub fn owner(&self, word: &str) -> Option<(&str, &Spec)> {
+        let (key, spec) = self.nodes.get_key_value(word)?;
+        match &spec.answer {
+            Answer::SameAs(other) => self.owner(other),
+            _ => Some((key, spec)),
+        }
+    }
+
+    pub fn state(&self, word: &str) -> Option<NodeState> {
+        match self.owner(word)?.1.answer {
+            Answer::State(state) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// The config that a node stores.
+    pub fn config_of(&self, spec: &Spec) -> Option<&ReplConfig> {
+        match (&spec.config, &spec.answer) {
+            (Some(label), _) => self.configs.get(label),
+            (None, Answer::State(NodeState::Blank | NodeState::Standalone)) => None,
+            (None, _) => self.configs.get(""),
+        }
+    }
+
+    /// The word for an address.
+    pub fn word(&self, host: &Host) -> Option<&str> {
+        let short = words::shorten(&host.to_string());
+        self.nodes.get_key_value(&short).map(|(word, _)| word.as_str())
+    }
+
+    fn rid_of(&self, spec: &Spec) -> Option<ObjectId> {
+        self.config_of(spec)?.replica_set_id()
+    }
+
+    pub fn data_of(&self, word: &str, spec: &Spec) -> Option<String> {
+        if let Some(said) = &spec.data {
+            return said.clone();
+        }
+        use NodeState as S;
+        let complete = [S::Primary, S::Secondary, S::Recovering, S::Rollback, S::Removed];
+        matches!(spec.answer, Answer::State(state) if complete.contains(&state)).then(|| words::default_data(word))
+    }
+
+    pub fn process_of(&self, word: &str, spec: &Spec) -> String {
+        spec.process.clone().unwrap_or_else(|| word.to_owned())
+    }
+
+    /// Whether heartbeats of a member find that address alive.
+    fn answers_heartbeats(&self, from: &Spec, host: &Host) -> bool {
+        let Some((word, to)) = self.word(host).and_then(|word| self.owner(word)) else { return false };
+        let of_the_set = !matches!(
+            self.state(word),
+            None | Some(NodeState::Blank | NodeState::Removed | NodeState::Standalone | NodeState::Startup)
+        );
+        of_the_set && self.rid_of(from) == self.rid_of(to)
+    }
+
+    fn view(&self, word: &str, spec: &Spec) -> Option<SetView> {
+        use NodeState as S;
+        let Answer::State(state) = spec.answer else { return None };
+        if matches!(state, S::Blank | S::Removed | S::Standalone | S::Startup) {
+            return None;
+        }
+        let config = self.config_of(spec)?;
+        let term = config.term().unwrap_or(1);
+        let optime = |seconds: Option<u32>| OpTime { term, seconds: seconds.unwrap_or(APPLIED), counter: 1 };
+        let peers = config.members().iter().map(|member| {
+            let said = |list: &[String]| list.iter().any(|w| words::host(w) == member.host);
+            let own = self.word(&member.host).and_then(|w| self.owner(w)).is_some_and(|(w, _)| w == word);
+            let healthy =
+                own || (said(&spec.sees_up) || self.answers_heartbeats(spec, &member.host)) && !said(&spec.sees_down);
+            let there = self.word(&member.host).and_then(|w| self.owner(w));
+            let state = there.and_then(|(w, _)| self.state(w)).filter(|_| healthy);
+            // Whom only the others can reach is a plain secondary.
+            let state = state.unwrap_or(if healthy { S::Secondary } else { S::Other });
+            let applied = optime(there.and_then(|(_, s)| s.applied));
+            (member.id, Peer { healthy, state, applied, applied_wall_ms: None, message: None })
+        });
+        let committed = optime(spec.committed);
+        Some(SetView { term, committed, applied: optime(spec.applied), peers: peers.collect() })
+    }
+
+    /// The primary of the same set as its members call it.
+    fn named_primary(&self, spec: &Spec) -> Option<Host> {
+        let config = self.config_of(spec)?;
+        config
+            .members()
+            .iter()
+            .map(|m| &m.host)
+            .find(|host| {
+                let there = self.word(host).and_then(|w| self.owner(w));
+                there.is_some_and(|(w, s)| {
+                    self.state(w) == Some(NodeState::Primary) && self.rid_of(s) == self.rid_of(spec)
+                })
+            })
+            .cloned()
+    }
+
+    fn lock(&self, (token, seed, process): &(String, String, Option<String>)) -> Lock {
+        let current = || self.owner(seed).map_or_else(|| seed.clone(), |(word, spec)| self.process_of(word, spec));
+        let process = process.clone().unwrap_or_else(current);
+        Lock { token: Token(token.clone()), seed: words::host(seed), seed_process: words::process(&process) }
+    }
+
+    fn probe(&self, word: &str, spec: &Spec) -> Result<Probe, ProbeError> {
+        let state = match &spec.answer {
+            Answer::State(state) => *state,
+            Answer::Error(error) => return Err(error.clone()),
+            Answer::SameAs(_) | Answer::Unsaid => panic!("{word}: nothing is said about it"),
+        };
+        let blank = state == NodeState::Blank;
+        let in_set = !matches!(state, NodeState::Blank | NodeState::Standalone);
+        let data = self.data_of(word, spec);
+        Ok(Probe {
+            process: words::process(&self.process_of(word, spec)),
+            wire: WireVersion(spec.wire.unwrap_or(17)),
+            state,
+            set: spec.set.clone().or_else(|| (state != NodeState::Standalone).then(|| SetName::new("rs"))),
+            sees_primary: match &spec.sees {
+                Some(said) => said.as_deref().map(words::host),
+                None => in_set.then(|| self.named_primary(spec)).flatten(),
+            },
+            hostname: None,
+            config: self.config_of(spec).cloned(),
+            data: data.as_deref().map(words::data),
+            user_data: spec.user_data.unwrap_or(if blank { UserData::None } else { UserData::Unknown }),
+            lock: spec.lock.as_ref().map(|lock| self.lock(lock)),
+            view: self.view(word, spec),
+        })
+    }
+
+    fn naming(&self, word: &str, answers: bool) -> Naming {
+        let (word, spec) = self.owner(word).unwrap_or_else(|| panic!("{word}: nothing is said about it"));
+        match &spec.naming {
+            Some(said) => said.clone(),
+            None if !answers => Naming::Unknown,
+            None if word.starts_with('@') => Naming::Stable(words::host(word)),
+            None if self.names => Naming::Stable(words::host(&format!("@{word}"))),
+            None => Naming::Unstable,
+        }
+    }
+
+    fn node(&self, word: &str, spec: &Spec) -> Node {
+        let (owner, owned) = self.owner(word).unwrap_or_else(|| panic!("{word}: nothing is said about it"));
+        let answer = self.probe(owner, owned).map(Arc::new);
+        let listed = spec.unlisted.is_none();
+        let answers = answer.is_ok();
+        let silent = spec.silent.unwrap_or(if answers { Duration::ZERO } else { Duration::from_secs(5) });
+        let down = answer.as_ref().is_err_and(ProbeError::is_down);
+        Node {
+            at: words::host(word).socket().or_else(|| answers.then_some(([10, 9, 9, 9], 27017).into())),
+            naming: self.naming(word, answers),
+            answer,
+            listed,
+            unlisted_for: spec.unlisted.unwrap_or(Some(Duration::ZERO)),
+            silent_for: silent,
+            unhealthy_for: spec.unhealthy.unwrap_or(silent),
+            down_looks: spec.down_looks.unwrap_or(u32::from(down)),
+        }
+    }
+
+    /// What a controller sees.
+    pub fn look(&self) -> Observed {
+        let mut whole = self.clone();
+        whole.add_names();
+        let nodes: BTreeMap<Host, Node> =
+            whole.nodes.iter().map(|(word, spec)| (words::host(word), whole.node(word, spec))).collect();
+        let listed = nodes.iter().filter(|(host, node)| node.listed && host.name().is_none());
+        let hosts = listed.map(|(host, _)| host.clone()).collect();
+        let probes = || nodes.values().filter_map(Node::probe);
+        let mut locks: Vec<(Lock, Duration)> = Vec::new();
+        for lock in probes().filter_map(|p| p.lock.clone()) {
+            let age = self.lock_ages.get(&lock.token.0).copied().unwrap_or_default();
+            if !locks.contains(&(lock.clone(), age)) {
+                locks.push((lock, age));
+            }
+        }
+        let unsynced: BTreeSet<_> = self.unsynced.iter().map(|word| words::process(word)).collect();
+        let fsynced = probes().map(|p| p.process).filter(|p| !unsynced.contains(p)).collect();
+        let config_ever_seen = self.config_ever_seen || probes().any(|p| p.config.is_some());
+        Observed {
+            tasks: TaskList { hosts, trouble: self.trouble.clone() },
+            blank_for: self.blank_for,
+            known_set: None,
+            still_for: self.blank_for,
+            recovered_for: None,
+            config_ever_seen,
+            locks,
+            fsynced,
+            refusals: self.refusals.clone(),
+            nodes,
+        }
+    }
+
+    /// A configured name leads to the task of its letter, unless the scenario says more about it.
+    fn add_names(&mut self) {
+        let configs = self.configs.clone();
+        for (label, member) in configs.iter().flat_map(|(label, c)| c.members().iter().map(move |m| (label, m))) {
+            if self.word(&member.host).is_some() {
+                continue;
+            }
+            let short = words::shorten(&member.host.to_string());
+            let task = short.strip_prefix('@').and_then(|letter| self.nodes.get_key_value(letter));
+            let Some((letter, task)) = task else {
+                assert!(!label.is_empty(), "member {short}: nothing is said about it");
+                let silent = Answer::Error(ProbeError::Timeout);
+                self.nodes.insert(short, Spec { answer: silent, unlisted: Some(None), ..Spec::default() });
+                continue;
+            };
+            let naming = Some(Naming::Stable(member.host.clone()));
+            assert!(
+                task.naming.is_none() || task.naming == naming,
+                "{letter} has another name, so say what {short} is"
+            );
+            let unlisted = task.unlisted;
+            let alias = Spec { answer: Answer::SameAs(letter.clone()), unlisted, ..Spec::default() };
+            self.nodes.insert(short, alias);
+        }
+    }
+}
