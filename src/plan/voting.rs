@@ -40,7 +40,8 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
     for member in config.members().iter().filter(|m| !m.arbiter) {
         let Some(occupant) = now.occupant(member).filter(|p| p.id != primary.id) else { continue };
         let taken = member.was.is_some() && !member.votes;
-        if !taken && !(member.votes_now() && is_wiped(now, member, occupant)) {
+        let kept = member.votes_now() && is_wiped(now, member, occupant);
+        if !taken && !kept {
             continue;
         }
         let applied = occupant.probe.view.as_ref().map(|view| view.applied);
