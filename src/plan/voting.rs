@@ -108,8 +108,8 @@ fn exchanged(now: &Situation<'_>) -> Vec<Change> {
     let members = now.config.map(|c| c.members()).unwrap_or_default();
     let sits_in = |m: &Member| {
         let occupant = now.occupant(m).filter(|p| matches!(p.state(), NodeState::Primary | NodeState::Secondary))?;
-        let data = occupant.probe.data.filter(|data| !now.is_copied(*data) && slot_of(now, *data).is_some())?;
-        m.data.is_some().then_some(data)
+        let data = occupant.probe.data.filter(|data| !now.is_copied(*data))?;
+        (m.data.is_some() && slot_of(now, data).is_some()).then_some(data)
     };
     let seated: Vec<(MemberId, DataId)> = members.iter().filter_map(|m| Some((m.id, sits_in(m)?))).collect();
     let is_seated = |data: &DataId| seated.iter().any(|(_, d)| d == data);
