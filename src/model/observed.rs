@@ -43,8 +43,10 @@ pub struct Node {
     pub answer: Result<Arc<Probe>, ProbeError>,
     /// DNS lists it as a task now.
     pub listed: bool,
-    /// For how long good DNS answers have not listed it; none when they never did in this controller's life.
-    pub unlisted_for: Option<Duration>,
+    /// DNS has listed it at some time in this controller's life.
+    pub ever_listed: bool,
+    /// For how long good DNS answers have not listed it.
+    pub unlisted_for: Duration,
     /// For how long it has not answered.
     pub silent_for: Duration,
     /// For how long the primary has seen it down.

@@ -45,7 +45,7 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
 /// Swarm takes a task out of DNS before it stops it: the primary goes, so another one leads before it does.
 pub(super) fn hand_over(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
-    let leaving = |node: &Node| node.unlisted_for.is_some_and(|unlisted| !unlisted.is_zero());
+    let leaving = |node: &Node| node.ever_listed && !node.unlisted_for.is_zero();
     let was_task = primary.hosts.iter().filter_map(|h| now.look.node(h)).any(leaving);
     if primary.listed || !was_task || !now.look.tasks.is_good() {
         return None;

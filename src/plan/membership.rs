@@ -83,13 +83,11 @@ fn ours_and_gone(now: &Situation<'_>, member: &Member) -> Option<Duration> {
     if member.hand_tuned() || member.data.is_some_and(|data| now.ours.iter().any(|p| p.probe.data == Some(data))) {
         return None;
     }
-    let unlisted = match node.unlisted_for {
-        Some(unlisted) => unlisted,
-        // A tag means that it was a task in an earlier controller's life.
-        None if member.data.is_some() => node.silent_for,
-        None => return None,
-    };
-    let gone = unlisted.min(node.silent_for).min(node.unhealthy_for);
+    // A tag means that it was a task in an earlier controller's life.
+    if !node.ever_listed && member.data.is_none() {
+        return None;
+    }
+    let gone = node.unlisted_for.min(node.silent_for).min(node.unhealthy_for);
     (!gone.is_zero()).then_some(gone)
 }
 

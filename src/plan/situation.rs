@@ -67,10 +67,15 @@ impl<'a> Situation<'a> {
         Some(slot.map_or(process.hosts[0], |member| &member.host))
     }
 
-    /// The mongod of ours that answers at a member's address.
+    /// The mongod of ours that answers at a member's address. One that answers at several members' addresses sits in
+    /// the slot with its tag only: it counts once, and the other names lead astray.
     pub(super) fn occupant(&self, member: &Member) -> Option<&Process<'a>> {
         let id = self.look.probe(&member.host)?.process;
-        self.ours.iter().find(|p| p.id == id)
+        let process = self.ours.iter().find(|p| p.id == id)?;
+        let leads_here = |m: &&Member| self.look.probe(&m.host).is_some_and(|p| p.process == id);
+        let slots = self.config?.members().iter().filter(leads_here).count();
+        let tagged = member.data.is_some() && member.data == process.probe.data;
+        (slots == 1 || tagged).then_some(process)
     }
 
     /// The mongod with this directory, unless copies of it run twice.

@@ -223,7 +223,9 @@ impl World {
             naming: self.naming(word, answers),
             answer,
             listed,
-            unlisted_for: spec.unlisted.unwrap_or(Some(Duration::ZERO)),
+            ever_listed: spec.unlisted != Some(None),
+            // Who was never listed has been missed for as long as it has been silent.
+            unlisted_for: spec.unlisted.map_or(Duration::ZERO, |said| said.unwrap_or(silent)),
             silent_for: silent,
             unhealthy_for: spec.unhealthy.unwrap_or(silent),
             down_looks: spec.down_looks.unwrap_or(u32::from(down)),
