@@ -3,7 +3,8 @@
 //! **Invariant:** a config is never rebuilt. [`ReplConfig::with`] edits the fetched document and touches only the
 //! fields that rsctl owns; every other field keeps its value and its place.
 
-use super::{DataId, Host, SetName};
+use super::change::edit;
+use super::{Change, DataId, Host, SetName};
 use bson::{Bson, Document, oid::ObjectId};
 use std::fmt;
 
@@ -76,65 +77,6 @@ impl Member {
         let plain = priority == 1.0 || (priority == 0.0 && !votes);
         self.hidden || self.delayed || self.arbiter || self.foreign_tags || !plain
     }
-}
-
-/// One edit of a config. Together in one reconfig they are one step.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// The member's directory answers elsewhere now.
-    Readdress {
-        /// The slot, which keeps its identity and vote.
-        id: MemberId,
-        /// Where the directory answers.
-        to: Host,
-    },
-    /// A new slot.
-    Add {
-        /// Never used before.
-        id: MemberId,
-        /// Where the newcomer answers.
-        host: Host,
-        /// What it joins as.
-        role: NewRole,
-    },
-    /// The slot goes.
-    Remove {
-        /// The slot.
-        id: MemberId,
-    },
-    /// The slot's vote may be cast without the writes it vouched for: away with it, remembered in `rsctlWas`.
-    TakeVote {
-        /// The slot.
-        id: MemberId,
-    },
-    /// The slot holds data again: vote and priority come back from `rsctlWas`.
-    GiveVote {
-        /// The slot.
-        id: MemberId,
-        /// The directory that votes from now on.
-        data: DataId,
-    },
-    /// A spare, or a newcomer of a server that knows no `newlyAdded`, becomes a voter.
-    Promote {
-        /// The slot.
-        id: MemberId,
-    },
-    /// Notes which directory holds the slot.
-    Tag {
-        /// The slot.
-        id: MemberId,
-        /// The directory found there.
-        data: DataId,
-    },
-}
-
-/// What a newcomer joins as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewRole {
-    /// Votes as soon as it holds data; the server sees to that (`newlyAdded`).
-    Voter,
-    /// Holds data, votes when a voter is gone for good.
-    Spare,
 }
 
 /// A config as one node stores it.
@@ -262,78 +204,6 @@ impl ReplConfig {
     }
 }
 
-fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
-    let id = match change {
-        Change::Add { id, host, role } => {
-            let mut entry = bson::doc! { "_id": id.0, "host": host.to_string() };
-            if *role == NewRole::Spare {
-                entry.extend(bson::doc! { "votes": 0, "priority": 0, "tags": { TAG_SPARE: "1" } });
-            }
-            list.push(entry.into());
-            return Ok(());
-        }
-        Change::Remove { id } => {
-            list.retain(|entry| entry.as_document().and_then(|d| integer(d, "_id")) != Some(id.0));
-            return Ok(());
-        }
-        Change::Readdress { id, .. }
-        | Change::TakeVote { id }
-        | Change::GiveVote { id, .. }
-        | Change::Promote { id }
-        | Change::Tag { id, .. } => *id,
-    };
-    let entry = list
-        .iter_mut()
-        .filter_map(Bson::as_document_mut)
-        .find(|d| integer(d, "_id") == Some(id.0))
-        .ok_or(ConfigError::NoSuchMember(id))?;
-    edit_member(entry, change);
-    Ok(())
-}
-
-fn edit_member(entry: &mut Document, change: &Change) {
-    match change {
-        Change::Readdress { to, .. } => {
-            entry.insert("host", to.to_string());
-        }
-        Change::TakeVote { .. } => {
-            let was = format!("{}/{}", integer(entry, "votes").unwrap_or(1), number(entry, "priority").unwrap_or(1.0));
-            set_tag(entry, TAG_WAS, was);
-            entry.insert("votes", 0);
-            entry.insert("priority", 0);
-        }
-        Change::GiveVote { data, .. } => {
-            let (votes, priority) = read_was(entry).unwrap_or((true, 1.0));
-            entry.insert("votes", i32::from(votes));
-            entry.insert("priority", priority);
-            remove_tag(entry, TAG_WAS);
-            set_tag(entry, TAG_DATA, data.to_string());
-        }
-        Change::Promote { .. } => {
-            entry.insert("votes", 1);
-            entry.insert("priority", 1);
-            remove_tag(entry, TAG_SPARE);
-        }
-        Change::Tag { data, .. } => set_tag(entry, TAG_DATA, data.to_string()),
-        Change::Add { .. } | Change::Remove { .. } => {}
-    }
-}
-
-fn set_tag(entry: &mut Document, tag: &str, value: String) {
-    if entry.get_document("tags").is_err() {
-        entry.insert("tags", Document::new());
-    }
-    if let Ok(tags) = entry.get_document_mut("tags") {
-        tags.insert(tag, value);
-    }
-}
-
-fn remove_tag(entry: &mut Document, tag: &str) {
-    if let Ok(tags) = entry.get_document_mut("tags") {
-        tags.remove(tag);
-    }
-}
-
 fn read_member(entry: &mut Document) -> Result<Member, ConfigError> {
     let newly_added = entry.remove("newlyAdded").and_then(|mark| mark.as_bool()).unwrap_or(false);
     let id = MemberId(integer(entry, "_id").ok_or(ConfigError::Field("members._id"))?);
@@ -375,13 +245,13 @@ fn plain_member(id: MemberId, host: &Host) -> Member {
     }
 }
 
-fn read_was(entry: &Document) -> Option<(bool, f64)> {
+pub(super) fn read_was(entry: &Document) -> Option<(bool, f64)> {
     let (votes, priority) = entry.get_document("tags").ok()?.get_str(TAG_WAS).ok()?.split_once('/')?;
     Some((votes != "0", priority.parse().ok()?))
 }
 
 /// Servers and hand-written configs use any number type for the same field.
-fn number(document: &Document, field: &str) -> Option<f64> {
+pub(super) fn number(document: &Document, field: &str) -> Option<f64> {
     match document.get(field)? {
         Bson::Int32(n) => Some(f64::from(*n)),
         Bson::Int64(n) => Some(*n as f64),
@@ -390,7 +260,7 @@ fn number(document: &Document, field: &str) -> Option<f64> {
     }
 }
 
-fn integer(document: &Document, field: &str) -> Option<i64> {
+pub(super) fn integer(document: &Document, field: &str) -> Option<i64> {
     match document.get(field)? {
         Bson::Int32(n) => Some(i64::from(*n)),
         Bson::Int64(n) => Some(*n),

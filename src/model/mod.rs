@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing here does IO, reads a clock, or knows the driver.
 
+mod change;
 mod config;
 mod dns;
 mod host;
@@ -9,7 +10,8 @@ mod node;
 mod observed;
 mod policy;
 
-pub use config::{Change, ConfigError, MEMBERS_MAX, Member, MemberId, NewRole, ReplConfig, VOTERS_MAX};
+pub use change::{Change, NewRole};
+pub use config::{ConfigError, MEMBERS_MAX, Member, MemberId, ReplConfig, VOTERS_MAX};
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
 pub use node::{

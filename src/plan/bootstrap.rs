@@ -5,8 +5,8 @@
 
 use super::safety::first_free;
 use super::situation::Situation;
-use super::step::{Finding, Step, WaitingOn};
-use super::{Proposal, WaitingOn as W};
+use super::step::{Step, WaitingOn};
+use super::{Finding, Proposal, WaitingOn as W};
 use crate::model::{
     Bootstrap, Host, Lock, MemberAddress, Naming, Node, NodeState, Process, ProcessId, ReplConfig, UserData,
 };

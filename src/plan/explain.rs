@@ -1,8 +1,9 @@
 //! Why there is nothing to do: a controller that waits in silence leaves its operator guessing.
 
 use super::bootstrap;
+use super::finding::Finding;
 use super::situation::Situation;
-use super::step::{Finding, WaitingOn};
+use super::step::WaitingOn;
 use crate::model::{Host, NodeState, ProbeError, UserData};
 use std::time::Duration;
 

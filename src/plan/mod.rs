@@ -8,6 +8,7 @@
 mod bootstrap;
 mod explain;
 mod failover;
+mod finding;
 mod lint;
 mod membership;
 mod safety;
@@ -15,7 +16,8 @@ mod situation;
 mod step;
 mod voting;
 
-pub use step::{Finding, Plan, Severity, Step, WaitingOn};
+pub use finding::{Finding, Severity};
+pub use step::{Plan, Step, WaitingOn};
 
 use crate::model::{Observed, Policy};
 use situation::Situation;

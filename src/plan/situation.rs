@@ -3,7 +3,7 @@
 //! These are the filters. They leave out what is not ours and never stop the rest, but for one case: when it cannot
 //! be told which of two sets or primaries counts, nothing may be written.
 
-use super::step::Finding;
+use super::finding::Finding;
 use crate::model::{
     DataId, Host, Member, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId, ReplConfig,
 };

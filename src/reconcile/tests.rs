@@ -363,7 +363,8 @@ async fn nothing_is_initiated_when_a_task_has_changed_since_the_look() {
     let on = host(1);
     let config = ReplConfig::first(&SetName::new("rs"), &on, 2);
     let step = Step::Initiate { on, config };
-    let changes: [(&str, fn(&mut Probe)); 4] = [
+    type Change = fn(&mut Probe);
+    let changes: [(&str, Change); 4] = [
         ("restarted", |p| p.process = process(9)),
         ("in a set", |p| p.state = NodeState::Secondary),
         ("holds data", |p| p.user_data = UserData::Collections(1)),
