@@ -47,7 +47,7 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
         let applied = occupant.probe.view.as_ref().map(|view| view.applied);
         let caught_up = occupant.state() == NodeState::Secondary && applied >= Some(committed);
         match occupant.probe.data {
-            Some(data) if caught_up && !now.is_copied(data) => {
+            Some(data) if caught_up && !now.is_copied(data) && slot_of(now, data).is_none_or(|s| s.id == member.id) => {
                 let id = member.id;
                 let change = if taken { Change::GiveVote { id, data } } else { Change::Tag { id, data } };
                 return reconfig(now, vec![change], format!("{} holds the set's data again", member.host));
