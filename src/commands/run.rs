@@ -6,7 +6,7 @@ use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
 use crate::publish::uri::{Endpoint, Format, Inserts};
-use crate::publish::{Snapshot, Status, http, summarize};
+use crate::publish::{MemberStatus, Snapshot, Status, http, summarize};
 use crate::settings::Run;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub async fn run(settings: Run) -> Outcome {
     if let Some(path) = settings.publish_file {
         tokio::spawn(keep_file(path, newest));
     }
-    let mut publisher = Publisher { sender, seeds: Vec::new() };
+    let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new() };
     let report = |look: &Observed, plan: &Plan| publisher.publish(summarize(look, plan, ports.policy()));
     ports.reconciler().run(report, stop_signal()).await;
     info!("stopping");
@@ -57,6 +57,7 @@ pub async fn run(settings: Run) -> Outcome {
 struct Publisher {
     sender: watch::Sender<Arc<Snapshot>>,
     seeds: Vec<String>,
+    members: Vec<MemberStatus>,
 }
 
 impl Publisher {
@@ -68,8 +69,19 @@ impl Publisher {
             info!(seeds = %status.seeds.join(","), "publishing");
             self.seeds.clone_from(&status.seeds);
         }
+        if status.members.is_empty() {
+            status.members = self.members.iter().map(out_of_sight).collect();
+        } else {
+            self.members.clone_from(&status.members);
+        }
         self.sender.send_replace(Arc::new(Snapshot { status, looked_at: Instant::now() }));
     }
+}
+
+/// A member of the last config that was seen, when no mongod shows one any more.
+fn out_of_sight(member: &MemberStatus) -> MemberStatus {
+    let note = Some("as last seen".to_owned());
+    MemberStatus { state: "UNREACHABLE".to_owned(), healthy: false, lag_ms: None, note, ..member.clone() }
 }
 
 /// Keeps a file as the URI is, without ever holding up the loop.

@@ -19,6 +19,8 @@ pub(super) const SHUTTING_DOWN: i32 = 91;
 pub(super) const INVALID_CONFIG: i32 = 93;
 /// `NotYetInitialized`.
 pub(super) const NOT_YET_INITIALIZED: i32 = 94;
+/// `NewReplicaSetConfigurationIncompatible`.
+pub(super) const INCOMPATIBLE_CONFIG: i32 = 103;
 /// `ConfigurationInProgress`: another reconfig is under way.
 pub(super) const CONFIG_IN_PROGRESS: i32 = 109;
 /// `PrimarySteppedDown`.
@@ -77,6 +79,11 @@ impl Error {
             ),
             Self::Timeout(_) | Self::Connection(_) | Self::Unreadable(_) => false,
         }
+    }
+
+    /// 103: the config is out of date, or the server will not have it.
+    pub fn is_incompatible(&self) -> bool {
+        self.code() == Some(INCOMPATIBLE_CONFIG)
     }
 
     /// The server's number, if it gave one.

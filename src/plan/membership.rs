@@ -49,7 +49,10 @@ pub(super) fn gone(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
     }
     for member in gone_for(Duration::from_secs(1)) {
         let since = ours_and_gone(now, member).unwrap_or_default();
-        let limit = if since < policy.remove_after { policy.remove_after } else { policy.forget_after };
+        let missing = gone_for(Duration::from_secs(1)).filter(|m| m.votes_now()).count();
+        let helps = ready_spare(now, config).is_some() || slack(total - missing) > slack(total);
+        let soon = member.votes_now() && helps && since < policy.remove_after;
+        let limit = if soon { policy.remove_after } else { policy.forget_after };
         waiting.push(W::Gone { host: member.host.clone(), since, limit });
     }
     None

@@ -36,6 +36,11 @@ impl StepError {
             Self::NoAddress(_) | Self::Config(_) => false,
         }
     }
+
+    /// 103: the config is out of date, or the server will not have it.
+    pub(super) fn is_incompatible(&self) -> bool {
+        matches!(self, Self::Mongod(error) if error.is_incompatible())
+    }
 }
 
 /// Does the step.

@@ -13,7 +13,8 @@ mod tests;
 use crate::discovery::Discovery;
 use crate::model::{Observed, Policy, ReplConfig, TaskList};
 use crate::mongo::Admin;
-use crate::plan::{Plan, Step, plan};
+use crate::plan::{ANY_RECONFIG, Plan, Step, plan};
+use execute::StepError;
 use journal::Journal;
 use observe::Observer;
 use pace::Pace;
@@ -88,6 +89,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             Ok(()) => {
                 journal.done(&plan.next, started.elapsed());
                 observer.memory.worked(&subjects);
+                if matches!(plan.next, Step::Reconfig { .. }) {
+                    observer.memory.worked(&[ANY_RECONFIG.to_owned()]);
+                }
                 if matches!(plan.next, Step::Recover { .. }) {
                     observer.memory.recovered(Instant::now());
                 }
@@ -99,6 +103,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             }
             Err(error) => {
                 let wait = |times| pace::retry_after(&plan.next, times);
+                let subjects = blamed(&plan.next, &error, observer.memory.failures(ANY_RECONFIG), subjects);
                 let times = observer.memory.refused(subjects, error.to_string(), Instant::now(), wait);
                 journal.failed(&plan.next, &error, times);
             }
@@ -113,4 +118,11 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             }
         }
     }
+}
+
+/// What a failure is remembered under. A reconfig that somebody else overtook was not refused for what it changes; 103
+/// may mean either, so it counts against the change only when it comes again.
+fn blamed(step: &Step, error: &StepError, overtaken: u32, subjects: Vec<String>) -> Vec<String> {
+    let race = error.is_lost_race() || (error.is_incompatible() && overtaken < 2);
+    if matches!(step, Step::Reconfig { .. }) && race { vec![ANY_RECONFIG.to_owned()] } else { subjects }
 }
