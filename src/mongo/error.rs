@@ -7,6 +7,8 @@ use std::io;
 pub(super) const UNAUTHORIZED: i32 = 13;
 /// `AuthenticationFailed`.
 pub(super) const AUTHENTICATION_FAILED: i32 = 18;
+/// `IllegalOperation`: of a catch-up it means that it is over.
+pub(super) const ILLEGAL_OPERATION: i32 = 20;
 /// `AlreadyInitialized`: somebody initiated before us.
 pub(super) const ALREADY_INITIALIZED: i32 = 23;
 /// `MaxTimeMSExpired`: of a reconfig it means installed, but not yet known to be committed.

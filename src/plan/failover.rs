@@ -1,4 +1,4 @@
-//! No primary, but a majority that could have one: *step-up*.
+//! No primary, but a majority that could have one: *step-up*, *catch-up*, and *hand-over* before it comes to that.
 //!
 //! MongoDB waits out its election timeout (10 s by default) before it elects again. A real election right away is
 //! just as safe, the vote rule is the same, but it would also unseat a healthy primary that only rsctl cannot see.
@@ -40,6 +40,20 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     let (best, _) = electable.max_by_key(|(_, p)| applied(p))?;
     let because = format!("no primary is alive, and {} has the newest write of those that can lead", best.host);
     Proposal::new(Step::StepUp { on: best.host.clone() }, because)
+}
+
+/// An elected member asks every other one for newer writes before it takes writes itself, and waits up to 10 s for
+/// one that left without a word, as a removed container does (seen on 6.0.5). When nobody who answers has a newer
+/// one, there is nothing to wait for: what a majority acknowledged it has, or it had not been elected.
+pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let config = now.config?;
+    let elected = config.voters().filter_map(|m| now.occupant(m)).find(|p| p.state() == NodeState::Other)?;
+    let silent = config.members().iter().any(|m| now.occupant(m).is_none());
+    if !silent || now.ours.iter().any(|p| applied(p) > applied(elected)) {
+        return None;
+    }
+    let because = format!("{} is elected, and nobody who answers has newer writes", elected.hosts[0]);
+    Proposal::new(Step::EndCatchUp { on: elected.hosts[0].clone() }, because)
 }
 
 /// Swarm takes a task out of DNS before it stops it: the primary goes, so another one leads before it does.

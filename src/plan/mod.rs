@@ -58,8 +58,12 @@ const WRITABLE: &[(&str, Rule)] = &[
 ];
 
 /// Without one.
-const LEADERLESS: &[(&str, Rule)] =
-    &[("bootstrap", bootstrap::bootstrap), ("step-up", failover::step_up), ("recover", recovery::recover)];
+const LEADERLESS: &[(&str, Rule)] = &[
+    ("bootstrap", bootstrap::bootstrap),
+    ("catch-up", failover::catch_up),
+    ("step-up", failover::step_up),
+    ("recover", recovery::recover),
+];
 
 /// Decides what to do next.
 pub fn plan(look: &Observed, policy: &Policy) -> Plan {

@@ -27,7 +27,8 @@ pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> 
         | Step::Initiate { .. }
         | Step::ReleaseLock { .. }
         | Step::Fsync { .. }
-        | Step::StepUp { .. } => None,
+        | Step::StepUp { .. }
+        | Step::EndCatchUp { .. } => None,
     };
     Some(WaitingOn::Veto { step: step.to_string(), reason: reason? })
 }

@@ -60,6 +60,7 @@ pub(super) async fn execute<A: Admin>(admin: &A, look: &Observed, step: &Step) -
         }
         Step::Fsync { on } => Ok(admin.fsync(address(look, on)?).await?),
         Step::StepUp { on } => Ok(admin.step_up(address(look, on)?).await?),
+        Step::EndCatchUp { on } => Ok(admin.end_catch_up(address(look, on)?).await?),
     }
 }
 

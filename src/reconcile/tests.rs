@@ -159,6 +159,10 @@ impl Admin for World {
         Ok(())
     }
 
+    async fn end_catch_up(&self, _: SocketAddr) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn fsync(&self, _: SocketAddr) -> Result<(), Error> {
         Ok(())
     }
