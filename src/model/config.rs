@@ -112,6 +112,12 @@ impl ReplConfig {
         self.voters().count() / 2 + 1
     }
 
+    /// Members may copy from secondaries (`settings.chainingAllowed`, on unless switched off).
+    pub fn allows_chaining(&self) -> bool {
+        let settings = self.document.get_document("settings");
+        settings.ok().and_then(|s| s.get_bool("chainingAllowed").ok()).unwrap_or(true)
+    }
+
     /// An identity that no slot of this config has had.
     pub fn next_id(&self) -> MemberId {
         MemberId(self.members.iter().map(|m| m.id.0).max().unwrap_or(-1) + 1)

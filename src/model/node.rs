@@ -171,6 +171,8 @@ pub struct SetView {
     pub applied: OpTime,
     /// Wall-clock time of that write in milliseconds since 1970.
     pub applied_wall_ms: Option<i64>,
+    /// Whom it copies new writes from.
+    pub sync_source: Option<Host>,
     /// How it sees each member, itself included.
     pub peers: BTreeMap<MemberId, Peer>,
 }

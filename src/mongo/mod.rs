@@ -13,7 +13,7 @@ pub use error::Error;
 use error::ILLEGAL_OPERATION;
 pub use probe::PublicView;
 
-use crate::model::{Lock, Probe, ProbeError, ReplConfig};
+use crate::model::{Host, Lock, Probe, ProbeError, ReplConfig};
 use bson::{Document, doc};
 use connect::Connection;
 use mongodb::options::{Acknowledgment, WriteConcern};
@@ -37,6 +37,8 @@ pub trait Admin {
     async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
     /// `replSetStepUp`.
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error>;
+    /// `replSetSyncFrom`.
+    async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error>;
     /// `replSetAbortPrimaryCatchUp`; no error when it is over.
     async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error>;
     /// Writes everything to disk.
@@ -177,6 +179,10 @@ impl Admin for Mongods {
 
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {
         self.command(at, "admin", doc! { "replSetStepUp": 1 }, COMMAND_LIMIT).await.map(drop)
+    }
+
+    async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error> {
+        self.command(at, "admin", doc! { "replSetSyncFrom": source.to_string() }, COMMAND_LIMIT).await.map(drop)
     }
 
     async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {

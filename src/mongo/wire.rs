@@ -85,6 +85,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
         committed: optime_of("lastCommittedOpTime"),
         applied: optime_of("appliedOpTime"),
         applied_wall_ms: optimes.and_then(|o| o.get_datetime("lastAppliedWallTime").ok()).map(|t| t.timestamp_millis()),
+        sync_source: reply.get_str("syncSourceHost").ok().and_then(|text| text.parse().ok()),
         peers: peers.collect::<BTreeMap<_, _>>(),
     };
     Ok((state(own), view))

@@ -37,7 +37,9 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     }
     waiting.push(W::Election);
     let electable = ready.iter().filter(|(m, p)| p.state() == NodeState::Secondary && can_lead(m));
-    let (best, _) = electable.max_by_key(|(_, p)| applied(p))?;
+    // Whoever the others copy from can lead without a pause: they need no other source.
+    let followers = |m: &Member| ready.iter().filter(|(_, p)| sync_source(p) == Some(&m.host)).count();
+    let (best, _) = electable.max_by_key(|(m, p)| (applied(p), followers(m)))?;
     let because = format!("no primary is alive, and {} has the newest write of those that can lead", best.host);
     Proposal::new(Step::StepUp { on: best.host.clone() }, because)
 }
@@ -54,6 +56,37 @@ pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pr
     }
     let because = format!("{} is elected, and nobody who answers has newer writes", elected.hosts[0]);
     Proposal::new(Step::EndCatchUp { on: elected.hosts[0].clone() }, because)
+}
+
+/// A secondary whose source dies looks for another at once, finds nobody ahead of it, and sleeps for a second before
+/// it looks again (seen on 6.0.5), and so long no majority holds a new write. Whoever copies from the next primary
+/// already has the right source when it is elected. So the secondaries line up behind one of them.
+pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let (primary, config) = now.writable()?;
+    let secondaries: Vec<_> = config
+        .voters()
+        .filter(|m| now.is_live(m) && !now.is_forgotten(m))
+        .filter_map(|m| now.occupant(m).map(|p| (m, p)))
+        .filter(|(_, p)| p.state() == NodeState::Secondary)
+        .collect();
+    if !config.allows_chaining() || secondaries.len() < 2 {
+        return None;
+    }
+    // Whoever leads the line stays there; else the first that can lead.
+    let led = |host: &Host| secondaries.iter().filter(|(_, p)| sync_source(p) == Some(host)).count();
+    let electable = secondaries.iter().filter(|(m, _)| can_lead(m));
+    let (head, leader) = electable.max_by_key(|(m, _)| (led(&m.host), std::cmp::Reverse(m.id)))?;
+    let primary_host = now.primary_host()?;
+    let behind_primary = |p: &Process<'_>| sync_source(p) == Some(primary_host);
+    let told = |p: &Process<'_>| now.look.lined_up.contains(&(p.id, leader.id));
+    let straggler = |(m, p): &&(&Member, &Process<'_>)| m.id != head.id && behind_primary(p) && !told(p);
+    let (member, _) = secondaries.iter().find(straggler).filter(|_| primary.id != leader.id)?;
+    let because = format!("it would go on without a pause should {} have to lead", head.host);
+    Proposal::new(Step::LineUp { on: member.host.clone(), behind: head.host.clone() }, because)
+}
+
+fn sync_source<'a>(process: &'a Process<'_>) -> Option<&'a Host> {
+    process.probe.view.as_ref()?.sync_source.as_ref()
 }
 
 /// Swarm takes a task out of DNS before it stops it: the primary goes, so another one leads before it does.

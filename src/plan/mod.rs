@@ -55,6 +55,7 @@ const WRITABLE: &[(&str, Rule)] = &[
     ("join", membership::join),
     ("settle-in", voting::settle_in),
     ("unlock", bootstrap::unlock),
+    ("line-up", failover::line_up),
 ];
 
 /// Without one.

@@ -68,6 +68,11 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
             world.fsynced.extend(process);
             true
         }
+        Step::LineUp { on, behind } => {
+            let pair = world.probe(on).zip(world.probe(behind)).map(|(on, behind)| (on.process, behind.process));
+            world.lined_up.extend(pair);
+            true
+        }
         Step::Wait | Step::Initiate { .. } | Step::StepUp { .. } | Step::EndCatchUp { .. } | Step::Recover { .. } => {
             false
         }

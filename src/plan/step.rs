@@ -81,6 +81,13 @@ pub enum Step {
         /// The member.
         on: Host,
     },
+    /// Have a secondary copy from the one that would lead next.
+    LineUp {
+        /// The secondary.
+        on: Host,
+        /// Whom it copies from.
+        behind: Host,
+    },
     /// Ask a secondary to stand for election.
     StepUp {
         /// The secondary.
@@ -99,6 +106,7 @@ impl Step {
         match self {
             Self::Reconfig { changes, .. } if changes.is_empty() => vec!["renew the term".to_owned()],
             Self::Reconfig { changes, .. } => changes.iter().map(subject_of).collect(),
+            Self::LineUp { on, .. } => vec![format!("line up {on}")],
             Self::StepUp { .. } => vec!["step up".to_owned()],
             Self::EndCatchUp { on } => vec![format!("end catch-up {on}")],
             Self::Recover { .. } => vec!["recover".to_owned()],
@@ -133,6 +141,7 @@ impl fmt::Display for Step {
             Self::Initiate { on, config } => write!(f, "initiate {} on {on}", config.set_name()),
             Self::ReleaseLock { on } => write!(f, "remove the lock on {on}"),
             Self::Fsync { on } => write!(f, "fsync {on}"),
+            Self::LineUp { on, behind } => write!(f, "have {on} copy from {behind}"),
             Self::StepUp { on } => write!(f, "step up {on}"),
             Self::EndCatchUp { on } => write!(f, "end the catch-up of {on}"),
             Self::Recover { base, changes, .. } => {

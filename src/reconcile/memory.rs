@@ -5,6 +5,7 @@
 //! count from the first look that showed the fact, never from the last one that showed the opposite.
 
 use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProbeError, ProcessId, Refusal};
+use crate::plan::{ANY_RECONFIG, Step};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub(super) struct Memory {
     still: (Vec<Words>, Duration),
     recovered_at: Option<Instant>,
     fsynced: BTreeSet<ProcessId>,
+    lined_up: BTreeSet<(ProcessId, ProcessId)>,
     refusals: Vec<Remembered>,
 }
 
@@ -129,6 +131,7 @@ impl Memory {
         look.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         look.known_set = self.known_set;
         look.fsynced = self.fsynced.clone();
+        look.lined_up = self.lined_up.clone();
         look.refusals = self.refusals(now);
     }
 
@@ -220,6 +223,19 @@ impl Memory {
         self.refusals.iter().find(|r| r.subjects == [subject]).map_or(0, |r| r.times)
     }
 
+    /// A step worked.
+    pub(super) fn did(&mut self, step: &Step, look: &Observed, now: Instant) {
+        self.worked(&step.subjects());
+        let process = |host| look.probe(host).map(|p| p.process);
+        match step {
+            Step::Reconfig { .. } => self.worked(&[ANY_RECONFIG.to_owned()]),
+            Step::Recover { .. } => self.recovered_at = Some(now),
+            Step::Fsync { on } => self.fsynced.extend(process(on)),
+            Step::LineUp { on, behind } => self.lined_up.extend(process(on).zip(process(behind))),
+            _ => {}
+        }
+    }
+
     /// A step worked: whatever part of it was refused before counts no more.
     pub(super) fn worked(&mut self, subjects: &[String]) {
         self.refusals.retain(|r| !r.subjects.iter().any(|s| subjects.contains(s)));
@@ -228,15 +244,5 @@ impl Memory {
     /// This is the set that the plan was about.
     pub(super) fn settled_on(&mut self, set: ObjectId) {
         self.known_set = Some(set);
-    }
-
-    /// A config was forced.
-    pub(super) fn recovered(&mut self, now: Instant) {
-        self.recovered_at = Some(now);
-    }
-
-    /// This process has its state on disk.
-    pub(super) fn fsynced(&mut self, process: ProcessId) {
-        self.fsynced.insert(process);
     }
 }

@@ -89,26 +89,14 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         journal.starting(plan);
         let started = Instant::now();
         let outcome = execute::execute(self.admin, look, &plan.next).await;
-        let subjects = plan.next.subjects();
         match outcome {
             Ok(()) => {
                 journal.done(&plan.next, started.elapsed());
-                observer.memory.worked(&subjects);
-                if matches!(plan.next, Step::Reconfig { .. }) {
-                    observer.memory.worked(&[ANY_RECONFIG.to_owned()]);
-                }
-                if matches!(plan.next, Step::Recover { .. }) {
-                    observer.memory.recovered(Instant::now());
-                }
-                if let Step::Fsync { on } = &plan.next
-                    && let Some(probe) = look.probe(on)
-                {
-                    observer.memory.fsynced(probe.process);
-                }
+                observer.memory.did(&plan.next, look, Instant::now());
             }
             Err(error) => {
                 let wait = |times| pace::retry_after(&plan.next, times);
-                let subjects = blamed(&plan.next, &error, observer.memory.failures(ANY_RECONFIG), subjects);
+                let subjects = blamed(&plan.next, &error, observer.memory.failures(ANY_RECONFIG));
                 let times = observer.memory.refused(subjects, error.to_string(), Instant::now(), wait);
                 journal.failed(&plan.next, &error, times);
             }
@@ -138,7 +126,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
 
 /// What a failure is remembered under. A reconfig that somebody else overtook was not refused for what it changes; 103
 /// may mean either, so it counts against the change only when it comes again.
-fn blamed(step: &Step, error: &StepError, overtaken: u32, subjects: Vec<String>) -> Vec<String> {
+fn blamed(step: &Step, error: &StepError, overtaken: u32) -> Vec<String> {
     let race = error.is_lost_race() || (error.is_incompatible() && overtaken < 2);
-    if matches!(step, Step::Reconfig { .. }) && race { vec![ANY_RECONFIG.to_owned()] } else { subjects }
+    if matches!(step, Step::Reconfig { .. }) && race { vec![ANY_RECONFIG.to_owned()] } else { step.subjects() }
 }

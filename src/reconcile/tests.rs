@@ -155,6 +155,10 @@ impl Admin for World {
         Ok(())
     }
 
+    async fn sync_from(&self, _: SocketAddr, _: &Host) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn step_up(&self, _: SocketAddr) -> Result<(), Error> {
         Ok(())
     }

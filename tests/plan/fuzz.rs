@@ -177,6 +177,10 @@ fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'stati
                 probes().filter_map(|p| p.config.as_ref()).filter(|c| c.replica_set_id() == base.replica_set_id());
             require(seen.map(ReplConfig::version).all(|v| v < *version), "force below a version that is seen")
         }
+        Step::LineUp { on, behind } => {
+            let secondary = |h| look.probe(h).is_some_and(|p| p.state == NodeState::Secondary);
+            require(on != behind && secondary(on) && secondary(behind), "a line of others than secondaries")
+        }
         Step::Fsync { on } | Step::ReleaseLock { on } => require(look.probe(on).is_some(), "a command to nobody"),
     }
 }

@@ -251,6 +251,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "sees" => spec.sees = Some(or_none(value)),
         "sees-down" => spec.sees_down = list(),
         "sees-up" => spec.sees_up = list(),
+        "source" => spec.source = Some(value.to_owned()),
         "applied" => spec.applied = Some(value.parse().unwrap()),
         "committed" => spec.committed = Some(value.parse().unwrap()),
         "user-data" if value == "unknown" => spec.user_data = Some(UserData::Unknown),

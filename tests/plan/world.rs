@@ -42,6 +42,7 @@ pub struct Spec {
     pub sees_down: Vec<String>,
     pub sees_up: Vec<String>,
     pub applied: Option<u32>,
+    pub source: Option<String>,
     pub committed: Option<u32>,
     pub user_data: Option<UserData>,
     pub lock: Option<(String, String, Option<String>)>,
@@ -149,7 +150,9 @@ impl World {
             (member.id, Peer { healthy, state, applied, applied_wall_ms: None, message: None })
         });
         let committed = optime(spec.committed);
-        Some(SetView { term, committed, applied: optime(spec.applied), applied_wall_ms: None, peers: peers.collect() })
+        let sync_source = spec.source.as_ref().map(|word| words::host(word));
+        let (applied, peers) = (optime(spec.applied), peers.collect());
+        Some(SetView { term, committed, applied, applied_wall_ms: None, sync_source, peers })
     }
 
     /// The primary of the same set as its members call it.
@@ -260,6 +263,7 @@ impl World {
             locks,
             fsynced,
             forget: self.forget.clone(),
+            lined_up: BTreeSet::new(),
             refusals: self.refusals.clone(),
             nodes,
         }
