@@ -29,6 +29,8 @@ pub struct Observed {
     pub locks: Vec<(Lock, Duration)>,
     /// Processes that were told to write their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,
+    /// Members that an operator wants out, as `host:port`.
+    pub forget: BTreeSet<Host>,
     /// Steps that failed not long ago.
     pub refusals: Vec<Refusal>,
 }

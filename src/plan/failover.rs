@@ -64,12 +64,27 @@ pub(super) fn hand_over(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
     if primary.listed || !was_task || !now.look.tasks.is_good() {
         return None;
     }
-    let staying = config.voters().filter(|m| can_lead(m) && now.is_live(m));
+    let because = format!("DNS no longer lists the primary {}, so its task is about to stop", primary.hosts[0]);
+    Proposal::new(successor(now, config)?, because)
+}
+
+/// The primary leaves because an operator says so.
+pub(super) fn hand_over_from(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Step> {
+    let (_, config) = now.writable()?;
+    let step = successor(now, config);
+    if step.is_none() {
+        waiting.push(W::Election);
+    }
+    step
+}
+
+/// Has the best of those that stay lead.
+fn successor(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
+    let staying = config.voters().filter(|m| can_lead(m) && now.is_live(m) && !now.is_forgotten(m));
     let staying = staying.filter_map(|m| now.occupant(m).map(|p| (m, p)));
     let ready = staying.filter(|(_, p)| p.listed && p.state() == NodeState::Secondary);
     let (best, _) = ready.max_by_key(|(_, p)| applied(p))?;
-    let because = format!("DNS no longer lists the primary {}, so its task is about to stop", primary.hosts[0]);
-    Proposal::new(Step::StepUp { on: best.host.clone() }, because)
+    Some(Step::StepUp { on: best.host.clone() })
 }
 
 fn can_lead(member: &Member) -> bool {

@@ -48,6 +48,7 @@ type Rule = fn(&Situation<'_>, &mut Vec<WaitingOn>) -> Option<Proposal>;
 const WRITABLE: &[(&str, Rule)] = &[
     ("wiped", voting::wiped),
     ("moved", membership::moved),
+    ("forget", membership::forgotten),
     ("gone", membership::gone),
     ("give-back", voting::give_back),
     ("hand-over", failover::hand_over),

@@ -74,7 +74,8 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
     // mongods that swapped addresses were given each other's slots by the server: the tags follow.
     // All of them or none: half an exchange would leave a voter's directory without a slot.
     let exchanged = place(now, config).tags;
-    let arrived = |m: &Member| now.is_live(m) || now.occupant(m).is_none();
+    let serves = |p: &Process<'_>| matches!(p.state(), NodeState::Primary | NodeState::Secondary);
+    let arrived = |m: &Member| now.occupant(m).is_none_or(serves);
     let slot_arrived = |c: &Change| matches!(c, Change::Tag { id, .. } if config.member(*id).is_some_and(arrived));
     if exchanged.iter().all(slot_arrived) {
         tags.extend(exchanged);

@@ -1,6 +1,6 @@
 //! From a look and its plan to the status that people and programs read.
 
-use super::status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Status};
+use super::status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Status, StepStatus};
 use crate::model::{Host, Member, NodeState, Observed, Peer, Policy, ReplConfig};
 use crate::plan::{self, Plan, WaitingOn};
 
@@ -21,6 +21,10 @@ pub fn summarize(look: &Observed, plan: &Plan, policy: &Policy) -> Status {
         members,
         next: plan.next.to_string(),
         because: plan.because.clone(),
+        steps: plan::preview(look, policy)
+            .into_iter()
+            .map(|s| StepStatus { step: s.step, because: s.because })
+            .collect(),
         waiting: plan.waiting.iter().map(WaitingOn::to_string).collect(),
         findings: plan.findings.iter().map(finding).collect(),
         looked_ms_ago: 0,

@@ -6,17 +6,19 @@ mod execute;
 mod journal;
 mod memory;
 mod observe;
+mod orders;
 mod pace;
 #[cfg(test)]
 mod tests;
 
 use crate::discovery::Discovery;
-use crate::model::{Observed, Policy, ReplConfig, TaskList};
+use crate::model::{Host, Node, Observed, Policy, ReplConfig, TaskList};
 use crate::mongo::Admin;
 use crate::plan::{ANY_RECONFIG, Plan, Step, plan};
 use execute::StepError;
 use journal::Journal;
 use observe::Observer;
+pub use orders::Orders;
 use pace::Pace;
 use std::future::Future;
 use std::time::Duration;
@@ -36,6 +38,8 @@ pub struct Loop<'p, D, A> {
     pub policy: &'p Policy,
     /// A look at least this often.
     pub interval: Duration,
+    /// What an operator asked for.
+    pub orders: &'p Orders,
     /// Notified when a mongod's state or connection changes.
     pub wake: &'p Notify,
 }
@@ -48,10 +52,11 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let mut journal = Journal::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
-            let look = tokio::select! {
+            let mut look = tokio::select! {
                 look = observer.look() => look,
                 () = &mut shutdown => return,
             };
+            self.take_orders(&mut look);
             let plan = plan(&look, self.policy);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
                 observer.memory.settled_on(set);
@@ -108,6 +113,17 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 journal.failed(&plan.next, &error, times);
             }
         }
+    }
+
+    /// Orders are about nodes in sight; one that nobody lists or configures any more is done.
+    fn take_orders(&self, look: &mut Observed) {
+        let members = look.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref());
+        let hosts: Vec<Host> = members.flat_map(ReplConfig::members).map(|m| m.host.clone()).collect();
+        let in_sight = |host: &Host| hosts.contains(host) || look.node(host).is_some_and(|node| node.listed);
+        if look.tasks.is_good() && !hosts.is_empty() {
+            self.orders.keep_only(|text| text.parse().is_ok_and(|host: Host| in_sight(&host)));
+        }
+        look.forget = self.orders.forgotten().iter().filter_map(|text| text.parse().ok()).collect();
     }
 
     async fn dns_changes(&self, seen: &TaskList) {

@@ -19,7 +19,7 @@ pub(crate) fn healthy() -> Value {
             member(0, "PRIMARY", None, None), member(1, "SECONDARY", Some(0), None),
             member(2, "SECONDARY", Some(1250), None),
         ],
-        "others": [], "next": "nothing", "because": "the set is as it should be", "waiting": [], "findings": [],
+        "others": [], "next": "nothing", "steps": [], "because": "the set is as it should be", "waiting": [], "findings": [],
         "looked_ms_ago": 12,
     })
 }

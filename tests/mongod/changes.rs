@@ -175,3 +175,40 @@ async fn identity(cluster: &Cluster, node: usize) -> String {
     client.shutdown().immediate(true).await;
     identity.unwrap_or_default()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_an_operator_takes_out_stays_out_and_the_primary_hands_over_first() {
+    let (mut cluster, controller) = Cluster::settled(&[]).await;
+    cluster.nodes.push(blank_node().await);
+    cluster.list_all();
+    let settled = is_settled(3);
+    let four = |s: &Status| settled(s) && s.members.len() == 4;
+    let status = controller.until("the fourth member", LIMIT, four).await;
+    let writer = writing(&controller).await;
+    let old = status.primary.unwrap();
+    let answer = controller.run(&["forget", &old, "--admin", &controller.admin_url(), "--wait", "40s"]).await.unwrap();
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let out = |s: &Status| settled(s) && s.members.iter().all(|m| m.host != old);
+    let status = controller.until("three members without it", LIMIT, out).await;
+    assert_eq!((status.members.len(), votes(&status)), (3, 3), "the spare took its place");
+    all_there(writer).await;
+    let nobody = controller.run(&["forget", "nobody", "--admin", &controller.admin_url()]).await.unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("no such member"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_plan_is_shown_and_nothing_is_changed() {
+    let cluster = Cluster::blank(3).await;
+    let controller = cluster.controller(&[("RSCTL_EXPECT", "4")]);
+    controller.until("a task waited for", LIMIT, |s| s.waiting.iter().any(|w| w.contains("3 of 4"))).await;
+    let dns = cluster.dns.address().to_string();
+    let alone = controller.run_alone(&["plan", "--dns", &dns, "--expect", "3"]).await.unwrap();
+    let text = String::from_utf8_lossy(&alone.stdout);
+    assert!(text.contains("1. lock ") && text.contains("because every expected task answers"), "{text}");
+    let asked = controller.run(&["plan"]).await.unwrap();
+    let text = String::from_utf8_lossy(&asked.stdout);
+    assert!(text.contains("nothing to do") && text.contains("waiting: 3 of 4 expected tasks answer"), "{text}");
+    assert_eq!(asked.status.code(), Some(3));
+    assert!(controller.status().await.unwrap().members.is_empty());
+}

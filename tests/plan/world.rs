@@ -26,6 +26,7 @@ pub struct World {
     pub lock_ages: BTreeMap<String, Duration>,
     pub unsynced: BTreeSet<String>,
     pub refusals: Vec<Refusal>,
+    pub forget: BTreeSet<Host>,
 }
 
 /// What a scenario says about one address. `None` is the default that follows from the rest.
@@ -258,6 +259,7 @@ impl World {
             recovered_for: None,
             locks,
             fsynced,
+            forget: self.forget.clone(),
             refusals: self.refusals.clone(),
             nodes,
         }

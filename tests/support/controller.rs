@@ -25,6 +25,7 @@ pub struct Controller {
     child: Child,
     program: PathBuf,
     listen: SocketAddr,
+    admin: SocketAddr,
     log: PathBuf,
 }
 
@@ -47,12 +48,17 @@ impl Controller {
             .env("RSCTL_LOG_FORMAT", "text")
             .envs(settings.iter().copied());
         command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
-        Ok(Self { child: spawn(command)?, program: program.to_owned(), listen, log })
+        Ok(Self { child: spawn(command)?, program: program.to_owned(), listen, admin, log })
     }
 
     /// Where it serves status and URI.
     pub fn url(&self) -> String {
         format!("http://{}", self.listen)
+    }
+
+    /// Where it takes orders.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
     }
 
     pub fn log(&self) -> String {
