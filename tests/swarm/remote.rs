@@ -3,7 +3,7 @@
 //! It is where applications are: it finds rsctl and the mongods by Swarm's DNS, and runs the application that writes
 //! all through the story.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -68,9 +68,10 @@ pub(super) async fn serve(rsctl: &str) -> ExitCode {
             Ok(order) => desk.serve(order).await.unwrap_or_else(|failure| Answer::Failed(failure.to_string())),
             Err(error) => Answer::Failed(format!("no order: {error}")),
         };
-        match serde_json::to_string(&answer) {
-            Ok(line) => println!("{line}"),
-            Err(error) => eprintln!("an answer that cannot be written down: {error}"),
+        let line = serde_json::to_string(&answer).unwrap_or_else(|error| format!("unwritable: {error}"));
+        // Nobody listens any more: the story is over.
+        if writeln!(io::stdout(), "{line}").is_err() {
+            break;
         }
     }
     ExitCode::SUCCESS
