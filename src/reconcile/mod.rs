@@ -47,7 +47,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let mut journal = Journal::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
+            // Both choices are biased so that the simulation can live through a seed twice.
             let look = tokio::select! {
+                biased;
                 look = observer.look() => look,
                 () = &mut shutdown => return,
             };
@@ -63,6 +65,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             }
             let pause = pace.pause(&plan);
             tokio::select! {
+                biased;
                 () = self.wake.notified() => sleep(COALESCE).await,
                 () = sleep(pause) => {}
                 () = self.dns_changes(&look.tasks) => {}
