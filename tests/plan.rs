@@ -8,6 +8,8 @@
 
 #[path = "plan/evolve.rs"]
 mod evolve;
+#[path = "plan/fuzz.rs"]
+mod fuzz;
 #[path = "plan/parse.rs"]
 mod parse;
 #[path = "plan/words.rs"]

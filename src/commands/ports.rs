@@ -49,6 +49,7 @@ fn policy(settings: &Run) -> Policy {
         remove_after: settings.remove_after,
         forget_after: settings.forget_after,
         settle: settings.settle,
+        recovery: settings.recovery,
         bootstrap: settings.bootstrap,
         replica_set_id: settings.replica_set_id,
         token: Token(ObjectId::new().to_hex()),

@@ -81,6 +81,12 @@ impl ReplConfig {
         self.term
     }
 
+    /// The same config as a primary installs it: with the term that it adds.
+    pub(crate) fn in_term(mut self, term: Option<i64>) -> Self {
+        self.term = term.or(Some(0));
+        self
+    }
+
     /// All slots, in the config's order.
     pub fn members(&self) -> &[Member] {
         &self.members
@@ -121,12 +127,22 @@ impl ReplConfig {
 
     /// The config after these changes, at exactly the next version, so that a lost race is refused by the server.
     pub fn with(&self, changes: &[Change]) -> Result<Self, ConfigError> {
+        self.edited(changes, self.version + 1)
+    }
+
+    /// The config after these changes, for a forced reconfig: above every version that is seen anywhere, so that no
+    /// node keeps to an older one. The server adds a large random number to it.
+    pub fn forced(&self, changes: &[Change], version: i64) -> Result<Self, ConfigError> {
+        self.edited(changes, version)
+    }
+
+    fn edited(&self, changes: &[Change], version: i64) -> Result<Self, ConfigError> {
         let mut document = self.document.clone();
         let list = document.get_array_mut("members").map_err(|_| ConfigError::Field("members"))?;
         for change in changes {
             edit(list, change)?;
         }
-        document.insert("version", self.version + 1);
+        document.insert("version", version);
         // The server sets the term itself and ignores ours; none at all is the honest form.
         document.remove("term");
         let mut next = Self::from_stored(document)?;

@@ -62,7 +62,9 @@ impl Member {
 
     /// An operator set this one up by hand: it goes only when he says so.
     pub fn hand_tuned(&self) -> bool {
-        let plain = self.priority == 1.0 || (self.priority == 0.0 && !self.votes);
+        // What rsctl took says nothing about the operator; what it was before does.
+        let (votes, priority) = self.was.unwrap_or((self.votes, self.priority));
+        let plain = priority == 1.0 || (priority == 0.0 && !votes);
         self.hidden || self.delayed || self.arbiter || self.foreign_tags || !plain
     }
 }

@@ -20,6 +20,10 @@ pub struct Observed {
     pub blank_for: Duration,
     /// Some node had a config at some time in this controller's life.
     pub config_ever_seen: bool,
+    /// For how long the same processes have answered with the same words: states, configs, primaries they name.
+    pub still_for: Duration,
+    /// Time since this controller's last recovery.
+    pub recovered_for: Option<Duration>,
     /// The generation that the last look without doubt was about.
     pub known_set: Option<ObjectId>,
     /// How long each lock has looked the same.
@@ -39,8 +43,10 @@ pub struct Node {
     pub answer: Result<Arc<Probe>, ProbeError>,
     /// DNS lists it as a task now.
     pub listed: bool,
-    /// For how long good DNS answers have not listed it; none when they never did in this controller's life.
-    pub unlisted_for: Option<Duration>,
+    /// DNS has listed it at some time in this controller's life.
+    pub ever_listed: bool,
+    /// For how long good DNS answers have not listed it.
+    pub unlisted_for: Duration,
     /// For how long it has not answered.
     pub silent_for: Duration,
     /// For how long the primary has seen it down.

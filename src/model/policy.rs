@@ -19,6 +19,8 @@ pub struct Policy {
     pub forget_after: Duration,
     /// Two equal looks this far apart come before a bootstrap.
     pub settle: Duration,
+    /// Whether a majority at new addresses is brought back without being asked.
+    pub recovery: Recovery,
     /// Whether a set may begin.
     pub bootstrap: Bootstrap,
     /// The generation to keep to when two are found.

@@ -32,6 +32,8 @@ pub trait Admin {
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
     /// `replSetReconfig`, not by force.
     async fn reconfig(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
+    /// `replSetReconfig` by force.
+    async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
     /// `replSetStepUp`.
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error>;
     /// Writes everything to disk.
@@ -163,6 +165,11 @@ impl Admin for Mongods {
         let limit_ms = i64::try_from(RECONFIG_LIMIT.as_millis()).unwrap_or(i64::MAX);
         let command = doc! { "replSetReconfig": config.document().clone(), "maxTimeMS": limit_ms };
         self.command(at, "admin", command, RECONFIG_LIMIT + GRACE).await.map(drop)
+    }
+
+    async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        let command = doc! { "replSetReconfig": config.document().clone(), "force": true };
+        self.command(at, "admin", command, COMMAND_LIMIT).await.map(drop)
     }
 
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {

@@ -108,13 +108,18 @@ impl Mongods {
 /// What the node keeps in its `local` database, and what follows from that about its state.
 async fn stored(client: &Client, mut probe: Probe, wanted: Option<SetName>) -> Result<Probe, Trouble> {
     // `replSetGetConfig` hides `newlyAdded`; the stored document shows it.
-    probe.config = match first(client, "system.replset").await? {
+    probe.config = match first(client, "system.replset", doc! {}).await? {
         Some(document) => Some(ReplConfig::from_stored(document).map_err(|_| unreadable("local.system.replset"))?),
         None => None,
     };
-    let data = first(client, "replset.initialSyncId").await?;
+    let data = first(client, "replset.initialSyncId", doc! {}).await?;
     probe.data = data.as_ref().map(wire::data_id).transpose().map_err(Trouble::Unreadable)?;
-    probe.lock = first(client, "rsctl").await?.as_ref().map(wire::lock).transpose().map_err(Trouble::Unreadable)?;
+    probe.lock = first(client, "rsctl", doc! { "_id": wire::LOCK_ID })
+        .await?
+        .as_ref()
+        .map(wire::lock)
+        .transpose()
+        .map_err(Trouble::Unreadable)?;
     probe.set = probe.config.as_ref().map(ReplConfig::set_name).or(probe.set).or(wanted);
     // 94 also comes from a node that has not loaded its config yet.
     if probe.state == NodeState::Blank && (probe.config.is_some() || probe.data.is_some()) {
@@ -154,9 +159,9 @@ async fn run(client: &Client, name: &'static str, command: Document) -> Result<D
     client.database("admin").run_command(command).await.map_err(|error| trouble(name, error))
 }
 
-/// The one document of a collection in `local`.
-async fn first(client: &Client, collection: &'static str) -> Result<Option<Document>, Trouble> {
-    let found = client.database("local").collection::<Document>(collection).find_one(doc! {}).await;
+/// The one document of its kind in a collection of `local`.
+async fn first(client: &Client, collection: &'static str, filter: Document) -> Result<Option<Document>, Trouble> {
+    let found = client.database("local").collection::<Document>(collection).find_one(filter).await;
     found.map_err(|error| trouble(collection, error))
 }
 

@@ -3,6 +3,7 @@
 //! Two controllers that initiate two nodes at the same time make two sets that can never be merged (seen on every
 //! version). So only one node is ever initiated, the rest joins, and a claim on every task comes first.
 
+use super::safety::first_free;
 use super::situation::Situation;
 use super::{Finding, Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{
@@ -23,7 +24,7 @@ pub(super) fn bootstrap(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
     // Whoever holds user data begins, because joining would drop it.
     let seed = tasks.iter().position(|p| p.probe.user_data != UserData::None).unwrap_or(0);
     let (seed_host, seed_process) =
-        inherited(now, &tasks, waiting)?.unwrap_or_else(|| (names[seed].clone(), tasks[seed].id));
+        claimed(now, &tasks, waiting)?.unwrap_or_else(|| (names[seed].clone(), tasks[seed].id));
     let lock = Lock { token: now.policy.token.clone(), seed: seed_host.clone(), seed_process };
     for task in &tasks {
         let on = task.hosts[0].clone();
@@ -31,7 +32,11 @@ pub(super) fn bootstrap(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
             Some(held) if *held == lock => {}
             None => return Proposal::new(Step::TakeLock { on, lock }, "every expected task answers and is blank"),
             Some(held) if held.token == lock.token || is_stale(now, held) => {
-                let because = format!("the lock of {} has not changed for {} s", held.token, STALE.as_secs());
+                let because = if held.token == lock.token {
+                    format!("our own lock there names another seed than {seed_host}")
+                } else {
+                    format!("the lock of {} has not changed for {} s", held.token, STALE.as_secs())
+                };
                 return Proposal::new(Step::TakeOverLock { on, stale: held.clone(), lock }, because);
             }
             Some(held) => {
@@ -51,7 +56,7 @@ pub(super) fn bootstrap(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
 
 /// Why no set may begin at all, as a finding.
 pub(super) fn refusal(now: &Situation<'_>) -> Option<Finding> {
-    let nobody = now.config.is_none() && now.ours.iter().any(|p| p.state() == NodeState::Blank);
+    let nobody = !now.blocked && now.config.is_none() && now.ours.iter().any(|p| p.state() == NodeState::Blank);
     if !nobody {
         None
     } else if now.policy.bootstrap == Bootstrap::Never {
@@ -77,6 +82,9 @@ fn blank_tasks<'a, 's>(now: &'s Situation<'a>, waiting: &mut Vec<WaitingOn>) -> 
     let mut tasks: Vec<_> = now.ours.iter().filter(|p| p.listed).collect();
     tasks.sort_by(|a, b| a.hosts.cmp(&b.hosts));
     let blank = tasks.iter().all(|p| p.state() == NodeState::Blank && p.probe.user_data != UserData::Unknown);
+    for task in tasks.iter().filter(|p| p.state() != NodeState::Blank) {
+        waiting.push(W::Member { host: task.hosts[0].clone(), state: task.state() });
+    }
     if tasks.len() < now.policy.expect {
         waiting.push(W::Tasks { seen: tasks.len(), expect: now.policy.expect });
     }
@@ -113,41 +121,35 @@ fn is_stale(now: &Situation<'_>, lock: &Lock) -> bool {
     now.look.locks.iter().any(|(seen, unchanged_for)| seen == lock && *unchanged_for >= STALE)
 }
 
-/// The seed of the oldest claim that is not ours. Its controller may have sent the initiate just before it died: the
-/// same seed makes a second one harmless (23), another seed would make a second set. `None` inside means free choice,
-/// `None` outside means wait.
-fn inherited(
+/// The seed that the first claim in the fixed order names. Whoever made it may have sent the initiate just before he
+/// died: the same seed makes a second one harmless (23), another seed would make a second set. Ours or his, first or
+/// not, all controllers read the same claim, so that two of them cannot adopt each other's seed for ever. `None`
+/// inside means free choice, `None` outside means wait.
+fn claimed(
     now: &Situation<'_>,
     tasks: &[&Process<'_>],
     waiting: &mut Vec<WaitingOn>,
 ) -> Option<Option<(Host, ProcessId)>> {
-    let mut claims = tasks.iter().filter_map(|p| p.probe.lock.as_ref().map(|lock| (p, lock)));
-    let Some((process, claim)) = claims.find(|(_, lock)| lock.token != now.policy.token) else {
-        return Some(own(now, tasks));
-    };
-    if now.ours.iter().any(|p| p.id == claim.seed_process) {
-        return Some(Some((claim.seed.clone(), claim.seed_process)));
+    for claim in tasks.iter().filter_map(|p| p.probe.lock.as_ref()) {
+        if tasks.iter().any(|p| p.id == claim.seed_process) {
+            return Some(Some((claim.seed.clone(), claim.seed_process)));
+        }
+        // The seed's process is no task. Replaced by another: free. Silent, or merely not listed: it may be alive.
+        let place = now.look.node(&claim.seed);
+        let alive = now.look.processes().iter().any(|p| p.id == claim.seed_process);
+        let replaced = place.is_some_and(|node| node.probe().is_some());
+        let long_gone = place.is_some_and(|node| node.silent_for >= now.policy.remove_after);
+        if alive || !(replaced || long_gone) {
+            waiting.push(W::Seed { host: claim.seed.clone(), holder: claim.token.to_string() });
+            return None;
+        }
     }
-    // The seed's process is not among those that answer. Replaced by another: free. Silent: it may be alive.
-    let place = now.look.node(&claim.seed);
-    let replaced = place.is_some_and(|node| node.probe().is_some());
-    let long_gone = place.is_some_and(|node| node.silent_for >= now.policy.remove_after);
-    if replaced || long_gone {
-        return Some(None);
-    }
-    waiting.push(W::Lock { on: process.hosts[0].clone(), holder: claim.token.to_string() });
-    None
-}
-
-/// The seed that our own earlier claims name, while it is there.
-fn own(now: &Situation<'_>, tasks: &[&Process<'_>]) -> Option<(Host, ProcessId)> {
-    let claims = tasks.iter().filter_map(|p| p.probe.lock.as_ref());
-    let mut mine = claims.filter(|lock| lock.token == now.policy.token);
-    mine.find(|lock| tasks.iter().any(|p| p.id == lock.seed_process)).map(|lock| (lock.seed.clone(), lock.seed_process))
+    Some(None)
 }
 
 /// The set exists: the claims have done their work.
 pub(super) fn unlock(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
-    let locked = now.ours.iter().find(|p| p.probe.lock.is_some() && p.state() != NodeState::Blank)?;
-    Proposal::new(Step::ReleaseLock { on: locked.hosts[0].clone() }, "the set has a primary")
+    let locked = now.ours.iter().filter(|p| p.probe.lock.is_some() && p.state() != NodeState::Blank);
+    let steps = locked.map(|p| Step::ReleaseLock { on: p.hosts[0].clone() });
+    Proposal::new(first_free(now, steps)?, "the set has a primary")
 }

@@ -1,8 +1,8 @@
 //! Why there is nothing to do: a controller that waits in silence leaves its operator guessing.
 
-use super::bootstrap;
 use super::situation::Situation;
 use super::{Finding, WaitingOn};
+use super::{bootstrap, recovery};
 use crate::model::{Host, NodeState, ProbeError, UserData};
 use std::time::Duration;
 
@@ -29,7 +29,9 @@ pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
             NodeState::Startup | NodeState::Startup2 | NodeState::Recovering | NodeState::Rollback | NodeState::Removed
         );
         if on_its_way || member.newly_added {
-            let wait = WaitingOn::Member { host: member.host.clone(), state: process.state() };
+            let (host, state) = (member.host.clone(), process.state());
+            let voting_soon = member.newly_added && state == NodeState::Secondary;
+            let wait = if voting_soon { WaitingOn::Vote { host } } else { WaitingOn::Member { host, state } };
             if !waiting.contains(&wait) {
                 waiting.push(wait);
             }
@@ -46,6 +48,7 @@ fn reported_otherwise(error: &ProbeError, listed: bool) -> bool {
 /// What an operator should know though nothing is due.
 pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
     findings.extend(bootstrap::refusal(now));
+    findings.extend(recovery::refusal(now));
     for process in now.ours.iter().filter(|p| p.listed && p.state() == NodeState::Blank) {
         let host: Host = process.hosts[0].clone();
         match process.probe.user_data {

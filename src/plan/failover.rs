@@ -26,6 +26,11 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
         waiting.push(W::Majority { have: ready.len(), need: config.majority(), missing });
         return None;
     }
+    // Elected, and catching up before it takes writes: another election would only unseat it.
+    if now.ours.iter().any(|p| p.state() == NodeState::Other) {
+        waiting.push(W::Election);
+        return None;
+    }
     if let Some(host) = maybe_alive(now, config, &ready) {
         waiting.push(W::OldPrimary { host });
         return None;
@@ -34,6 +39,22 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     let electable = ready.iter().filter(|(m, p)| p.state() == NodeState::Secondary && can_lead(m));
     let (best, _) = electable.max_by_key(|(_, p)| applied(p))?;
     let because = format!("no primary is alive, and {} has the newest write of those that can lead", best.host);
+    Proposal::new(Step::StepUp { on: best.host.clone() }, because)
+}
+
+/// Swarm takes a task out of DNS before it stops it: the primary goes, so another one leads before it does.
+pub(super) fn hand_over(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let (primary, config) = now.writable()?;
+    let leaving = |node: &Node| node.ever_listed && !node.unlisted_for.is_zero();
+    let was_task = primary.hosts.iter().filter_map(|h| now.look.node(h)).any(leaving);
+    if primary.listed || !was_task || !now.look.tasks.is_good() {
+        return None;
+    }
+    let staying = config.voters().filter(|m| can_lead(m) && now.is_live(m));
+    let staying = staying.filter_map(|m| now.occupant(m).map(|p| (m, p)));
+    let ready = staying.filter(|(_, p)| p.listed && p.state() == NodeState::Secondary);
+    let (best, _) = ready.max_by_key(|(_, p)| applied(p))?;
+    let because = format!("DNS no longer lists the primary {}, so its task is about to stop", primary.hosts[0]);
     Proposal::new(Step::StepUp { on: best.host.clone() }, because)
 }
 
@@ -47,7 +68,7 @@ fn applied(process: &Process<'_>) -> OpTime {
 
 /// A primary that somebody names and that nothing shows to be dead.
 fn maybe_alive(now: &Situation<'_>, config: &ReplConfig, ready: &[(&Member, &Process<'_>)]) -> Option<Host> {
-    let named = ready.iter().filter_map(|(_, p)| p.probe.sees_primary.clone());
+    let named = now.ours.iter().filter_map(|p| p.probe.sees_primary.clone());
     named.into_iter().find(|host| {
         // It answers, and not as a primary: the name is out of date.
         let answers = now.look.probe(host).is_some();

@@ -68,6 +68,11 @@ pub enum Finding {
         /// The generations.
         ids: Vec<ObjectId>,
     },
+    /// The generation that the operator named is nowhere to be seen.
+    PinnedSetMissing {
+        /// That generation.
+        id: ObjectId,
+    },
     /// Two nodes that both say PRIMARY.
     TwoPrimaries {
         /// Where.
@@ -84,6 +89,10 @@ pub enum Finding {
         /// Who would have joined.
         host: Host,
     },
+    /// The set could be recovered, but that is left to the operator.
+    RecoveryManual,
+    /// The configs that are seen differ by more than one voter.
+    ConfigsDisagree,
     /// A member lost its data directory, and with it its vote.
     Wiped {
         /// Which member.
@@ -110,9 +119,12 @@ impl Finding {
             | Self::HoldsUserData { .. }
             | Self::SameDataTwice { .. }
             | Self::TwoSets { .. }
+            | Self::PinnedSetMissing { .. }
             | Self::TwoPrimaries { .. }
             | Self::BootstrapNever
             | Self::ConfigLost
+            | Self::RecoveryManual
+            | Self::ConfigsDisagree
             | Self::Stuck { .. } => Severity::Error,
         }
     }
@@ -162,6 +174,10 @@ impl fmt::Display for Finding {
                  nothing is changed; take the wrong one away, or choose with --replica-set-id",
                 ids.iter().map(ObjectId::to_string).collect::<Vec<_>>().join(", ")
             ),
+            Self::PinnedSetMissing { id } => write!(
+                f,
+                "no mongod of replicaSetId {id} answers, and --replica-set-id allows no other set: nothing is changed"
+            ),
             Self::TwoPrimaries { hosts } => {
                 write!(f, "{} both say PRIMARY; nothing is changed until one remains", list(hosts))
             }
@@ -173,6 +189,12 @@ impl fmt::Display for Finding {
             Self::ConfigLost => f.write_str(
                 "every mongod is blank now, yet a set was seen before: it is not begun again; restore the volumes, \
                  or restart rsctl if a new set is wanted",
+            ),
+            Self::RecoveryManual => f.write_str(
+                "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest to you",
+            ),
+            Self::ConfigsDisagree => f.write_str(
+                "the configs that the mongods store differ by more than one voter, so none of them is forced",
             ),
             Self::Full { host } => write!(f, "{host} cannot join: a set has at most 50 members"),
             Self::Wiped { host } => {

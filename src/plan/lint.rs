@@ -3,7 +3,7 @@
 //! The server refuses most of these too. It does not refuse all: an eighth voter is accepted by 6.0.5 and then
 //! fails at every heartbeat.
 
-use crate::model::{Host, MEMBERS_MAX, MemberId, ReplConfig, VOTERS_MAX};
+use crate::model::{Host, MEMBERS_MAX, Member, MemberId, ReplConfig, VOTERS_MAX};
 use std::collections::BTreeSet;
 
 /// What is wrong with a config; each of these would be our own mistake.
@@ -57,6 +57,26 @@ pub(super) fn check(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
     let votes_of = |config: &ReplConfig, id| config.member(id).map(|m| m.votes);
     let changed = base.members().iter().filter(|m| m.votes != votes_of(next, m.id).unwrap_or(false)).count();
     if changed > 1 { Err(Fault::ManyVotes(changed)) } else { Ok(()) }
+}
+
+/// Whether `next` may follow `base` by force: the same slots, the same votes, other addresses. Only newcomers, which
+/// never voted, are kept from it.
+pub(super) fn check_forced(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
+    unique(next)?;
+    if base.set_name() != next.set_name() || base.replica_set_id() != next.replica_set_id() {
+        return Err(Fault::Identity);
+    }
+    let ids = |config: &ReplConfig| config.members().iter().map(|m| m.id).collect::<Vec<_>>();
+    let changed =
+        next.members().iter().filter(|m| base.member(m.id).is_none_or(|old| old.votes_now() != m.votes)).count();
+    if ids(base) != ids(next) || changed > 0 {
+        return Err(Fault::ManyVotes(changed));
+    }
+    let taken = |m: &&Member| base.member_at(&m.host).is_some_and(|old| old.id != m.id);
+    match next.members().iter().find(taken) {
+        Some(member) => Err(Fault::Permutation(member.host.clone())),
+        None => Ok(()),
+    }
 }
 
 fn unique(config: &ReplConfig) -> Result<(), Fault> {

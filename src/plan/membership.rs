@@ -1,6 +1,7 @@
 //! Who belongs to the set, and where: *moved*, *gone*, *join*.
 
-use super::safety::{Refused, was_refused};
+use super::placement::{Placement, place};
+use super::safety::tried_fairly;
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{
@@ -11,25 +12,15 @@ use std::time::Duration;
 /// A known directory answers elsewhere: its slot follows, identity and vote stay. All moved slots go in one
 /// reconfig, because the server's one-voter rule compares identities, not hosts (measured on 6.0.5).
 pub(super) fn moved(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
-    let (primary, config) = now.writable()?;
-    let mut changes = Vec::new();
-    for member in config.members() {
-        let Some(process) = member.data.and_then(|data| now.holder(data)) else { continue };
-        let still_there = process.is_at(&member.host) || process.id == primary.id;
-        if still_there || now.healthy_at_primary(member) {
-            continue;
-        }
-        match now.address_of(process, now.kind()) {
-            // A host that stands in the config keeps its slot: the server refuses a permutation (103).
-            Some(to) if config.member_at(&to).is_none() => changes.push(Change::Readdress { id: member.id, to }),
-            Some(_) => {}
-            None if process.listed => waiting.push(W::Name { host: process.hosts[0].clone() }),
-            None => {}
-        }
-    }
-    let changes = tried_fairly(now, changes);
-    let names: Vec<_> = changes.iter().filter_map(|c| host_of(config, c)).map(Host::to_string).collect();
-    (!changes.is_empty()).then(|| reconfig(now, changes, format!("the data of {} answers there", names.join(", "))))?
+    let (_, config) = now.writable()?;
+    let Placement { moves, tags, unnamed } = place(now, config);
+    waiting.extend(unnamed.into_iter().map(|host| W::Name { host }));
+    // While the primary still reaches the member at its old address, nothing has moved for the set.
+    let lost = |c: &Change| member_of(config, c).is_some_and(|m| !now.healthy_at_primary(m));
+    let moves = tried_fairly(now, moves.into_iter().filter(lost).collect(), waiting);
+    let names: Vec<_> = moves.iter().filter_map(|c| member_of(config, c)).map(|m| m.host.to_string()).collect();
+    let because = format!("the data of {} answers there", names.join(", "));
+    if moves.is_empty() { None } else { reconfig(now, [moves, tags].concat(), because) }
 }
 
 /// A member's task has gone for good. What helps the set is done soon; what gains nothing waits for `forget-after`,
@@ -39,17 +30,12 @@ pub(super) fn gone(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
     let gone_for = |limit| config.members().iter().filter(move |m| ours_and_gone(now, m) >= Some(limit));
     let policy = now.policy;
     let voters: Vec<_> = gone_for(policy.remove_after).filter(|m| m.votes_now()).collect();
-    if let (Some(lost), Some(spare)) = (voters.first(), ready_spare(now, config)) {
-        let room = config.members().iter().filter(|m| m.votes).count() < VOTERS_MAX;
-        let because = format!("{} is gone and {} holds the data", lost.host, spare.host);
-        if room {
-            return reconfig(now, vec![Change::Promote { id: spare.id }], because);
-        }
-        return reconfig(now, vec![Change::Remove { id: lost.id }], because);
-    }
-    // Members that replaced the gone ones have their votes already: the gone ones only cost a majority.
     let total = config.voters().count();
     let live = config.voters().filter(|m| now.is_live(m)).count();
+    if let Some((change, because)) = replaced(now, config, &voters) {
+        return reconfig(now, vec![change], because);
+    }
+    // Members that replaced the gone ones have their votes already: the gone ones only cost a majority.
     let slack = |voters: usize| live as i64 - (voters / 2 + 1) as i64;
     if let Some(lost) = voters.first()
         && slack(total - voters.len()) > slack(total)
@@ -57,11 +43,11 @@ pub(super) fn gone(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
         let because = format!("it is gone and its vote only makes a majority harder ({live} of {total} voters live)");
         return reconfig(now, vec![Change::Remove { id: lost.id }], because);
     }
-    if let Some(lost) = gone_for(policy.forget_after).find(|m| !m.hand_tuned()) {
+    if let Some(lost) = gone_for(policy.forget_after).next() {
         let because = format!("it has been gone for {} s", policy.forget_after.as_secs());
         return reconfig(now, vec![Change::Remove { id: lost.id }], because);
     }
-    for member in gone_for(Duration::from_secs(1)).filter(|m| !m.hand_tuned()) {
+    for member in gone_for(Duration::from_secs(1)) {
         let since = ours_and_gone(now, member).unwrap_or_default();
         let limit = if since < policy.remove_after { policy.remove_after } else { policy.forget_after };
         waiting.push(W::Gone { host: member.host.clone(), since, limit });
@@ -69,22 +55,45 @@ pub(super) fn gone(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
     None
 }
 
-/// For how long DNS, rsctl and the primary have all missed a member. None when one of them has not, or when it was
-/// never a task of ours.
+/// A spare's part in it: it gets its vote, then a gone voter goes, one voter a step. Which of the two is due shows in
+/// the number of voters: it is odd before, even in between. Where there is no room, the gone one goes first.
+fn replaced(now: &Situation<'_>, config: &ReplConfig, gone: &[&Member]) -> Option<(Change, String)> {
+    let spare = ready_spare(now, config)?;
+    let seats = config.members().iter().filter(|m| m.votes).count();
+    let whole = config.members().iter().filter(|m| m.votes).all(|m| m.votes_now() && now.is_live(m));
+    let promote = Change::Promote { id: spare.id };
+    match gone.first() {
+        Some(lost) if seats % 2 == 0 || seats >= VOTERS_MAX => Some((
+            Change::Remove { id: lost.id },
+            format!("{} is gone and {} can take its place", lost.host, spare.host),
+        )),
+        Some(lost) => Some((promote, format!("{} is gone and {} holds the data", lost.host, spare.host))),
+        // What was removed for want of room, or before the spare was ready, is made up for.
+        None if whole && seats > 2 && seats % 2 == 0 && seats < VOTERS_MAX => {
+            Some((promote, format!("{seats} voters survive no more losses than {}", seats - 1)))
+        }
+        None => None,
+    }
+}
+
+/// For how long DNS, rsctl and the primary have all missed a member. None when one of them has not, when its directory
+/// answers elsewhere, when it was never a task of ours, or when an operator set it up by hand.
 fn ours_and_gone(now: &Situation<'_>, member: &Member) -> Option<Duration> {
     let node = now.look.node(&member.host)?;
-    let unlisted = match node.unlisted_for {
-        Some(unlisted) => unlisted,
-        // A tag means that it was a task in an earlier controller's life.
-        None if member.data.is_some() => node.silent_for,
-        None => return None,
-    };
-    let gone = unlisted.min(node.silent_for).min(node.unhealthy_for);
-    (!gone.is_zero() && !member.arbiter).then_some(gone)
+    if member.hand_tuned() || member.data.is_some_and(|data| now.ours.iter().any(|p| p.probe.data == Some(data))) {
+        return None;
+    }
+    // A tag means that it was a task in an earlier controller's life.
+    if !node.ever_listed && member.data.is_none() {
+        return None;
+    }
+    let gone = node.unlisted_for.min(node.silent_for).min(node.unhealthy_for);
+    (!gone.is_zero()).then_some(gone)
 }
 
 fn ready_spare<'a>(now: &Situation<'_>, config: &'a ReplConfig) -> Option<&'a Member> {
-    config.members().iter().find(|m| m.spare && !m.votes && m.data.is_some() && now.is_live(m) && !m.hand_tuned())
+    let ready = |m: &Member| now.occupant(m).is_some_and(|p| p.state() == NodeState::Secondary) && now.is_live(m);
+    config.members().iter().find(|m| m.spare && !m.votes && m.data.is_some() && ready(m) && !m.hand_tuned())
 }
 
 /// A blank task, or one of this set's directories that has no slot, becomes a member.
@@ -104,7 +113,8 @@ pub(super) fn join(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
         })
         .take(room)
         .collect();
-    let voters = config.members().iter().filter(|m| m.votes).count();
+    // Whose vote was taken gets it back, so its seat is not free.
+    let voters = config.members().iter().filter(|m| m.votes || m.was.is_some_and(|(votes, _)| votes)).count();
     // Before 5.0 a new voter counts at once, with or without data: join without a vote there.
     let seats = if primary.probe.wire.guards_new_voters() { seats(voters, newcomers.len()) } else { 0 };
     let first = next_id(now, config);
@@ -113,20 +123,21 @@ pub(super) fn join(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
         host,
         role: if nth < seats { NewRole::Voter } else { NewRole::Spare },
     });
-    let changes = tried_fairly(now, changes.collect());
+    let changes = tried_fairly(now, changes.collect(), waiting);
     (!changes.is_empty()).then(|| reconfig(now, changes, "a task answers that is no member yet"))?
 }
 
 fn may_join(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>) -> bool {
-    let copies = process.probe.data.is_some_and(|data| now.holder(data).is_none());
-    let has_slot = config.members().iter().any(|m| m.data.is_some() && m.data == process.probe.data);
+    let copies = process.probe.data.is_some_and(|data| now.is_copied(data));
+    let has_slot = process.probe.data.is_some_and(|data| config.members().iter().any(|m| m.data == Some(data)));
     let sits_in_slot = config.members().iter().any(|m| process.is_at(&m.host));
     if copies || has_slot || sits_in_slot {
         return false;
     }
     match process.state() {
         NodeState::Blank => process.probe.user_data == UserData::None,
-        NodeState::Removed => process.probe.data.is_some(),
+        // One that was removed before its first sync ended has nothing of its own and may come back too.
+        NodeState::Removed => true,
         _ => false,
     }
 }
@@ -143,18 +154,9 @@ fn next_id(now: &Situation<'_>, config: &ReplConfig) -> MemberId {
     seen.fold(config.next_id(), MemberId::max)
 }
 
-/// All at once, unless some of them were refused before: those go alone, and none while it waits.
-fn tried_fairly(now: &Situation<'_>, changes: Vec<Change>) -> Vec<Change> {
-    let fresh: Vec<_> = changes.iter().filter(|c| was_refused(now, c) == Refused::Never).cloned().collect();
-    if !fresh.is_empty() {
-        return fresh;
-    }
-    changes.into_iter().find(|c| was_refused(now, c) == Refused::Before).into_iter().collect()
-}
-
-fn host_of<'a>(config: &'a ReplConfig, change: &Change) -> Option<&'a Host> {
+fn member_of<'a>(config: &'a ReplConfig, change: &Change) -> Option<&'a Member> {
     match change {
-        Change::Readdress { id, .. } => config.member(*id).map(|m| &m.host),
+        Change::Readdress { id, .. } => config.member(*id),
         _ => None,
     }
 }

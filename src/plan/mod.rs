@@ -11,6 +11,9 @@ mod failover;
 mod finding;
 mod lint;
 mod membership;
+mod placement;
+mod preview;
+mod recovery;
 mod safety;
 mod situation;
 mod step;
@@ -18,6 +21,7 @@ mod voting;
 mod waiting;
 
 pub use finding::{Finding, Severity};
+pub use preview::{Foreseen, preview};
 pub use step::{Plan, Step};
 pub use waiting::WaitingOn;
 
@@ -45,13 +49,15 @@ const WRITABLE: &[(&str, Rule)] = &[
     ("moved", membership::moved),
     ("gone", membership::gone),
     ("give-back", voting::give_back),
+    ("hand-over", failover::hand_over),
     ("join", membership::join),
     ("settle-in", voting::settle_in),
     ("unlock", bootstrap::unlock),
 ];
 
 /// Without one.
-const LEADERLESS: &[(&str, Rule)] = &[("bootstrap", bootstrap::bootstrap), ("step-up", failover::step_up)];
+const LEADERLESS: &[(&str, Rule)] =
+    &[("bootstrap", bootstrap::bootstrap), ("step-up", failover::step_up), ("recover", recovery::recover)];
 
 /// Decides what to do next.
 pub fn plan(look: &Observed, policy: &Policy) -> Plan {

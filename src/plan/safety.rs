@@ -4,19 +4,27 @@ use super::lint;
 use super::situation::Situation;
 use super::step::subject_of;
 use super::{Step, WaitingOn};
-use crate::model::{Change, ReplConfig};
+use crate::model::{Change, Refusal, ReplConfig};
 
 /// Why the step must not be done now; none when it may.
 pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> {
     let subjects = step.subjects();
-    let mut refusals = situation.look.refusals.iter();
-    if let Some(refusal) = refusals.find(|r| r.subjects == subjects && !r.retry_in.is_zero()) {
+    if let Some(refusal) = refusal_of(situation, &subjects) {
         let reason = refusal.reason.clone();
         return Some(WaitingOn::Refused { subject: subjects.join(", "), reason, retry_in: refusal.retry_in });
     }
-    let Step::Reconfig { base, changes, .. } = step else { return None };
-    let reason = objection(situation, base, changes)?;
-    Some(WaitingOn::Veto { step: step.to_string(), reason })
+    let reason = match step {
+        Step::Reconfig { base, changes, .. } => objection(situation, base, changes),
+        Step::Recover { base, changes, version, .. } => objection_to_force(situation, base, changes, *version),
+        Step::Wait
+        | Step::TakeLock { .. }
+        | Step::TakeOverLock { .. }
+        | Step::Initiate { .. }
+        | Step::ReleaseLock { .. }
+        | Step::Fsync { .. }
+        | Step::StepUp { .. } => None,
+    };
+    Some(WaitingOn::Veto { step: step.to_string(), reason: reason? })
 }
 
 fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -> Option<String> {
@@ -48,14 +56,64 @@ fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -
     None
 }
 
+/// Force overrides the server's own checks, so everything it must not do is checked here once more.
+fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change], version: i64) -> Option<String> {
+    if !now.look.tasks.is_good() {
+        return Some("DNS gives no good answer".to_owned());
+    }
+    if now.primary().is_some() {
+        return Some("there is a primary".to_owned());
+    }
+    let directories = base.members().iter().filter_map(|m| m.data).filter(|data| now.holder(*data).is_some()).count();
+    if directories * 2 < base.members().len() {
+        return Some(format!("the data of only {directories} of {} members is found", base.members().len()));
+    }
+    match base.forced(changes, version) {
+        Ok(next) => lint::check_forced(base, &next).err().map(|fault| fault.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 /// Whether a voter of the config to come is alive. Who gets a vote by this very step was shown complete by its rule.
 fn lives_in(situation: &Situation<'_>, base: &ReplConfig, id: crate::model::MemberId, changes: &[Change]) -> bool {
     let given = |c: &Change| matches!(c, Change::GiveVote { id: to, .. } | Change::Promote { id: to } if *to == id);
     changes.iter().any(given) || base.member(id).is_some_and(|m| situation.is_live(m))
 }
 
+/// The first of these steps that was not refused a moment ago; else the first one, so that its refusal is told.
+pub(super) fn first_free(situation: &Situation<'_>, steps: impl Iterator<Item = Step>) -> Option<Step> {
+    let steps: Vec<Step> = steps.collect();
+    let free = |step: &&Step| refusal_of(situation, &step.subjects()).is_none();
+    steps.iter().find(free).or(steps.first()).cloned()
+}
+
+/// The refusal that these subjects still have to wait out.
+fn refusal_of<'a>(situation: &Situation<'a>, subjects: &[String]) -> Option<&'a Refusal> {
+    situation.look.refusals.iter().find(|r| r.subjects == subjects && !r.retry_in.is_zero())
+}
+
+/// All at once, unless some of them were refused before: those go alone, and none before its time.
+pub(super) fn tried_fairly(
+    situation: &Situation<'_>,
+    changes: Vec<Change>,
+    waiting: &mut Vec<WaitingOn>,
+) -> Vec<Change> {
+    let held_up = changes.iter().filter_map(|change| {
+        let subject = subject_of(change);
+        let of_it = situation.look.refusals.iter().filter(|r| r.subjects.contains(&subject));
+        let last = of_it.max_by_key(|r| r.retry_in).filter(|r| !r.retry_in.is_zero())?;
+        Some(WaitingOn::Refused { subject, reason: last.reason.clone(), retry_in: last.retry_in })
+    });
+    waiting.extend(held_up);
+    let fresh: Vec<_> = changes.iter().filter(|c| was_refused(situation, c) == Refused::Never).cloned().collect();
+    if !fresh.is_empty() {
+        return fresh;
+    }
+    changes.into_iter().find(|c| was_refused(situation, c) == Refused::Before).into_iter().collect()
+}
+
 /// A change that was refused lately is tried alone, so that one bad newcomer holds up nobody else.
-pub(super) fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused {
+fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused {
     let subject = subject_of(change);
     let of_it = situation.look.refusals.iter().filter(|r| r.subjects.contains(&subject));
     of_it.fold(Refused::Never, |worst, r| if r.retry_in.is_zero() { worst.max(Refused::Before) } else { Refused::Now })
@@ -63,7 +121,7 @@ pub(super) fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused
 
 /// Whether a change has been refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Refused {
+enum Refused {
     Never,
     /// Alone it may be tried again.
     Before,

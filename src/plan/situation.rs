@@ -5,7 +5,8 @@
 
 use super::Finding;
 use crate::model::{
-    DataId, Host, Member, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId, ReplConfig,
+    DataId, Host, Member, MemberId, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId,
+    ReplConfig,
 };
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,10 +67,15 @@ impl<'a> Situation<'a> {
         Some(slot.map_or(process.hosts[0], |member| &member.host))
     }
 
-    /// The mongod of ours that answers at a member's address.
+    /// The mongod of ours that answers at a member's address. One that answers at several members' addresses sits in
+    /// the slot with its tag only: it counts once, and the other names lead astray.
     pub(super) fn occupant(&self, member: &Member) -> Option<&Process<'a>> {
         let id = self.look.probe(&member.host)?.process;
-        self.ours.iter().find(|p| p.id == id)
+        let process = self.ours.iter().find(|p| p.id == id)?;
+        let leads_here = |m: &&Member| self.look.probe(&m.host).is_some_and(|p| p.process == id);
+        let slots = self.config?.members().iter().filter(leads_here).count();
+        let tagged = member.data.is_some() && member.data == process.probe.data;
+        (slots == 1 || tagged).then_some(process)
     }
 
     /// The mongod with this directory, unless copies of it run twice.
@@ -103,13 +109,44 @@ impl<'a> Situation<'a> {
         view.and_then(|v| v.peers.get(&member.id)).is_some_and(|peer| peer.healthy)
     }
 
+    /// The primary sees it answer, in a state that has its data.
+    fn serves_at_primary(&self, member: &Member) -> bool {
+        let view = self.primary().and_then(|p| p.probe.view.as_ref());
+        let peer = view.and_then(|v| v.peers.get(&member.id));
+        peer.is_some_and(|peer| peer.healthy && (is_serving(peer.state) || peer.state == NodeState::Arbiter))
+    }
+
+    /// Copies of this directory run twice, so that it speaks for no slot.
+    pub(super) fn is_copied(&self, data: DataId) -> bool {
+        self.ours.iter().filter(|p| p.probe.data == Some(data)).count() > 1
+    }
+
     /// The member holds its data and can answer an election: as itself, or in the primary's eyes when rsctl cannot
     /// reach it.
     pub(super) fn is_live(&self, member: &Member) -> bool {
         match self.occupant(member) {
-            Some(process) => is_intact(member, process.probe),
-            None => self.look.probe(&member.host).is_none() && self.healthy_at_primary(member),
+            Some(process) => self.seat(process) == Some(member.id) && self.is_intact(member, process.probe),
+            None => self.look.probe(&member.host).is_none() && self.serves_at_primary(member),
         }
+    }
+
+    /// The slot that a mongod fills, though several addresses may lead to it: its directory's own if it is there.
+    fn seat(&self, process: &Process<'a>) -> Option<MemberId> {
+        let there = |m: &&Member| self.look.probe(&m.host).is_some_and(|p| p.process == process.id);
+        let slots = self.config?.members();
+        let own = |m: &&Member| m.data.is_some() && m.data == process.probe.data;
+        slots.iter().filter(there).find(own).or_else(|| slots.iter().find(there)).map(|m| m.id)
+    }
+
+    /// The directory behind the slot is complete, and one that votes: the slot's own, or another voter's after mongods
+    /// swapped addresses.
+    fn is_intact(&self, member: &Member, probe: &Probe) -> bool {
+        if member.arbiter {
+            return probe.state == NodeState::Arbiter;
+        }
+        let anothers = |data| self.config.is_some_and(|c| c.voters().any(|voter| voter.data == Some(data)));
+        let own = member.data.is_none() || member.data == probe.data;
+        is_serving(probe.state) && probe.data.is_some_and(|data| own || anothers(data) && !self.is_copied(data))
     }
 
     fn listed(&self, host: &Host) -> bool {
@@ -124,13 +161,8 @@ pub(super) enum AddressKind {
     Name,
 }
 
-/// The directory behind the slot is complete and, where the slot is tagged, the tagged one.
-fn is_intact(member: &Member, probe: &Probe) -> bool {
-    let serving = matches!(probe.state, NodeState::Primary | NodeState::Secondary | NodeState::Recovering);
-    if member.arbiter {
-        return probe.state == NodeState::Arbiter;
-    }
-    serving && probe.data.is_some() && (member.data.is_none() || member.data == probe.data)
+fn is_serving(state: NodeState) -> bool {
+    matches!(state, NodeState::Primary | NodeState::Secondary | NodeState::Recovering)
 }
 
 fn speaks_for(process: &Process<'_>, policy: &Policy, findings: &mut Vec<Finding>) -> bool {
@@ -181,7 +213,9 @@ fn keep_one_set(
         keep
     });
     // A pinned set that nobody shows is not here; whatever else is found must not become its replacement.
-    in_doubt || chosen.is_some_and(|id| !ids.contains(&id))
+    let missing = chosen.filter(|id| !ids.contains(id));
+    findings.extend(missing.map(|id| Finding::PinnedSetMissing { id }));
+    in_doubt || missing.is_some()
 }
 
 fn has_primary_or_majority(ours: &[Process<'_>], id: ObjectId) -> bool {

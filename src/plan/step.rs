@@ -65,6 +65,17 @@ pub enum Step {
         /// What changes; nothing means that only version and term are renewed.
         changes: Vec<Change>,
     },
+    /// Change where members are, by force, on a set that has no majority at the addresses its config knows.
+    Recover {
+        /// The node that the config is forced on.
+        on: Host,
+        /// The newest config that is seen.
+        base: ReplConfig,
+        /// Hosts, and what must not vote.
+        changes: Vec<Change>,
+        /// Above every version that is seen.
+        version: i64,
+    },
     /// Have a member write its config and votes to disk.
     Fsync {
         /// The member.
@@ -84,6 +95,7 @@ impl Step {
             Self::Reconfig { changes, .. } if changes.is_empty() => vec!["renew the term".to_owned()],
             Self::Reconfig { changes, .. } => changes.iter().map(subject_of).collect(),
             Self::StepUp { .. } => vec!["step up".to_owned()],
+            Self::Recover { .. } => vec!["recover".to_owned()],
             Self::TakeLock { on, .. } | Self::TakeOverLock { on, .. } => vec![format!("lock {on}")],
             Self::Initiate { on, .. } => vec![format!("initiate {on}")],
             Self::ReleaseLock { on } => vec![format!("unlock {on}")],
@@ -116,6 +128,10 @@ impl fmt::Display for Step {
             Self::ReleaseLock { on } => write!(f, "remove the lock on {on}"),
             Self::Fsync { on } => write!(f, "fsync {on}"),
             Self::StepUp { on } => write!(f, "step up {on}"),
+            Self::Recover { base, changes, .. } => {
+                let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
+                write!(f, "force {} (from v{})", words.join(", "), base.version())
+            }
             Self::Reconfig { base, changes, .. } => {
                 let version = base.version();
                 let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();

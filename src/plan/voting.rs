@@ -3,6 +3,8 @@
 //! A vote is a promise to have seen what was acknowledged. It belongs to a data directory, not to an address.
 
 use super::membership::reconfig;
+use super::placement::place;
+use super::safety::first_free;
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{Change, DataId, Member, NodeState, Process};
@@ -20,7 +22,8 @@ fn is_wiped(now: &Situation<'_>, member: &Member, occupant: &Process<'_>) -> boo
     match (member.data, occupant.probe.data) {
         // A directory without identity is not complete. STARTUP may not have opened it yet.
         (_, None) => occupant.state() != NodeState::Startup,
-        (Some(tagged), Some(found)) => tagged != found && slot_of(now, found).is_none(),
+        // Named by another slot, the two have swapped addresses; a copy of another slot's directory has not.
+        (Some(tagged), Some(found)) => tagged != found && (slot_of(now, found).is_none() || now.is_copied(found)),
         (None, Some(_)) => false,
     }
 }
@@ -29,17 +32,25 @@ fn slot_of<'a>(now: &Situation<'a>, data: DataId) -> Option<&'a Member> {
     now.config?.members().iter().find(|m| m.data == Some(data))
 }
 
-/// The wiped member holds everything again that a majority has: its vote comes back.
+/// The wiped member holds everything again that a majority has: its vote comes back. Where the vote could not be taken
+/// because there is no majority without it, the danger is over by now too, and only the tag changes.
 pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let committed = primary.probe.view.as_ref()?.committed;
-    for member in config.members().iter().filter(|m| m.was.is_some() && !m.votes) {
-        let Some(occupant) = now.occupant(member) else { continue };
+    for member in config.members().iter().filter(|m| !m.arbiter) {
+        let Some(occupant) = now.occupant(member).filter(|p| p.id != primary.id) else { continue };
+        let taken = member.was.is_some() && !member.votes;
+        let kept = member.votes_now() && is_wiped(now, member, occupant);
+        if !taken && !kept {
+            continue;
+        }
         let applied = occupant.probe.view.as_ref().map(|view| view.applied);
+        let caught_up = occupant.state() == NodeState::Secondary && applied >= Some(committed);
         match occupant.probe.data {
-            Some(data) if occupant.state() == NodeState::Secondary && applied >= Some(committed) => {
-                let because = format!("{} holds the set's data again", member.host);
-                return reconfig(now, vec![Change::GiveVote { id: member.id, data }], because);
+            Some(data) if caught_up && !now.is_copied(data) && slot_of(now, data).is_none_or(|s| s.id == member.id) => {
+                let id = member.id;
+                let change = if taken { Change::GiveVote { id, data } } else { Change::Tag { id, data } };
+                return reconfig(now, vec![change], format!("{} holds the set's data again", member.host));
             }
             _ => waiting.push(W::Member { host: member.host.clone(), state: occupant.state() }),
         }
@@ -54,7 +65,15 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
     let vote_underway =
         |m: &Member| m.newly_added && now.occupant(m).is_some_and(|p| p.state() == NodeState::Secondary);
     let quiet = !config.members().iter().any(vote_underway);
-    let tags: Vec<Change> = config.members().iter().filter_map(|m| tag_for(now, m)).collect();
+    let mut tags: Vec<Change> = config.members().iter().filter_map(|m| first_tag(now, m)).collect();
+    // mongods that swapped addresses were given each other's slots by the server: the tags follow.
+    // All of them or none: half an exchange would leave a voter's directory without a slot.
+    let exchanged = place(now, config).tags;
+    let arrived = |m: &Member| now.is_live(m) || now.occupant(m).is_none();
+    let slot_arrived = |c: &Change| matches!(c, Change::Tag { id, .. } if config.member(*id).is_some_and(arrived));
+    if exchanged.iter().all(slot_arrived) {
+        tags.extend(exchanged);
+    }
     if quiet && !tags.is_empty() {
         return reconfig(now, tags, "the config shall say which directory holds which vote");
     }
@@ -62,33 +81,26 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
         return reconfig(now, Vec::new(), "the config has no term, as after a forced reconfig");
     }
     // A member killed shortly after it joined can forget its config and its vote (seen on 6.0.5).
-    let unsynced = config.members().iter().find_map(|member| {
+    let unsynced = config.members().iter().filter_map(|member| {
         let occupant = now.occupant(member)?;
         let joined = matches!(occupant.state(), NodeState::Primary | NodeState::Secondary | NodeState::Arbiter);
-        (joined && !now.look.fsynced.contains(&occupant.id)).then_some(occupant)
-    })?;
-    let on = unsynced.hosts[0].clone();
-    Proposal::new(Step::Fsync { on }, "a member killed soon after it joined can forget its config and its vote")
+        // An arbiter that does not let us log in shows no config, and takes no commands.
+        let may_be_told = occupant.probe.config.is_some();
+        let on = occupant.hosts[0].clone();
+        (joined && may_be_told && !now.look.fsynced.contains(&occupant.id)).then_some(Step::Fsync { on })
+    });
+    let step = first_free(now, unsynced)?;
+    Proposal::new(step, "a member killed soon after it joined can forget its config and its vote")
 }
 
 /// The tag that a slot lacks. Only tasks are tagged: a tag means that the slot is ours to move and remove.
-fn tag_for(now: &Situation<'_>, member: &Member) -> Option<Change> {
+fn first_tag(now: &Situation<'_>, member: &Member) -> Option<Change> {
     let occupant = now.occupant(member)?;
     let data = occupant.probe.data?;
     let complete = matches!(occupant.state(), NodeState::Primary | NodeState::Secondary);
-    let tag = Change::Tag { id: member.id, data };
-    if !complete || !occupant.listed || member.arbiter || member.newly_added || member.was.is_some() {
-        return None;
-    }
-    match member.data {
-        None => now.holder(data).is_some().then_some(tag),
-        // Two mongods swapped addresses, and the server swapped their slots: the tags follow.
-        Some(tagged) => (tagged != data && slot_of(now, data).is_some_and(|other| swapped(now, other))).then_some(tag),
-    }
-}
-
-/// The slot's own directory sits in another slot now.
-fn swapped(now: &Situation<'_>, other: &Member) -> bool {
-    let occupant = now.occupant(other);
-    occupant.is_some_and(|p| p.probe.data.is_some_and(|d| other.data != Some(d) && slot_of(now, d).is_some()))
+    let plain = !member.arbiter && !member.newly_added && member.was.is_none();
+    let free = slot_of(now, data).is_none() && !now.is_copied(data);
+    // What the primary holds is the set's data by definition, whatever its tag says.
+    let wanted = member.data.is_none() || occupant.state() == NodeState::Primary;
+    (complete && plain && free && wanted && occupant.listed).then_some(Change::Tag { id: member.id, data })
 }

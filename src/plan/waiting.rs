@@ -40,6 +40,13 @@ pub enum WaitingOn {
         /// Whose it is.
         holder: String,
     },
+    /// The task that a claim names as seed is no task now, yet it may be alive, and initiated.
+    Seed {
+        /// The seed.
+        host: Host,
+        /// Whose claim names it.
+        holder: String,
+    },
     /// A member must finish what it does.
     Member {
         /// The member.
@@ -64,6 +71,25 @@ pub enum WaitingOn {
         need: usize,
         /// Members that are missing.
         missing: Vec<Host>,
+    },
+    /// The data of a majority of the voters must be there.
+    Directories {
+        /// Voters whose data is found.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+        /// Voters whose data is not.
+        missing: Vec<Host>,
+    },
+    /// A recovery needs time to show its effect before there may be another.
+    Cooldown {
+        /// How long still.
+        left: Duration,
+    },
+    /// A member holds the data; the server is about to let it vote.
+    Vote {
+        /// The member.
+        host: Host,
     },
     /// A primary that some member names may be alive, though it does not answer rsctl.
     OldPrimary {
@@ -99,6 +125,9 @@ impl fmt::Display for WaitingOn {
             Self::Name { host } => write!(f, "the host name that {host} reports must resolve to it"),
             Self::Settle { left } => write!(f, "the tasks must stay as they are for {} ms more", left.as_millis()),
             Self::Lock { on, holder } => write!(f, "controller {holder} holds the lock on {on}"),
+            Self::Seed { host, holder } => {
+                write!(f, "{host}, which controller {holder} was to initiate, must be listed again or stay silent")
+            }
             Self::Member { host, state } => write!(f, "{host} is {state}"),
             Self::Gone { host, since, limit } => {
                 write!(f, "{host} has been gone for {} s; it is removed after {} s", since.as_secs(), limit.as_secs())
@@ -107,6 +136,16 @@ impl fmt::Display for WaitingOn {
                 let names: Vec<_> = missing.iter().map(Host::to_string).collect();
                 write!(f, "{have} of {need} needed voters are there; missing: {}", names.join(", "))
             }
+            Self::Directories { have, need, missing } => {
+                let names: Vec<_> = missing.iter().map(Host::to_string).collect();
+                write!(
+                    f,
+                    "the data of {have} of {need} needed voters is found; not that of {}: bring back its volume",
+                    names.join(", ")
+                )
+            }
+            Self::Cooldown { left } => write!(f, "the last recovery must settle for {} s more", left.as_secs()),
+            Self::Vote { host } => write!(f, "{host} holds the data and is about to get its vote"),
             Self::OldPrimary { host } => {
                 write!(f, "primary {host} does not answer rsctl, but the other members may still reach it")
             }

@@ -106,9 +106,21 @@ fn others(look: &Observed, config: Option<&ReplConfig>) -> Vec<OtherStatus> {
     let status = |(host, node): (&Host, &crate::model::Node)| OtherStatus {
         host: host.to_string(),
         state: node.probe().map_or_else(|| "UNREACHABLE".to_owned(), |p| p.state.to_string()),
-        note: node.answer.as_ref().err().map(ToString::to_string),
+        note: match &node.answer {
+            Err(error) => Some(error.to_string()),
+            Ok(probe) => bystander(probe.state).map(str::to_owned),
+        },
     };
     outside.map(status).collect()
+}
+
+/// What the state of a node outside the set means.
+fn bystander(state: NodeState) -> Option<&'static str> {
+    match state {
+        NodeState::Removed => Some("its config has no member at this address"),
+        NodeState::Blank => Some("has no config yet"),
+        _ => None,
+    }
 }
 
 fn finding(finding: &plan::Finding) -> FindingStatus {

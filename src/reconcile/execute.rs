@@ -1,9 +1,14 @@
 //! From a step to the one admin command that it stands for. Nothing is decided here.
 
-use crate::model::{ConfigError, Host, Observed};
+use crate::model::{ConfigError, Host, NodeState, Observed, Probe};
 use crate::mongo::{Admin, Error};
 use crate::plan::Step;
+use futures_util::future::join_all;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long a task may take to show once more that it is blank.
+const CHECK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +19,9 @@ pub(super) enum StepError {
     /// The changes do not fit the config: a bug in a rule.
     #[error("the changes do not fit the config")]
     Config(#[from] ConfigError),
+    /// Between the look and the initiate a task changed, or somebody took its lock.
+    #[error("{0} is not as it was a moment ago")]
+    NoLongerBlank(Host),
     /// The mongod said no, or nothing.
     #[error("{0}")]
     Mongod(#[from] Error),
@@ -22,7 +30,11 @@ pub(super) enum StepError {
 impl StepError {
     /// Somebody else was quicker, or the moment was wrong.
     pub(super) fn is_lost_race(&self) -> bool {
-        matches!(self, Self::Mongod(error) if error.is_lost_race())
+        match self {
+            Self::Mongod(error) => error.is_lost_race(),
+            Self::NoLongerBlank(_) => true,
+            Self::NoAddress(_) | Self::Config(_) => false,
+        }
     }
 }
 
@@ -33,10 +45,33 @@ pub(super) async fn execute<A: Admin>(admin: &A, look: &Observed, step: &Step) -
         Step::TakeLock { on, lock } => Ok(admin.take_lock(address(look, on)?, lock).await?),
         Step::TakeOverLock { on, stale, lock } => Ok(admin.take_over_lock(address(look, on)?, stale, lock).await?),
         Step::ReleaseLock { on } => Ok(admin.release_lock(address(look, on)?).await?),
-        Step::Initiate { on, config } => Ok(admin.initiate(address(look, on)?, config).await?),
+        Step::Initiate { on, config } => {
+            still_blank(admin, look).await?;
+            Ok(admin.initiate(address(look, on)?, config).await?)
+        }
         Step::Reconfig { on, base, changes } => Ok(admin.reconfig(address(look, on)?, &base.with(changes)?).await?),
+        Step::Recover { on, base, changes, version } => {
+            Ok(admin.force(address(look, on)?, &base.forced(changes, *version)?).await?)
+        }
         Step::Fsync { on } => Ok(admin.fsync(address(look, on)?).await?),
         Step::StepUp { on } => Ok(admin.step_up(address(look, on)?).await?),
+    }
+}
+
+/// Asks all tasks once more: a controller that was frozen since its look must not make a second set.
+async fn still_blank<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepError> {
+    let questions = look.nodes.iter().filter(|(_, node)| node.listed).map(|(host, node)| async move {
+        let (Some(at), Some(before)) = (node.at, node.probe()) else { return Some(host) };
+        let now = admin.probe(at, CHECK_LIMIT).await;
+        let same = |now: &Probe| {
+            (now.process, now.state, &now.lock, &now.config, now.user_data)
+                == (before.process, NodeState::Blank, &before.lock, &before.config, before.user_data)
+        };
+        (!now.as_ref().is_ok_and(same)).then_some(host)
+    });
+    match join_all(questions).await.into_iter().flatten().next() {
+        Some(host) => Err(StepError::NoLongerBlank(host.clone())),
+        None => Ok(()),
     }
 }
 

@@ -11,14 +11,14 @@ const HEARTBEAT: Duration = Duration::from_secs(600);
 
 /// Remembers what was last said.
 pub(super) struct Journal {
-    waiting: String,
+    waiting: Option<String>,
     findings: Vec<Finding>,
     spoke_at: Instant,
 }
 
 impl Journal {
     pub(super) fn new() -> Self {
-        Self { waiting: String::new(), findings: Vec::new(), spoke_at: Instant::now() }
+        Self { waiting: None, findings: Vec::new(), spoke_at: Instant::now() }
     }
 
     /// Notes a plan; says what is new in it.
@@ -39,10 +39,14 @@ impl Journal {
         }
         let now = Instant::now();
         let waiting = digest(plan);
-        if waiting != self.waiting {
+        if self.waiting.as_ref() != Some(&waiting) {
             let reasons: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
-            info!(waiting_for = %reasons.join("; "), because = %plan.because, "waiting");
-            self.waiting = waiting;
+            if reasons.is_empty() {
+                info!(because = %plan.because, "nothing to do");
+            } else {
+                info!(waiting_for = %reasons.join("; "), because = %plan.because, "waiting");
+            }
+            self.waiting = Some(waiting);
             self.spoke_at = now;
         } else if now.duration_since(self.spoke_at) >= HEARTBEAT {
             info!(because = %plan.because, "still looking");
@@ -52,7 +56,7 @@ impl Journal {
 
     /// A step is about to be done.
     pub(super) fn starting(&mut self, plan: &Plan) {
-        self.waiting.clear();
+        self.waiting = None;
         info!(rule = plan.rule, step = %plan.next, because = %plan.because, "doing");
     }
 

@@ -1,7 +1,8 @@
 //! What the controller remembers from look to look: since when, not what to do about it.
 //!
 //! **Invariant:** durations grow by at most two intervals a look, so that a controller that was frozen or cut off
-//! does not wake up believing that everybody has been gone for an hour. They start at zero with the controller.
+//! does not wake up believing that everybody has been gone for an hour. They start at zero with the controller, and
+//! count from the first look that showed the fact, never from the last one that showed the opposite.
 
 use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProbeError, ProcessId, Refusal};
 use bson::oid::ObjectId;
@@ -18,17 +19,42 @@ pub(super) struct Memory {
     locks: Vec<(Lock, Duration)>,
     config_ever_seen: bool,
     known_set: Option<ObjectId>,
+    still: (Vec<Words>, Duration),
+    recovered_at: Option<Instant>,
     fsynced: BTreeSet<ProcessId>,
     refusals: Vec<Remembered>,
 }
 
+/// What a process says of itself and its set, as far as a recovery builds on it.
+type Words = (Host, ProcessId, NodeState, Option<(Option<i64>, i64)>, Option<Host>);
+
 /// What is remembered of one address.
 #[derive(Debug, Default)]
 struct Since {
-    unlisted: Option<Duration>,
-    silent: Duration,
-    unhealthy: Duration,
+    ever_listed: bool,
+    unlisted: Held,
+    silent: Held,
+    unhealthy: Held,
     down_looks: u32,
+}
+
+/// For how long a fact has held, since the first look that showed it; none while it does not hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held(Option<Duration>);
+
+impl Held {
+    /// One more look shows the fact.
+    fn holds(&mut self, passed: Duration) {
+        self.0 = Some(self.0.map_or(Duration::ZERO, |so_far| so_far + passed));
+    }
+
+    fn ends(&mut self) {
+        self.0 = None;
+    }
+
+    fn time(self) -> Duration {
+        self.0.unwrap_or_default()
+    }
 }
 
 #[derive(Debug)]
@@ -78,15 +104,23 @@ impl Memory {
         for (host, node) in &mut look.nodes {
             let since = self.hosts.entry(host.clone()).or_default();
             match listed.get(host).copied().unwrap_or(Listed::Unknown) {
-                Listed::Yes => since.unlisted = Some(Duration::ZERO),
-                Listed::No if good => since.unlisted = since.unlisted.map(|d| d + passed),
+                Listed::Yes => {
+                    since.ever_listed = true;
+                    since.unlisted.ends();
+                }
+                Listed::No if good => since.unlisted.holds(passed),
                 Listed::No | Listed::Unknown => {}
             }
-            since.silent = if node.answer.is_ok() { Duration::ZERO } else { since.silent + passed };
+            if node.answer.is_ok() {
+                since.silent.ends()
+            } else {
+                since.silent.holds(passed)
+            }
             let down = node.answer.as_ref().is_err_and(ProbeError::is_down);
             since.down_looks = if down { since.down_looks + 1 } else { 0 };
-            node.unlisted_for = since.unlisted;
-            node.silent_for = since.silent;
+            node.ever_listed = since.ever_listed;
+            node.unlisted_for = since.unlisted.time();
+            node.silent_for = since.silent.time();
             node.down_looks = since.down_looks;
         }
         self.health(look, passed);
@@ -94,6 +128,8 @@ impl Memory {
         self.claims(look, passed);
         self.config_ever_seen |= look.nodes.values().filter_map(Node::probe).any(|p| p.config.is_some());
         look.config_ever_seen = self.config_ever_seen;
+        self.stillness(look, passed);
+        look.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         look.known_set = self.known_set;
         look.fsynced = self.fsynced.clone();
         look.refusals = self.refusals(now);
@@ -101,24 +137,24 @@ impl Memory {
 
     /// For how long the primary has seen each member down. Without a primary nothing is added.
     fn health(&mut self, look: &mut Observed, passed: Duration) {
-        let health: BTreeMap<Host, bool> = {
-            let primary = look.nodes.values().filter_map(Node::probe).find(|p| p.state == NodeState::Primary);
-            let config = primary.and_then(|p| p.config.as_ref());
-            let members = config.map(|c| c.members()).unwrap_or_default().iter();
-            let seen = members.filter_map(|m| {
-                let peer = primary?.view.as_ref()?.peers.get(&m.id)?;
-                Some((m.host.clone(), peer.healthy))
-            });
-            seen.collect()
-        };
+        let mut health: BTreeMap<Host, bool> = BTreeMap::new();
+        // With more than one, of two sets or before the old one notices: who is healthy for one of them is healthy.
+        let primaries = look.nodes.values().filter_map(Node::probe).filter(|p| p.state == NodeState::Primary);
+        for primary in primaries {
+            let (Some(config), Some(view)) = (&primary.config, &primary.view) else { continue };
+            for member in config.members() {
+                let Some(peer) = view.peers.get(&member.id) else { continue };
+                *health.entry(member.host.clone()).or_default() |= peer.healthy;
+            }
+        }
         for (host, node) in &mut look.nodes {
             let Some(since) = self.hosts.get_mut(host) else { continue };
             match health.get(host) {
-                Some(true) => since.unhealthy = Duration::ZERO,
-                Some(false) => since.unhealthy += passed,
+                Some(true) => since.unhealthy.ends(),
+                Some(false) => since.unhealthy.holds(passed),
                 None => {}
             }
-            node.unhealthy_for = since.unhealthy;
+            node.unhealthy_for = since.unhealthy.time();
         }
     }
 
@@ -129,6 +165,18 @@ impl Memory {
         let same = all_blank && look.tasks.is_good() && self.blank.0 == processes;
         self.blank = if same { (processes, self.blank.1 + passed) } else { (processes, Duration::ZERO) };
         look.blank_for = self.blank.1;
+    }
+
+    fn stillness(&mut self, look: &mut Observed, passed: Duration) {
+        let words = |(host, node): (&Host, &Node)| {
+            let probe = node.probe()?;
+            let config = probe.config.as_ref().map(|c| (c.term(), c.version()));
+            Some((host.clone(), probe.process, probe.state, config, probe.sees_primary.clone()))
+        };
+        let said: Vec<Words> = look.nodes.iter().filter_map(words).collect();
+        let same = look.tasks.is_good() && said == self.still.0;
+        self.still = (said, if same { self.still.1 + passed } else { Duration::ZERO });
+        look.still_for = self.still.1;
     }
 
     fn claims(&mut self, look: &mut Observed, passed: Duration) {
@@ -178,6 +226,11 @@ impl Memory {
     /// This is the set that the plan was about.
     pub(super) fn settled_on(&mut self, set: ObjectId) {
         self.known_set = Some(set);
+    }
+
+    /// A config was forced.
+    pub(super) fn recovered(&mut self, now: Instant) {
+        self.recovered_at = Some(now);
     }
 
     /// This process has its state on disk.

@@ -7,6 +7,8 @@ mod journal;
 mod memory;
 mod observe;
 mod pace;
+#[cfg(test)]
+mod tests;
 
 use crate::discovery::Discovery;
 use crate::model::{Observed, Policy, ReplConfig, TaskList};
@@ -22,8 +24,6 @@ use tokio::time::{Instant, sleep};
 
 /// How often DNS is asked while nothing else is going on.
 const DNS_POLL: Duration = Duration::from_millis(500);
-/// News that comes in a burst is looked at once.
-const COALESCE: Duration = Duration::from_millis(2);
 
 /// Everything the loop works with.
 pub struct Loop<'p, D, A> {
@@ -64,9 +64,10 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 continue;
             }
             let pause = pace.pause(&plan);
+            let paused_at = Instant::now();
             tokio::select! {
                 biased;
-                () = self.wake.notified() => sleep(COALESCE).await,
+                () = self.wake.notified() => sleep(pace.news(paused_at.elapsed())).await,
                 () = sleep(pause) => {}
                 () = self.dns_changes(&look.tasks) => {}
                 () = &mut shutdown => return,
@@ -90,6 +91,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             Ok(()) => {
                 journal.done(&plan.next, started.elapsed());
                 observer.memory.worked(&subjects);
+                if matches!(plan.next, Step::Recover { .. }) {
+                    observer.memory.recovered(Instant::now());
+                }
                 if let Step::Fsync { on } = &plan.next
                     && let Some(probe) = look.probe(on)
                 {

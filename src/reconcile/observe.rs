@@ -93,14 +93,15 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let mut listed = BTreeMap::new();
         for host in tasks.hosts.iter().chain(&self.known) {
             let (at, answer, is_listed) = locate(host, &tasks, names, answers);
-            let naming = at.map_or(Naming::Unknown, |at| naming(at, host.port(), &answer, names));
+            let naming = naming(host.port(), &answer, names, answers);
             listed.insert(host.clone(), is_listed);
             let node = Node {
                 at,
                 answer,
                 naming,
                 listed: is_listed == Listed::Yes,
-                unlisted_for: None,
+                ever_listed: false,
+                unlisted_for: Duration::ZERO,
                 silent_for: Duration::ZERO,
                 unhealthy_for: Duration::ZERO,
                 down_looks: 0,
@@ -173,29 +174,44 @@ fn locate(
     match (answer, places.as_slice()) {
         (NameAnswer::Trouble(_), _) => (None, Err(ProbeError::NameUnknown), listed),
         (_, []) => (None, Err(ProbeError::NoSuchName), listed),
-        (_, [only]) => (Some(*only), answer_at(only), listed),
-        (_, [first, ..]) => {
-            // Two families of one mongod are one place; two mongods behind one name are none.
-            let processes: BTreeSet<_> = places.iter().map(|at| answer_at(at).ok().map(|p| p.process)).collect();
-            let one = processes.len() == 1 && !processes.contains(&None);
-            let answer = if one { answer_at(first) } else { Err(ProbeError::NameAmbiguous(places.len())) };
-            (one.then_some(*first), answer, listed)
-        }
+        (_, places) => match one_place(places, answers) {
+            Some(at) => (Some(at), answer_at(&at), listed),
+            None => (None, Err(ProbeError::NameAmbiguous(places.len())), listed),
+        },
+    }
+}
+
+/// Where the addresses of one name lead, if that is one mongod. At most one address of each family can be one task;
+/// it need not listen on both.
+fn one_place(places: &[SocketAddr], answers: &Answers) -> Option<SocketAddr> {
+    let of_family = |v4: bool| places.iter().filter(|at| at.is_ipv4() == v4).count();
+    if of_family(true) > 1 || of_family(false) > 1 {
+        return None;
+    }
+    let process = |at: &&SocketAddr| Some((**at, answers.get(at)?.as_ref().ok()?.process));
+    let mut answering = places.iter().filter_map(|at| process(&at));
+    match (answering.next(), answering.next()) {
+        (Some((_, one)), Some((_, other))) if one != other => None,
+        (Some((at, _)), _) => Some(at),
+        (None, _) => places.first().copied(),
     }
 }
 
 /// Where the name that a node reports leads.
-fn naming(at: SocketAddr, port: u16, answer: &Result<Arc<Probe>, ProbeError>, names: &Names) -> Naming {
-    let Ok(Some(hostname)) = answer.as_ref().map(|probe| probe.hostname.as_deref()) else { return Naming::Unknown };
+fn naming(port: u16, answer: &Result<Arc<Probe>, ProbeError>, names: &Names, answers: &Answers) -> Naming {
+    let Ok(probe) = answer else { return Naming::Unknown };
+    let Some(hostname) = probe.hostname.as_deref() else { return Naming::Unknown };
     let Ok(host) = Host::named(hostname, port) else { return Naming::Unstable };
     if is_container_id(hostname) || host.name().is_none() {
         return Naming::Unstable;
     }
-    match names.get(hostname) {
-        None | Some(NameAnswer::Trouble(_)) => Naming::Unknown,
-        Some(NameAnswer::Addresses(ips)) if ips.len() == 1 && ips.contains(&at.ip()) => Naming::Stable(host),
-        Some(NameAnswer::Addresses(_) | NameAnswer::NoSuchName) => Naming::Unstable,
-    }
+    let places = match names.get(hostname) {
+        None | Some(NameAnswer::Trouble(_)) => return Naming::Unknown,
+        Some(NameAnswer::NoSuchName) => return Naming::Unstable,
+        Some(NameAnswer::Addresses(_)) => sockets_of(&host, names),
+    };
+    let there = one_place(&places, answers).and_then(|at| answers.get(&at)?.as_ref().ok());
+    if there.is_some_and(|p| p.process == probe.process) { Naming::Stable(host) } else { Naming::Unstable }
 }
 
 /// What Docker calls a container that nobody named: twelve hexadecimal digits, new with every task.

@@ -9,16 +9,26 @@ const SOON: Duration = Duration::from_millis(20);
 /// The longest wait while something is unsettled. Events and DNS changes cut every wait short.
 const UNSETTLED_MAX: Duration = Duration::from_secs(1);
 
+/// News that comes in a burst is looked at once.
+const COALESCE: Duration = Duration::from_millis(2);
+/// News that comes so soon after a look may have been made by it.
+const AT_ONCE: Duration = Duration::from_millis(20);
+/// So many times in a row it is believed all the same.
+const BELIEVED: u32 = 8;
+/// The longest that news has to wait for a look.
+const NEWS_MAX: Duration = Duration::from_millis(500);
+
 /// The rhythm of looks: often while something is on its way, seldom when all is calm.
 pub(super) struct Pace {
     interval: Duration,
     waits: ExponentialBackoff,
     last: Vec<WaitingOn>,
+    in_a_row: u32,
 }
 
 impl Pace {
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, waits: waits(), last: Vec::new() }
+        Self { interval, waits: waits(), last: Vec::new(), in_a_row: 0 }
     }
 
     /// The longest time until the next look.
@@ -35,6 +45,13 @@ impl Pace {
         let rhythm = self.waits.next().unwrap_or(UNSETTLED_MAX);
         let due = plan.waiting.iter().filter_map(due_in).min().unwrap_or(Duration::MAX);
         rhythm.min(due.max(Duration::from_millis(1))).min(self.interval)
+    }
+
+    /// How long news that came so long after a look waits for the next one. A node that breaks every connection makes
+    /// news by being looked at; that must not become a loop without pause.
+    pub(super) fn news(&mut self, after: Duration) -> Duration {
+        self.in_a_row = if after < AT_ONCE { self.in_a_row + 1 } else { 0 };
+        COALESCE.saturating_mul(1 << self.in_a_row.saturating_sub(BELIEVED).min(8)).min(NEWS_MAX)
     }
 }
 
@@ -69,5 +86,56 @@ pub(super) fn retry_after(step: &Step, times: u32) -> Duration {
         Step::StepUp { .. } if times <= 50 => ms(20),
         Step::StepUp { .. } => ms(2000),
         _ => ms(20 << times.min(11)).min(Duration::from_secs(30)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Host;
+
+    fn plan(waiting: Vec<WaitingOn>) -> Plan {
+        let (because, findings) = (String::new(), Vec::new());
+        Plan { rule: "wait", next: Step::Wait, because, waiting, findings, primary: None, config: None }
+    }
+
+    #[test]
+    fn news_that_every_look_makes_is_heard_ever_later_and_real_news_at_once() {
+        let mut pace = Pace::new(Duration::from_secs(5));
+        let waits: Vec<_> = (0..20).map(|_| pace.news(Duration::ZERO)).collect();
+        assert_eq!(waits[0], COALESCE, "the first is believed");
+        assert_eq!(waits.last(), Some(&NEWS_MAX), "a spinning node is not");
+        assert_eq!(pace.news(Duration::from_secs(1)), COALESCE, "after a quiet second it is real again");
+    }
+
+    #[test]
+    fn calm_is_looked_at_seldom_and_what_is_under_way_soon_then_ever_later() {
+        let mut pace = Pace::new(Duration::from_secs(5));
+        assert_eq!(pace.pause(&plan(Vec::new())), Duration::from_secs(5));
+        let waiting = plan(vec![WaitingOn::Election]);
+        let pauses: Vec<_> = (0..40).map(|_| pace.pause(&waiting)).collect();
+        assert_eq!(pauses[0], SOON);
+        assert!(pauses.is_sorted() && pauses[39] == UNSETTLED_MAX, "{pauses:?}");
+        assert_eq!(pace.pause(&plan(vec![WaitingOn::Tasks { seen: 1, expect: 3 }])), SOON, "progress starts anew");
+    }
+
+    #[test]
+    fn a_pause_ends_when_a_refused_step_may_be_tried_again() {
+        let mut pace = Pace::new(Duration::from_secs(5));
+        let retry_in = Duration::from_millis(3);
+        let refused = WaitingOn::Refused { subject: "x".into(), reason: "no".into(), retry_in };
+        assert_eq!(pace.pause(&plan(vec![WaitingOn::Election, refused])), retry_in);
+    }
+
+    #[test]
+    fn a_refused_step_waits_ever_longer_but_an_election_is_tried_for_a_second() {
+        let on: Host = "10.0.0.1".parse().unwrap();
+        let fsync = Step::Fsync { on: on.clone() };
+        let waits: Vec<_> = (1..40).map(|times| retry_after(&fsync, times)).collect();
+        assert!(waits.is_sorted() && waits[38] == Duration::from_secs(30), "{waits:?}");
+        let step_up = Step::StepUp { on };
+        let first_second: Duration = (1..=50).map(|times| retry_after(&step_up, times)).sum();
+        assert_eq!(first_second, Duration::from_secs(1));
+        assert_eq!(retry_after(&step_up, 51), Duration::from_secs(2));
     }
 }

@@ -11,7 +11,7 @@ use crate::support::controller::Controller;
 use crate::support::mongods::free_ip;
 use crate::support::writer::{MajorityWriter, majority_writer};
 
-async fn writing(controller: &Controller) -> MajorityWriter {
+pub async fn writing(controller: &Controller) -> MajorityWriter {
     let uri = controller.get("/v1/uri?database=test").await.unwrap();
     let writer = majority_writer(uri.trim()).await.unwrap();
     assert!(writer.next_acknowledged(LIMIT).await, "writes are acknowledged");
@@ -19,7 +19,7 @@ async fn writing(controller: &Controller) -> MajorityWriter {
 }
 
 /// Every acknowledged write is there; returns the longest time without one.
-async fn all_there(writer: MajorityWriter) -> Duration {
+pub async fn all_there(writer: MajorityWriter) -> Duration {
     assert!(writer.next_acknowledged(LIMIT).await, "writes go on");
     let (tally, missing) = writer.finish().await.unwrap();
     assert!(missing.is_empty(), "{} acknowledged writes are lost", missing.len());

@@ -10,5 +10,6 @@ mod changes;
 mod cluster;
 mod first_start;
 mod names;
+mod recovery;
 #[path = "../support/mod.rs"]
 mod support;

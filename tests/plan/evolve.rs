@@ -15,6 +15,9 @@ impl World {
             Step::ReleaseLock { on } => self.set_lock(on, None),
             Step::Initiate { on, config } => self.initiate(on, config),
             Step::Reconfig { on, base, changes } => self.reconfig(on, base, changes),
+            Step::Recover { on, base, changes, version } => {
+                self.install(on, &base.forced(changes, *version).unwrap(), None);
+            }
             Step::Fsync { on } => {
                 let process = look.probe(on).unwrap_or_else(|| panic!("{on} cannot be asked")).process;
                 self.unsynced.retain(|word| words::process(word) != process);
@@ -64,12 +67,18 @@ impl World {
     }
 
     fn reconfig(&mut self, on: &Host, base: &ReplConfig, changes: &[Change]) {
+        assert_eq!(self.state(&self.task(on)), Some(NodeState::Primary), "a reconfig goes to the primary");
+        self.install(on, &base.with(changes).unwrap(), base.term().or(Some(1)));
+    }
+
+    /// Every member that the config reaches has it.
+    fn install(&mut self, on: &Host, next: &ReplConfig, term: Option<i64>) {
         let primary = self.task(on);
-        assert_eq!(self.state(&primary), Some(NodeState::Primary), "a reconfig goes to the primary");
-        let next = base.with(changes).unwrap();
         let label = self.nodes[&primary].config.clone().unwrap_or_default();
         let mut document = next.document().clone();
-        document.insert("term", base.term().unwrap_or(1));
+        if let Some(term) = term {
+            document.insert("term", term);
+        }
         let old = self.configs.insert(label.clone(), ReplConfig::from_stored(document).unwrap());
         assert!(old.is_some(), "there was a config");
         for member in next.members() {
@@ -125,7 +134,7 @@ impl World {
 /// The changed members of the config that a step sends, in the notation of `config`.
 pub fn sends(step: &Step) -> Option<String> {
     match step {
-        Step::Reconfig { base, changes, .. } => {
+        Step::Reconfig { base, changes, .. } | Step::Recover { base, changes, .. } => {
             let next = base.with(changes).unwrap();
             let old = base.document().get_array("members").unwrap();
             let new = next.document().get_array("members").unwrap();

@@ -3,6 +3,7 @@
 use crate::words;
 use crate::world::{Answer, Spec, World};
 use bson::{Bson, Document, doc};
+use rsctl::model::Recovery;
 use rsctl::model::{
     Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal, ReplConfig,
     SetName, Token, UserData,
@@ -83,6 +84,7 @@ fn policy() -> Policy {
         remove_after: Duration::from_secs(30),
         forget_after: Duration::from_secs(600),
         settle: Duration::from_millis(300),
+        recovery: Recovery::Auto,
         bootstrap: Bootstrap::Auto,
         replica_set_id: None,
         token: Token("me".to_owned()),
@@ -105,6 +107,7 @@ fn set_policy(policy: &mut Policy, text: &str) {
             }
             "bootstrap" => policy.bootstrap = if value == "never" { Bootstrap::Never } else { Bootstrap::Auto },
             "set" => policy.set = SetName::new(value),
+            "token" => policy.token = Token(value.to_owned()),
             "rid" => policy.replica_set_id = Some(words::generation(value)),
             _ => panic!("policy: unknown {key}"),
         }

@@ -141,7 +141,9 @@ impl World {
             let healthy =
                 own || (said(&spec.sees_up) || self.answers_heartbeats(spec, &member.host)) && !said(&spec.sees_down);
             let there = self.word(&member.host).and_then(|w| self.owner(w));
-            let state = there.and_then(|(w, _)| self.state(w)).filter(|_| healthy).unwrap_or(S::Other);
+            let state = there.and_then(|(w, _)| self.state(w)).filter(|_| healthy);
+            // Whom only the others can reach is a plain secondary.
+            let state = state.unwrap_or(if healthy { S::Secondary } else { S::Other });
             let applied = optime(there.and_then(|(_, s)| s.applied));
             (member.id, Peer { healthy, state, applied, applied_wall_ms: None, message: None })
         });
@@ -221,7 +223,9 @@ impl World {
             naming: self.naming(word, answers),
             answer,
             listed,
-            unlisted_for: spec.unlisted.unwrap_or(Some(Duration::ZERO)),
+            ever_listed: spec.unlisted != Some(None),
+            // Who was never listed has been missed for as long as it has been silent.
+            unlisted_for: spec.unlisted.map_or(Duration::ZERO, |said| said.unwrap_or(silent)),
             silent_for: silent,
             unhealthy_for: spec.unhealthy.unwrap_or(silent),
             down_looks: spec.down_looks.unwrap_or(u32::from(down)),
@@ -251,6 +255,8 @@ impl World {
             tasks: TaskList { hosts, trouble: self.trouble.clone() },
             blank_for: self.blank_for,
             known_set: None,
+            still_for: self.blank_for,
+            recovered_for: None,
             config_ever_seen,
             locks,
             fsynced,

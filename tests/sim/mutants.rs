@@ -32,6 +32,10 @@ impl Admin for Warped {
         self.port.reconfig(at, config).await
     }
 
+    async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        self.port.force(at, config).await
+    }
+
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {
         self.port.step_up(at).await
     }

@@ -110,6 +110,10 @@ impl Admin for Port {
         self.command(at, Command::Reconfig { sent: config.clone(), force: false, limit: 5000 }).await
     }
 
+    async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        self.command(at, Command::Reconfig { sent: config.clone(), force: true, limit: 5000 }).await
+    }
+
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {
         self.command(at, Command::StepUp).await
     }

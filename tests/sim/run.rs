@@ -5,7 +5,7 @@ use super::faults::Order;
 use super::mutants::{Mutant, Warped};
 use super::ports::Port;
 use super::world::{Event, SET, Said, Shared, World};
-use rsctl::model::{Bootstrap, MemberAddress, NodeState, Policy, SetName, Token};
+use rsctl::model::{Bootstrap, MemberAddress, NodeState, Policy, Recovery, SetName, Token};
 use rsctl::plan::Step;
 use rsctl::reconcile::Loop;
 use std::sync::{Arc, Mutex};
@@ -167,6 +167,7 @@ impl Driver {
             remove_after: REMOVE_AFTER,
             forget_after: Duration::from_secs(20),
             settle: Duration::from_millis(300),
+            recovery: Recovery::Auto,
             bootstrap: Bootstrap::Auto,
             replica_set_id: None,
             token: Token(format!("c{controller}-{}", self.lives)),

@@ -1,0 +1,125 @@
+//! A majority that is alive, but at addresses that its config does not know: *recover*, by force, on evidence.
+//!
+//! **Invariant:** this is the only place that wishes for force. A force changes where members are, never who votes:
+//! the voters are the same directories before and after, so every majority after meets every majority before, and the
+//! vote rule elects one that holds each acknowledged write.
+
+use super::placement::{Placement, place};
+use super::situation::Situation;
+use super::{Finding, Proposal, Step, WaitingOn, WaitingOn as W};
+use crate::model::{Change, Host, Member, MemberId, NodeState, Process, Recovery, ReplConfig};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// So long after a recovery there is no other: its elections and heartbeats come first.
+const COOLDOWN: Duration = Duration::from_secs(60);
+
+/// Gives the members of a set without a reachable majority their present addresses.
+pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let config = now.config?;
+    let placement = place(now, config);
+    if placement.moves.is_empty() {
+        return None;
+    }
+    let found = counted(now, config);
+    if found.len() < config.majority() {
+        let missing = config.voters().filter(|m| !found.iter().any(|(c, _)| c.id == m.id));
+        let missing = missing.map(|m| m.host.clone()).collect();
+        waiting.push(W::Directories { have: found.len(), need: config.majority(), missing });
+        return None;
+    }
+    waiting.extend(placement.unnamed.iter().map(|host| W::Name { host: host.clone() }));
+    if !waits_are_over(now, waiting) || now.policy.recovery == Recovery::Manual || !configs_agree(now, config) {
+        return None;
+    }
+    let version = now.ours.iter().filter_map(|p| p.probe.config.as_ref()).map(ReplConfig::version).max()? + 1;
+    let changes = forced_changes(now, config, placement);
+    let next = config.forced(&changes, version).ok()?;
+    let reached: Vec<_> = found.into_iter().filter(|(_, p)| is_member_of(now, p, &next)).collect();
+    if reached.len() < config.majority() {
+        return None;
+    }
+    // Any of them is safe; one that is still in place and has the newest write leads soonest.
+    let (_, target) = reached.iter().max_by_key(|(_, p)| p.probe.view.as_ref().map(|view| view.applied))?;
+    let (at_hand, voters) = (reached.len(), config.voters().count());
+    let because = format!("the data of {at_hand} of {voters} voters is at hand, at addresses the config does not know");
+    let step = Step::Recover { on: target.hosts[0].clone(), base: config.clone(), changes, version };
+    Proposal::new(step, because)
+}
+
+/// The config has an address that leads to this process.
+fn is_member_of(now: &Situation<'_>, process: &Process<'_>, config: &ReplConfig) -> bool {
+    let own = now.address_of(process, now.kind());
+    config.members().iter().any(|m| process.is_at(&m.host) || own.as_ref() == Some(&m.host))
+}
+
+/// Voters whose directory answers, each known by its tag and free of any primary. What is not tagged is not guessed.
+fn counted<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a Member, &'s Process<'a>)> {
+    let voters = config.voters().filter(|m| !m.arbiter);
+    let held = voters.filter_map(|m| Some((m, now.holder(m.data?)?)));
+    held.filter(|(_, p)| match p.state() {
+        NodeState::Removed => true,
+        NodeState::Secondary => p.probe.sees_primary.is_none(),
+        _ => false,
+    })
+    .collect()
+}
+
+fn waits_are_over(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> bool {
+    if let Some(left) = now.look.recovered_for.and_then(|since| COOLDOWN.checked_sub(since)).filter(|d| !d.is_zero()) {
+        waiting.push(W::Cooldown { left });
+        return false;
+    }
+    if now.look.still_for < now.policy.settle {
+        waiting.push(W::Settle { left: now.policy.settle - now.look.still_for });
+        return false;
+    }
+    true
+}
+
+/// All configs that are seen name the same voters, but for the one that a reconfig may change: so a majority of the
+/// newest one's voters includes somebody who knows of any newer one.
+fn configs_agree(now: &Situation<'_>, config: &ReplConfig) -> bool {
+    let voters = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<BTreeSet<MemberId>>();
+    let newest = voters(config);
+    let mut others = now.ours.iter().filter_map(|p| p.probe.config.as_ref());
+    others.all(|other| newest.symmetric_difference(&voters(other)).count() <= 1)
+}
+
+fn forced_changes(now: &Situation<'_>, config: &ReplConfig, placement: Placement) -> Vec<Change> {
+    let Placement { mut moves, tags, .. } = placement;
+    // Force would make a voter of a newcomer that does not hold the data yet.
+    let newcomers = config.members().iter().filter(|m| m.newly_added);
+    let silenced: Vec<_> = newcomers.map(|m| Change::TakeVote { id: m.id }).collect();
+    // A wiped mongod at its slot's own address would join with the slot's vote: the slot points nowhere until it
+    // holds data again.
+    let wiped = config.voters().filter(|m| m.data.is_some() && now.occupant(m).is_some_and(|p| p.probe.data.is_none()));
+    let away: Vec<_> = wiped.map(|m| Change::Readdress { id: m.id, to: nowhere(config, m.id) }).collect();
+    moves.extend(tags);
+    moves.extend(silenced);
+    moves.extend(away);
+    moves
+}
+
+/// An address that leads nowhere: TEST-NET-1 (RFC 5737), or loopback where all members are (the server wants either
+/// all or none of them there).
+fn nowhere(config: &ReplConfig, id: MemberId) -> Host {
+    let local = config.members().iter().any(|m| m.host.socket().is_some_and(|at| at.ip().is_loopback()));
+    let net = if local { [127, 0, 0] } else { [192, 0, 2] };
+    let last = 1 + u8::try_from(id.0.rem_euclid(250)).unwrap_or_default();
+    Host::ip([net[0], net[1], net[2], last].into(), 9)
+}
+
+/// What an operator should know about a set that could be recovered and is not.
+pub(super) fn refusal(now: &Situation<'_>) -> Option<Finding> {
+    let config = now.config.filter(|_| now.primary().is_none())?;
+    if place(now, config).moves.is_empty() {
+        return None;
+    }
+    let enough = counted(now, config).len() >= config.majority();
+    match (enough, now.policy.recovery) {
+        (true, Recovery::Manual) => Some(Finding::RecoveryManual),
+        (true, Recovery::Auto) if !configs_agree(now, config) => Some(Finding::ConfigsDisagree),
+        _ => None,
+    }
+}

@@ -1,0 +1,226 @@
+//! Worlds that nobody would write down: whatever they look like, a plan keeps to what must never be broken.
+
+use crate::{parse, words};
+use proptest::prelude::*;
+use proptest::sample::select;
+use rsctl::model::{Change, NodeState, Observed, Policy, Probe, ReplConfig};
+use rsctl::plan::{Plan, Step, plan};
+
+const STATES: [&str; 20] = [
+    "PRIMARY",
+    "SECONDARY",
+    "SECONDARY",
+    "SECONDARY",
+    "SECONDARY",
+    "RECOVERING",
+    "STARTUP2",
+    "STARTUP",
+    "ROLLBACK",
+    "REMOVED",
+    "BLANK",
+    "BLANK",
+    "BLANK",
+    "STANDALONE",
+    "ARBITER",
+    "UNKNOWN",
+    "timeout",
+    "refused",
+    "shutting-down",
+    "= a",
+];
+const MORE: [&str; 28] = [
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "data=A",
+    "data=B",
+    "data=X",
+    "data=none",
+    "config=old",
+    "config=none",
+    "config=other",
+    "wire=9",
+    "set=other",
+    "sees=a",
+    "sees=none",
+    "sees=z",
+    "sees-up=a,b,c,d",
+    "sees-down=b,c",
+    "applied=9",
+    "committed=12",
+    "user-data=2",
+    "user-data=unknown",
+    "lock=other:a",
+    "lock=me:b/old",
+    "unlisted=40s",
+    "",
+];
+const TIMES: [&str; 5] = ["", "", "for=40s", "for=11m", "silent=40s unhealthy=40s"];
+const ATTRIBUTES: [&str; 12] = [
+    "",
+    "",
+    "",
+    "",
+    ",priority=2",
+    ",votes=0,priority=0",
+    ",votes=0,priority=0,spare",
+    ",votes=0,priority=0,was=1/1",
+    ",new",
+    ",arbiter",
+    ",hidden,priority=0",
+    ",tag=dc",
+];
+const TAGS: [&str; 6] = ["", "", "", "/-", "/B", "/X"];
+const REST: [&str; 9] = [
+    "",
+    "",
+    "",
+    "dns timeout",
+    "unsynced a b",
+    "blank-for 0ms",
+    "lock-age other=20s",
+    "refused \"remove 3\" retry=9ms",
+    "policy expect=1",
+];
+
+fn world() -> impl Strategy<Value = String> {
+    let node = (select(&STATES[..]), select(&MORE[..]), select(&MORE[..]), select(&TIMES[..])).prop_map(
+        |(state, one, two, time)| {
+            // Who answers has not been silent.
+            let time = if state.chars().all(char::is_lowercase) || state.contains('-') { time } else { "" };
+            format!("{state} {one} {two} {time}")
+        },
+    );
+    let nodes = proptest::collection::vec(node, 6);
+    let member = (select(&TAGS[..]), select(&ATTRIBUTES[..])).prop_map(|(tag, more)| format!("{tag}{more}"));
+    let members = proptest::collection::vec(member, 0..6);
+    (nodes, members, select(&REST[..])).prop_map(|(nodes, members, rest)| {
+        let letters = || ["a", "b", "c", "d", "e", "f"].into_iter();
+        let slots: Vec<_> = letters().zip(&members).map(|(letter, member)| format!("{letter}{member}")).collect();
+        let lines: Vec<_> = letters().zip(&nodes).map(|(letter, node)| told(letter, node)).collect();
+        let config = if slots.is_empty() { String::new() } else { format!("config v7 term=4 {}", slots.join(" ")) };
+        let others = "config old: v5 term=3 a b c\nconfig other: v9 rid=R2 d e";
+        let others = if slots.is_empty() { "" } else { others };
+        format!("# made up\n{config}\n{others}\n{}\n{rest}\n", lines.join("\n"))
+    })
+}
+
+/// `PROPTEST_CASES=100000` looks longer.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1500)
+}
+
+/// Only the others can be further addresses of the first node.
+fn told(letter: &str, node: &str) -> String {
+    if letter == "a" { format!("a {}", node.replace("= a", "SECONDARY")) } else { format!("{letter} {node}") }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_world_makes_a_plan_that_must_not_be(text in world()) {
+        let scenario = parse::file(&text).remove(0);
+        let (look, policy) = (scenario.world.look(), &scenario.world.policy);
+        let decided = plan(&look, policy);
+        prop_assert_eq!(&decided, &plan(&look, policy));
+        if let Err(broken) = judge(&look, policy, &decided) {
+            prop_assert!(false, "{broken}: {}\n{text}", words::shorten(&decided.next.to_string()));
+        }
+    }
+}
+
+fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'static str> {
+    let probes = || look.nodes.values().filter_map(|n| n.probe());
+    let primaries: Vec<&Probe> = probes().filter(|p| p.state == NodeState::Primary).collect();
+    match &decided.next {
+        Step::Wait => {
+            let said = !decided.waiting.is_empty() || !decided.findings.is_empty();
+            // A mongod that takes writes without a config is a slip of the generator.
+            let real = primaries.iter().all(|p| p.config.is_some());
+            require(said || decided.primary.is_some() || !real, "a wait that says nothing")
+        }
+        Step::Initiate { .. } | Step::TakeLock { .. } | Step::TakeOverLock { .. } => {
+            let listed = || look.nodes.values().filter(|n| n.listed);
+            let blank = listed().all(|n| n.probe().is_some_and(|p| p.state == NodeState::Blank && p.config.is_none()));
+            require(blank && look.tasks.is_good(), "an initiate beside something that is not blank")?;
+            let settled = look.blank_for >= policy.settle || !matches!(decided.next, Step::Initiate { .. });
+            require(settled, "an initiate in a hurry")?;
+            let ours = |p: &Probe| p.set.as_ref() == Some(&policy.set) && p.state != NodeState::Standalone;
+            require(!probes().any(|p| p.config.is_some() && ours(p)), "a second initiate")
+        }
+        Step::StepUp { on } => {
+            let leading = look.nodes.values().filter(|n| n.probe().is_some_and(|p| p.state == NodeState::Primary));
+            let ours = leading.filter(|n| n.probe().is_some_and(|p| p.set.as_ref() == Some(&policy.set)));
+            let leaving = decided.rule == "hand-over" && look.tasks.is_good();
+            require(ours.clone().all(|n| leaving && !n.listed), "an election beside a primary that stays")?;
+            require(look.probe(on).is_some_and(|p| p.state == NodeState::Secondary), "a candidate that is none")
+        }
+        Step::Reconfig { base, changes, .. } => {
+            require(primaries.iter().any(|p| p.config.as_ref() == Some(base)), "a base that no primary has")?;
+            reconfig(look, base, changes)
+        }
+        Step::Recover { base, changes, version, .. } => {
+            require(primaries.iter().all(|p| p.config.as_ref() != Some(base)), "force beside a primary")?;
+            require(look.tasks.is_good(), "force in DNS trouble")?;
+            let next = base.forced(changes, *version).map_err(|_| "changes that do not fit")?;
+            let voters = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<Vec<_>>();
+            require(voters(base) == voters(&next), "force that changes who votes")?;
+            let seen =
+                probes().filter_map(|p| p.config.as_ref()).filter(|c| c.replica_set_id() == base.replica_set_id());
+            require(seen.map(ReplConfig::version).all(|v| v < *version), "force below a version that is seen")
+        }
+        Step::Fsync { on } | Step::ReleaseLock { on } => require(look.probe(on).is_some(), "a command to nobody"),
+    }
+}
+
+fn reconfig(look: &Observed, base: &ReplConfig, changes: &[Change]) -> Result<(), &'static str> {
+    let next = base.with(changes).map_err(|_| "changes that do not fit")?;
+    require(next.version() == base.version() + 1, "a jump of the version")?;
+    let voted = |c: &ReplConfig, id| c.member(id).is_some_and(|m| m.votes);
+    let lost = base.members().iter().filter(|m| m.votes && !voted(&next, m.id)).count();
+    let won = base.members().iter().filter(|m| !m.votes && voted(&next, m.id)).count();
+    require(lost + won <= 1, "two votes at once")?;
+    require(next.members().iter().filter(|m| m.votes).count() <= 7, "eight voters")?;
+    for change in changes {
+        let host = |id| base.member(id).map(|m| &m.host);
+        let there = |id| host(id).and_then(|h| look.probe(h));
+        match change {
+            Change::Remove { id } => {
+                require(look.tasks.is_good(), "a removal in DNS trouble")?;
+                require(there(*id).is_none(), "a removal of one who answers")?;
+                require(base.member(*id).is_some_and(|m| !m.hand_tuned()), "a removal of what an operator set up")?;
+            }
+            Change::TakeVote { id } => {
+                require(there(*id).is_some_and(|p| p.state != NodeState::Primary), "the primary's vote")?;
+            }
+            Change::GiveVote { id, .. } | Change::Promote { id } => {
+                require(there(*id).is_some_and(|p| p.state == NodeState::Secondary), "a vote for one not ready")?;
+            }
+            Change::Add { id, .. } => {
+                let known = look.nodes.values().filter_map(|n| n.probe());
+                let of_the_set = known.filter(|p| p.state != NodeState::Standalone && p.set == Some(base.set_name()));
+                let used = of_the_set.filter_map(|p| p.config.as_ref());
+                let ours = used.filter(|c| c.replica_set_id() == base.replica_set_id());
+                require(!ours.flat_map(|c| c.members()).any(|m| m.id == *id), "an identity used twice")?;
+            }
+            Change::Tag { .. } | Change::Readdress { .. } => {}
+        }
+    }
+    let mut tags: Vec<_> = next.members().iter().filter_map(|m| m.data).collect();
+    let all = tags.len();
+    tags.sort();
+    tags.dedup();
+    let mut before: Vec<_> = base.members().iter().filter_map(|m| m.data).collect();
+    before.sort();
+    before.dedup();
+    let were = base.members().iter().filter(|m| m.data.is_some()).count() - before.len();
+    require(all - tags.len() <= were, "one directory in two slots")
+}
+
+fn require(holds: bool, broken: &'static str) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(broken) }
+}

@@ -1,0 +1,147 @@
+//! The near end of the line to our man in the overlay network.
+
+use std::time::Duration;
+
+use rsctl::publish::Status;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::time::timeout;
+
+use super::Outcome;
+use super::lab::Lab;
+use super::remote::{Answer, ENTER, Order};
+
+/// Longer than any order takes by its own limit.
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+
+/// He ends when dropped: his stdin does.
+pub(super) struct Agent {
+    _child: Child,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+/// What a program said.
+pub(super) struct Ran {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+/// How the writing goes.
+pub(super) struct Tally {
+    pub(super) acknowledged: usize,
+    pub(super) failed: usize,
+    pub(super) gap: Duration,
+    pub(super) last_error: Option<String>,
+}
+
+impl Agent {
+    /// Sends him into a network, by way of a node.
+    pub(super) fn enter(lab: &Lab, node: &str, network: &str) -> Outcome<Self> {
+        let mut command = lab.command(&lab.path("scripts/lab"));
+        command.args(["inside", node, network]).arg(std::env::current_exe()?).args([ENTER, lab.rsctl()]);
+        command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::inherit());
+        let mut child = command.spawn()?;
+        let orders = child.stdin.take().ok_or("no way to send orders")?;
+        let answers = BufReader::new(child.stdout.take().ok_or("no way to hear answers")?).lines();
+        Ok(Self { _child: child, orders, answers })
+    }
+
+    async fn ask(&mut self, order: Order) -> Outcome<Answer> {
+        let line = serde_json::to_string(&order)? + "\n";
+        self.orders.write_all(line.as_bytes()).await?;
+        let answer = timeout(ANSWER_LIMIT, self.answers.next_line()).await;
+        let answer =
+            answer.map_err(|_| format!("gave up after {ANSWER_LIMIT:?} waiting for an answer to {order:?}"))?;
+        let answer = answer?.ok_or_else(|| format!("the program in the overlay network ended, asked for {order:?}"))?;
+        match serde_json::from_str(&answer)? {
+            Answer::Failed(why) => Err(why.into()),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Runs `rsctl` in the network.
+    pub(super) async fn rsctl(&mut self, args: &[&str], limit: Duration) -> Outcome<Ran> {
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        match self.ask(Order::Rsctl { args, seconds: limit.as_secs() }).await? {
+            Answer::Ran { code, out, err } => Ok(Ran { code, out, err }),
+            other => unexpected(&other),
+        }
+    }
+
+    /// `rsctl status`: its exit code, and what it knows.
+    pub(super) async fn status(&mut self) -> Outcome<(Option<i32>, Status)> {
+        let ran = self.rsctl(&["status", "--output", "json"], Duration::from_secs(20)).await?;
+        match serde_json::from_str(&ran.out) {
+            Ok(status) => Ok((ran.code, status)),
+            Err(_) => Err(format!("rsctl status ended with {:?}: {}", ran.code, ran.err.trim()).into()),
+        }
+    }
+
+    /// From now on somebody writes, and counts.
+    pub(super) async fn write(&mut self, uri: &str) -> Outcome {
+        self.ask(Order::Write { uri: uri.to_owned() }).await.map(drop)
+    }
+
+    /// From now on gaps are measured anew.
+    pub(super) async fn mark(&mut self) -> Outcome {
+        self.ask(Order::Mark).await.map(drop)
+    }
+
+    pub(super) async fn tally(&mut self) -> Outcome<Tally> {
+        match self.ask(Order::Tally).await? {
+            Answer::Tally { acknowledged, failed, gap_ms, last_error } => {
+                Ok(Tally { acknowledged, failed, gap: Duration::from_millis(gap_ms), last_error })
+            }
+            other => unexpected(&other),
+        }
+    }
+
+    /// Waits for a write that begins from now on.
+    pub(super) async fn acknowledged(&mut self, limit: Duration) -> Outcome {
+        match self.ask(Order::Acknowledged { seconds: limit.as_secs() }).await? {
+            Answer::Acknowledged(true) => Ok(()),
+            Answer::Acknowledged(false) => {
+                let why = self.tally().await?.last_error.unwrap_or_else(|| "no error either".to_owned());
+                Err(format!("no write was acknowledged for {limit:?}: {why}").into())
+            }
+            other => unexpected(&other),
+        }
+    }
+
+    /// The acknowledged writes that cannot be read back, and how many there are in all.
+    pub(super) async fn missing(&mut self) -> Outcome<(Vec<i64>, usize)> {
+        match self.ask(Order::Missing).await? {
+            Answer::Missing { ids, of } => Ok((ids, of)),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Runs a command on the mongod at this address.
+    pub(super) async fn command(&mut self, host: &str, command: Value) -> Outcome<Value> {
+        match self.ask(Order::Command { host: host.to_owned(), command }).await? {
+            Answer::Reply(reply) => Ok(reply),
+            other => unexpected(&other),
+        }
+    }
+
+    /// The config as this mongod has it.
+    pub(super) async fn config(&mut self, host: &str) -> Outcome<Value> {
+        Ok(self.command(host, json!({"replSetGetConfig": 1})).await?["config"].take())
+    }
+
+    /// The identity of the data directory that this mongod has.
+    pub(super) async fn data(&mut self, host: &str) -> Outcome<Value> {
+        match self.ask(Order::Data { host: host.to_owned() }).await? {
+            Answer::Reply(Value::Null) => Err(format!("{host} has no complete data directory").into()),
+            Answer::Reply(data) => Ok(data),
+            other => unexpected(&other),
+        }
+    }
+}
+
+fn unexpected<T>(answer: &Answer) -> Outcome<T> {
+    Err(format!("an answer to another question: {answer:?}").into())
+}

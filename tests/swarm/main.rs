@@ -1,0 +1,96 @@
+//! One story on a real Docker Swarm of three engines, with the stack, the image and the binary that ship.
+//!
+//! ```text
+//! cargo test --test swarm                 everything
+//! cargo test --test swarm -- volume       only the steps whose names contain a word (the first one always runs)
+//! SWARM_KEEP=1 cargo test --test swarm    leaves the Swarm up, to look around with scripts/lab
+//! ```
+//!
+//! Not part of a plain `cargo test`: it needs root, installs Docker where it is missing, and takes minutes. Where a
+//! Swarm is impossible it says so and ignores its steps.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program that reports to people")]
+
+mod agent;
+mod lab;
+mod remote;
+mod report;
+mod stack;
+mod story;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+use lab::{Lab, Up};
+use report::Report;
+use story::Story;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What goes wrong in a test: told in one line.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Outcome<T = ()> = Result<T, Failure>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, rsctl] = args.as_slice()
+        && word == remote::ENTER
+    {
+        return remote::serve(rsctl).await;
+    }
+    // Flags are for cargo's own harness.
+    let words = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
+    let mut report = Report::new(words);
+    let lab = Lab::new();
+    let ended = tokio::select! {
+        ended = tell(&lab, &mut report) => ended,
+        () = told_to_stop() => Err("told to stop".into()),
+    };
+    if let Err(failure) = ended {
+        report.fail("the Swarm for the story", &failure);
+    }
+    if std::env::var_os("SWARM_KEEP").is_some() {
+        println!("left up: RSCTL_LAB_DIR={} scripts/lab nodes", lab.dir());
+    } else if let Err(failure) = lab.down().await {
+        report.fail("taking the Swarm down", &failure);
+    }
+    report.sum_up()
+}
+
+/// The story, from the first engine on. A panic in it is a failure like any other.
+async fn tell(lab: &Lab, report: &mut Report) -> Outcome {
+    match lab.up(3).await? {
+        Up::Ready => {}
+        Up::Impossible(why) => {
+            report.ignore_all(story::STEPS.iter().map(|(name, _)| *name), &why);
+            return Ok(());
+        }
+    }
+    let mut story = Story::new(lab);
+    for (nth, (name, step)) in story::STEPS.iter().enumerate() {
+        let wanted = nth == 0 || report.wants(name);
+        if !wanted {
+            report.pass_over();
+            continue;
+        }
+        let passed = report.step(name, step(&mut story)).await;
+        if !passed {
+            story.explain().await;
+        }
+        if !passed && nth == 0 {
+            return Err("nothing can be told of a set that never came to be".into());
+        }
+    }
+    Ok(())
+}
+
+async fn told_to_stop() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

@@ -1,0 +1,92 @@
+//! The shipped stack, and what runs of it where.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Outcome;
+use super::lab::Lab;
+use super::remote::until;
+
+pub(super) const NETWORK: &str = "db_backend";
+pub(super) const MONGO: &str = "db_mongo";
+pub(super) const RSCTL: &str = "db_rsctl";
+/// The node that orders are given to. It is never killed.
+pub(super) const DESK: &str = "node1";
+
+const STACK: &str = "db";
+const FILE: &str = "deploy/swarm/stack.yml";
+const DEPLOY_LIMIT: Duration = Duration::from_secs(60);
+/// Every mongod has its grace period, and Swarm needs some time to notice.
+const REMOVE_LIMIT: Duration = Duration::from_secs(60);
+
+/// A task's container.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Container {
+    pub(super) id: String,
+    pub(super) ip: String,
+}
+
+/// Deploys it, with the settings that do not change during the story.
+pub(super) async fn deploy(lab: &Lab, bootstrap: &str) -> Outcome {
+    let variables = BTreeMap::from([("RSCTL_REMOVE_AFTER", "10s"), ("RSCTL_BOOTSTRAP", bootstrap)]);
+    let args = ["stack", "deploy", "--resolve-image", "never", "-c", FILE, STACK];
+    lab.session(DEPLOY_LIMIT, "docker", &args, &variables).await.map(drop)
+}
+
+/// Removes it, and waits until none of it runs. The network stays as long as an application is in it.
+pub(super) async fn remove(lab: &Lab, nodes: &[String]) -> Outcome {
+    if let Err(failure) = lab.docker(DESK, &["stack", "rm", STACK]).await {
+        let text = failure.to_string();
+        if !text.contains("network") || !text.contains("in use") {
+            return Err(failure);
+        }
+    }
+    until(REMOVE_LIMIT, "the end of every task of the stack", async || {
+        for node in nodes {
+            let ours = format!("label=com.docker.stack.namespace={STACK}");
+            let left = lab.docker(node, &["ps", "-q", "--filter", &ours]).await?;
+            if !left.trim().is_empty() {
+                return Ok(Err(format!("{} on {node}", left.trim().replace('\n', " "))));
+            }
+        }
+        Ok(Ok(()))
+    })
+    .await
+}
+
+/// The running container of a service on a node.
+pub(super) async fn container(lab: &Lab, node: &str, service: &str) -> Outcome<Option<Container>> {
+    let name = format!("label=com.docker.swarm.service.name={service}");
+    let ids = lab.docker(node, &["ps", "-q", "--no-trunc", "--filter", &name, "--filter", "status=running"]).await?;
+    let Some(id) = ids.lines().next() else { return Ok(None) };
+    let format = format!("{{{{.NetworkSettings.Networks.{NETWORK}.IPAddress}}}}");
+    let ip = lab.docker(node, &["inspect", "-f", &format, id]).await?;
+    Ok(Some(Container { id: id.to_owned(), ip: ip.trim().to_owned() }))
+}
+
+/// Removes a task's container as an accident would, and waits for Swarm to put another in its place.
+pub(super) async fn lose(lab: &Lab, node: &str, service: &str) -> Outcome<(Container, Container)> {
+    let old = container(lab, node, service).await?.ok_or_else(|| format!("no task of {service} runs on {node}"))?;
+    lab.docker(node, &["rm", "-f", &old.id]).await?;
+    Ok((old.clone(), replacement(lab, node, service, &old).await?))
+}
+
+/// Waits for another container than this one.
+pub(super) async fn replacement(lab: &Lab, node: &str, service: &str, old: &Container) -> Outcome<Container> {
+    until(Duration::from_secs(30), &format!("a new task of {service} on {node}"), async || {
+        let new = container(lab, node, service).await?;
+        Ok(new.filter(|new| new.id != old.id && !new.ip.is_empty()).ok_or_else(|| "none".to_owned()))
+    })
+    .await
+}
+
+/// The node on which rsctl runs.
+pub(super) async fn controller_node(lab: &Lab) -> Outcome<String> {
+    until(Duration::from_secs(30), "a running task of rsctl", async || {
+        let args = ["service", "ps", RSCTL, "-f", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}"];
+        let tasks = lab.docker(DESK, &args).await?;
+        let running = tasks.lines().filter_map(|line| line.split_once(' ')).find(|(_, s)| s.starts_with("Running"));
+        Ok(running.map(|(node, _)| node.to_owned()).ok_or_else(|| tasks.trim().to_owned()))
+    })
+    .await
+}

@@ -1,0 +1,215 @@
+//! The story, step by step, and what its steps share.
+
+mod accidents;
+mod engines;
+mod planned;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use rsctl::publish::{Health, Status};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::agent::Agent;
+use super::lab::Lab;
+use super::remote::until;
+use super::stack::{self, DESK, MONGO, RSCTL};
+use super::{Failure, Outcome};
+
+/// A step says what it measured.
+type Telling<'a> = Pin<Box<dyn Future<Output = Outcome<String>> + 'a>>;
+type Step = for<'a> fn(&'a mut Story<'_>) -> Telling<'a>;
+
+/// In this order. The first one is what all others build on.
+pub(super) const STEPS: &[(&str, Step)] = &[
+    ("a new stack becomes a set with a URI", |story| Box::pin(story.judged(planned::begins))),
+    ("a secondary's task is replaced", |story| Box::pin(story.judged(accidents::secondary))),
+    ("the primary's task is replaced", |story| Box::pin(story.judged(accidents::primary))),
+    ("rsctl's own task is replaced", |story| Box::pin(story.judged(accidents::controller))),
+    ("an application starts through rsctl exec", |story| Box::pin(story.judged(planned::application))),
+    ("the stack is removed and deployed again", |story| Box::pin(story.judged(planned::redeployed))),
+    ("a fourth engine joins as a spare", |story| Box::pin(story.judged(engines::fourth))),
+    ("an engine dies with a secondary, and returns", |story| Box::pin(story.judged(engines::secondary))),
+    ("an engine dies with the primary, and returns", |story| Box::pin(story.judged(engines::primary))),
+    ("a rolling update waits for each member", |story| Box::pin(story.judged(planned::updated))),
+    ("a volume is wiped under its name", |story| Box::pin(story.judged(accidents::wiped))),
+];
+
+/// How long the set may take to be whole again after something happened to it.
+const WHOLE_LIMIT: Duration = Duration::from_secs(60);
+/// Longer than MongoDB's own election, should rsctl be the one that is missing.
+const WRITE_LIMIT: Duration = Duration::from_secs(40);
+
+/// Where the story stands.
+pub(super) struct Story<'l> {
+    lab: &'l Lab,
+    agent: Option<Agent>,
+    uri: String,
+    nodes: Vec<String>,
+}
+
+/// The parts of a config that must only change for a reason.
+#[derive(Clone, Debug, PartialEq)]
+struct Shape {
+    set: String,
+    version: i64,
+    members: BTreeMap<i64, Place>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Place {
+    host: String,
+    votes: i64,
+    data: Option<String>,
+}
+
+impl<'l> Story<'l> {
+    pub(super) fn new(lab: &'l Lab) -> Self {
+        let nodes = ["node1", "node2", "node3"].map(str::to_owned).into();
+        Self { lab, agent: None, uri: String::new(), nodes }
+    }
+
+    /// A step, and after it the judge: every write that was ever acknowledged can be read back.
+    async fn judged(&mut self, step: impl AsyncFnOnce(&mut Story<'l>) -> Outcome<String>) -> Outcome<String> {
+        let note = step(self).await?;
+        let (missing, of) = self.agent()?.missing().await?;
+        if missing.is_empty() {
+            return Ok(format!("{note}; all {of} writes there"));
+        }
+        let some: Vec<_> = missing.iter().take(10).collect();
+        Err(format!("{} of {of} acknowledged writes are lost: {some:?} (and {note})", missing.len()).into())
+    }
+
+    fn agent(&mut self) -> Outcome<&mut Agent> {
+        self.agent.as_mut().ok_or_else(|| "nobody is in the overlay network".into())
+    }
+
+    /// The set is as it should be, by a look that began after this call: rsctl may not have noticed an accident yet.
+    async fn whole(&mut self) -> Outcome<Status> {
+        let since = Instant::now();
+        self.calm_since(|status| Duration::from_millis(status.looked_ms_ago) < since.elapsed()).await
+    }
+
+    /// The set is as it should be, as far as rsctl knows: so many members, three votes, nothing to do.
+    async fn calm(&mut self) -> Outcome<Status> {
+        self.calm_since(|_| true).await
+    }
+
+    async fn calm_since(&mut self, fresh: impl Fn(&Status) -> bool) -> Outcome<Status> {
+        let members = self.nodes.len();
+        let calm = |status: &Status| fresh(status) && status.members.len() == members && at_rest(status);
+        self.seen("the set to be whole", WHOLE_LIMIT, calm).await
+    }
+
+    /// Waits until `rsctl status` shows something.
+    async fn seen(&mut self, what: &str, limit: Duration, wanted: impl Fn(&Status) -> bool) -> Outcome<Status> {
+        let agent = self.agent()?;
+        until(limit, what, async || {
+            let (_, status) = agent.status().await?;
+            Ok(if wanted(&status) { Ok(status) } else { Err(brief(&status)) })
+        })
+        .await
+    }
+
+    /// The config, from the primary.
+    async fn shape(&mut self) -> Outcome<Shape> {
+        let host = self.calm().await?.primary.ok_or("no primary")?;
+        let config = self.agent()?.config(&host).await?;
+        Shape::of(&config).ok_or_else(|| format!("not a config: {config}").into())
+    }
+
+    /// Nothing about the config has changed.
+    async fn same_shape(&mut self, before: &Shape) -> Outcome {
+        let after = self.shape().await?;
+        if *before == after {
+            return Ok(());
+        }
+        Err(format!("the config changed for no reason: from {before:?} to {after:?}").into())
+    }
+
+    /// Waits for a write to go through, and tells the longest time without one since gaps were last marked.
+    async fn gap(&mut self) -> Outcome<f64> {
+        let agent = self.agent()?;
+        agent.acknowledged(WRITE_LIMIT).await?;
+        Ok(agent.tally().await?.gap.as_secs_f64())
+    }
+
+    /// What a person would look at, after a failure.
+    pub(super) async fn explain(&mut self) {
+        if let Some(agent) = &mut self.agent {
+            match agent.rsctl(&["status"], Duration::from_secs(20)).await {
+                Ok(ran) => println!("--- rsctl status ({:?})\n{}{}", ran.code, ran.out, ran.err),
+                Err(failure) => println!("--- rsctl status: {failure}"),
+            }
+            if let Ok(tally) = agent.tally().await {
+                let (seen, lost) = (tally.acknowledged, tally.failed);
+                println!("--- writes: {seen} acknowledged, {lost} not; last error: {:?}", tally.last_error);
+            }
+        }
+        let logs = ["service", "logs", "--raw", "--tail", "60", RSCTL];
+        let tasks = ["service", "ps", "--format", "{{.Name}} {{.Node}}: {{.CurrentState}} {{.Error}}", MONGO, RSCTL];
+        for args in [&logs[..], &tasks, &["node", "ls"]] {
+            match self.lab.spoken(DESK, args).await {
+                Ok(text) => println!("--- docker {}\n{text}", args.join(" ")),
+                Err(failure) => println!("--- {failure}"),
+            }
+        }
+    }
+}
+
+impl Shape {
+    fn of(config: &Value) -> Option<Self> {
+        let place = |member: &Value| {
+            let data = member["tags"]["rsctlData"].as_str().map(str::to_owned);
+            let place = Place { host: member["host"].as_str()?.to_owned(), votes: member["votes"].as_i64()?, data };
+            Some((member["_id"].as_i64()?, place))
+        };
+        Some(Self {
+            set: config["settings"]["replicaSetId"].to_string(),
+            version: config["version"].as_i64()?,
+            members: config["members"].as_array()?.iter().map(place).collect::<Option<_>>()?,
+        })
+    }
+
+    fn at(&self, host: &str) -> Outcome<&Place> {
+        self.members.values().find(|place| place.host == host).ok_or_else(|| format!("{host} is no member").into())
+    }
+}
+
+/// Where the mongod of a node is, for everybody in the network.
+fn host_on(node: &str) -> String {
+    format!("mongo-{node}:27017")
+}
+
+fn node_of(host: &str) -> Outcome<String> {
+    let node = host.strip_prefix("mongo-").and_then(|rest| rest.strip_suffix(":27017"));
+    node.map(str::to_owned).ok_or_else(|| format!("{host} has no node's name").into())
+}
+
+/// A secondary with a vote, on a node that fits.
+fn voting_secondary(status: &Status, fits: impl Fn(&str) -> bool) -> Outcome<String> {
+    let mut voters = status.members.iter().filter(|m| m.votes == 1 && m.state == "SECONDARY");
+    let found = voters.find_map(|m| node_of(&m.host).ok().filter(|node| fits(node)));
+    found.ok_or_else(|| format!("no voting secondary fits: {}", brief(status)).into())
+}
+
+fn at_rest(status: &Status) -> bool {
+    let voters: u8 = status.members.iter().map(|m| m.votes).sum();
+    status.health == Health::Ok && voters == 3 && status.waiting.is_empty() && status.next == "nothing"
+}
+
+fn brief(status: &Status) -> String {
+    let member = |m: &rsctl::publish::MemberStatus| {
+        let ill = if m.healthy { "" } else { " not healthy" };
+        format!("{} {} votes {}{ill}", m.host, m.state, m.votes)
+    };
+    let members: Vec<_> = status.members.iter().map(member).collect();
+    let waiting = status.waiting.join("; ");
+    format!("{:?}, {}, next: {}, waiting for: [{waiting}]", status.health, members.join(", "), status.next)
+}
+
+fn differs(what: &str, before: &impl std::fmt::Debug, after: &impl std::fmt::Debug) -> Failure {
+    format!("{what} was {before:?} and is {after:?}").into()
+}
