@@ -37,6 +37,17 @@ pub enum Command {
     /// Show the set, its members, and what the controller does next
     #[command(after_help = "Exit code: 0 all well, 1 cannot be found out, 3 degraded, 4 no primary.")]
     Status(Box<Status>),
+    /// Show what would be done next, step by step, and why; nothing is changed
+    #[command(after_help = "Exit code: 0 nothing to do or to wait for, 3 something is, 1 cannot be found out.")]
+    Plan(Box<Status>),
+    /// Take members out of the set before their tasks are stopped for good
+    #[command(after_help = "\
+Run it beside the controller (docker exec): orders are taken on loopback only. Members go one at a time, a primary
+hands over first, and nothing is done that costs the majority. A node that is still running stays out until its task
+is gone or the controller restarts.
+
+Exit code: 0 they are out, 1 cannot be done, 124 timed out (it goes on).")]
+    Forget(Box<Forget>),
     /// Print the connection URI of the set
     #[command(after_help = "Exit code: 0 printed, 1 cannot be found out, 4 no members known, 124 timed out.")]
     Uri(Box<Uri>),
@@ -209,6 +220,20 @@ pub struct Status {
     /// How to log in to the nodes.
     #[command(flatten)]
     pub login: Login,
+}
+
+/// `rsctl forget`.
+#[derive(Args, Debug)]
+pub struct Forget {
+    /// Members to take out: host:port as in `rsctl status`, or without the port
+    #[arg(required = true, value_name = "NODE")]
+    pub nodes: Vec<String>,
+    /// The controller's door for orders
+    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
+    pub admin: ControllerUrl,
+    /// Wait so long until they are out
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
+    pub wait: Duration,
 }
 
 /// How `rsctl status` answers.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{Request, header};
+use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -68,10 +68,20 @@ pub(super) async fn status(url: &ControllerUrl) -> Result<Status, AskError> {
 
 /// Gets one page.
 pub(super) async fn get(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
-    timeout(ANSWER_WITHIN, converse(url, path)).await.unwrap_or_else(|_| Err(AskError::Silent(url.clone())))
+    ask(url, Method::GET, path).await
 }
 
-async fn converse(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
+/// Gives an order.
+pub(super) async fn post(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
+    ask(url, Method::POST, path).await
+}
+
+async fn ask(url: &ControllerUrl, method: Method, path: &str) -> Result<Answer, AskError> {
+    let silent = |_| Err(AskError::Silent(url.clone()));
+    timeout(ANSWER_WITHIN, converse(url, method, path)).await.unwrap_or_else(silent)
+}
+
+async fn converse(url: &ControllerUrl, method: Method, path: &str) -> Result<Answer, AskError> {
     let unreachable = |error| AskError::Unreachable(url.clone(), error);
     let protocol = |error| AskError::Protocol(url.clone(), error);
     let connecting = timeout(CONNECT_WITHIN, TcpStream::connect((url.host(), url.port())));
@@ -79,7 +89,8 @@ async fn converse(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(protocol)?;
     let connection = tokio::spawn(connection);
 
-    let request = Request::get(path).header(header::HOST, url.authority()).header(header::CONNECTION, "close");
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(header::HOST, url.authority()).header(header::CONNECTION, "close");
     let request =
         request.body(Empty::<Bytes>::new()).map_err(|_| AskError::Stranger(url.clone(), "its name is no host"))?;
     let response = sender.send_request(request).await.map_err(protocol)?;

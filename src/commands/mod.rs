@@ -7,7 +7,9 @@ mod controller;
 mod direct;
 mod env;
 mod exec;
+mod forget;
 mod healthcheck;
+mod plan;
 mod ports;
 pub mod run;
 mod source;
@@ -22,6 +24,8 @@ pub async fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Run(settings) => run::run(*settings).await,
         Command::Status(settings) => status::status(*settings).await,
+        Command::Plan(settings) => plan::plan(*settings).await,
+        Command::Forget(settings) => forget::forget(settings).await,
         Command::Uri(settings) => uri::uri(*settings).await,
         Command::Exec(settings, program) => exec::exec(*settings, &program).await,
         Command::Env(settings, out, form) => env::env(*settings, &out, form).await,

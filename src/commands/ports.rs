@@ -3,7 +3,7 @@
 use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
 use crate::mongo::{Access, Mongods};
-use crate::reconcile::Loop;
+use crate::reconcile::{Loop, Orders};
 use crate::settings::{Login, Run};
 use bson::oid::ObjectId;
 use mongodb::options::{AuthMechanism, Credential, Tls, TlsOptions};
@@ -15,6 +15,7 @@ pub(super) struct Ports {
     discovery: SwarmDns,
     admin: Mongods,
     policy: Policy,
+    orders: Arc<Orders>,
     wake: Arc<Notify>,
     interval: std::time::Duration,
 }
@@ -24,11 +25,16 @@ impl Ports {
         let discovery = SwarmDns::new(settings.services.clone(), settings.port, settings.dns)?;
         let wake = Arc::new(Notify::new());
         let admin = Mongods::new(access(settings), Arc::clone(&wake));
-        Ok(Self { discovery, admin, policy: policy(settings), wake, interval: settings.interval })
+        let orders = Arc::new(Orders::new(Arc::clone(&wake)));
+        Ok(Self { discovery, admin, policy: policy(settings), orders, wake, interval: settings.interval })
     }
 
     pub(super) fn mongods(&self) -> &Mongods {
         &self.admin
+    }
+
+    pub(super) fn orders(&self) -> Arc<Orders> {
+        Arc::clone(&self.orders)
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -36,8 +42,8 @@ impl Ports {
     }
 
     pub(super) fn reconciler(&self) -> Loop<'_, SwarmDns, Mongods> {
-        let Self { discovery, admin, policy, wake, interval } = self;
-        Loop { discovery, admin, policy, interval: *interval, wake }
+        let Self { discovery, admin, policy, orders, wake, interval } = self;
+        Loop { discovery, admin, policy, interval: *interval, orders, wake }
     }
 }
 

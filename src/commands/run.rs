@@ -6,8 +6,9 @@ use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
 use crate::publish::uri::{Endpoint, Format, Inserts};
-use crate::publish::{Snapshot, Status, http, summarize};
+use crate::publish::{MemberStatus, Snapshot, Status, http, summarize};
 use crate::settings::Run;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,33 +31,40 @@ pub async fn run(settings: Run) -> Outcome {
         Ok(ports) => ports,
         Err(error) => return Outcome::error(Exit::Usage, &error),
     };
-    let listener = match TcpListener::bind(settings.listen).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            let reason = format!("cannot listen on {} (--listen): {error}", settings.listen);
-            return Outcome::because(Exit::Failed, reason);
-        }
-    };
+    let (listener, door) =
+        match (listen(settings.listen, "--listen").await, listen(settings.admin_listen, "--admin-listen").await) {
+            (Ok(listener), Ok(door)) => (listener, door),
+            (Err(outcome), _) | (_, Err(outcome)) => return outcome,
+        };
     let set = &settings.replica_set;
     info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.expect, listen = %settings.listen, "starting");
     let status = Status::before_any_look(set, settings.expect);
     let (sender, newest) = watch::channel(Arc::new(Snapshot { status, looked_at: Instant::now() }));
     let liveness = LIVENESS_MIN.max(settings.interval * LIVENESS_INTERVALS);
     tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
+    let orders = ports.orders();
+    let forget: http::Forget = Arc::new(move |host| orders.forget(host));
+    tokio::spawn(http::serve_orders(door, newest.clone(), liveness, forget));
     if let Some(path) = settings.publish_file {
         tokio::spawn(keep_file(path, newest));
     }
-    let mut publisher = Publisher { sender, seeds: Vec::new() };
+    let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new() };
     let report = |look: &Observed, plan: &Plan| publisher.publish(summarize(look, plan, ports.policy()));
     ports.reconciler().run(report, stop_signal()).await;
     info!("stopping");
     Outcome::silent(Exit::Ok)
 }
 
+async fn listen(at: SocketAddr, flag: &str) -> Result<TcpListener, Outcome> {
+    let refused = |error| Outcome::because(Exit::Failed, format_args!("cannot listen on {at} ({flag}): {error}"));
+    TcpListener::bind(at).await.map_err(refused)
+}
+
 /// Hands every status to whoever serves it.
 struct Publisher {
     sender: watch::Sender<Arc<Snapshot>>,
     seeds: Vec<String>,
+    members: Vec<MemberStatus>,
 }
 
 impl Publisher {
@@ -68,8 +76,19 @@ impl Publisher {
             info!(seeds = %status.seeds.join(","), "publishing");
             self.seeds.clone_from(&status.seeds);
         }
+        if status.members.is_empty() {
+            status.members = self.members.iter().map(out_of_sight).collect();
+        } else {
+            self.members.clone_from(&status.members);
+        }
         self.sender.send_replace(Arc::new(Snapshot { status, looked_at: Instant::now() }));
     }
+}
+
+/// A member of the last config that was seen, when no mongod shows one any more.
+fn out_of_sight(member: &MemberStatus) -> MemberStatus {
+    let note = Some("as last seen".to_owned());
+    MemberStatus { state: "UNREACHABLE".to_owned(), healthy: false, lag_ms: None, note, ..member.clone() }
 }
 
 /// Keeps a file as the URI is, without ever holding up the loop.

@@ -169,6 +169,8 @@ pub struct SetView {
     pub committed: OpTime,
     /// The newest write that this node applied.
     pub applied: OpTime,
+    /// Wall-clock time of that write in milliseconds since 1970.
+    pub applied_wall_ms: Option<i64>,
     /// How it sees each member, itself included.
     pub peers: BTreeMap<MemberId, Peer>,
 }

@@ -18,18 +18,19 @@ pub struct Observed {
     pub nodes: BTreeMap<Host, Node>,
     /// How long the same processes, all of them blank, have been what DNS lists.
     pub blank_for: Duration,
-    /// Some node had a config at some time in this controller's life.
-    pub config_ever_seen: bool,
     /// For how long the same processes have answered with the same words: states, configs, primaries they name.
     pub still_for: Duration,
     /// Time since this controller's last recovery.
     pub recovered_for: Option<Duration>,
-    /// The generation that the last look without doubt was about.
+    /// The generation that the last look without doubt was about. Once there was one, no other may begin in this
+    /// controller's life.
     pub known_set: Option<ObjectId>,
     /// How long each lock has looked the same.
     pub locks: Vec<(Lock, Duration)>,
     /// Processes that were told to write their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,
+    /// Members that an operator wants out, as `host:port`.
+    pub forget: BTreeSet<Host>,
     /// Steps that failed not long ago.
     pub refusals: Vec<Refusal>,
 }

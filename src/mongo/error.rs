@@ -7,6 +7,8 @@ use std::io;
 pub(super) const UNAUTHORIZED: i32 = 13;
 /// `AuthenticationFailed`.
 pub(super) const AUTHENTICATION_FAILED: i32 = 18;
+/// `IllegalOperation`: of a catch-up it means that it is over.
+pub(super) const ILLEGAL_OPERATION: i32 = 20;
 /// `AlreadyInitialized`: somebody initiated before us.
 pub(super) const ALREADY_INITIALIZED: i32 = 23;
 /// `MaxTimeMSExpired`: of a reconfig it means installed, but not yet known to be committed.
@@ -19,6 +21,8 @@ pub(super) const SHUTTING_DOWN: i32 = 91;
 pub(super) const INVALID_CONFIG: i32 = 93;
 /// `NotYetInitialized`.
 pub(super) const NOT_YET_INITIALIZED: i32 = 94;
+/// `NewReplicaSetConfigurationIncompatible`.
+pub(super) const INCOMPATIBLE_CONFIG: i32 = 103;
 /// `ConfigurationInProgress`: another reconfig is under way.
 pub(super) const CONFIG_IN_PROGRESS: i32 = 109;
 /// `PrimarySteppedDown`.
@@ -77,6 +81,11 @@ impl Error {
             ),
             Self::Timeout(_) | Self::Connection(_) | Self::Unreadable(_) => false,
         }
+    }
+
+    /// 103: the config is out of date, or the server will not have it.
+    pub fn is_incompatible(&self) -> bool {
+        self.code() == Some(INCOMPATIBLE_CONFIG)
     }
 
     /// The server's number, if it gave one.

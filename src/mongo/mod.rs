@@ -10,6 +10,7 @@ mod wire;
 
 pub use connect::Access;
 pub use error::Error;
+use error::ILLEGAL_OPERATION;
 pub use probe::PublicView;
 
 use crate::model::{Lock, Probe, ProbeError, ReplConfig};
@@ -36,6 +37,8 @@ pub trait Admin {
     async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
     /// `replSetStepUp`.
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error>;
+    /// `replSetAbortPrimaryCatchUp`; no error when it is over.
+    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error>;
     /// Writes everything to disk.
     async fn fsync(&self, at: SocketAddr) -> Result<(), Error>;
     /// Claims the right to initiate through this node; fails where a claim stands.
@@ -174,6 +177,13 @@ impl Admin for Mongods {
 
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {
         self.command(at, "admin", doc! { "replSetStepUp": 1 }, COMMAND_LIMIT).await.map(drop)
+    }
+
+    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
+        match self.command(at, "admin", doc! { "replSetAbortPrimaryCatchUp": 1 }, COMMAND_LIMIT).await {
+            Err(Error::Server { code: ILLEGAL_OPERATION, .. }) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     async fn fsync(&self, at: SocketAddr) -> Result<(), Error> {

@@ -84,6 +84,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
         term: integer(reply, "term").unwrap_or(0),
         committed: optime_of("lastCommittedOpTime"),
         applied: optime_of("appliedOpTime"),
+        applied_wall_ms: optimes.and_then(|o| o.get_datetime("lastAppliedWallTime").ok()).map(|t| t.timestamp_millis()),
         peers: peers.collect::<BTreeMap<_, _>>(),
     };
     Ok((state(own), view))

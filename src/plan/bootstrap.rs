@@ -16,7 +16,8 @@ const STALE: Duration = Duration::from_secs(10);
 
 /// Leads the expected blank tasks to a set of one: claims on all of them, then the initiate.
 pub(super) fn bootstrap(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
-    if now.config.is_some() || refusal(now).is_some() {
+    let known = now.look.known_set.is_some();
+    if now.config.is_some() || known || refusal(now).is_some() {
         return None;
     }
     let tasks = blank_tasks(now, waiting)?;
@@ -61,7 +62,7 @@ pub(super) fn refusal(now: &Situation<'_>) -> Option<Finding> {
         None
     } else if now.policy.bootstrap == Bootstrap::Never {
         Some(Finding::BootstrapNever)
-    } else if now.look.config_ever_seen {
+    } else if now.look.known_set.is_some() {
         Some(Finding::ConfigLost)
     } else {
         let holders: Vec<Host> = now.ours.iter().filter(|p| holds_data(p)).map(|p| p.hosts[0].clone()).collect();

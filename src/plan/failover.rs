@@ -1,4 +1,4 @@
-//! No primary, but a majority that could have one: *step-up*.
+//! No primary, but a majority that could have one: *step-up*, *catch-up*, and *hand-over* before it comes to that.
 //!
 //! MongoDB waits out its election timeout (10 s by default) before it elects again. A real election right away is
 //! just as safe, the vote rule is the same, but it would also unseat a healthy primary that only rsctl cannot see.
@@ -42,6 +42,20 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     Proposal::new(Step::StepUp { on: best.host.clone() }, because)
 }
 
+/// An elected member asks every other one for newer writes before it takes writes itself, and waits up to 10 s for
+/// one that left without a word, as a removed container does (seen on 6.0.5). When nobody who answers has a newer
+/// one, there is nothing to wait for: what a majority acknowledged it has, or it had not been elected.
+pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let config = now.config?;
+    let elected = config.voters().filter_map(|m| now.occupant(m)).find(|p| p.state() == NodeState::Other)?;
+    let silent = config.members().iter().any(|m| now.occupant(m).is_none());
+    if !silent || now.ours.iter().any(|p| applied(p) > applied(elected)) {
+        return None;
+    }
+    let because = format!("{} is elected, and nobody who answers has newer writes", elected.hosts[0]);
+    Proposal::new(Step::EndCatchUp { on: elected.hosts[0].clone() }, because)
+}
+
 /// Swarm takes a task out of DNS before it stops it: the primary goes, so another one leads before it does.
 pub(super) fn hand_over(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
@@ -50,12 +64,27 @@ pub(super) fn hand_over(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
     if primary.listed || !was_task || !now.look.tasks.is_good() {
         return None;
     }
-    let staying = config.voters().filter(|m| can_lead(m) && now.is_live(m));
+    let because = format!("DNS no longer lists the primary {}, so its task is about to stop", primary.hosts[0]);
+    Proposal::new(successor(now, config)?, because)
+}
+
+/// The primary leaves because an operator says so.
+pub(super) fn hand_over_from(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Step> {
+    let (_, config) = now.writable()?;
+    let step = successor(now, config);
+    if step.is_none() {
+        waiting.push(W::Election);
+    }
+    step
+}
+
+/// Has the best of those that stay lead.
+fn successor(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
+    let staying = config.voters().filter(|m| can_lead(m) && now.is_live(m) && !now.is_forgotten(m));
     let staying = staying.filter_map(|m| now.occupant(m).map(|p| (m, p)));
     let ready = staying.filter(|(_, p)| p.listed && p.state() == NodeState::Secondary);
     let (best, _) = ready.max_by_key(|(_, p)| applied(p))?;
-    let because = format!("DNS no longer lists the primary {}, so its task is about to stop", primary.hosts[0]);
-    Proposal::new(Step::StepUp { on: best.host.clone() }, because)
+    Some(Step::StepUp { on: best.host.clone() })
 }
 
 fn can_lead(member: &Member) -> bool {

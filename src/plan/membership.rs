@@ -1,5 +1,6 @@
 //! Who belongs to the set, and where: *moved*, *gone*, *join*.
 
+use super::failover;
 use super::placement::{Placement, place};
 use super::safety::tried_fairly;
 use super::situation::Situation;
@@ -21,6 +22,24 @@ pub(super) fn moved(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option
     let names: Vec<_> = moves.iter().filter_map(|c| member_of(config, c)).map(|m| m.host.to_string()).collect();
     let because = format!("the data of {} answers there", names.join(", "));
     if moves.is_empty() { None } else { reconfig(now, [moves, tags].concat(), because) }
+}
+
+/// An operator wants a member out, before its task is stopped: with its vote, one at a time, the primary last.
+pub(super) fn forgotten(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let (primary, config) = now.writable()?;
+    let wanted: Vec<&Member> = config.members().iter().filter(|m| now.is_forgotten(m)).collect();
+    let leads = |m: &&Member| now.occupant(m).is_some_and(|p| p.id == primary.id);
+    let Some(&lost) = wanted.iter().find(|m| !leads(m)) else {
+        let step = wanted.first().and_then(|_| failover::hand_over_from(now, waiting));
+        return Proposal::new(step?, "an operator wants the primary's node out of the set");
+    };
+    let because = format!("an operator wants {} out of the set", lost.host);
+    if lost.votes_now()
+        && let Some((change, _)) = replaced(now, config, &[lost])
+    {
+        return reconfig(now, vec![change], because);
+    }
+    reconfig(now, vec![Change::Remove { id: lost.id }], because)
 }
 
 /// A member's task has gone for good. What helps the set is done soon; what gains nothing waits for `forget-after`,
@@ -49,7 +68,10 @@ pub(super) fn gone(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
     }
     for member in gone_for(Duration::from_secs(1)) {
         let since = ours_and_gone(now, member).unwrap_or_default();
-        let limit = if since < policy.remove_after { policy.remove_after } else { policy.forget_after };
+        let missing = gone_for(Duration::from_secs(1)).filter(|m| m.votes_now()).count();
+        let helps = ready_spare(now, config).is_some() || slack(total - missing) > slack(total);
+        let soon = member.votes_now() && helps && since < policy.remove_after;
+        let limit = if soon { policy.remove_after } else { policy.forget_after };
         waiting.push(W::Gone { host: member.host.clone(), since, limit });
     }
     None
@@ -92,7 +114,8 @@ fn ours_and_gone(now: &Situation<'_>, member: &Member) -> Option<Duration> {
 }
 
 fn ready_spare<'a>(now: &Situation<'_>, config: &'a ReplConfig) -> Option<&'a Member> {
-    let ready = |m: &Member| now.occupant(m).is_some_and(|p| p.state() == NodeState::Secondary) && now.is_live(m);
+    let serves = |m: &Member| now.occupant(m).is_some_and(|p| p.state() == NodeState::Secondary);
+    let ready = |m: &Member| serves(m) && now.is_live(m) && !now.is_forgotten(m);
     config.members().iter().find(|m| m.spare && !m.votes && m.data.is_some() && ready(m) && !m.hand_tuned())
 }
 
@@ -131,7 +154,7 @@ fn may_join(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>) -> 
     let copies = process.probe.data.is_some_and(|data| now.is_copied(data));
     let has_slot = process.probe.data.is_some_and(|data| config.members().iter().any(|m| m.data == Some(data)));
     let sits_in_slot = config.members().iter().any(|m| process.is_at(&m.host));
-    if copies || has_slot || sits_in_slot {
+    if copies || has_slot || sits_in_slot || now.left_out(process) {
         return false;
     }
     match process.state() {

@@ -22,6 +22,7 @@ mod waiting;
 
 pub use finding::{Finding, Severity};
 pub use preview::{Foreseen, preview};
+pub use safety::ANY_RECONFIG;
 pub use step::{Plan, Step};
 pub use waiting::WaitingOn;
 
@@ -47,6 +48,7 @@ type Rule = fn(&Situation<'_>, &mut Vec<WaitingOn>) -> Option<Proposal>;
 const WRITABLE: &[(&str, Rule)] = &[
     ("wiped", voting::wiped),
     ("moved", membership::moved),
+    ("forget", membership::forgotten),
     ("gone", membership::gone),
     ("give-back", voting::give_back),
     ("hand-over", failover::hand_over),
@@ -56,8 +58,12 @@ const WRITABLE: &[(&str, Rule)] = &[
 ];
 
 /// Without one.
-const LEADERLESS: &[(&str, Rule)] =
-    &[("bootstrap", bootstrap::bootstrap), ("step-up", failover::step_up), ("recover", recovery::recover)];
+const LEADERLESS: &[(&str, Rule)] = &[
+    ("bootstrap", bootstrap::bootstrap),
+    ("catch-up", failover::catch_up),
+    ("step-up", failover::step_up),
+    ("recover", recovery::recover),
+];
 
 /// Decides what to do next.
 pub fn plan(look: &Observed, policy: &Policy) -> Plan {

@@ -68,7 +68,9 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
             world.fsynced.extend(process);
             true
         }
-        Step::Wait | Step::Initiate { .. } | Step::StepUp { .. } | Step::Recover { .. } => false,
+        Step::Wait | Step::Initiate { .. } | Step::StepUp { .. } | Step::EndCatchUp { .. } | Step::Recover { .. } => {
+            false
+        }
     }
 }
 

@@ -6,10 +6,15 @@ use super::step::subject_of;
 use super::{Step, WaitingOn};
 use crate::model::{Change, Refusal, ReplConfig};
 
+/// What a lost race for the config is remembered under: it says nothing about the change that was to be made.
+pub const ANY_RECONFIG: &str = "any reconfig";
+
 /// Why the step must not be done now; none when it may.
 pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> {
     let subjects = step.subjects();
-    if let Some(refusal) = refusal_of(situation, &subjects) {
+    let overtaken =
+        matches!(step, Step::Reconfig { .. }).then(|| refusal_of(situation, &[ANY_RECONFIG.to_owned()])).flatten();
+    if let Some(refusal) = refusal_of(situation, &subjects).or(overtaken) {
         let reason = refusal.reason.clone();
         return Some(WaitingOn::Refused { subject: subjects.join(", "), reason, retry_in: refusal.retry_in });
     }
@@ -22,7 +27,8 @@ pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> 
         | Step::Initiate { .. }
         | Step::ReleaseLock { .. }
         | Step::Fsync { .. }
-        | Step::StepUp { .. } => None,
+        | Step::StepUp { .. }
+        | Step::EndCatchUp { .. } => None,
     };
     Some(WaitingOn::Veto { step: step.to_string(), reason: reason? })
 }

@@ -116,6 +116,17 @@ impl<'a> Situation<'a> {
         peer.is_some_and(|peer| peer.healthy && (is_serving(peer.state) || peer.state == NodeState::Arbiter))
     }
 
+    /// An operator wants this member out.
+    pub(super) fn is_forgotten(&self, member: &Member) -> bool {
+        self.look.forget.contains(&member.host) || self.occupant(member).is_some_and(|p| self.left_out(p))
+    }
+
+    /// An operator wants this mongod out, under whatever address it is known.
+    pub(super) fn left_out(&self, process: &Process<'_>) -> bool {
+        let named = |h: &Host| matches!(self.look.node(h).map(|n| &n.naming), Some(Naming::Stable(name)) if self.look.forget.contains(name));
+        process.hosts.iter().any(|h| self.look.forget.contains(h) || named(h))
+    }
+
     /// Copies of this directory run twice, so that it speaks for no slot.
     pub(super) fn is_copied(&self, data: DataId) -> bool {
         self.ours.iter().filter(|p| p.probe.data == Some(data)).count() > 1

@@ -86,6 +86,11 @@ pub enum Step {
         /// The secondary.
         on: Host,
     },
+    /// Have an elected member take writes now, instead of waiting for members that do not answer.
+    EndCatchUp {
+        /// The elected member.
+        on: Host,
+    },
 }
 
 impl Step {
@@ -95,6 +100,7 @@ impl Step {
             Self::Reconfig { changes, .. } if changes.is_empty() => vec!["renew the term".to_owned()],
             Self::Reconfig { changes, .. } => changes.iter().map(subject_of).collect(),
             Self::StepUp { .. } => vec!["step up".to_owned()],
+            Self::EndCatchUp { on } => vec![format!("end catch-up {on}")],
             Self::Recover { .. } => vec!["recover".to_owned()],
             Self::TakeLock { on, .. } | Self::TakeOverLock { on, .. } => vec![format!("lock {on}")],
             Self::Initiate { on, .. } => vec![format!("initiate {on}")],
@@ -128,6 +134,7 @@ impl fmt::Display for Step {
             Self::ReleaseLock { on } => write!(f, "remove the lock on {on}"),
             Self::Fsync { on } => write!(f, "fsync {on}"),
             Self::StepUp { on } => write!(f, "step up {on}"),
+            Self::EndCatchUp { on } => write!(f, "end the catch-up of {on}"),
             Self::Recover { base, changes, .. } => {
                 let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
                 write!(f, "force {} (from v{})", words.join(", "), base.version())

@@ -15,15 +15,20 @@ pub(super) fn wiped(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Propo
     let (primary, config) = now.writable()?;
     let mut slots = config.voters().filter(|m| !m.arbiter);
     let lost = slots.find(|m| now.occupant(m).is_some_and(|p| p.id != primary.id && is_wiped(now, m, p)))?;
-    reconfig(now, vec![Change::TakeVote { id: lost.id }], format!("{} lost its data directory", lost.host))
+    let because = format!("the data directory at {} is not the one that earned the vote", lost.host);
+    reconfig(now, vec![Change::TakeVote { id: lost.id }], because)
 }
 
 fn is_wiped(now: &Situation<'_>, member: &Member, occupant: &Process<'_>) -> bool {
     match (member.data, occupant.probe.data) {
         // A directory without identity is not complete. STARTUP may not have opened it yet.
         (_, None) => occupant.state() != NodeState::Startup,
-        // Named by another slot, the two have swapped addresses; a copy of another slot's directory has not.
-        (Some(tagged), Some(found)) => tagged != found && (slot_of(now, found).is_none() || now.is_copied(found)),
+        // Named by another voter's slot, the two have swapped addresses. A non-voter's directory, or a copy of any,
+        // has not earned this vote.
+        (Some(tagged), Some(found)) => {
+            let earned = slot_of(now, found).is_some_and(Member::votes_now) && !now.is_copied(found);
+            tagged != found && !earned
+        }
         (None, Some(_)) => false,
     }
 }
@@ -69,7 +74,8 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
     // mongods that swapped addresses were given each other's slots by the server: the tags follow.
     // All of them or none: half an exchange would leave a voter's directory without a slot.
     let exchanged = place(now, config).tags;
-    let arrived = |m: &Member| now.is_live(m) || now.occupant(m).is_none();
+    let serves = |p: &Process<'_>| matches!(p.state(), NodeState::Primary | NodeState::Secondary);
+    let arrived = |m: &Member| now.occupant(m).is_none_or(serves);
     let slot_arrived = |c: &Change| matches!(c, Change::Tag { id, .. } if config.member(*id).is_some_and(arrived));
     if exchanged.iter().all(slot_arrived) {
         tags.extend(exchanged);

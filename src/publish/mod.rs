@@ -10,5 +10,5 @@ mod summary;
 pub mod template;
 pub mod uri;
 
-pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status};
+pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status, StepStatus};
 pub use summary::summarize;

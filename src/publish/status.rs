@@ -40,12 +40,24 @@ pub struct Status {
     pub next: String,
     /// Why it does that.
     pub because: String,
+    /// What it would do after that, as far as it can be foreseen; the first one is `next`.
+    #[serde(default)]
+    pub steps: Vec<StepStatus>,
     /// What must happen before more can be done.
     pub waiting: Vec<String>,
     /// What a person should know or mend.
     pub findings: Vec<FindingStatus>,
     /// The age of the look, at the moment of serving.
     pub looked_ms_ago: u64,
+}
+
+/// A step that would be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStatus {
+    /// What would be done.
+    pub step: String,
+    /// Why.
+    pub because: String,
 }
 
 /// The set in one word.
@@ -133,6 +145,7 @@ impl Status {
             others: Vec::new(),
             next: "nothing".to_owned(),
             because: "the first look is not over".to_owned(),
+            steps: Vec::new(),
             waiting: Vec::new(),
             findings: Vec::new(),
             looked_ms_ago: 0,
@@ -192,6 +205,7 @@ pub(crate) mod tests {
             others: vec![],
             next: "nothing".to_owned(),
             because: "the set is as it should be".to_owned(),
+            steps: vec![],
             waiting: vec![],
             findings: vec![],
             looked_ms_ago: 0,

@@ -1,6 +1,6 @@
 //! From a look and its plan to the status that people and programs read.
 
-use super::status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Status};
+use super::status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Status, StepStatus};
 use crate::model::{Host, Member, NodeState, Observed, Peer, Policy, ReplConfig};
 use crate::plan::{self, Plan, WaitingOn};
 
@@ -21,6 +21,10 @@ pub fn summarize(look: &Observed, plan: &Plan, policy: &Policy) -> Status {
         members,
         next: plan.next.to_string(),
         because: plan.because.clone(),
+        steps: plan::preview(look, policy)
+            .into_iter()
+            .map(|s| StepStatus { step: s.step, because: s.because })
+            .collect(),
         waiting: plan.waiting.iter().map(WaitingOn::to_string).collect(),
         findings: plan.findings.iter().map(finding).collect(),
         looked_ms_ago: 0,
@@ -48,7 +52,7 @@ fn health(look: &Observed, plan: &Plan, members: &[MemberStatus]) -> Health {
 
 fn member_list(look: &Observed, plan: &Plan, config: &ReplConfig) -> Vec<MemberStatus> {
     let primary = plan.primary.as_ref().and_then(|host| look.probe(host));
-    let newest = primary.and_then(|p| p.view.as_ref()?.peers.values().filter_map(|peer| peer.applied_wall_ms).max());
+    let newest = primary.and_then(|p| p.view.as_ref()?.applied_wall_ms);
     let mut list: Vec<_> = config.members().iter().collect();
     list.sort_by(|a, b| a.host.cmp(&b.host));
     let status = |member: &Member| {
@@ -65,7 +69,10 @@ fn member_status(look: &Observed, member: &Member, peer: Option<Peer>, newest: O
     let working =
         matches!(state.or(seen_by_primary), Some(NodeState::Primary | NodeState::Secondary | NodeState::Arbiter));
     let unreachable = node.and_then(|n| n.answer.as_ref().err()).map(ToString::to_string);
-    let lag = newest.zip(peer.as_ref().and_then(|p| p.applied_wall_ms)).map(|(newest, own)| newest - own);
+    // A member's own word is as fresh as the primary's; what the primary heard of it is a heartbeat old.
+    let own = node.and_then(|n| n.probe()?.view.as_ref()?.applied_wall_ms);
+    let applied = own.or(peer.as_ref().and_then(|p| p.applied_wall_ms));
+    let lag = newest.zip(applied).map(|(newest, applied)| (newest - applied).max(0));
     MemberStatus {
         id: member.id.0,
         host: member.host.to_string(),

@@ -36,6 +36,11 @@ impl StepError {
             Self::NoAddress(_) | Self::Config(_) => false,
         }
     }
+
+    /// 103: the config is out of date, or the server will not have it.
+    pub(super) fn is_incompatible(&self) -> bool {
+        matches!(self, Self::Mongod(error) if error.is_incompatible())
+    }
 }
 
 /// Does the step.
@@ -55,6 +60,7 @@ pub(super) async fn execute<A: Admin>(admin: &A, look: &Observed, step: &Step) -
         }
         Step::Fsync { on } => Ok(admin.fsync(address(look, on)?).await?),
         Step::StepUp { on } => Ok(admin.step_up(address(look, on)?).await?),
+        Step::EndCatchUp { on } => Ok(admin.end_catch_up(address(look, on)?).await?),
     }
 }
 

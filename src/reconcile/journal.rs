@@ -67,7 +67,8 @@ impl Journal {
 
     /// A step was not done. A race that was lost once or twice is no news.
     pub(super) fn failed(&self, step: &Step, failure: &StepError, times: u32) {
-        if failure.is_lost_race() || (matches!(step, Step::StepUp { .. }) && times > 1) {
+        // An election is often refused until the others have noticed that the primary is gone.
+        if failure.is_lost_race() || (matches!(step, Step::StepUp { .. }) && times != 40) {
             debug!(%step, reason = %failure, times, "refused");
         } else {
             warn!(%step, reason = %failure, times, "refused");

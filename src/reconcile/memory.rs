@@ -17,7 +17,6 @@ pub(super) struct Memory {
     hosts: BTreeMap<Host, Since>,
     blank: (BTreeSet<ProcessId>, Duration),
     locks: Vec<(Lock, Duration)>,
-    config_ever_seen: bool,
     known_set: Option<ObjectId>,
     still: (Vec<Words>, Duration),
     recovered_at: Option<Instant>,
@@ -126,8 +125,6 @@ impl Memory {
         self.health(look, passed);
         self.blankness(look, passed);
         self.claims(look, passed);
-        self.config_ever_seen |= look.nodes.values().filter_map(Node::probe).any(|p| p.config.is_some());
-        look.config_ever_seen = self.config_ever_seen;
         self.stillness(look, passed);
         look.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         look.known_set = self.known_set;
@@ -216,6 +213,11 @@ impl Memory {
         self.refusals.retain(|r| r.subjects != subjects);
         self.refusals.push(Remembered { subjects, reason, times, until: now + wait(times) });
         times
+    }
+
+    /// How often in a row this failed.
+    pub(super) fn failures(&self, subject: &str) -> u32 {
+        self.refusals.iter().find(|r| r.subjects == [subject]).map_or(0, |r| r.times)
     }
 
     /// A step worked: whatever part of it was refused before counts no more.

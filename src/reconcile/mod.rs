@@ -6,16 +6,19 @@ mod execute;
 mod journal;
 mod memory;
 mod observe;
+mod orders;
 mod pace;
 #[cfg(test)]
 mod tests;
 
 use crate::discovery::Discovery;
-use crate::model::{Observed, Policy, ReplConfig, TaskList};
+use crate::model::{Host, Node, Observed, Policy, ReplConfig, TaskList};
 use crate::mongo::Admin;
-use crate::plan::{Plan, Step, plan};
+use crate::plan::{ANY_RECONFIG, Plan, Step, plan};
+use execute::StepError;
 use journal::Journal;
 use observe::Observer;
+pub use orders::Orders;
 use pace::Pace;
 use std::future::Future;
 use std::time::Duration;
@@ -35,6 +38,8 @@ pub struct Loop<'p, D, A> {
     pub policy: &'p Policy,
     /// A look at least this often.
     pub interval: Duration,
+    /// What an operator asked for.
+    pub orders: &'p Orders,
     /// Notified when a mongod's state or connection changes.
     pub wake: &'p Notify,
 }
@@ -48,11 +53,12 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             // Both choices are biased so that the simulation can live through a seed twice.
-            let look = tokio::select! {
+            let mut look = tokio::select! {
                 biased;
                 look = observer.look() => look,
                 () = &mut shutdown => return,
             };
+            self.take_orders(&mut look);
             let plan = plan(&look, self.policy);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
                 observer.memory.settled_on(set);
@@ -91,6 +97,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             Ok(()) => {
                 journal.done(&plan.next, started.elapsed());
                 observer.memory.worked(&subjects);
+                if matches!(plan.next, Step::Reconfig { .. }) {
+                    observer.memory.worked(&[ANY_RECONFIG.to_owned()]);
+                }
                 if matches!(plan.next, Step::Recover { .. }) {
                     observer.memory.recovered(Instant::now());
                 }
@@ -102,10 +111,22 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             }
             Err(error) => {
                 let wait = |times| pace::retry_after(&plan.next, times);
+                let subjects = blamed(&plan.next, &error, observer.memory.failures(ANY_RECONFIG), subjects);
                 let times = observer.memory.refused(subjects, error.to_string(), Instant::now(), wait);
                 journal.failed(&plan.next, &error, times);
             }
         }
+    }
+
+    /// Orders are about nodes in sight; one that nobody lists or configures any more is done.
+    fn take_orders(&self, look: &mut Observed) {
+        let members = look.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref());
+        let hosts: Vec<Host> = members.flat_map(ReplConfig::members).map(|m| m.host.clone()).collect();
+        let in_sight = |host: &Host| hosts.contains(host) || look.node(host).is_some_and(|node| node.listed);
+        if look.tasks.is_good() && !hosts.is_empty() {
+            self.orders.keep_only(|text| text.parse().is_ok_and(|host: Host| in_sight(&host)));
+        }
+        look.forget = self.orders.forgotten().iter().filter_map(|text| text.parse().ok()).collect();
     }
 
     async fn dns_changes(&self, seen: &TaskList) {
@@ -116,4 +137,11 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             }
         }
     }
+}
+
+/// What a failure is remembered under. A reconfig that somebody else overtook was not refused for what it changes; 103
+/// may mean either, so it counts against the change only when it comes again.
+fn blamed(step: &Step, error: &StepError, overtaken: u32, subjects: Vec<String>) -> Vec<String> {
+    let race = error.is_lost_race() || (error.is_incompatible() && overtaken < 2);
+    if matches!(step, Step::Reconfig { .. }) && race { vec![ANY_RECONFIG.to_owned()] } else { subjects }
 }

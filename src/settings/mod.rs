@@ -59,6 +59,10 @@ pub enum Command {
     Run(Box<Run>),
     /// Show the set.
     Status(Box<Status>),
+    /// Show what would be done.
+    Plan(Box<Status>),
+    /// Take members out.
+    Forget(Forget),
     /// Print the URI.
     Uri(Box<Uri>),
     /// Become a program that knows the set.
@@ -167,6 +171,17 @@ pub struct Variables {
     pub wait: Option<Duration>,
 }
 
+/// `rsctl forget`.
+#[derive(Debug)]
+pub struct Forget {
+    /// The members, as the operator names them.
+    pub nodes: Vec<String>,
+    /// The controller's door for orders.
+    pub admin: ControllerUrl,
+    /// How long to wait until they are out.
+    pub wait: Duration,
+}
+
 /// Settings that cannot be meant, and requests for help, which clap delivers in the same way.
 #[derive(Debug, thiserror::Error)]
 pub enum Usage {
@@ -238,10 +253,11 @@ fn settle(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
     };
     let command = match cli.command {
         cli::Command::Run(run) => Command::Run(Box::new(Run::new(*run, environment)?)),
-        cli::Command::Status(status) => {
-            let cli::Status { source, login, output } = *status;
-            let source = Source::new(source, Login::new(login, environment)?)?;
-            Command::Status(Box::new(Status { source, output, colour: log.colour }))
+        cli::Command::Status(status) => Command::Status(Box::new(Status::new(*status, environment, log.colour)?)),
+        cli::Command::Plan(status) => Command::Plan(Box::new(Status::new(*status, environment, log.colour)?)),
+        cli::Command::Forget(forget) => {
+            let cli::Forget { nodes, admin, wait } = *forget;
+            Command::Forget(Forget { nodes, admin, wait })
         }
         cli::Command::Uri(uri) => Command::Uri(Box::new(Uri::new(*uri)?)),
         cli::Command::Exec(exec) => {
@@ -305,6 +321,13 @@ impl Run {
             cli::Command::Run(run) => Self::new(*run, &nothing),
             _ => Err(Usage::conflict("`rsctl run` is not itself: please report this")),
         }
+    }
+}
+
+impl Status {
+    fn new(cli: cli::Status, environment: &Environment, colour: bool) -> Result<Self, Usage> {
+        let cli::Status { source, login, output } = cli;
+        Ok(Self { source: Source::new(source, Login::new(login, environment)?)?, output, colour })
     }
 }
 

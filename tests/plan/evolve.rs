@@ -22,7 +22,7 @@ impl World {
                 let process = look.probe(on).unwrap_or_else(|| panic!("{on} cannot be asked")).process;
                 self.unsynced.retain(|word| words::process(word) != process);
             }
-            Step::StepUp { on } => {
+            Step::StepUp { on } | Step::EndCatchUp { on } => {
                 let word = self.task(on);
                 self.nodes.get_mut(&word).unwrap().answer = Answer::State(NodeState::Primary);
                 for spec in self.nodes.values_mut() {
@@ -153,7 +153,9 @@ pub fn sends(step: &Step) -> Option<String> {
             let process = words::word_of(&lock.seed_process.0.bytes());
             Some(format!("{}:{}/{process}", lock.token, words::shorten(&lock.seed.to_string())))
         }
-        Step::Wait | Step::ReleaseLock { .. } | Step::Fsync { .. } | Step::StepUp { .. } => None,
+        Step::Wait | Step::ReleaseLock { .. } | Step::Fsync { .. } | Step::StepUp { .. } | Step::EndCatchUp { .. } => {
+            None
+        }
     }
 }
 

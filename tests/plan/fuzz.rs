@@ -159,6 +159,10 @@ fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'stati
             require(ours.clone().all(|n| leaving && !n.listed), "an election beside a primary that stays")?;
             require(look.probe(on).is_some_and(|p| p.state == NodeState::Secondary), "a candidate that is none")
         }
+        Step::EndCatchUp { on } => {
+            require(primaries.iter().all(|p| p.set.as_ref() != Some(&policy.set)), "a catch-up beside a primary")?;
+            require(look.probe(on).is_some_and(|p| p.state == NodeState::Other), "the end of no catch-up")
+        }
         Step::Reconfig { base, changes, .. } => {
             require(primaries.iter().any(|p| p.config.as_ref() == Some(base)), "a base that no primary has")?;
             reconfig(look, base, changes)

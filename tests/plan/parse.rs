@@ -55,6 +55,7 @@ fn world(lines: &[String]) -> (World, usize) {
         lock_ages: Default::default(),
         unsynced: Default::default(),
         refusals: Vec::new(),
+        forget: Default::default(),
     };
     let mut then = 0;
     for line in lines {
@@ -68,6 +69,7 @@ fn world(lines: &[String]) -> (World, usize) {
             "config-seen-before" => world.config_ever_seen = true,
             "lock-age" => world.lock_ages.extend(options(rest).map(|(k, v)| (k.to_owned(), words::duration(v)))),
             "unsynced" => world.unsynced.extend(rest.split_whitespace().map(str::to_owned)),
+            "forget" => world.forget.extend(rest.split_whitespace().map(words::host)),
             "refused" => world.refusals.push(refusal(rest)),
             "then" => then = rest.parse().unwrap_or(30),
             _ => add_nodes(&mut world, line),

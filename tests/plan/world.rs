@@ -26,6 +26,7 @@ pub struct World {
     pub lock_ages: BTreeMap<String, Duration>,
     pub unsynced: BTreeSet<String>,
     pub refusals: Vec<Refusal>,
+    pub forget: BTreeSet<Host>,
 }
 
 /// What a scenario says about one address. `None` is the default that follows from the rest.
@@ -148,7 +149,7 @@ impl World {
             (member.id, Peer { healthy, state, applied, applied_wall_ms: None, message: None })
         });
         let committed = optime(spec.committed);
-        Some(SetView { term, committed, applied: optime(spec.applied), peers: peers.collect() })
+        Some(SetView { term, committed, applied: optime(spec.applied), applied_wall_ms: None, peers: peers.collect() })
     }
 
     /// The primary of the same set as its members call it.
@@ -250,16 +251,15 @@ impl World {
         }
         let unsynced: BTreeSet<_> = self.unsynced.iter().map(|word| words::process(word)).collect();
         let fsynced = probes().map(|p| p.process).filter(|p| !unsynced.contains(p)).collect();
-        let config_ever_seen = self.config_ever_seen || probes().any(|p| p.config.is_some());
         Observed {
             tasks: TaskList { hosts, trouble: self.trouble.clone() },
             blank_for: self.blank_for,
-            known_set: None,
+            known_set: self.config_ever_seen.then(|| words::generation("R1")),
             still_for: self.blank_for,
             recovered_for: None,
-            config_ever_seen,
             locks,
             fsynced,
+            forget: self.forget.clone(),
             refusals: self.refusals.clone(),
             nodes,
         }

@@ -3,7 +3,10 @@
 //! **Invariant:** every answer is made from the newest snapshot. No request reaches a node, changes anything, or can
 //! hold up the controller, whatever it contains.
 
+mod orders;
 mod uri;
+
+pub use orders::{Forget, serve_orders};
 
 use std::convert::Infallible;
 use std::sync::Arc;
