@@ -3,7 +3,7 @@
 use super::node::Entry;
 use super::world::World;
 use bson::oid::ObjectId;
-use rsctl::model::{DataId, Member, NodeState, ReplConfig, VOTERS_MAX};
+use rsctl::model::{DataId, Member, MemberId, NodeState, Probe, ReplConfig, VOTERS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -21,19 +21,24 @@ pub struct Checker {
     /// Who led in which term.
     leaders: BTreeMap<i64, ObjectId>,
     pub set: Option<ObjectId>,
-    ids: BTreeSet<i64>,
     evidence: Vec<Evidence>,
 }
 
 /// What a controller has been told.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Evidence {
     pub born: u64,
     listed: BTreeMap<Ipv4Addr, u64>,
     answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
+    /// The first identity that no config has which it saw on a primary.
+    next_id: MemberId,
 }
 
 impl Evidence {
+    fn born(born: u64) -> Self {
+        Self { born, listed: BTreeMap::new(), answered: BTreeMap::new(), next_id: MemberId(0) }
+    }
+
     /// Neither DNS nor the mongod itself spoke of this address lately.
     fn gone(&self, address: Ipv4Addr, now: u64) -> bool {
         let listed = self.listed.get(&address).copied().unwrap_or(self.born);
@@ -44,19 +49,23 @@ impl Evidence {
 
 impl Checker {
     pub fn new(controllers: usize) -> Self {
-        Self { evidence: vec![Evidence::default(); controllers], ..Self::default() }
+        Self { evidence: vec![Evidence::born(0); controllers], ..Self::default() }
     }
 
     pub fn controller_born(&mut self, controller: usize, now: u64) {
-        self.evidence[controller] = Evidence { born: now, ..Evidence::default() };
+        self.evidence[controller] = Evidence::born(now);
     }
 
     pub fn was_listed(&mut self, controller: usize, address: Ipv4Addr, now: u64) {
         self.evidence[controller].listed.insert(address, now);
     }
 
-    pub fn has_answered(&mut self, controller: usize, address: Ipv4Addr, now: u64, data: Option<DataId>, state: NodeState) {
-        self.evidence[controller].answered.insert(address, (now, data, state));
+    pub fn has_answered(&mut self, controller: usize, address: Ipv4Addr, now: u64, probe: &Probe) {
+        let evidence = &mut self.evidence[controller];
+        evidence.answered.insert(address, (now, probe.data, probe.state));
+        if let Some(config) = probe.config.as_ref().filter(|_| probe.state == NodeState::Primary) {
+            evidence.next_id = config.next_id();
+        }
     }
 }
 
@@ -120,17 +129,14 @@ impl World {
 
     /// A reconfig of a controller that the server accepted.
     pub fn reconfigured(&mut self, place: usize, from: usize, old: &ReplConfig, new: &ReplConfig) {
-        if self.checker.ids.is_empty() {
-            self.checker.ids.extend(old.members().iter().map(|m| m.id.0));
-        }
         for member in old.members() {
             match new.member(member.id) {
                 None => self.removed(place, from, member),
-                Some(next) => self.changed(from, member, next),
+                Some(next) => self.changed(from, old, member, next),
             }
         }
         for member in new.members().iter().filter(|m| old.member(m.id).is_none()) {
-            if !self.checker.ids.insert(member.id.0) {
+            if member.id < self.checker.evidence[from].next_id {
                 self.violated(format!("controller {from} uses _id {} again", member.id));
             }
         }
@@ -152,7 +158,7 @@ impl World {
         }
     }
 
-    fn changed(&mut self, from: usize, old: &Member, new: &Member) {
+    fn changed(&mut self, from: usize, base: &ReplConfig, old: &Member, new: &Member) {
         let seen = |w: &Self, m: &Member| {
             let address = w.last_address(m)?;
             w.checker.evidence[from].answered.get(&address).map(|(_, data, state)| (*data, *state))
@@ -163,7 +169,9 @@ impl World {
             }
             return;
         };
-        if old.host != new.host && (data.is_none() || data != old.data) {
+        // Directories may exchange slots, as the server has them do, but none comes in from outside.
+        let known = base.members().iter().any(|m| m.data == data && m.votes == old.votes);
+        if old.host != new.host && (data.is_none() || data != new.data || !known) {
             self.violated(format!("controller {from} gives the slot of {} to another directory", old.host));
         }
         if old.votes && !new.votes && data.is_some() && (old.data.is_none() || data == old.data) {
@@ -174,8 +182,33 @@ impl World {
         }
     }
 
-    /// A forced reconfig: there is no rule that sends one yet.
-    pub fn forced(&mut self, _place: usize, from: usize, _old: &ReplConfig, _new: &ReplConfig) {
-        self.violated(format!("controller {from} forces a config"));
+    /// A forced reconfig may change where members are, and nothing else: the same directories vote before and after,
+    /// and a majority of them has answered the controller.
+    pub fn forced(&mut self, from: usize, new: &ReplConfig) {
+        let Some(newest) = self.configs().into_iter().next() else { return };
+        let ids = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<BTreeSet<_>>();
+        let (before, after) = (ids(&newest.read), ids(new));
+        if before.symmetric_difference(&after).count() > 1 {
+            self.violated(format!("controller {from} forces other voters: {after:?} instead of {before:?}"));
+        }
+        let now = self.now;
+        let answered = |w: &Self, m: &Member| {
+            let answers = w.checker.evidence[from].answered.values();
+            let mut fresh = answers.filter(|(at, ..)| at + 5000 >= now);
+            fresh.any(|(_, data, state)| {
+                data.is_some() && *data == m.data && matches!(state, NodeState::Removed | NodeState::Secondary)
+            })
+        };
+        let at_hand = new.voters().filter(|m| answered(self, m)).count();
+        if at_hand < new.majority() {
+            self.violated(format!("controller {from} forces with {at_hand} voters at hand"));
+        }
+        let strangers = new.voters().filter(|m| self.place_of(&m.host).is_some_and(|p| {
+            let dir = &self.places[p].dir;
+            dir.data.is_none() || dir.data != m.data
+        }));
+        if let Some(host) = strangers.map(|m| m.host.clone()).next() {
+            self.violated(format!("controller {from} forces a vote upon another directory at {host}"));
+        }
     }
 }

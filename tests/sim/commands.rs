@@ -47,6 +47,10 @@ impl World {
                     return;
                 }
             }
+            Command::EndCatchUp => {
+                self.drained(place);
+                Ok(())
+            }
             Command::Fsync => {
                 let dir = &mut self.places[place].dir;
                 dir.fsynced = dir.config.is_some();
@@ -100,7 +104,7 @@ impl World {
         if self.find_self(place, &next).is_none() {
             return Err(No(74, "no host maps to this node"));
         }
-        self.forced(place, from, &own.read, &next.read);
+        self.forced(from, &next.read);
         self.install(place, next);
         self.beat(place);
         Ok(())

@@ -40,6 +40,7 @@ impl World {
             _ if fragile => {}
             n if n < 45 => self.task_dies(),
             n if n < 50 => self.all_tasks_die(),
+            n if n < 53 && !self.named => self.tasks_swap_addresses(),
             n if n < 70 => self.partition(),
             n if n < 78 => self.bad_network(),
             n if n < 84 => self.slow_replication(),
@@ -89,6 +90,28 @@ impl World {
                 self.kill(place);
                 self.after(300, 4000, Event::Undo(Undo::Start(place)));
             }
+        }
+    }
+
+    /// A recreated network hands out the same addresses, but not to the same tasks.
+    fn tasks_swap_addresses(&mut self) {
+        if !self.all_tagged() {
+            return;
+        }
+        let mut movers = self.keepers();
+        if self.rng.percent(50) {
+            movers.truncate(2);
+        }
+        let mut addresses: Vec<Ipv4Addr> = movers.iter().map(|i| self.places[*i].addr).collect();
+        for place in movers {
+            if self.places[place].proc.is_some() {
+                self.kill(place);
+            }
+            let chosen = addresses.swap_remove(self.rng.below(addresses.len()));
+            let at = if self.rng.percent(25) { self.fresh_address() } else { chosen };
+            self.places[place].addr = at;
+            self.places[place].listed = false;
+            self.after(200, 6000, Event::Undo(Undo::Start(place)));
         }
     }
 

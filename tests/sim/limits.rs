@@ -4,8 +4,11 @@
 //! 2. A volume is wiped under an address that holds a vote only while every other voter is up, reachable and up to
 //!    date, and nothing else fails until the directory is whole again: the server lets such a mongod vote before
 //!    anybody can act, so a second fault in that moment can lose acknowledged writes whatever a controller does.
-//! 3. Only a minority of voters is ever away from the addresses in the config, as long as nothing may force a config.
-//! 4. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
+//! 3. A majority of voters moves to other addresses only when all voters are tagged: who is not is never guessed, and
+//!    waits for a human.
+//! 4. The directory of a member without a vote never starts at a voter's address, for the server lets it vote there at
+//!    once, as it does a wiped one.
+//! 5. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
 
 use super::conf::ConfRef;
 use super::world::World;
@@ -40,13 +43,26 @@ impl World {
 
     /// Limit 1: whether the directory at this place can be lost.
     pub fn may_lose(&self, place: usize) -> bool {
-        self.majority_left(|_, _, keeper| keeper != place)
-            && self.majority_left(|w, m, keeper| keeper != place && w.at_home(m, keeper))
+        self.majority_left(|_, _, keeper| keeper != place) && self.may_move(place)
     }
 
     /// Limit 3: whether the mongod at this place may come back at another address.
     pub fn may_move(&self, place: usize) -> bool {
-        self.majority_left(|w, m, keeper| keeper != place && w.at_home(m, keeper))
+        self.all_tagged() || self.majority_left(|w, m, keeper| keeper != place && w.at_home(m, keeper))
+    }
+
+    /// Limit 4: the places between which addresses can be exchanged.
+    pub fn keepers(&self) -> Vec<usize> {
+        let configs = self.configs();
+        let keeps = |place: usize| {
+            configs.iter().all(|c| c.read.voters().any(|m| self.keeper(m) == Some(place)))
+        };
+        (0..self.places.len()).filter(|p| !configs.is_empty() && keeps(*p)).collect()
+    }
+
+    pub fn all_tagged(&self) -> bool {
+        let tagged = |m: &Member| m.data.is_some() && self.keeper(m).is_some();
+        self.configs().iter().all(|config| config.read.voters().all(tagged))
     }
 
     fn at_home(&self, member: &Member, keeper: usize) -> bool {

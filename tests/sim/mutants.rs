@@ -40,6 +40,10 @@ impl Admin for Warped {
         self.port.step_up(at).await
     }
 
+    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
+        self.port.end_catch_up(at).await
+    }
+
     async fn fsync(&self, at: SocketAddr) -> Result<(), Error> {
         self.port.fsync(at).await
     }

@@ -118,6 +118,10 @@ impl Admin for Port {
         self.command(at, Command::StepUp).await
     }
 
+    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
+        self.command(at, Command::EndCatchUp).await
+    }
+
     async fn fsync(&self, at: SocketAddr) -> Result<(), Error> {
         self.command(at, Command::Fsync).await
     }
@@ -174,8 +178,7 @@ impl World {
             lock: dir.lock.clone(),
             view: self.view(place),
         };
-        let (data, state) = (probe.data, probe.state);
-        self.checker.has_answered(controller, at, now, data, state);
+        self.checker.has_answered(controller, at, now, &probe);
         Ok(probe)
     }
 
@@ -195,6 +198,6 @@ impl World {
             peers.insert(*id, peer);
         }
         let (term, committed, applied) = (here.dir.term, here.dir.committed(), here.dir.last());
-        Some(SetView { term, committed, applied, peers })
+        Some(SetView { term, committed, applied, applied_wall_ms: None, peers })
     }
 }

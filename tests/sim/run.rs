@@ -7,7 +7,7 @@ use super::ports::Port;
 use super::world::{Event, SET, Said, Shared, World};
 use rsctl::model::{Bootstrap, MemberAddress, NodeState, Policy, Recovery, SetName, Token};
 use rsctl::plan::Step;
-use rsctl::reconcile::Loop;
+use rsctl::reconcile::{Loop, Orders};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -176,7 +176,9 @@ impl Driver {
         spawn_local(async move {
             let port = Port { shared: shared.clone(), controller };
             let admin = Warped { port: port.clone(), mutant };
-            let one = Loop { discovery: &port, admin: &admin, policy: &policy, interval, wake: &wake };
+            let orders = Orders::new(Arc::clone(&wake));
+            let one =
+                Loop { discovery: &port, admin: &admin, policy: &policy, interval, orders: &orders, wake: &wake };
             let mut last = String::new();
             let report = |_: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
                 let mut world = shared.get();

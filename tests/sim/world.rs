@@ -70,6 +70,7 @@ pub enum Command {
     Initiate(rsctl::model::ReplConfig),
     Reconfig { sent: rsctl::model::ReplConfig, force: bool, limit: u64 },
     StepUp,
+    EndCatchUp,
     Fsync,
     TakeLock(rsctl::model::Lock),
     TakeOver { stale: rsctl::model::Lock, lock: rsctl::model::Lock },
