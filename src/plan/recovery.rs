@@ -7,7 +7,7 @@
 use super::placement::{Placement, place};
 use super::situation::Situation;
 use super::{Finding, Proposal, Step, WaitingOn, WaitingOn as W};
-use crate::model::{Change, Host, Member, MemberId, NodeState, Process, Recovery, ReplConfig};
+use crate::model::{Change, DataId, Host, Member, MemberId, NodeState, Process, Recovery, ReplConfig};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     let version = now.ours.iter().filter_map(|p| p.probe.config.as_ref()).map(ReplConfig::version).max()? + 1;
     let changes = forced_changes(now, config, placement);
     let next = config.forced(&changes, version).ok()?;
-    let reached: Vec<_> = found.into_iter().filter(|(_, p)| is_member_of(now, p, &next)).collect();
+    let reached: Vec<_> = found.into_iter().filter(|(_, p)| votes_in(now, p, &next)).collect();
     if reached.len() < config.majority() {
         return None;
     }
@@ -47,10 +47,11 @@ pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     Proposal::new(step, because)
 }
 
-/// The config has an address that leads to this process.
-fn is_member_of(now: &Situation<'_>, process: &Process<'_>, config: &ReplConfig) -> bool {
+/// The config has a vote for this directory, at an address that leads to it.
+fn votes_in(now: &Situation<'_>, process: &Process<'_>, config: &ReplConfig) -> bool {
     let own = now.address_of(process, now.kind());
-    config.members().iter().any(|m| process.is_at(&m.host) || own.as_ref() == Some(&m.host))
+    let mut slots = config.voters().filter(|m| m.data.is_some() && m.data == process.probe.data);
+    slots.any(|m| process.is_at(&m.host) || own.as_ref() == Some(&m.host))
 }
 
 /// Voters whose directory answers, each known by its tag and free of any primary. What is not tagged is not guessed.
@@ -91,14 +92,24 @@ fn forced_changes(now: &Situation<'_>, config: &ReplConfig, placement: Placement
     // Force would make a voter of a newcomer that does not hold the data yet.
     let newcomers = config.members().iter().filter(|m| m.newly_added);
     let silenced: Vec<_> = newcomers.map(|m| Change::TakeVote { id: m.id }).collect();
-    // A wiped mongod at its slot's own address would join with the slot's vote: the slot points nowhere until it
-    // holds data again.
-    let wiped = config.voters().filter(|m| m.data.is_some() && now.occupant(m).is_some_and(|p| p.probe.data.is_none()));
-    let away: Vec<_> = wiped.map(|m| Change::Readdress { id: m.id, to: nowhere(config, m.id) }).collect();
+    // Another directory at a voter's address would join with its vote: a wiped one, or one of a member without a
+    // vote. The slot points nowhere until its own directory is back.
+    let holds = |m: &Member| tags.iter().find_map(|c| tag_of(c, m.id)).or(m.data);
+    let moved = |m: &Member| moves.iter().any(|c| matches!(c, Change::Readdress { id, .. } if *id == m.id));
+    let other = |m: &Member| now.occupant(m).is_some_and(|p| p.probe.data != holds(m));
+    let taken = config.voters().filter(|m| m.data.is_some() && !moved(m) && other(m));
+    let away: Vec<_> = taken.map(|m| Change::Readdress { id: m.id, to: nowhere(config, m.id) }).collect();
     moves.extend(tags);
     moves.extend(silenced);
     moves.extend(away);
     moves
+}
+
+fn tag_of(change: &Change, slot: MemberId) -> Option<DataId> {
+    match change {
+        Change::Tag { id, data } if *id == slot => Some(*data),
+        _ => None,
+    }
 }
 
 /// An address that leads nowhere: TEST-NET-1 (RFC 5737), or loopback where all members are (the server wants either

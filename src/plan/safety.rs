@@ -4,7 +4,7 @@ use super::lint;
 use super::situation::Situation;
 use super::step::subject_of;
 use super::{Step, WaitingOn};
-use crate::model::{Change, Refusal, ReplConfig};
+use crate::model::{Change, Member, Refusal, ReplConfig};
 
 /// What a lost race for the config is remembered under: it says nothing about the change that was to be made.
 pub const ANY_RECONFIG: &str = "any reconfig";
@@ -71,7 +71,9 @@ fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change]
     if now.primary().is_some() {
         return Some("there is a primary".to_owned());
     }
-    let directories = base.members().iter().filter_map(|m| m.data).filter(|data| now.holder(*data).is_some()).count();
+    // A newcomer has no tag yet; it counts where it answers.
+    let found = |m: &&Member| m.data.map_or(now.occupant(m).is_some(), |data| now.holder(data).is_some());
+    let directories = base.members().iter().filter(found).count();
     if directories * 2 < base.members().len() {
         return Some(format!("the data of only {directories} of {} members is found", base.members().len()));
     }

@@ -52,7 +52,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let mut journal = Journal::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
+            // Both choices are biased so that the simulation can live through a seed twice.
             let mut look = tokio::select! {
+                biased;
                 look = observer.look() => look,
                 () = &mut shutdown => return,
             };
@@ -70,6 +72,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             let pause = pace.pause(&plan);
             let paused_at = Instant::now();
             tokio::select! {
+                biased;
                 () = self.wake.notified() => sleep(pace.news(paused_at.elapsed())).await,
                 () = sleep(pause) => {}
                 () = self.dns_changes(&look.tasks) => {}

@@ -1,0 +1,214 @@
+//! What must never happen, checked whenever something could have made it happen.
+
+use super::node::Entry;
+use super::world::World;
+use bson::oid::ObjectId;
+use rsctl::model::{DataId, Member, MemberId, NodeState, Probe, ReplConfig, VOTERS_MAX};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// A member is removed only when it has been gone for so long in every eye.
+pub const REMOVE_AFTER: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+pub struct Checker {
+    /// The first thing that went wrong.
+    pub broken: Option<String>,
+    /// What a majority acknowledged, in order: the one history that there is.
+    pub acked: Vec<Entry>,
+    acked_in: i64,
+    /// Who led in which term.
+    leaders: BTreeMap<i64, ObjectId>,
+    pub set: Option<ObjectId>,
+    evidence: Vec<Evidence>,
+}
+
+/// What a controller has been told.
+#[derive(Clone)]
+pub struct Evidence {
+    pub born: u64,
+    listed: BTreeMap<Ipv4Addr, u64>,
+    answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
+    /// The first identity that no config has which it saw on a primary.
+    next_id: MemberId,
+}
+
+impl Evidence {
+    fn born(born: u64) -> Self {
+        Self { born, listed: BTreeMap::new(), answered: BTreeMap::new(), next_id: MemberId(0) }
+    }
+
+    /// Neither DNS nor the mongod itself spoke of this address lately.
+    fn gone(&self, address: Ipv4Addr, now: u64) -> bool {
+        let listed = self.listed.get(&address).copied().unwrap_or(self.born);
+        let answered = self.answered.get(&address).map_or(self.born, |(at, ..)| *at);
+        listed.max(answered) + REMOVE_AFTER.as_millis() as u64 <= now
+    }
+}
+
+impl Checker {
+    pub fn new(controllers: usize) -> Self {
+        Self { evidence: vec![Evidence::born(0); controllers], ..Self::default() }
+    }
+
+    pub fn controller_born(&mut self, controller: usize, now: u64) {
+        self.evidence[controller] = Evidence::born(now);
+    }
+
+    pub fn was_listed(&mut self, controller: usize, address: Ipv4Addr, now: u64) {
+        self.evidence[controller].listed.insert(address, now);
+    }
+
+    pub fn has_answered(&mut self, controller: usize, address: Ipv4Addr, now: u64, probe: &Probe) {
+        let evidence = &mut self.evidence[controller];
+        evidence.answered.insert(address, (now, probe.data, probe.state));
+        if let Some(config) = probe.config.as_ref().filter(|_| probe.state == NodeState::Primary) {
+            evidence.next_id = config.next_id();
+        }
+    }
+}
+
+impl World {
+    pub fn violated(&mut self, what: String) {
+        self.note(|_| format!("VIOLATED: {what}"));
+        self.checker.broken.get_or_insert(what);
+    }
+
+    /// A primary takes writes: the only one of its term.
+    pub fn checker_primary(&mut self, place: usize) {
+        let dir = &self.places[place].dir;
+        let Some(proc) = &self.places[place].proc else { return };
+        let (term, id) = (dir.term, proc.id);
+        if *self.checker.leaders.entry(term).or_insert(id) != id {
+            self.violated(format!("two primaries in term {term}"));
+        }
+    }
+
+    /// A primary committed: all that was acknowledged before must be in its log.
+    pub fn committed(&mut self, place: usize) {
+        let dir = &self.places[place].dir;
+        let acked = &self.checker.acked;
+        let common = acked.len().min(dir.log.len());
+        // A primary of an older term may still learn of acknowledgements that were given to it; no more than that.
+        let short = dir.log.len() < acked.len() && dir.term >= self.checker.acked_in;
+        if short || dir.log[..common] != acked[..common] {
+            let missing = acked.iter().zip(&dir.log).position(|(a, b)| a != b).unwrap_or(common);
+            let entry = acked.get(missing).copied();
+            self.violated(format!("{} leads without {entry:?}, which was acknowledged", self.places[place].name));
+            return;
+        }
+        if dir.commit > acked.len() {
+            let (from, to) = (acked.len(), dir.commit);
+            let fresh = dir.log[from..to].to_vec();
+            self.checker.acked_in = dir.term;
+            self.checker.acked.extend(fresh);
+        }
+    }
+
+    pub fn initiated(&mut self, rs: ObjectId) {
+        if self.checker.set.replace(rs).is_some() {
+            self.violated("a second set was initiated".to_owned());
+        }
+    }
+
+    /// A reconfig that a controller sent on the base of the config in force.
+    pub fn reconfig_sent(&mut self, from: usize, old: &ReplConfig, sent: &ReplConfig) {
+        if sent.version() != old.version() + 1 {
+            return;
+        }
+        let votes = |m: &Member| sent.member(m.id).is_some_and(|n| n.votes);
+        let changed = old.members().iter().filter(|m| m.votes != votes(m)).count();
+        if changed > 1 {
+            self.violated(format!("controller {from} changes {changed} votes at once"));
+        }
+        if sent.members().iter().filter(|m| m.votes).count() > VOTERS_MAX {
+            self.violated(format!("controller {from} wants more than {VOTERS_MAX} voters"));
+        }
+    }
+
+    /// A reconfig of a controller that the server accepted.
+    pub fn reconfigured(&mut self, place: usize, from: usize, old: &ReplConfig, new: &ReplConfig) {
+        for member in old.members() {
+            match new.member(member.id) {
+                None => self.removed(place, from, member),
+                Some(next) => self.changed(from, old, member, next),
+            }
+        }
+        for member in new.members().iter().filter(|m| old.member(m.id).is_none()) {
+            if member.id < self.checker.evidence[from].next_id {
+                self.violated(format!("controller {from} uses _id {} again", member.id));
+            }
+        }
+    }
+
+    /// The last address at which a host was, whether or not anybody is there.
+    fn last_address(&self, member: &Member) -> Option<Ipv4Addr> {
+        let by_name = |name| self.places.iter().find(|p| Some(p.name.as_str()) == name).map(|p| p.addr);
+        by_name(member.host.name()).or_else(|| self.resolve(&member.host))
+    }
+
+    fn removed(&mut self, place: usize, from: usize, member: &Member) {
+        let now = self.now;
+        let gone = self.last_address(member).is_some_and(|at| self.checker.evidence[from].gone(at, now));
+        let peer = self.places[place].proc.as_ref().and_then(|p| p.peers.get(&member.id));
+        let well = peer.is_some_and(|p| p.up && p.heard_at + 100 < now);
+        if !gone || well {
+            self.violated(format!("controller {from} removes {}, which is not gone", member.host));
+        }
+    }
+
+    fn changed(&mut self, from: usize, base: &ReplConfig, old: &Member, new: &Member) {
+        let seen = |w: &Self, m: &Member| {
+            let address = w.last_address(m)?;
+            w.checker.evidence[from].answered.get(&address).map(|(_, data, state)| (*data, *state))
+        };
+        let Some((data, state)) = seen(self, new) else {
+            if old.votes != new.votes || old.host != new.host {
+                self.violated(format!("controller {from} changes {} unseen", new.host));
+            }
+            return;
+        };
+        // Directories may exchange slots, as the server has them do, but none comes in from outside.
+        let known = base.members().iter().any(|m| m.data == data && m.votes == old.votes);
+        if old.host != new.host && (data.is_none() || data != new.data || !known) {
+            self.violated(format!("controller {from} gives the slot of {} to another directory", old.host));
+        }
+        if old.votes && !new.votes && data.is_some() && (old.data.is_none() || data == old.data) {
+            self.violated(format!("controller {from} takes the vote of {}, which is whole", old.host));
+        }
+        if !old.votes && new.votes && (data.is_none() || state != NodeState::Secondary) {
+            self.violated(format!("controller {from} gives a vote to {}, which is {state}", old.host));
+        }
+    }
+
+    /// A forced reconfig may change where members are, and nothing else: the same directories vote before and after,
+    /// and a majority of them has answered the controller.
+    pub fn forced(&mut self, from: usize, new: &ReplConfig) {
+        let Some(newest) = self.configs().into_iter().next() else { return };
+        let ids = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<BTreeSet<_>>();
+        let (before, after) = (ids(&newest.read), ids(new));
+        if before.symmetric_difference(&after).count() > 1 {
+            self.violated(format!("controller {from} forces other voters: {after:?} instead of {before:?}"));
+        }
+        let now = self.now;
+        let answered = |w: &Self, m: &Member| {
+            let answers = w.checker.evidence[from].answered.values();
+            let mut fresh = answers.filter(|(at, ..)| at + 5000 >= now);
+            fresh.any(|(_, data, state)| {
+                data.is_some() && *data == m.data && matches!(state, NodeState::Removed | NodeState::Secondary)
+            })
+        };
+        let at_hand = new.voters().filter(|m| answered(self, m)).count();
+        if at_hand < new.majority() {
+            self.violated(format!("controller {from} forces with {at_hand} voters at hand"));
+        }
+        let strangers = new.voters().filter(|m| self.place_of(&m.host).is_some_and(|p| {
+            let dir = &self.places[p].dir;
+            dir.data.is_none() || dir.data != m.data
+        }));
+        if let Some(host) = strangers.map(|m| m.host.clone()).next() {
+            self.violated(format!("controller {from} forces a vote upon another directory at {host}"));
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What a controller asks of a mongod, with the real answers and codes.
+
+use super::conf::{Conf, ConfRef, No};
+use super::heartbeat::ELECTION_TIMEOUT;
+use super::node::{Answer, Dir, Waiting};
+use super::world::{Command, End, Event, World};
+use rsctl::model::{DataId, NodeState, ReplConfig};
+use std::net::Ipv4Addr;
+
+/// Stands for a lock that somebody else holds.
+pub const LOCK_HELD: i32 = 11000;
+
+impl World {
+    pub fn answer(&mut self, place: usize, answer: Answer, outcome: Result<(), No>) {
+        if let Err(No(code, why)) = &outcome {
+            self.note(|_| format!("  controller {} is refused: {code} {why}", answer.to));
+        }
+        let time = self.now + self.latency();
+        self.at(time, Event::Answer { from: place, answer, outcome });
+    }
+
+    pub fn command_arrives(&mut self, to: Ipv4Addr, command: Command, answer: Answer) {
+        let from = answer.to;
+        let Some(place) = self.place_at(to) else {
+            if !self.refuses(to) {
+                self.lost.push(answer);
+            }
+            return;
+        };
+        if !self.open(End::Controller(from), End::Place(place)) || self.dropped() {
+            self.lost.push(answer);
+            return;
+        }
+        self.note(|w| format!("controller {from} tells {}: {}", w.places[place].name, brief(&command)));
+        let outcome = match command {
+            Command::Initiate(config) => self.initiate(place, &config),
+            Command::Reconfig { sent, force: true, .. } => self.force(place, from, &sent),
+            Command::Reconfig { sent, force: false, limit } => {
+                self.reconfig(place, sent, limit, answer);
+                return;
+            }
+            Command::StepUp => {
+                if self.config(place).is_none() {
+                    Err(No(94, "not yet initialized"))
+                } else {
+                    self.stand(place, Some(answer));
+                    return;
+                }
+            }
+            Command::EndCatchUp => {
+                self.drained(place);
+                Ok(())
+            }
+            Command::Fsync => {
+                let dir = &mut self.places[place].dir;
+                dir.fsynced = dir.config.is_some();
+                Ok(())
+            }
+            Command::TakeLock(lock) => match &mut self.places[place].dir.lock {
+                Some(_) => Err(No(LOCK_HELD, "duplicate key")),
+                none => {
+                    *none = Some(lock);
+                    Ok(())
+                }
+            },
+            Command::TakeOver { stale, lock } => match &mut self.places[place].dir.lock {
+                Some(held) if *held == stale => {
+                    *held = lock;
+                    Ok(())
+                }
+                _ => Err(No(LOCK_HELD, "another lock")),
+            },
+            Command::Release => {
+                self.places[place].dir.lock = None;
+                Ok(())
+            }
+        };
+        self.answer(place, answer, outcome);
+    }
+
+    fn initiate(&mut self, place: usize, sent: &ReplConfig) -> Result<(), No> {
+        if self.config(place).is_some() {
+            return Err(No(23, "already initialized"));
+        }
+        let rs = self.object_id();
+        let config = Conf::initial(sent, rs)?;
+        if self.find_self(place, &config).is_none() {
+            return Err(No(93, "no host maps to this node"));
+        }
+        let data = DataId(bson::Uuid::from_bytes(self.rng.bytes()));
+        let dir = &mut self.places[place].dir;
+        *dir = Dir { data: Some(data), lock: dir.lock.take(), log: std::mem::take(&mut dir.log), ..Dir::default() };
+        self.initiated(rs);
+        self.install(place, config);
+        self.set_state(place, NodeState::Secondary);
+        self.stand(place, None);
+        Ok(())
+    }
+
+    fn force(&mut self, place: usize, from: usize, sent: &ReplConfig) -> Result<(), No> {
+        let own = self.config(place).ok_or(No(94, "not yet initialized"))?;
+        let jump = self.rng.between(10_000, 100_000) as i64;
+        let next = own.forced(sent, jump)?;
+        if self.find_self(place, &next).is_none() {
+            return Err(No(74, "no host maps to this node"));
+        }
+        self.forced(from, &next.read);
+        self.install(place, next);
+        self.beat(place);
+        Ok(())
+    }
+
+    fn reconfig(&mut self, place: usize, sent: ReplConfig, limit: u64, answer: Answer) {
+        let deadline = self.now + limit;
+        if let Some(proc) = self.proc(place) {
+            proc.waiting.push(Waiting { sent: Some(sent), deadline, answer });
+        }
+        self.waiting_commands(place);
+    }
+
+    /// Looks after reconfigs: those that wait for the config before, and those that wait for their own.
+    pub fn waiting_commands(&mut self, place: usize) {
+        let Some(proc) = self.proc(place) else { return };
+        for mut one in std::mem::take(&mut proc.waiting) {
+            let outcome = match one.sent.take() {
+                Some(sent) if self.may_reconfig(place) => match self.try_reconfig(place, one.answer.to, &sent) {
+                    Ok(()) => None,
+                    Err(no) => Some(Err(no)),
+                },
+                Some(_) if self.not_writable(place).is_some() => self.not_writable(place).map(Err),
+                Some(_) if self.now >= one.deadline => Some(Err(No(308, "current config not committed yet"))),
+                Some(sent) => {
+                    one.sent = Some(sent);
+                    None
+                }
+                None if self.config_on_majority(place) => Some(Ok(())),
+                None if self.now >= one.deadline => Some(Err(No(50, "failed to propagate to a majority"))),
+                None => None,
+            };
+            match outcome {
+                Some(outcome) => self.answer(place, one.answer, outcome),
+                None => {
+                    if let Some(proc) = self.proc(place) {
+                        proc.waiting.push(one);
+                    }
+                }
+            }
+        }
+    }
+
+    fn not_writable(&self, place: usize) -> Option<No> {
+        let proc = self.places[place].proc.as_ref()?;
+        match proc.state {
+            NodeState::Primary if proc.writable => None,
+            NodeState::Blank | NodeState::Startup => Some(No(94, "not yet initialized")),
+            _ => Some(No(10107, "not primary")),
+        }
+    }
+
+    /// The config in force is on a majority of its voters, and so is all that was committed before it.
+    fn may_reconfig(&self, place: usize) -> bool {
+        let settled = self.places[place].proc.as_ref().map_or(0, |p| p.settled);
+        self.not_writable(place).is_none()
+            && self.config_on_majority(place)
+            && self.places[place].dir.commit >= settled.min(self.places[place].dir.log.len())
+            && self.held_by_majority(place) >= settled
+    }
+
+    fn config_on_majority(&self, place: usize) -> bool {
+        let (Some(config), Some(proc)) = (self.config(place), &self.places[place].proc) else { return false };
+        let wanted = (config.read.term(), config.read.version());
+        let has = |id| Some(id) == proc.me || proc.peers.get(&id).is_some_and(|p| p.config == wanted);
+        config.read.voters().filter(|m| has(m.id)).count() >= config.read.majority()
+    }
+
+    fn try_reconfig(&mut self, place: usize, from: usize, sent: &ReplConfig) -> Result<(), No> {
+        let own = self.config(place).ok_or(No(94, "not yet initialized"))?;
+        self.reconfig_sent(from, &own.read, sent);
+        let next = own.next(sent, self.places[place].dir.term)?;
+        let Some(me) = self.find_self(place, &next) else { return Err(No(74, "no host maps to this node")) };
+        if next.read.member(me).is_some_and(|m| m.priority == 0.0) {
+            return Err(No(104, "would make itself unelectable"));
+        }
+        self.quorum_check(place, &next)?;
+        self.reconfigured(place, from, &own.read, &next.read);
+        self.install_as_primary(place, next);
+        Ok(())
+    }
+
+    /// A majority of the coming voters must answer, and nobody who answers may be of another set.
+    fn quorum_check(&self, place: usize, next: &Conf) -> Result<(), No> {
+        let mut answering = 0;
+        for member in next.read.members() {
+            let Some(other) = self.place_of(&member.host) else { continue };
+            if !self.both_ways(End::Place(place), End::Place(other)) {
+                continue;
+            }
+            if self.config(other).is_some_and(|c| c.rs != next.rs) {
+                return Err(No(103, "replica set IDs do not match"));
+            }
+            answering += usize::from(member.votes_now());
+        }
+        if answering < next.read.majority() { Err(No(74, "not enough voting nodes responded")) } else { Ok(()) }
+    }
+
+    fn install_as_primary(&mut self, place: usize, next: ConfRef) {
+        let commit = self.places[place].dir.commit;
+        if let Some(proc) = self.proc(place) {
+            proc.settled = proc.settled.max(commit);
+        }
+        self.install(place, next);
+        self.beat(place);
+    }
+
+    /// The primary lets newcomers vote once they hold data, by a reconfig of its own, one at a time.
+    pub fn clear_marks(&mut self, place: usize) {
+        if !self.may_reconfig(place) {
+            return;
+        }
+        let (Some(config), Some(proc)) = (self.config(place), &self.places[place].proc) else { return };
+        let ready = |id| proc.peers.get(&id).is_some_and(|p| p.up && p.state == NodeState::Secondary);
+        let Some(member) = config.read.members().iter().find(|m| m.newly_added && ready(m.id)) else { return };
+        if let Some(next) = config.without_mark(member.id.0) {
+            self.install_as_primary(place, next);
+        }
+    }
+
+    /// A mongod starts on the volume that stands there.
+    pub fn start(&mut self, place: usize, at: Ipv4Addr) {
+        let id = self.object_id();
+        let due = self.now + ELECTION_TIMEOUT + self.rng.between(0, 1500);
+        let slot = &mut self.places[place];
+        slot.addr = at;
+        slot.listed = true;
+        let mut proc = super::node::Proc::new(id, at);
+        proc.election_due = due;
+        slot.proc = Some(proc);
+        let blank = slot.dir.config.is_none();
+        self.note(|w| format!("{} starts at {at}{}", w.places[place].name, if blank { ", blank" } else { "" }));
+        match self.config(place) {
+            Some(config) => self.install(place, config),
+            None => self.set_state(place, NodeState::Blank),
+        }
+        self.after(1, 500, Event::Tick(place, id));
+        self.news(place);
+    }
+}
+
+fn brief(command: &Command) -> String {
+    match command {
+        Command::Initiate(config) => format!("initiate {}", config.members()[0].host),
+        Command::Reconfig { sent, force, .. } => {
+            let members: Vec<_> = sent.members().iter().map(super::heartbeat::describe).collect();
+            format!("reconfig{} v{} {}", if *force { " by force" } else { "" }, sent.version(), members.join(" "))
+        }
+        Command::TakeLock(lock) => format!("lock for {}", lock.seed),
+        Command::TakeOver { lock, .. } => format!("take the lock over for {}", lock.seed),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! A replica set config as a server keeps it, and the checks of `replSetReconfig` with their real codes.
+
+use bson::oid::ObjectId;
+use bson::{Bson, Document, doc};
+use rsctl::model::{MEMBERS_MAX, ReplConfig};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A stored config: the document with its `newlyAdded` marks, and the same read.
+#[derive(Debug)]
+pub struct Conf {
+    doc: Document,
+    pub read: ReplConfig,
+    pub rs: ObjectId,
+}
+
+pub type ConfRef = Arc<Conf>;
+
+/// A refusal as the server words it: code and reason.
+#[derive(Clone, Debug)]
+pub struct No(pub i32, pub &'static str);
+
+impl Conf {
+    fn stored(doc: Document) -> Result<ConfRef, No> {
+        let read = ReplConfig::from_stored(doc.clone()).map_err(|_| No(93, "cannot be read"))?;
+        let rs = read.replica_set_id().ok_or(No(93, "no replicaSetId"))?;
+        Ok(Arc::new(Self { doc, read, rs }))
+    }
+
+    /// What `replSetInitiate` makes of the config that it is given.
+    pub fn initial(sent: &ReplConfig, rs: ObjectId) -> Result<ConfRef, No> {
+        let mut doc = sent.document().clone();
+        if sent.version() != 1 || sent.replica_set_id().is_some() || sent.members().len() != 1 {
+            return Err(No(93, "not a config to begin with"));
+        }
+        let mut settings = doc.get_document("settings").cloned().unwrap_or_default();
+        settings.insert("replicaSetId", rs);
+        doc.insert("settings", settings);
+        doc.insert("term", 1_i64);
+        Self::stored(doc)
+    }
+
+    /// The same config in the term of a new primary. After a force there is no term to raise.
+    pub fn in_term(&self, term: i64) -> Option<ConfRef> {
+        self.read.term()?;
+        let mut doc = self.doc.clone();
+        doc.insert("term", term);
+        Self::stored(doc).ok()
+    }
+
+    /// The server's own reconfig that lets a newcomer vote.
+    pub fn without_mark(&self, id: i64) -> Option<ConfRef> {
+        let mut doc = self.doc.clone();
+        let list = doc.get_array_mut("members").ok()?;
+        let entry = list.iter_mut().filter_map(Bson::as_document_mut).find(|m| id_of(m) == Some(id))?;
+        entry.remove("newlyAdded");
+        doc.insert("version", self.read.version() + 1);
+        let next = Self::stored(doc).ok()?;
+        // Seen on 6.0.5: an eighth voter is accepted as a newcomer and then fails here at every heartbeat.
+        (next.read.voters().count() <= 7).then_some(next)
+    }
+
+    /// What `replSetReconfig` makes of `sent` on a primary of `term`.
+    pub fn next(&self, sent: &ReplConfig, term: i64) -> Result<ConfRef, No> {
+        if sent.version() <= self.read.version() {
+            return Err(No(103, "version must be greater than old"));
+        }
+        self.compatible(sent)?;
+        let known = |id| self.read.member(id);
+        let changed = self.read.members().iter().filter(|old| {
+            let votes = sent.member(old.id).is_some_and(|new| new.votes);
+            // The mark goes with the member: who does not vote yet changes no majority by leaving.
+            old.votes_now() != (votes && !old.newly_added)
+        });
+        if changed.count() > 1 {
+            return Err(No(103, "can only add or remove at most 1 voting member"));
+        }
+        let mut doc = sent.document().clone();
+        for entry in doc.get_array_mut("members").map_err(|_| No(93, "no members"))? {
+            let Some(entry) = entry.as_document_mut() else { return Err(No(93, "no member")) };
+            if entry.contains_key("newlyAdded") {
+                return Err(No(93, "newlyAdded is the server's own"));
+            }
+            let id = id_of(entry);
+            let member = sent.members().iter().find(|m| Some(m.id.0) == id).ok_or(No(93, "no _id"))?;
+            let is_new = known(member.id).is_none_or(|old| old.newly_added);
+            if member.votes && is_new {
+                entry.insert("newlyAdded", true);
+            }
+        }
+        self.finish(doc, term)
+    }
+
+    /// What a forced one makes of it: any version upwards, no term, no marks, no look at who changed.
+    pub fn forced(&self, sent: &ReplConfig, jump: i64) -> Result<ConfRef, No> {
+        self.compatible(sent)?;
+        let mut doc = sent.document().clone();
+        doc.insert("version", sent.version().max(self.read.version()) + jump);
+        doc.remove("term");
+        Self::stored(self.same_set(doc))
+    }
+
+    fn finish(&self, mut doc: Document, term: i64) -> Result<ConfRef, No> {
+        doc.insert("term", term);
+        Self::stored(self.same_set(doc))
+    }
+
+    fn same_set(&self, mut doc: Document) -> Document {
+        let mut settings = doc.get_document("settings").cloned().unwrap_or_else(|_| doc! {});
+        settings.insert("replicaSetId", self.rs);
+        doc.insert("settings", settings);
+        doc
+    }
+
+    fn compatible(&self, sent: &ReplConfig) -> Result<(), No> {
+        if sent.set_name() != self.read.set_name() {
+            return Err(No(93, "other set name"));
+        }
+        if sent.replica_set_id().is_some_and(|rs| rs != self.rs) {
+            return Err(No(103, "changed replicaSetId"));
+        }
+        if sent.members().is_empty() || sent.members().len() > MEMBERS_MAX {
+            return Err(No(103, "must have at least 1 and no more than 50 members"));
+        }
+        let hosts: BTreeSet<_> = sent.members().iter().map(|m| &m.host).collect();
+        let ids: BTreeSet<_> = sent.members().iter().map(|m| m.id).collect();
+        if hosts.len() != sent.members().len() || ids.len() != sent.members().len() {
+            return Err(No(93, "duplicate host or _id"));
+        }
+        let permuted = |m: &&rsctl::model::Member| self.read.member_at(&m.host).is_some_and(|old| old.id != m.id);
+        if sent.members().iter().any(|m| permuted(&m)) {
+            return Err(No(103, "new and old configurations both have members with this host"));
+        }
+        if sent.members().iter().any(|m| m.priority > 0.0 && !m.votes) {
+            return Err(No(93, "priority without a vote"));
+        }
+        if !sent.members().iter().any(|m| m.priority > 0.0 && m.votes) {
+            return Err(No(103, "nobody electable"));
+        }
+        Ok(())
+    }
+}
+
+fn id_of(entry: &Document) -> Option<i64> {
+    match entry.get("_id")? {
+        Bson::Int32(id) => Some(i64::from(*id)),
+        Bson::Int64(id) => Some(*id),
+        _ => None,
+    }
+}

@@ -1,0 +1,96 @@
+//! Swarm's name service as one controller sees it: right, late, partial, or out of order.
+
+use super::world::{PORT, World};
+use rsctl::model::{DnsTrouble, DnsTroubleKind, Host, NameAnswer, TaskList};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+#[derive(Clone, Debug, Default)]
+pub enum DnsView {
+    #[default]
+    Good,
+    /// What was true once.
+    Stale(Vec<(String, Ipv4Addr)>),
+    /// Some tasks are missing.
+    Partial(BTreeSet<usize>),
+    /// Addresses of others stand among ours.
+    Foreign(Ipv4Addr),
+    NoSuchService,
+    ServFail,
+    Silent,
+}
+
+/// An answer, or nothing for as long as anybody waits.
+pub enum Said<T> {
+    Answer(T),
+    Silence,
+}
+
+impl World {
+    /// The tasks as they are listed now.
+    pub fn listing(&self) -> Vec<(String, Ipv4Addr)> {
+        let listed = self.places.iter().filter(|p| p.listed && !p.retired);
+        listed.map(|p| (p.name.clone(), p.addr)).collect()
+    }
+
+    fn listing_for(&self, controller: usize) -> Vec<(String, Ipv4Addr)> {
+        match &self.dns[controller] {
+            DnsView::Stale(then) => then.clone(),
+            DnsView::Partial(hidden) => {
+                let hidden: BTreeSet<_> = hidden.iter().filter_map(|i| self.places.get(*i)).map(|p| &p.name).collect();
+                self.listing().into_iter().filter(|(name, _)| !hidden.contains(name)).collect()
+            }
+            DnsView::Foreign(address) => {
+                let mut listing = self.listing();
+                listing.push(("stranger".to_owned(), *address));
+                listing
+            }
+            _ => self.listing(),
+        }
+    }
+
+    fn trouble(&self, controller: usize) -> Option<DnsTroubleKind> {
+        match self.dns[controller] {
+            DnsView::NoSuchService => Some(DnsTroubleKind::NoSuchService),
+            DnsView::ServFail => Some(DnsTroubleKind::ServFail),
+            _ => None,
+        }
+    }
+
+    pub fn dns_tasks(&mut self, controller: usize) -> Said<TaskList> {
+        if matches!(self.dns[controller], DnsView::Silent) {
+            return Said::Silence;
+        }
+        let none = |kind| TaskList {
+            hosts: BTreeSet::new(),
+            trouble: vec![DnsTrouble { name: "mongo".to_owned(), kind }],
+        };
+        if let Some(kind) = self.trouble(controller) {
+            return Said::Answer(none(kind));
+        }
+        let listing = self.listing_for(controller);
+        if listing.is_empty() {
+            return Said::Answer(none(DnsTroubleKind::NoSuchService));
+        }
+        let now = self.now;
+        for (_, address) in &listing {
+            self.checker.was_listed(controller, *address, now);
+        }
+        let hosts = listing.into_iter().map(|(_, ip)| Host::ip(IpAddr::V4(ip), PORT)).collect();
+        Said::Answer(TaskList { hosts, trouble: Vec::new() })
+    }
+
+    pub fn dns_name(&mut self, controller: usize, name: &str) -> Said<NameAnswer> {
+        if matches!(self.dns[controller], DnsView::Silent) {
+            return Said::Silence;
+        }
+        if let Some(kind) = self.trouble(controller).filter(|k| *k == DnsTroubleKind::ServFail) {
+            return Said::Answer(NameAnswer::Trouble(DnsTrouble { name: name.to_owned(), kind }));
+        }
+        let found = self.listing_for(controller).into_iter().find(|(listed, _)| listed == name);
+        Said::Answer(match found {
+            Some((_, ip)) => NameAnswer::Addresses(BTreeSet::from([IpAddr::V4(ip)])),
+            None => NameAnswer::NoSuchName,
+        })
+    }
+}

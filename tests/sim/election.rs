@@ -1,0 +1,242 @@
+//! Elections by the server's vote rule, and stepping down.
+
+use super::conf::{Conf, No};
+use super::heartbeat::ELECTION_TIMEOUT;
+use super::node::{Answer, Election, Entry};
+use super::world::{Event, Msg, World};
+use rsctl::model::{MemberId, NodeState, OpTime};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How long a candidate waits for votes.
+const PATIENCE: u64 = 2000;
+const LOST: No = No(125, "Election failed.");
+
+impl World {
+    pub fn heard_of_term(&mut self, place: usize, term: i64) {
+        let dir = &mut self.places[place].dir;
+        if dir.config.is_none() || term <= dir.term {
+            return;
+        }
+        dir.term = term;
+        if self.places[place].proc.as_ref().is_some_and(|p| p.state == NodeState::Primary) {
+            self.step_down(place, "there is a newer term");
+        }
+    }
+
+    pub fn heard_of_leader(&mut self, place: usize, slot: Option<MemberId>, state: NodeState, term: i64) {
+        let due = self.now + ELECTION_TIMEOUT + self.rng.between(0, 1500);
+        let known = self.places[place].dir.term;
+        let Some(proc) = self.proc(place) else { return };
+        let Some(slot) = slot.filter(|s| Some(*s) != proc.me) else { return };
+        if proc.state == NodeState::Primary || proc.me.is_none() {
+            return;
+        }
+        let before = proc.leader;
+        if state == NodeState::Primary && term >= known {
+            proc.leader = Some(slot);
+            proc.election_due = due;
+        } else if proc.leader == Some(slot) {
+            proc.leader = None;
+        }
+        if proc.leader != before {
+            self.news(place);
+        }
+    }
+
+    pub fn election_timers(&mut self, place: usize) {
+        let now = self.now;
+        let Some(proc) = self.proc(place) else { return };
+        if proc.election.as_ref().is_some_and(|e| e.deadline < now) {
+            let answer = proc.election.take().and_then(|e| e.answer);
+            self.lose(place, answer);
+            return;
+        }
+        if proc.state == NodeState::Secondary && proc.election.is_none() && now >= proc.election_due {
+            let due = now + ELECTION_TIMEOUT + self.rng.between(0, 1500);
+            let Some(proc) = self.proc(place) else { return };
+            proc.election_due = due;
+            if self.sees_majority(place) {
+                self.stand(place, None);
+            }
+        }
+    }
+
+    fn lose(&mut self, place: usize, answer: Option<Answer>) {
+        if let Some(answer) = answer {
+            self.answer(place, answer, Err(LOST));
+        }
+    }
+
+    fn sees_majority(&self, place: usize) -> bool {
+        let (Some(config), Some(proc)) = (self.config(place), &self.places[place].proc) else { return false };
+        let up = |id| Some(id) == proc.me || proc.peers.get(&id).is_some_and(|p| p.up);
+        config.read.voters().filter(|m| up(m.id)).count() >= config.read.majority()
+    }
+
+    /// Stands for election: a dry run first, which costs nobody a term.
+    pub fn stand(&mut self, place: usize, answer: Option<Answer>) {
+        let now = self.now;
+        let term = self.places[place].dir.term;
+        let config = self.config(place);
+        let Some(proc) = self.proc(place) else { return };
+        let me = config.as_ref().and_then(|c| c.read.member(proc.me?));
+        let may = me.filter(|m| m.votes_now() && m.priority > 0.0 && !m.arbiter);
+        let (Some(me), NodeState::Secondary, None) = (may, proc.state, &proc.election) else {
+            self.lose(place, answer);
+            return;
+        };
+        let yes = BTreeSet::from([me.id]);
+        proc.election = Some(Election { term, dry: true, yes, deadline: now + PATIENCE, answer });
+        self.note(|w| format!("{} stands for election after term {term}", w.places[place].name));
+        self.ask_for_votes(place);
+        self.count_votes(place);
+    }
+
+    fn ask_for_votes(&mut self, place: usize) {
+        let (Some(config), optime) = (self.config(place), self.places[place].dir.last()) else { return };
+        let Some(proc) = self.proc(place) else { return };
+        let (Some(election), me) = (&proc.election, proc.me) else { return };
+        let (term, dry) = (election.term, election.dry);
+        let others: Vec<_> = config.read.voters().filter(|m| Some(m.id) != me).collect();
+        for member in others {
+            let msg = Msg::VoteAsked { slot: member.id, term, dry, config: Arc::clone(&config), optime };
+            self.send(place, member.host.clone(), msg);
+        }
+    }
+
+    /// Whether this mongod gives its vote. It does so in the middle of its initial sync too: whoever wiped the volume
+    /// under a voter made it forget what it vouched for.
+    pub fn vote(
+        &mut self,
+        place: usize,
+        slot: MemberId,
+        term: i64,
+        dry: bool,
+        config: &Conf,
+        optime: OpTime,
+    ) -> Option<Msg> {
+        let own = self.config(place)?;
+        if !dry && own.rs == config.rs {
+            self.heard_of_term(place, term);
+        }
+        let due = self.now + ELECTION_TIMEOUT + self.rng.between(0, 1500);
+        let dir = &mut self.places[place].dir;
+        let own_optime =
+            if dir.data.is_some() { dir.last() } else { OpTime { term: -1, seconds: 0, counter: 0 } };
+        let voter_term = dir.term;
+        let in_set = self.places[place].proc.as_ref()?.me.is_some();
+        let dir = &mut self.places[place].dir;
+        let granted = in_set
+            && own.rs == config.rs
+            && term >= voter_term
+            && !own.read.is_newer_than(&config.read)
+            && optime >= own_optime
+            && (dry || dir.voted_in < term);
+        if granted && !dry {
+            dir.voted_in = term;
+            if let Some(proc) = self.proc(place) {
+                proc.election_due = due;
+            }
+        }
+        Some(Msg::Vote { from: slot, term, dry, granted, voter_term })
+    }
+
+    pub fn vote_came(&mut self, place: usize, from: MemberId, term: i64, dry: bool, granted: bool, voter_term: i64) {
+        self.heard_of_term(place, voter_term);
+        let Some(proc) = self.proc(place) else { return };
+        let Some(election) = proc.election.as_mut().filter(|e| e.term == term && e.dry == dry) else { return };
+        if granted {
+            election.yes.insert(from);
+        }
+        self.count_votes(place);
+    }
+
+    fn count_votes(&mut self, place: usize) {
+        let now = self.now;
+        let Some(config) = self.config(place) else { return };
+        let term = self.places[place].dir.term;
+        let Some(proc) = self.proc(place) else { return };
+        let Some(election) = &mut proc.election else { return };
+        let votes = config.read.voters().filter(|m| election.yes.contains(&m.id)).count();
+        if votes < config.read.majority() {
+            return;
+        }
+        let stale = if election.dry { election.term != term } else { election.term < term };
+        if stale || proc.state != NodeState::Secondary {
+            let answer = proc.election.take().and_then(|e| e.answer);
+            self.lose(place, answer);
+        } else if election.dry {
+            let next = term + 1;
+            let me = proc.me;
+            (election.dry, election.term) = (false, next);
+            election.yes = me.into_iter().collect();
+            election.deadline = now + PATIENCE;
+            let dir = &mut self.places[place].dir;
+            (dir.term, dir.voted_in) = (next, next);
+            self.ask_for_votes(place);
+            self.count_votes(place);
+        } else {
+            self.win(place);
+        }
+    }
+
+    fn win(&mut self, place: usize) {
+        let now = self.now;
+        let Some(proc) = self.proc(place) else { return };
+        let answer = proc.election.take().and_then(|e| e.answer);
+        proc.leader = proc.me;
+        proc.writable = false;
+        for peer in proc.peers.values_mut() {
+            peer.heard_at = now;
+            peer.optime = OpTime::default();
+        }
+        let id = proc.id;
+        self.set_state(place, NodeState::Primary);
+        if let Some(answer) = answer {
+            self.answer(place, answer, Ok(()));
+        }
+        self.after(5, 25, Event::Drained(place, id));
+        self.beat(place);
+    }
+
+    /// The new primary takes writes: its first entry, and the config in its term.
+    pub fn drained(&mut self, place: usize) {
+        if self.places[place].proc.as_ref().is_none_or(|p| p.state != NodeState::Primary || p.writable) {
+            return;
+        }
+        let dir = &mut self.places[place].dir;
+        let term = dir.term;
+        dir.log.push(Entry { term, write: 0 });
+        let length = dir.log.len();
+        if let Some(config) = dir.config.as_ref().and_then(|c| c.in_term(term)) {
+            dir.config = Some(config);
+        }
+        let Some(proc) = self.proc(place) else { return };
+        proc.writable = true;
+        proc.settled = length;
+        self.note(|w| format!("{} takes writes in term {term}", w.places[place].name));
+        self.checker_primary(place);
+        self.news(place);
+        self.beat(place);
+        self.spread(place);
+        self.advance_commit(place);
+    }
+
+    pub fn step_down(&mut self, place: usize, why: &'static str) {
+        let due = self.now + ELECTION_TIMEOUT + self.rng.between(0, 1500);
+        let Some(proc) = self.proc(place) else { return };
+        if proc.state != NodeState::Primary {
+            return;
+        }
+        proc.leader = None;
+        proc.writable = false;
+        proc.election_due = due;
+        let waiting = std::mem::take(&mut proc.waiting);
+        self.note(|w| format!("{} steps down: {why}", w.places[place].name));
+        self.set_state(place, NodeState::Secondary);
+        for one in waiting {
+            self.answer(place, one.answer, Err(No(11602, "interrupted by a step-down")));
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Heartbeats: who is there, who leads, and how a config spreads.
+
+use super::conf::{Conf, ConfRef};
+use super::node::{PeerSeen, Proc};
+use super::world::{Event, Msg, SenderState, World};
+use bson::oid::ObjectId;
+use rsctl::model::{MemberId, NodeState, OpTime};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+pub const ELECTION_TIMEOUT: u64 = 10_000;
+const HEARTBEAT_TIMEOUT: u64 = 10_000;
+pub const HEARTBEAT: u64 = 500;
+
+impl World {
+    pub fn proc(&mut self, place: usize) -> Option<&mut Proc> {
+        self.places[place].proc.as_mut()
+    }
+
+    pub fn config(&self, place: usize) -> Option<ConfRef> {
+        self.places[place].dir.config.clone()
+    }
+
+    pub fn sender_state(&self, place: usize) -> Option<SenderState> {
+        let (dir, proc) = (&self.places[place].dir, self.places[place].proc.as_ref()?);
+        Some(SenderState {
+            process: proc.id,
+            me: proc.me,
+            config: dir.config.clone(),
+            term: dir.term,
+            state: proc.state,
+            optime: if dir.data.is_some() { dir.last() } else { OpTime { term: -1, seconds: 0, counter: 0 } },
+        })
+    }
+
+    /// The rhythm of one mongod.
+    pub fn tick(&mut self, place: usize) {
+        let Some(id) = self.places[place].proc.as_ref().map(|p| p.id) else { return };
+        self.after(HEARTBEAT - 20, HEARTBEAT + 20, Event::Tick(place, id));
+        self.beat(place);
+        self.liveness(place);
+        self.election_timers(place);
+        self.initial_sync(place);
+        self.pull(place);
+        self.clear_marks(place);
+        self.waiting_commands(place);
+    }
+
+    /// Sends heartbeats to all other members.
+    pub fn beat(&mut self, place: usize) {
+        let (Some(state), Some(config)) = (self.sender_state(place), self.config(place)) else { return };
+        let Some(me) = state.me else { return };
+        for member in config.read.members().iter().filter(|m| m.id != me) {
+            self.send(place, member.host.clone(), Msg::Beat { to: Some(member.id), state: state.clone() });
+        }
+    }
+
+    fn liveness(&mut self, place: usize) {
+        let now = self.now;
+        let Some(config) = self.config(place) else { return };
+        let Some(proc) = self.proc(place) else { return };
+        for peer in proc.peers.values_mut().filter(|p| p.up && p.heard_at + HEARTBEAT_TIMEOUT < now) {
+            peer.up = false;
+        }
+        if proc.leader.is_some_and(|l| Some(l) != proc.me && proc.peers.get(&l).is_some_and(|p| !p.up)) {
+            proc.leader = None;
+            self.news(place);
+        }
+        let Some(proc) = self.proc(place) else { return };
+        if proc.state == NodeState::Primary {
+            let recent =
+                |id: MemberId| proc.peers.get(&id).is_some_and(|p| p.heard_at + ELECTION_TIMEOUT >= now);
+            let heard = config.read.voters().filter(|m| Some(m.id) == proc.me || recent(m.id)).count();
+            if heard < config.read.majority() {
+                self.step_down(place, "it lost its majority");
+            }
+        }
+    }
+
+    /// A connection refused or broken: the member there is down in this mongod's eyes.
+    pub fn connections_broke(&mut self, from: usize, address: Ipv4Addr) {
+        let Some(config) = self.config(from) else { return };
+        let down: Vec<MemberId> = config
+            .read
+            .members()
+            .iter()
+            .filter(|m| self.resolve(&m.host) == Some(address) && self.place_at(address).is_none())
+            .map(|m| m.id)
+            .collect();
+        let Some(proc) = self.proc(from) else { return };
+        let mut changed = false;
+        for id in down {
+            if let Some(peer) = proc.peers.get_mut(&id) {
+                peer.up = false;
+            }
+            if proc.leader == Some(id) {
+                proc.leader = None;
+                changed = true;
+            }
+        }
+        if changed {
+            self.news(from);
+        }
+    }
+
+    pub fn receive_from(&mut self, place: usize, from: usize, process: ObjectId, msg: Msg) {
+        match msg {
+            Msg::Beat { to, state } => self.beaten(place, from, process, to, &state),
+            Msg::VoteAsked { slot, term, dry, config, optime } => {
+                let Some(vote) = self.vote(place, slot, term, dry, &config, optime) else { return };
+                self.reply(place, from, process, vote);
+            }
+            Msg::Progress { slot, process, term, optime } => self.progress(place, slot, process, term, optime),
+            Msg::BeatAck { .. } | Msg::Vote { .. } => {}
+        }
+    }
+
+    pub fn receive(&mut self, place: usize, from: usize, msg: Msg) {
+        match msg {
+            Msg::BeatAck { slot, state } => self.beat_answered(place, from, slot, &state),
+            Msg::Vote { from, term, dry, granted, voter_term } => {
+                self.vote_came(place, from, term, dry, granted, voter_term);
+            }
+            Msg::Beat { .. } | Msg::VoteAsked { .. } | Msg::Progress { .. } => {}
+        }
+    }
+
+    /// A heartbeat from another mongod: answered, unless it is of another set. A newer config is asked for; so is
+    /// any by a blank mongod and by one that its own config does not name.
+    fn beaten(&mut self, place: usize, from: usize, process: ObjectId, to: Option<MemberId>, sender: &SenderState) {
+        let Some(own) = self.sender_state(place) else { return };
+        let mine = &own.config;
+        let Some(theirs) = &sender.config else {
+            // A blank mongod asks for the config that names it.
+            self.reply(place, from, process, Msg::BeatAck { slot: None, state: own });
+            return;
+        };
+        if mine.as_ref().is_some_and(|mine| mine.rs != theirs.rs) {
+            return;
+        }
+        // Out of date in who it takes us for: real servers refuse a heartbeat that is meant for another _id.
+        self.heard_of_term(place, sender.term);
+        self.heard_of_leader(place, sender.me, sender.state, sender.term);
+        let Some(own) = self.sender_state(place) else { return };
+        self.reply(place, from, process, Msg::BeatAck { slot: to, state: own.clone() });
+        let wants = own.config.as_ref().is_none_or(|mine| theirs.read.is_newer_than(&mine.read)) || own.me.is_none();
+        if wants {
+            let host = self.host_of(from, theirs, sender.me);
+            if let Some(host) = host {
+                self.send(place, host, Msg::Beat { to: None, state: own });
+            }
+        }
+    }
+
+    fn host_of(&self, _from: usize, config: &Conf, me: Option<MemberId>) -> Option<rsctl::model::Host> {
+        Some(config.read.member(me?)?.host.clone())
+    }
+
+    fn beat_answered(&mut self, place: usize, _from: usize, slot: Option<MemberId>, sender: &SenderState) {
+        let Some(own) = self.config(place) else {
+            // Blank: the answer may bring a config that names us.
+            if let Some(theirs) = &sender.config {
+                self.learn(place, theirs);
+            }
+            return;
+        };
+        if let Some(theirs) = &sender.config
+            && theirs.rs != own.rs
+        {
+            return;
+        }
+        self.heard_of_term(place, sender.term);
+        let now = self.now;
+        if let Some(slot) = slot
+            && let Some(proc) = self.proc(place)
+            && own.read.member(slot).is_some()
+        {
+            let before = proc.peers.get(&slot).copied();
+            // What another process reported says nothing about this one. (Real servers keep the higher optime of a
+            // slot across a swap of addresses; no controller can help that, so it is left out here.)
+            let optime = before.filter(|b| b.process == Some(sender.process)).map_or(sender.optime, |b| {
+                if sender.optime.term < b.optime.term { sender.optime } else { b.optime.max(sender.optime) }
+            });
+            let config = sender.config.as_ref().map_or((None, 0), |c| (c.read.term(), c.read.version()));
+            let seen = PeerSeen {
+                up: true,
+                heard_at: now,
+                state: sender.state,
+                optime,
+                config,
+                process: Some(sender.process),
+            };
+            proc.peers.insert(slot, seen);
+            self.heard_of_leader(place, Some(slot), sender.state, sender.term);
+        }
+        if let Some(theirs) = &sender.config {
+            self.learn(place, theirs);
+        }
+        self.advance_commit(place);
+        self.waiting_commands(place);
+    }
+
+    /// A config from a heartbeat. One that is not newer still makes a mongod outside look for itself again.
+    fn learn(&mut self, place: usize, theirs: &ConfRef) {
+        let own = self.config(place);
+        let newer = own.as_ref().is_none_or(|mine| theirs.rs == mine.rs && theirs.read.is_newer_than(&mine.read));
+        let blank = own.is_none();
+        if newer {
+            if blank && self.find_self(place, theirs).is_none() {
+                return;
+            }
+            self.install(place, Arc::clone(theirs));
+        } else if self.places[place].proc.as_ref().is_some_and(|p| p.me.is_none())
+            && let Some(own) = own
+            && self.find_self(place, &own).is_some()
+        {
+            self.install(place, own);
+        }
+    }
+
+    pub fn find_self(&self, place: usize, config: &Conf) -> Option<MemberId> {
+        let at = self.places[place].proc.as_ref()?.at;
+        config.read.members().iter().find(|m| self.resolve(&m.host) == Some(at)).map(|m| m.id)
+    }
+
+    /// Stores a config and takes the place in it, if there is one.
+    pub fn install(&mut self, place: usize, config: ConfRef) {
+        let me = self.find_self(place, &config);
+        let now = self.now;
+        self.note(|w| {
+            let read = &config.read;
+            let members: Vec<_> = read.members().iter().map(describe).collect();
+            let (term, version) = (read.term().unwrap_or(-1), read.version());
+            format!("{} has config v{version} t{term} as {me:?}: {}", w.places[place].name, members.join(" "))
+        });
+        self.places[place].dir.config = Some(Arc::clone(&config));
+        let complete = self.places[place].dir.data.is_some();
+        let due = now + ELECTION_TIMEOUT + self.rng.between(0, 1500);
+        let Some(proc) = self.proc(place) else { return };
+        let before = (proc.me, proc.state);
+        proc.me = me;
+        proc.peers.retain(|id, _| config.read.member(*id).is_some());
+        for member in config.read.members() {
+            let unheard = PeerSeen {
+                up: false,
+                // A primary gives a member it has just heard of the time of one election timeout.
+                heard_at: now,
+                state: NodeState::Other,
+                optime: OpTime::default(),
+                config: (None, 0),
+                process: None,
+            };
+            proc.peers.entry(member.id).or_insert(unheard);
+        }
+        match (me, before.1) {
+            (None, NodeState::Primary) => {
+                self.step_down(place, "it is not in its config");
+                self.set_state(place, NodeState::Removed);
+            }
+            (None, _) => self.set_state(place, NodeState::Removed),
+            (Some(id), NodeState::Primary) => {
+                let leads = config.read.member(id).is_some_and(|m| m.votes && m.priority > 0.0);
+                if !leads || before.0 != Some(id) {
+                    self.step_down(place, "its slot cannot lead");
+                }
+            }
+            (Some(_), NodeState::Startup | NodeState::Blank | NodeState::Removed) => {
+                proc.election_due = due;
+                let id = proc.id;
+                if complete {
+                    self.set_state(place, NodeState::Recovering);
+                    self.after(10, 50, Event::Recovered(place, id));
+                } else {
+                    self.set_state(place, NodeState::Startup2);
+                }
+            }
+            (Some(_), _) => {}
+        }
+        self.news(place);
+    }
+
+    pub fn set_state(&mut self, place: usize, state: NodeState) {
+        let Some(proc) = self.proc(place) else { return };
+        if proc.state == state {
+            return;
+        }
+        proc.state = state;
+        if state == NodeState::Removed {
+            (proc.leader, proc.election, proc.sync) = (None, None, None);
+        }
+        self.note(|w| format!("{} is {state}", w.places[place].name));
+        self.news(place);
+    }
+
+    pub fn recovered(&mut self, place: usize) {
+        let state = self.places[place].proc.as_ref().map(|p| p.state);
+        if matches!(state, Some(NodeState::Recovering | NodeState::Rollback)) {
+            self.set_state(place, NodeState::Secondary);
+        }
+    }
+}
+
+pub fn describe(member: &rsctl::model::Member) -> String {
+    let mark = match (member.votes, member.newly_added) {
+        (false, _) => "-",
+        (true, true) => "*",
+        (true, false) => "",
+    };
+    format!("{}={}{mark}", member.id, member.host)
+}

@@ -1,0 +1,203 @@
+//! The simulated ends of the two ports: what a controller asks comes here, late, wrong, or never.
+
+use super::commands::LOCK_HELD;
+use super::conf::No;
+use super::dns::Said;
+use super::node::Answer;
+use super::world::{Command, End, Event, SET, Shared, World};
+use rsctl::discovery::{Discovery, QUESTION_LIMIT};
+use rsctl::model::{
+    DnsTrouble, DnsTroubleKind, Lock, NameAnswer, NodeState, Peer, Probe, ProbeError, ProcessId, ReplConfig, SetName,
+    SetView, TaskList, UserData, WireVersion,
+};
+use rsctl::mongo::{Admin, Error};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+/// One controller's way to the world.
+#[derive(Clone)]
+pub struct Port {
+    pub shared: Shared,
+    pub controller: usize,
+}
+
+const COMMAND_LIMIT: Duration = Duration::from_secs(5);
+const RECONFIG_LIMIT: Duration = Duration::from_secs(6);
+
+fn silent(name: &str) -> DnsTrouble {
+    DnsTrouble { name: name.to_owned(), kind: DnsTroubleKind::Timeout }
+}
+
+impl Discovery for Port {
+    async fn tasks(&self) -> TaskList {
+        sleep(Duration::from_millis(1)).await;
+        let said = self.shared.get().dns_tasks(self.controller);
+        match said {
+            Said::Answer(list) => list,
+            Said::Silence => {
+                sleep(QUESTION_LIMIT).await;
+                TaskList { hosts: BTreeSet::new(), trouble: vec![silent("mongo")] }
+            }
+        }
+    }
+
+    async fn name(&self, name: &str) -> NameAnswer {
+        sleep(Duration::from_millis(1)).await;
+        let said = self.shared.get().dns_name(self.controller, name);
+        match said {
+            Said::Answer(answer) => answer,
+            Said::Silence => {
+                sleep(QUESTION_LIMIT).await;
+                NameAnswer::Trouble(silent(name))
+            }
+        }
+    }
+}
+
+fn v4(at: SocketAddr) -> Ipv4Addr {
+    match at.ip() {
+        IpAddr::V4(ip) => ip,
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+    }
+}
+
+impl Port {
+    /// Sends a command. It arrives even when the controller dies meanwhile.
+    pub async fn command(&self, at: SocketAddr, command: Command) -> Result<(), Error> {
+        let limit = if matches!(command, Command::Reconfig { .. }) { RECONFIG_LIMIT } else { COMMAND_LIMIT };
+        let (way, reply) = oneshot::channel();
+        {
+            let mut world = self.shared.get();
+            let answer = Answer { to: self.controller, way };
+            let time = world.now + world.latency();
+            world.at(time, Event::Command { to: v4(at), command, answer });
+        }
+        match timeout(limit, reply).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(No(LOCK_HELD, _)))) => Err(Error::LockHeld),
+            Ok(Ok(Err(No(code, why)))) => {
+                Err(Error::Server { code, code_name: "Simulated".to_owned(), message: why.to_owned() })
+            }
+            Ok(Err(_)) => Err(Error::Connection(mongodb::error::Error::custom("closed"))),
+            Err(_) => Err(Error::Timeout(limit.as_millis())),
+        }
+    }
+}
+
+impl Admin for Port {
+    async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
+        let delay = Duration::from_millis(self.shared.get().latency() * 2);
+        if delay >= limit {
+            sleep(limit).await;
+            return Err(ProbeError::Timeout);
+        }
+        sleep(delay).await;
+        let answer = self.shared.get().probe(self.controller, v4(at));
+        if answer == Err(ProbeError::Timeout) {
+            sleep(limit - delay).await;
+        }
+        answer
+    }
+
+    async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        self.command(at, Command::Initiate(config.clone())).await
+    }
+
+    async fn reconfig(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        self.command(at, Command::Reconfig { sent: config.clone(), force: false, limit: 5000 }).await
+    }
+
+    async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        self.command(at, Command::Reconfig { sent: config.clone(), force: true, limit: 5000 }).await
+    }
+
+    async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {
+        self.command(at, Command::StepUp).await
+    }
+
+    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
+        self.command(at, Command::EndCatchUp).await
+    }
+
+    async fn fsync(&self, at: SocketAddr) -> Result<(), Error> {
+        self.command(at, Command::Fsync).await
+    }
+
+    async fn take_lock(&self, at: SocketAddr, lock: &Lock) -> Result<(), Error> {
+        self.command(at, Command::TakeLock(lock.clone())).await
+    }
+
+    async fn take_over_lock(&self, at: SocketAddr, stale: &Lock, lock: &Lock) -> Result<(), Error> {
+        self.command(at, Command::TakeOver { stale: stale.clone(), lock: lock.clone() }).await
+    }
+
+    async fn release_lock(&self, at: SocketAddr) -> Result<(), Error> {
+        self.command(at, Command::Release).await
+    }
+
+    fn keep_only(&self, _: &BTreeSet<SocketAddr>) {}
+}
+
+impl World {
+    /// What a mongod says about itself to a controller.
+    pub fn probe(&mut self, controller: usize, at: Ipv4Addr) -> Result<Probe, ProbeError> {
+        let Some(place) = self.place_at(at) else {
+            return Err(if self.refuses(at) { ProbeError::Refused } else { ProbeError::Timeout });
+        };
+        if self.dropped() || !self.both_ways(End::Controller(controller), End::Place(place)) {
+            return Err(ProbeError::Timeout);
+        }
+        let now = self.now;
+        let here = &self.places[place];
+        let Some(proc) = &here.proc else { return Err(ProbeError::Closed) };
+        let dir = &here.dir;
+        let state = match proc.state {
+            NodeState::Primary if !proc.writable => NodeState::Other,
+            state => state,
+        };
+        let host_of = |id| Some(dir.config.as_ref()?.read.member(id)?.host.clone());
+        let hostname = if self.named { here.name.clone() } else { proc.id.to_hex()[..12].to_owned() };
+        let user_data = match (&dir.config, dir.log.len()) {
+            (None, 0) => UserData::None,
+            (None, _) => UserData::Collections(1),
+            _ => UserData::Unknown,
+        };
+        let probe = Probe {
+            process: ProcessId(proc.id),
+            wire: WireVersion(17),
+            state,
+            set: Some(SetName::new(SET)),
+            sees_primary: proc.leader.and_then(host_of),
+            hostname: Some(hostname),
+            config: dir.config.as_ref().map(|c| c.read.clone()),
+            data: dir.data,
+            user_data,
+            lock: dir.lock.clone(),
+            view: self.view(place),
+        };
+        self.checker.has_answered(controller, at, now, &probe);
+        Ok(probe)
+    }
+
+    fn view(&self, place: usize) -> Option<SetView> {
+        let here = &self.places[place];
+        let proc = here.proc.as_ref().filter(|p| !matches!(p.state, NodeState::Blank | NodeState::Removed))?;
+        let mut peers = BTreeMap::new();
+        for (id, seen) in &proc.peers {
+            let own = Some(*id) == proc.me;
+            let peer = Peer {
+                healthy: own || seen.up,
+                state: if own { proc.state } else { seen.state },
+                applied: if own { here.dir.last() } else { seen.optime },
+                applied_wall_ms: None,
+                message: None,
+            };
+            peers.insert(*id, peer);
+        }
+        let (term, committed, applied) = (here.dir.term, here.dir.committed(), here.dir.last());
+        Some(SetView { term, committed, applied, applied_wall_ms: None, peers })
+    }
+}

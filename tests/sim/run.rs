@@ -1,0 +1,235 @@
+//! One seed: a world, its controllers, faults for a while, and then peace, in which everything must come right.
+
+use super::checker::REMOVE_AFTER;
+use super::faults::Order;
+use super::mutants::{Mutant, Warped};
+use super::ports::Port;
+use super::world::{Event, SET, Said, Shared, World};
+use rsctl::model::{Bootstrap, MemberAddress, NodeState, Policy, Recovery, SetName, Token};
+use rsctl::plan::Step;
+use rsctl::reconcile::{Loop, Orders};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::{Instant, sleep_until};
+
+/// After the faults, a set must be right within so long.
+const SETTLES_MS: u64 = 240_000;
+
+/// How a seed ended badly.
+pub struct Failure {
+    pub what: String,
+    pub trace: Vec<String>,
+}
+
+/// Lives through one seed.
+pub fn live(seed: u64, mutant: Mutant, trace: bool) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without IO needs nothing");
+    let local = LocalSet::new();
+    runtime.block_on(local.run_until(async { Driver::new(seed, mutant, trace).run().await }))
+}
+
+struct Driver {
+    shared: Shared,
+    mutant: Mutant,
+    controllers: Vec<Option<JoinHandle<()>>>,
+    lives: u32,
+    interval: Duration,
+    began: Instant,
+    /// When the faults end.
+    peace_at: u64,
+}
+
+impl Driver {
+    fn new(seed: u64, mutant: Mutant, trace: bool) -> Self {
+        let mut dice = super::rng::Rng::new(seed.rotate_left(17));
+        let named = dice.percent(50);
+        let controllers = 1 + dice.below(3);
+        let mut world = World::new(seed, named, controllers, trace);
+        let tasks = 1 + 2 * (1 + dice.below(100) / 70).min(2);
+        world.expect = tasks;
+        world.note(|_| format!("{tasks} tasks with {}, {controllers} controllers", if named { "names" } else { "IPs" }));
+        for _ in 0..tasks {
+            let place = world.add_place();
+            world.after(1, 3000, Event::Undo(super::faults::Undo::Start(place)));
+        }
+        for controller in 0..controllers {
+            world.after(1, 3000, Event::Undo(super::faults::Undo::Controller(controller)));
+        }
+        world.at(100, Event::Write);
+        let first_fault = dice.between(100, 20_000);
+        world.at(first_fault, Event::Fault);
+        let peace_at = first_fault + dice.between(5_000, 60_000);
+        Self {
+            shared: Shared(Arc::new(Mutex::new(world))),
+            mutant,
+            controllers: (0..controllers).map(|_| None).collect(),
+            lives: 0,
+            interval: Duration::from_millis(dice.between(1000, 5000)),
+            began: Instant::now(),
+            peace_at,
+        }
+    }
+
+    async fn run(mut self) -> Result<(), Failure> {
+        let (mut peace, mut calm_since) = (false, None);
+        loop {
+            let (next, sooner) = {
+                let world = self.shared.get();
+                (world.events.first_key_value().map_or(u64::MAX, |((at, _), _)| *at), Arc::clone(&world.sooner))
+            };
+            let until = self.began + Duration::from_millis(next.min(self.peace_at + SETTLES_MS));
+            tokio::select! {
+                biased;
+                () = sooner.notified() => {}
+                () = sleep_until(until) => {}
+            }
+            let now = self.began.elapsed().as_millis() as u64;
+            let orders = {
+                let mut world = self.shared.get();
+                world.run_due(now);
+                if !peace && now >= self.peace_at {
+                    peace = true;
+                    world.heal();
+                }
+                std::mem::take(&mut world.orders)
+            };
+            orders.into_iter().for_each(|order| self.obey(order));
+            let mut world = self.shared.get();
+            if let Some(what) = world.checker.broken.take() {
+                return Err(self.failure(&mut world, what));
+            }
+            if !peace {
+                continue;
+            }
+            match (world.unsettled(), calm_since) {
+                (None, None) => {
+                    calm_since = Some(now);
+                    // The last write must have time to reach everybody.
+                    world.writing = false;
+                }
+                (None, Some(since)) if now >= since + 3000 => return self.last_check(&mut world),
+                (None, Some(_)) => {}
+                (Some(why), _) => {
+                    calm_since = None;
+                    if now >= self.peace_at + SETTLES_MS {
+                        let said: Vec<_> = world.said.iter().flatten().map(|s| s.text.clone()).collect();
+                        let what = format!("does not settle: {why}; {}", said.join(" | "));
+                        return Err(self.failure(&mut world, what));
+                    }
+                }
+            }
+        }
+    }
+
+    fn failure(&self, world: &mut World, what: String) -> Failure {
+        Failure { what, trace: world.trace.take().unwrap_or_default() }
+    }
+
+    /// At the end every member has everything that was acknowledged.
+    fn last_check(&self, world: &mut World) -> Result<(), Failure> {
+        let lacks = |p: &&super::world::Place| !p.retired && !p.dir.log.starts_with(&world.checker.acked);
+        match world.places.iter().find(lacks).map(|p| p.name.clone()) {
+            Some(name) => Err(self.failure(world, format!("{name} lacks acknowledged writes at the end"))),
+            None => Ok(()),
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Crash(controller) => {
+                if let Some(task) = self.controllers[controller].take() {
+                    task.abort();
+                    self.shared.get().note(|_| format!("controller {controller} dies"));
+                }
+            }
+            Order::Start(controller) if self.controllers[controller].is_none() => {
+                self.lives += 1;
+                self.controllers[controller] = Some(self.start(controller));
+            }
+            Order::Start(_) => {}
+        }
+    }
+
+    fn start(&self, controller: usize) -> JoinHandle<()> {
+        let (shared, wake, expect) = {
+            let mut world = self.shared.get();
+            let now = world.now;
+            world.checker.controller_born(controller, now);
+            world.note(|_| format!("controller {controller} starts"));
+            (self.shared.clone(), Arc::clone(&world.wakes[controller]), world.expect)
+        };
+        let policy = Policy {
+            set: SetName::new(SET),
+            expect,
+            member_address: MemberAddress::Auto,
+            remove_after: REMOVE_AFTER,
+            forget_after: Duration::from_secs(20),
+            settle: Duration::from_millis(300),
+            recovery: Recovery::Auto,
+            bootstrap: Bootstrap::Auto,
+            replica_set_id: None,
+            token: Token(format!("c{controller}-{}", self.lives)),
+        };
+        let (mutant, interval) = (self.mutant, self.interval);
+        spawn_local(async move {
+            let port = Port { shared: shared.clone(), controller };
+            let admin = Warped { port: port.clone(), mutant };
+            let orders = Orders::new(Arc::clone(&wake));
+            let one =
+                Loop { discovery: &port, admin: &admin, policy: &policy, interval, orders: &orders, wake: &wake };
+            let mut last = String::new();
+            let report = |_: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
+                let mut world = shared.get();
+                let calm = plan.next == Step::Wait && plan.waiting.is_empty();
+                let text = if calm { String::new() } else { said(plan) };
+                // A duration that grew is no news.
+                let digest = text.replace(|c: char| c.is_ascii_digit(), "");
+                if digest != last {
+                    last = digest;
+                    world.note(|_| format!("controller {controller}: {text}"));
+                }
+                world.said[controller] = Some(Said { at: world.now, calm, text });
+            };
+            one.run(report, std::future::pending()).await;
+        })
+    }
+}
+
+fn said(plan: &rsctl::plan::Plan) -> String {
+    let waiting: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
+    let findings: Vec<_> = plan.findings.iter().map(ToString::to_string).collect();
+    format!("{}: {} ({}) [{}] {{{}}}", plan.rule, plan.next, plan.because, waiting.join("; "), findings.join("; "))
+}
+
+impl World {
+    /// Why the set is not as it should be.
+    pub fn unsettled(&self) -> Option<String> {
+        let leads = |p: &super::world::Place| {
+            p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary && p.writable)
+        };
+        let mut primaries = self.places.iter().filter(|p| leads(p));
+        let Some(config) = primaries.next().and_then(|p| p.dir.config.clone()) else {
+            return Some("no primary".to_owned());
+        };
+        if primaries.next().is_some() {
+            return Some("two primaries".to_owned());
+        }
+        let tasks = || self.places.iter().filter(|p| !p.retired);
+        for place in tasks() {
+            let Some(proc) = &place.proc else { return Some(format!("{} is down", place.name)) };
+            let serves = matches!(proc.state, NodeState::Primary | NodeState::Secondary);
+            let member = proc.me.and_then(|me| config.read.member(me));
+            let same = place.dir.config.as_ref().is_some_and(|c| c.read.version() == config.read.version());
+            if !serves || member.is_none_or(|m| m.newly_added || m.was.is_some()) || !same {
+                return Some(format!("{} is {} as {:?}", place.name, proc.state, proc.me));
+            }
+        }
+        if config.read.members().len() != tasks().count() {
+            return Some("members that are no tasks".to_owned());
+        }
+        let calm = self.said.iter().all(|s| s.as_ref().is_some_and(|s| s.calm && s.at + 12_000 > self.now));
+        if calm { None } else { Some("controllers have something to do".to_owned()) }
+    }
+}

@@ -1,0 +1,329 @@
+//! The world: places with volumes and mongods, the network between them, and what happens next.
+//!
+//! Time is tokio's paused clock; whatever is due at one instant happens in the order in which it was asked for.
+
+use super::checker::Checker;
+use super::conf::{ConfRef, No};
+use super::dns::DnsView;
+use super::node::{Answer, Dir, Proc};
+use super::rng::Rng;
+use bson::oid::ObjectId;
+use rsctl::model::{Host, MemberId, NodeState, OpTime};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+pub const PORT: u16 = 27017;
+pub const SET: &str = "rs";
+
+/// One end of a connection: a place, or a controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    Place(usize),
+    Controller(usize),
+}
+
+/// Where a task of the service runs: a volume, and the mongod on it while there is one.
+pub struct Place {
+    pub name: String,
+    pub dir: Dir,
+    /// The address of the task, kept while it is down.
+    pub addr: Ipv4Addr,
+    pub proc: Option<Proc>,
+    /// Swarm's DNS names it.
+    pub listed: bool,
+    /// The task and its volume are gone for good.
+    pub retired: bool,
+    /// Its volume was emptied under an address that may hold a vote; until it is whole again, nothing else may fail.
+    pub wiped: bool,
+    /// Whether its address refuses connections while nobody is there, or stays silent.
+    pub refuses: bool,
+}
+
+/// What one mongod tells another.
+#[derive(Clone, Debug)]
+pub enum Msg {
+    /// A heartbeat, to the slot `to` of the sender's config.
+    Beat { to: Option<MemberId>, state: SenderState },
+    /// Its answer, with the slot that was asked.
+    BeatAck { slot: Option<MemberId>, state: SenderState },
+    VoteAsked { slot: MemberId, term: i64, dry: bool, config: ConfRef, optime: OpTime },
+    Vote { from: MemberId, term: i64, dry: bool, granted: bool, voter_term: i64 },
+    /// How far a member has come, for the commit point.
+    Progress { slot: MemberId, process: ObjectId, term: i64, optime: OpTime },
+}
+
+#[derive(Clone, Debug)]
+pub struct SenderState {
+    pub process: ObjectId,
+    pub me: Option<MemberId>,
+    pub config: Option<ConfRef>,
+    pub term: i64,
+    pub state: NodeState,
+    pub optime: OpTime,
+}
+
+/// What a controller can have a mongod do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Initiate(rsctl::model::ReplConfig),
+    Reconfig { sent: rsctl::model::ReplConfig, force: bool, limit: u64 },
+    StepUp,
+    EndCatchUp,
+    Fsync,
+    TakeLock(rsctl::model::Lock),
+    TakeOver { stale: rsctl::model::Lock, lock: rsctl::model::Lock },
+    Release,
+}
+
+pub enum Event {
+    /// A mongod's own rhythm: heartbeats, timeouts, replication.
+    Tick(usize, ObjectId),
+    Pull(usize, ObjectId),
+    Drained(usize, ObjectId),
+    Recovered(usize, ObjectId),
+    /// To whoever is at the address then.
+    ToHost { from: usize, process: ObjectId, host: Host, msg: Msg },
+    /// Back to the one that asked.
+    ToProc { from: usize, to: usize, process: ObjectId, msg: Msg },
+    /// Connections to a process that died break.
+    Broken { from: usize, address: Ipv4Addr },
+    Command { to: Ipv4Addr, command: Command, answer: Answer },
+    Answer { from: usize, answer: Answer, outcome: Result<(), No> },
+    Wake(usize),
+    Write,
+    Fault,
+    Undo(super::faults::Undo),
+}
+
+pub struct World {
+    pub now: u64,
+    pub rng: Rng,
+    pub places: Vec<Place>,
+    pub named: bool,
+    /// Ways on which nothing gets through.
+    pub cut: BTreeSet<(End, End)>,
+    /// Of a hundred messages so many are lost.
+    pub loss: u64,
+    pub slow_ms: u64,
+    pub dns: Vec<DnsView>,
+    pub wakes: Vec<Arc<Notify>>,
+    pub said: Vec<Option<Said>>,
+    pub events: BTreeMap<(u64, u64), Event>,
+    sequence: u64,
+    /// Tells the driver that something is due earlier than it thinks.
+    pub sooner: Arc<Notify>,
+    pub checker: Checker,
+    /// Answers that got lost: whoever waits for them waits in vain.
+    pub lost: Vec<Answer>,
+    pub writes: u32,
+    pub writing: bool,
+    pub faults_on: bool,
+    /// What the driver has to do with controllers.
+    pub orders: Vec<super::faults::Order>,
+    /// How many addresses were ever given away.
+    pub addresses: u32,
+    /// `--expect`.
+    pub expect: usize,
+    pub trace: Option<Vec<String>>,
+}
+
+/// What a controller said last.
+pub struct Said {
+    pub at: u64,
+    /// It neither does nor waits for anything.
+    pub calm: bool,
+    pub text: String,
+}
+
+/// What all parts of one simulation hold on to.
+#[derive(Clone)]
+pub struct Shared(pub Arc<Mutex<World>>);
+
+impl Shared {
+    pub fn get(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl World {
+    pub fn new(seed: u64, named: bool, controllers: usize, trace: bool) -> Self {
+        Self {
+            now: 0,
+            rng: Rng::new(seed),
+            places: Vec::new(),
+            named,
+            cut: BTreeSet::new(),
+            loss: 0,
+            slow_ms: 0,
+            dns: (0..controllers).map(|_| DnsView::default()).collect(),
+            wakes: (0..controllers).map(|_| Arc::default()).collect(),
+            said: (0..controllers).map(|_| None).collect(),
+            events: BTreeMap::new(),
+            sequence: 0,
+            sooner: Arc::default(),
+            checker: Checker::new(controllers),
+            lost: Vec::new(),
+            writes: 0,
+            writing: true,
+            faults_on: true,
+            orders: Vec::new(),
+            addresses: 0,
+            expect: 3,
+            trace: trace.then(Vec::new),
+        }
+    }
+
+    /// Notes an event for the reader of a failed seed.
+    pub fn note(&mut self, line: impl FnOnce(&Self) -> String) {
+        if self.trace.is_some() {
+            let line = format!("{:>7.3} {}", self.now as f64 / 1000.0, line(self));
+            if let Some(trace) = &mut self.trace {
+                trace.push(line);
+            }
+        }
+    }
+
+    pub fn at(&mut self, time: u64, event: Event) {
+        if self.events.first_key_value().is_none_or(|((first, _), _)| time < *first) {
+            self.sooner.notify_one();
+        }
+        self.sequence += 1;
+        self.events.insert((time, self.sequence), event);
+    }
+
+    pub fn after(&mut self, low: u64, high: u64, event: Event) {
+        let time = self.now + self.rng.between(low, high);
+        self.at(time, event);
+    }
+
+    pub fn object_id(&mut self) -> ObjectId {
+        ObjectId::from_bytes(self.rng.bytes())
+    }
+
+    /// Runs what is due.
+    pub fn run_due(&mut self, now: u64) {
+        self.now = now;
+        while let Some(entry) = self.events.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let event = entry.remove();
+            self.happen(event);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Tick(place, id) if self.is(place, id) => self.tick(place),
+            Event::Pull(place, id) if self.is(place, id) => self.pull(place),
+            Event::Drained(place, id) if self.is(place, id) => self.drained(place),
+            Event::Recovered(place, id) if self.is(place, id) => self.recovered(place),
+            Event::Tick(..) | Event::Pull(..) | Event::Drained(..) | Event::Recovered(..) => {}
+            Event::ToHost { from, process, host, msg } => self.arrive_at(from, process, &host, msg),
+            Event::ToProc { from, to, process, msg } => {
+                if self.open(End::Place(from), End::Place(to)) && self.is(to, process) {
+                    self.receive(to, from, msg);
+                }
+            }
+            Event::Broken { from, address } => self.connections_broke(from, address),
+            Event::Command { to, command, answer } => self.command_arrives(to, command, answer),
+            Event::Answer { from, answer, outcome } => {
+                if self.open(End::Place(from), End::Controller(answer.to)) && !self.dropped() {
+                    // Nobody may be waiting any more: the controller died.
+                    let _ = answer.way.send(outcome);
+                } else {
+                    self.lost.push(answer);
+                }
+            }
+            Event::Wake(controller) => self.wakes[controller].notify_one(),
+            Event::Write => self.client_writes(),
+            Event::Fault => self.fault(),
+            Event::Undo(undo) => self.undo(undo),
+        }
+    }
+
+    pub fn is(&self, place: usize, id: ObjectId) -> bool {
+        self.places[place].proc.as_ref().is_some_and(|p| p.id == id)
+    }
+
+    pub fn open(&self, from: End, to: End) -> bool {
+        from == to || !self.cut.contains(&(from, to))
+    }
+
+    /// A question and its answer get through.
+    pub fn both_ways(&self, a: End, b: End) -> bool {
+        self.open(a, b) && self.open(b, a)
+    }
+
+    pub fn dropped(&mut self) -> bool {
+        self.loss > 0 && self.rng.percent(self.loss)
+    }
+
+    /// Swarm's name service as mongods see it: always right, since they only ask it for members' names.
+    pub fn resolve(&self, host: &Host) -> Option<Ipv4Addr> {
+        match host.name() {
+            Some(name) => self.places.iter().find(|p| p.name == name && !p.retired).map(|p| p.addr),
+            None => match host.socket()?.ip() {
+                std::net::IpAddr::V4(ip) => Some(ip),
+                std::net::IpAddr::V6(_) => None,
+            },
+        }
+    }
+
+    /// The place whose mongod answers at an address.
+    pub fn place_at(&self, address: Ipv4Addr) -> Option<usize> {
+        self.places.iter().position(|p| p.proc.as_ref().is_some_and(|proc| proc.at == address))
+    }
+
+    pub fn place_of(&self, host: &Host) -> Option<usize> {
+        self.place_at(self.resolve(host)?)
+    }
+
+    /// Whether an address without a mongod says so.
+    pub fn refuses(&self, address: Ipv4Addr) -> bool {
+        self.places.iter().any(|p| p.addr == address && p.proc.is_none() && p.refuses && !p.retired)
+    }
+
+    pub fn latency(&mut self) -> u64 {
+        let slow = self.slow_ms;
+        1 + if slow > 0 { self.rng.between(0, slow) } else { self.rng.between(0, 4) }
+    }
+
+    /// Sends to whoever is at the host when the message comes there.
+    pub fn send(&mut self, from: usize, host: Host, msg: Msg) {
+        let Some(process) = self.places[from].proc.as_ref().map(|p| p.id) else { return };
+        let time = self.now + self.latency();
+        self.at(time, Event::ToHost { from, process, host, msg });
+    }
+
+    pub fn reply(&mut self, from: usize, to: usize, process: ObjectId, msg: Msg) {
+        let time = self.now + self.latency();
+        self.at(time, Event::ToProc { from, to, process, msg });
+    }
+
+    fn arrive_at(&mut self, from: usize, process: ObjectId, host: &Host, msg: Msg) {
+        let Some(address) = self.resolve(host) else { return };
+        let Some(to) = self.place_at(address) else {
+            if self.refuses(address) {
+                self.connections_broke(from, address);
+            }
+            return;
+        };
+        if self.dropped() || !self.open(End::Place(from), End::Place(to)) {
+            return;
+        }
+        // The sender may be another process by now; then the answer finds nobody.
+        self.receive_from(to, from, process, msg);
+    }
+
+    /// A streaming `hello` tells every controller that has a way to this mongod.
+    pub fn news(&mut self, place: usize) {
+        for controller in 0..self.wakes.len() {
+            if self.both_ways(End::Place(place), End::Controller(controller)) {
+                self.after(1, 4, Event::Wake(controller));
+            }
+        }
+    }
+}
