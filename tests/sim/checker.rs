@@ -203,10 +203,12 @@ impl World {
         if at_hand < new.majority() {
             self.violated(format!("controller {from} forces with {at_hand} voters at hand"));
         }
-        let strangers = new.voters().filter(|m| self.place_of(&m.host).is_some_and(|p| {
-            let dir = &self.places[p].dir;
-            dir.data.is_none() || dir.data != m.data
-        }));
+        let strangers = new.voters().filter(|m| {
+            self.place_of(&m.host).is_some_and(|p| {
+                let dir = &self.places[p].dir;
+                dir.data.is_none() || dir.data != m.data
+            })
+        });
         if let Some(host) = strangers.map(|m| m.host.clone()).next() {
             self.violated(format!("controller {from} forces a vote upon another directory at {host}"));
         }

@@ -68,8 +68,7 @@ impl World {
         }
         let Some(proc) = self.proc(place) else { return };
         if proc.state == NodeState::Primary {
-            let recent =
-                |id: MemberId| proc.peers.get(&id).is_some_and(|p| p.heard_at + ELECTION_TIMEOUT >= now);
+            let recent = |id: MemberId| proc.peers.get(&id).is_some_and(|p| p.heard_at + ELECTION_TIMEOUT >= now);
             let heard = config.read.voters().filter(|m| Some(m.id) == proc.me || recent(m.id)).count();
             if heard < config.read.majority() {
                 self.step_down(place, "it lost its majority");

@@ -18,9 +18,9 @@ impl World {
     /// The newest config that any volume holds, and that of whoever leads.
     pub fn configs(&self) -> Vec<ConfRef> {
         let stored = || self.places.iter().filter(|p| !p.retired);
-        let newest = stored().filter_map(|p| p.dir.config.clone()).reduce(|a, b| {
-            if b.read.is_newer_than(&a.read) { b } else { a }
-        });
+        let newest = stored()
+            .filter_map(|p| p.dir.config.clone())
+            .reduce(|a, b| if b.read.is_newer_than(&a.read) { b } else { a });
         let leads = |p: &&super::world::Place| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary);
         newest.into_iter().chain(stored().filter(leads).filter_map(|p| p.dir.config.clone())).collect()
     }
@@ -54,9 +54,7 @@ impl World {
     /// Limit 4: the places between which addresses can be exchanged.
     pub fn keepers(&self) -> Vec<usize> {
         let configs = self.configs();
-        let keeps = |place: usize| {
-            configs.iter().all(|c| c.read.voters().any(|m| self.keeper(m) == Some(place)))
-        };
+        let keeps = |place: usize| configs.iter().all(|c| c.read.voters().any(|m| self.keeper(m) == Some(place)));
         (0..self.places.len()).filter(|p| !configs.is_empty() && keeps(*p)).collect()
     }
 
@@ -80,10 +78,9 @@ impl World {
         let well = |m: &Member| {
             self.keeper(m).is_some_and(|keeper| {
                 let there = &self.places[keeper];
-                let serves = there
-                    .proc
-                    .as_ref()
-                    .is_some_and(|p| matches!(p.state, NodeState::Primary | NodeState::Secondary) && p.me == Some(m.id));
+                let serves = there.proc.as_ref().is_some_and(|p| {
+                    matches!(p.state, NodeState::Primary | NodeState::Secondary) && p.me == Some(m.id)
+                });
                 keeper == place || (serves && there.dir.log.starts_with(&self.checker.acked))
             })
         };

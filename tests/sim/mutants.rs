@@ -1,7 +1,7 @@
 //! Controllers with one safety rule switched off, to show that the checker would notice.
 
 use super::ports::Port;
-use rsctl::model::{Lock, Probe, ProbeError, ReplConfig};
+use rsctl::model::{Host, Lock, Probe, ProbeError, ReplConfig};
 use rsctl::mongo::{Admin, Error};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -38,6 +38,10 @@ impl Admin for Warped {
 
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {
         self.port.step_up(at).await
+    }
+
+    async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error> {
+        self.port.sync_from(at, source).await
     }
 
     async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {

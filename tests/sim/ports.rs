@@ -7,8 +7,8 @@ use super::node::Answer;
 use super::world::{Command, End, Event, SET, Shared, World};
 use rsctl::discovery::{Discovery, QUESTION_LIMIT};
 use rsctl::model::{
-    DnsTrouble, DnsTroubleKind, Lock, NameAnswer, NodeState, Peer, Probe, ProbeError, ProcessId, ReplConfig, SetName,
-    SetView, TaskList, UserData, WireVersion,
+    DnsTrouble, DnsTroubleKind, Host, Lock, NameAnswer, NodeState, Peer, Probe, ProbeError, ProcessId, ReplConfig,
+    SetName, SetView, TaskList, UserData, WireVersion,
 };
 use rsctl::mongo::{Admin, Error};
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +118,11 @@ impl Admin for Port {
         self.command(at, Command::StepUp).await
     }
 
+    /// Everybody copies from whoever is ahead here, so there is nothing to choose.
+    async fn sync_from(&self, _: SocketAddr, _: &Host) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
         self.command(at, Command::EndCatchUp).await
     }
@@ -198,6 +203,6 @@ impl World {
             peers.insert(*id, peer);
         }
         let (term, committed, applied) = (here.dir.term, here.dir.committed(), here.dir.last());
-        Some(SetView { term, committed, applied, applied_wall_ms: None, peers })
+        Some(SetView { term, committed, applied, applied_wall_ms: None, sync_source: None, peers })
     }
 }

@@ -45,13 +45,36 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub enum Msg {
     /// A heartbeat, to the slot `to` of the sender's config.
-    Beat { to: Option<MemberId>, state: SenderState },
+    Beat {
+        to: Option<MemberId>,
+        state: SenderState,
+    },
     /// Its answer, with the slot that was asked.
-    BeatAck { slot: Option<MemberId>, state: SenderState },
-    VoteAsked { slot: MemberId, term: i64, dry: bool, config: ConfRef, optime: OpTime },
-    Vote { from: MemberId, term: i64, dry: bool, granted: bool, voter_term: i64 },
+    BeatAck {
+        slot: Option<MemberId>,
+        state: SenderState,
+    },
+    VoteAsked {
+        slot: MemberId,
+        term: i64,
+        dry: bool,
+        config: ConfRef,
+        optime: OpTime,
+    },
+    Vote {
+        from: MemberId,
+        term: i64,
+        dry: bool,
+        granted: bool,
+        voter_term: i64,
+    },
     /// How far a member has come, for the commit point.
-    Progress { slot: MemberId, process: ObjectId, term: i64, optime: OpTime },
+    Progress {
+        slot: MemberId,
+        process: ObjectId,
+        term: i64,
+        optime: OpTime,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -84,13 +107,34 @@ pub enum Event {
     Drained(usize, ObjectId),
     Recovered(usize, ObjectId),
     /// To whoever is at the address then.
-    ToHost { from: usize, process: ObjectId, host: Host, msg: Msg },
+    ToHost {
+        from: usize,
+        process: ObjectId,
+        host: Host,
+        msg: Msg,
+    },
     /// Back to the one that asked.
-    ToProc { from: usize, to: usize, process: ObjectId, msg: Msg },
+    ToProc {
+        from: usize,
+        to: usize,
+        process: ObjectId,
+        msg: Msg,
+    },
     /// Connections to a process that died break.
-    Broken { from: usize, address: Ipv4Addr },
-    Command { to: Ipv4Addr, command: Command, answer: Answer },
-    Answer { from: usize, answer: Answer, outcome: Result<(), No> },
+    Broken {
+        from: usize,
+        address: Ipv4Addr,
+    },
+    Command {
+        to: Ipv4Addr,
+        command: Command,
+        answer: Answer,
+    },
+    Answer {
+        from: usize,
+        answer: Answer,
+        outcome: Result<(), No>,
+    },
     Wake(usize),
     Write,
     Fault,
