@@ -33,7 +33,7 @@ async fn primary(mongod: &Mongod) -> String {
 
 async fn initiate(hosts: &[String], on: &Mongod) -> Document {
     let members: Vec<_> = (0i32..).zip(hosts).map(|(id, host)| doc! { "_id": id, "host": host }).collect();
-    let settings = doc! { "electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 500 };
+    let settings = doc! { "electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500 };
     let config = doc! { "_id": "rs", "members": members, "settings": settings };
     on.command(doc! { "replSetInitiate": config }).await.unwrap()
 }
@@ -78,11 +78,11 @@ async fn a_write_that_was_acknowledged_survives_the_primary_and_a_lost_one_is_no
     primary(&set[0]).await;
 
     let writer = majority_writer(&uri).await.unwrap();
-    assert!(writer.next_acknowledged(Duration::from_secs(30)).await, "{:?}", writer.tally());
+    assert!(writer.next_acknowledged(Duration::from_secs(60)).await, "{:?}", writer.tally());
     let leader = primary(&set[0]).await;
     set.iter_mut().find(|m| m.address().to_string() == leader).unwrap().kill();
     writer.reset_gap();
-    assert!(writer.next_acknowledged(Duration::from_secs(30)).await, "{:?}", writer.tally());
+    assert!(writer.next_acknowledged(Duration::from_secs(60)).await, "{:?}", writer.tally());
     let (tally, missing) = writer.finish().await.unwrap();
     assert_eq!(missing, [0i64; 0]);
     assert!(tally.longest_gap > Duration::from_millis(100), "{:?}", tally.longest_gap);

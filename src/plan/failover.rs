@@ -60,7 +60,10 @@ pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pr
 
 /// A secondary whose source dies looks for another at once, finds nobody ahead of it, and sleeps for a second before
 /// it looks again (seen on 6.0.5), and so long no majority holds a new write. Whoever copies from the next primary
-/// already has the right source when it is elected. So the secondaries line up behind one of them.
+/// already has the right source when it is elected. So of three voters, the third copies from the second.
+///
+/// Not of more: there a majority is left without the head of the line, and should that one's machine die without a
+/// word, everybody behind it would hang for the 10 s that the server waits on a silent source.
 pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let secondaries: Vec<_> = config
@@ -69,7 +72,7 @@ pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pro
         .filter_map(|m| now.occupant(m).map(|p| (m, p)))
         .filter(|(_, p)| p.state() == NodeState::Secondary)
         .collect();
-    if !config.allows_chaining() || secondaries.len() < 2 {
+    if !config.allows_chaining() || secondaries.len() != 2 || config.voters().count() != 3 {
         return None;
     }
     // Whoever leads the line stays there; else the first that can lead.

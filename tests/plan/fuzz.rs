@@ -168,14 +168,16 @@ fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'stati
             reconfig(look, base, changes)
         }
         Step::Recover { base, changes, version, .. } => {
-            require(primaries.iter().all(|p| p.config.as_ref() != Some(base)), "force beside a primary")?;
+            let of_the_set = |p: &&Probe| p.set.as_ref() == Some(&policy.set);
+            let mut leading = primaries.iter().copied().filter(of_the_set);
+            require(leading.all(|p| p.config.as_ref() != Some(base)), "force beside a primary")?;
             require(look.tasks.is_good(), "force in DNS trouble")?;
             let next = base.forced(changes, *version).map_err(|_| "changes that do not fit")?;
             let voters = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<Vec<_>>();
             require(voters(base) == voters(&next), "force that changes who votes")?;
-            let seen =
-                probes().filter_map(|p| p.config.as_ref()).filter(|c| c.replica_set_id() == base.replica_set_id());
-            require(seen.map(ReplConfig::version).all(|v| v < *version), "force below a version that is seen")
+            let configs = probes().filter(of_the_set).filter_map(|p| p.config.as_ref());
+            let mut seen = configs.filter(|c| c.replica_set_id() == base.replica_set_id());
+            require(seen.all(|c| c.version() < *version), "force below a version that is seen")
         }
         Step::LineUp { on, behind } => {
             let secondary = |h| look.probe(h).is_some_and(|p| p.state == NodeState::Secondary);
