@@ -3,7 +3,7 @@
 //! **Invariant:** a config is never rebuilt. [`ReplConfig::with`] edits the fetched document and touches only the
 //! fields that rsctl owns; every other field keeps its value and its place.
 
-use super::member::{TAG_DATA, TAG_SPARE, TAG_WAS};
+use super::member::{TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_WAS};
 use super::{Change, Host, Member, MemberId, NewRole, SetName};
 use bson::{Bson, Document, oid::ObjectId};
 
@@ -163,9 +163,10 @@ fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
     let id = match change {
         Change::Add { id, host, role } => {
             let mut entry = bson::doc! { "_id": id.0, "host": host.to_string() };
-            if *role == NewRole::Spare {
-                entry.extend(bson::doc! { "votes": 0, "priority": 0, "tags": { TAG_SPARE: "1" } });
-            }
+            entry.extend(match role {
+                NewRole::Voter => bson::doc! { "tags": { TAG_ADDED: "1" } },
+                NewRole::Spare => bson::doc! { "votes": 0, "priority": 0, "tags": { TAG_ADDED: "1", TAG_SPARE: "1" } },
+            });
             list.push(entry.into());
             return Ok(());
         }
@@ -204,6 +205,7 @@ fn edit_member(entry: &mut Document, change: &Change) {
             entry.insert("votes", i32::from(votes));
             entry.insert("priority", priority);
             remove_tag(entry, TAG_WAS);
+            remove_tag(entry, TAG_ADDED);
             set_tag(entry, TAG_DATA, data.to_string());
         }
         Change::Promote { .. } => {
@@ -211,10 +213,15 @@ fn edit_member(entry: &mut Document, change: &Change) {
             entry.insert("priority", 1);
             remove_tag(entry, TAG_SPARE);
         }
-        Change::Tag { data, .. } => set_tag(entry, TAG_DATA, data.to_string()),
+        Change::Tag { data, .. } => {
+            remove_tag(entry, TAG_ADDED);
+            set_tag(entry, TAG_DATA, data.to_string());
+        }
         Change::Add { .. } | Change::Remove { .. } => {}
     }
 }
+
+const OUR_TAGS: [&str; 4] = [TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_WAS];
 
 fn set_tag(entry: &mut Document, tag: &str, value: String) {
     if entry.get_document("tags").is_err() {
@@ -249,8 +256,9 @@ fn read_member(entry: &mut Document) -> Result<Member, ConfigError> {
         delayed: ["secondaryDelaySecs", "slaveDelay"].iter().any(|n| integer(entry, n).unwrap_or(0) > 0),
         data: tag(TAG_DATA).and_then(|text| text.parse().ok()),
         spare: tag(TAG_SPARE).is_some(),
+        added: tag(TAG_ADDED).is_some(),
         was: read_was(entry),
-        foreign_tags: tags.is_some_and(|t| t.keys().any(|k| ![TAG_DATA, TAG_WAS, TAG_SPARE].contains(&k.as_str()))),
+        foreign_tags: tags.is_some_and(|t| t.keys().any(|k| !OUR_TAGS.contains(&k.as_str()))),
         ..plain_member(id, &host)
     })
 }
@@ -267,6 +275,7 @@ fn plain_member(id: MemberId, host: &Host) -> Member {
         delayed: false,
         data: None,
         spare: false,
+        added: false,
         was: None,
         foreign_tags: false,
     }

@@ -9,6 +9,8 @@ pub(super) const TAG_DATA: &str = "rsctlData";
 pub(super) const TAG_WAS: &str = "rsctlWas";
 /// Tag of a non-voter that may be promoted when a voter is gone for good.
 pub(super) const TAG_SPARE: &str = "rsctlSpare";
+/// Tag of a newcomer until its directory is known: it was a task, so it may go again.
+pub(super) const TAG_ADDED: &str = "rsctlAdded";
 
 /// `members[n]._id`: the identity of a slot, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +45,8 @@ pub struct Member {
     pub data: Option<DataId>,
     /// A non-voter of ours that waits for a voter's place.
     pub spare: bool,
+    /// rsctl added it, and has not yet learned its directory.
+    pub added: bool,
     /// Votes and priority from before rsctl took the vote.
     pub was: Option<(bool, f64)>,
     /// Carries tags that are not ours.

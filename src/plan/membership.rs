@@ -106,7 +106,7 @@ fn ours_and_gone(now: &Situation<'_>, member: &Member) -> Option<Duration> {
         return None;
     }
     // A tag means that it was a task in an earlier controller's life.
-    if !node.ever_listed && member.data.is_none() {
+    if !node.ever_listed && member.data.is_none() && !member.added {
         return None;
     }
     let gone = node.unlisted_for.min(node.silent_for).min(node.unhealthy_for);
@@ -161,6 +161,8 @@ fn may_join(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>) -> 
         NodeState::Blank => process.probe.user_data == UserData::None,
         // One that was removed before its first sync ended has nothing of its own and may come back too.
         NodeState::Removed => true,
+        // It was away when it was removed, and its own config names nobody any more who could tell it.
+        NodeState::Secondary => process.probe.config.as_ref().is_some_and(|old| config.is_newer_than(old)),
         _ => false,
     }
 }
