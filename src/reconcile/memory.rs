@@ -4,7 +4,7 @@
 //! does not wake up believing that everybody has been gone for an hour. They start at zero with the controller, and
 //! count from the first look that showed the fact, never from the last one that showed the opposite.
 
-use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProbeError, ProcessId, Refusal};
+use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal};
 use crate::plan::{ANY_RECONFIG, Step};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,7 +104,8 @@ impl Memory {
         self.hosts.retain(|host, _| look.nodes.contains_key(host));
         for (host, node) in &mut look.nodes {
             let since = self.hosts.entry(host.clone()).or_default();
-            match listed.get(host).copied().unwrap_or(Listed::Unknown) {
+            let is_listed = listed.get(host).copied().unwrap_or(Listed::Unknown);
+            match is_listed {
                 Listed::Yes => {
                     since.ever_listed = true;
                     since.unlisted.ends();
@@ -117,8 +118,14 @@ impl Memory {
             } else {
                 since.silent.holds(passed)
             }
-            let down = node.answer.as_ref().is_err_and(ProbeError::is_down);
-            since.down_looks = if down { since.down_looks + 1 } else { 0 };
+            since.down_looks = match &node.answer {
+                Ok(_) => 0,
+                Err(error) if error.is_down() => since.down_looks + 1,
+                // A closed port, and then a task that DNS has dropped: a removed container goes like that, and its
+                // address turns silent before the port can be found closed again.
+                Err(_) if since.down_looks > 0 && good && is_listed == Listed::No => since.down_looks + 1,
+                Err(_) => since.down_looks,
+            };
             node.ever_listed = since.ever_listed;
             node.unlisted_for = since.unlisted.time();
             node.silent_for = since.silent.time();

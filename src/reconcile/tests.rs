@@ -236,7 +236,7 @@ async fn only_good_dns_answers_make_a_member_unlisted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closed_ports_are_counted_and_anything_else_starts_anew() {
+async fn closed_ports_are_counted_until_an_answer_and_so_is_leaving_dns_after_one() {
     let world = World::of_blank_tasks(1);
     let mut observer = world.observer();
     let mut counts = Vec::new();
@@ -244,7 +244,30 @@ async fn closed_ports_are_counted_and_anything_else_starts_anew() {
         world.put(1, Err(answer));
         counts.push(look_after(&mut observer, SECOND).await[&host(1)].down_looks);
     }
-    assert_eq!(counts, [1, 2, 0, 1]);
+    assert_eq!(counts, [1, 2, 2, 3]);
+    world.put(1, Ok(blank(1)));
+    assert_eq!(look_after(&mut observer, SECOND).await[&host(1)].down_looks, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_container_is_down_when_its_port_was_closed_and_dns_has_dropped_it() {
+    let world = World::of_blank_tasks(2);
+    let members = [host(1), host(2)];
+    world.put(1, Ok(member(1, NodeState::Secondary, &members, &[])));
+    world.put(2, Ok(member(2, NodeState::Primary, &members, &[])));
+    let mut observer = world.observer();
+    look_after(&mut observer, SECOND).await;
+    let steps = [(ProbeError::Refused, true, 1), (ProbeError::Timeout, true, 1), (ProbeError::Timeout, false, 2)];
+    for (answer, listed, expected) in steps {
+        world.put(2, Err(answer));
+        world.list(2, listed);
+        assert_eq!(look_after(&mut observer, SECOND).await[&host(2)].down_looks, expected);
+    }
+    // Silence alone is no proof, listed or not.
+    world.put(2, Ok(member(2, NodeState::Primary, &members, &[])));
+    look_after(&mut observer, SECOND).await;
+    world.put(2, Err(ProbeError::Timeout));
+    assert_eq!(look_after(&mut observer, SECOND).await[&host(2)].down_looks, 0);
 }
 
 #[tokio::test(start_paused = true)]
