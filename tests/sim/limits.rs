@@ -9,6 +9,8 @@
 //! 4. The directory of a member without a vote never starts at a voter's address, for the server lets it vote there at
 //!    once, as it does a wiped one.
 //! 5. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
+//! 6. A moved majority waits for a human, and says so, while less than half of all members is found: members without a
+//!    vote that went for good count there too, and nobody can remove them without a primary.
 
 use super::conf::ConfRef;
 use super::world::World;
@@ -91,6 +93,12 @@ impl World {
             && self.loss == 0
             && self.places.iter().enumerate().all(|(i, p)| i == place || p.retired || p.proc.is_some())
             && self.configs().iter().all(|config| config.read.voters().all(well))
+    }
+
+    /// Limit 6: every controller says why it does not force.
+    pub fn held_back(&self) -> bool {
+        let says = |s: &super::world::Said| s.text.contains("not now: force") && s.text.contains("members is found");
+        self.said.iter().all(|s| s.as_ref().is_some_and(says))
     }
 
     /// Whether a wiped volume is not whole yet.
