@@ -61,10 +61,8 @@ impl World {
         if matches!(self.dns[controller], DnsView::Silent) {
             return Said::Silence;
         }
-        let none = |kind| TaskList {
-            hosts: BTreeSet::new(),
-            trouble: vec![DnsTrouble { name: "mongo".to_owned(), kind }],
-        };
+        let none =
+            |kind| TaskList { hosts: BTreeSet::new(), trouble: vec![DnsTrouble { name: "mongo".to_owned(), kind }] };
         if let Some(kind) = self.trouble(controller) {
             return Said::Answer(none(kind));
         }

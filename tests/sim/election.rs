@@ -122,8 +122,7 @@ impl World {
         }
         let due = self.now + ELECTION_TIMEOUT + self.rng.between(0, 1500);
         let dir = &mut self.places[place].dir;
-        let own_optime =
-            if dir.data.is_some() { dir.last() } else { OpTime { term: -1, seconds: 0, counter: 0 } };
+        let own_optime = if dir.data.is_some() { dir.last() } else { OpTime { term: -1, seconds: 0, counter: 0 } };
         let voter_term = dir.term;
         let in_set = self.places[place].proc.as_ref()?.me.is_some();
         let dir = &mut self.places[place].dir;

@@ -1,9 +1,10 @@
 //! What the faults spare: the losses that no controller can survive. This is the one place that excuses anything.
 //!
 //! 1. A majority of the voters' directories is never lost (wiped, or gone with their task).
-//! 2. A volume is wiped under an address that holds a vote only while every other voter is up, reachable and up to
-//!    date, and nothing else fails until the directory is whole again: the server lets such a mongod vote before
-//!    anybody can act, so a second fault in that moment can lose acknowledged writes whatever a controller does.
+//! 2. A volume is wiped under an address that holds a vote only while every other voter is up and reachable, another
+//!    member leads (or all are up to date), and the controllers are well. Nothing else fails until the vote is gone or
+//!    the directory whole, for [`WINDOW`] at most: the server lets such a mongod vote before anybody can act, so a
+//!    second fault in that moment can lose acknowledged writes whatever a controller does.
 //! 3. A majority of voters moves to other addresses only when all voters are tagged: who is not is never guessed, and
 //!    waits for a human.
 //! 4. The directory of a member without a vote never starts at a voter's address, for the server lets it vote there at
@@ -16,13 +17,16 @@ use super::conf::ConfRef;
 use super::world::World;
 use rsctl::model::{Member, NodeState};
 
+/// How long a controller may take to see that a directory was wiped, and to take its vote, in milliseconds.
+const WINDOW: u64 = 8000;
+
 impl World {
     /// The newest config that any volume holds, and that of whoever leads.
     pub fn configs(&self) -> Vec<ConfRef> {
         let stored = || self.places.iter().filter(|p| !p.retired);
-        let newest = stored().filter_map(|p| p.dir.config.clone()).reduce(|a, b| {
-            if b.read.is_newer_than(&a.read) { b } else { a }
-        });
+        let newest = stored()
+            .filter_map(|p| p.dir.config.clone())
+            .reduce(|a, b| if b.read.is_newer_than(&a.read) { b } else { a });
         let leads = |p: &&super::world::Place| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary);
         newest.into_iter().chain(stored().filter(leads).filter_map(|p| p.dir.config.clone())).collect()
     }
@@ -32,7 +36,7 @@ impl World {
         self.places.iter().position(|p| {
             let here = self.resolve(&member.host) == Some(p.addr);
             let its = if member.data.is_some() { member.data == p.dir.data } else { here };
-            !p.retired && !p.wiped && p.dir.data.is_some() && p.dir.config.is_some() && its
+            !p.retired && p.wiped.is_none() && p.dir.data.is_some() && p.dir.config.is_some() && its
         })
     }
 
@@ -56,9 +60,7 @@ impl World {
     /// Limit 4: the places between which addresses can be exchanged.
     pub fn keepers(&self) -> Vec<usize> {
         let configs = self.configs();
-        let keeps = |place: usize| {
-            configs.iter().all(|c| c.read.voters().any(|m| self.keeper(m) == Some(place)))
-        };
+        let keeps = |place: usize| configs.iter().all(|c| c.read.voters().any(|m| self.keeper(m) == Some(place)));
         (0..self.places.len()).filter(|p| !configs.is_empty() && keeps(*p)).collect()
     }
 
@@ -79,17 +81,21 @@ impl World {
 
     /// Limit 2: everybody but this place is well.
     pub fn all_others_well(&self, place: usize) -> bool {
+        let leads = |p: &super::world::Place| p.proc.as_ref().is_some_and(|p| p.writable);
+        let follows = !leads(&self.places[place]) && self.places.iter().filter(|p| leads(p)).count() == 1;
+        let good = |view: &super::dns::DnsView| matches!(view, super::dns::DnsView::Good);
         let well = |m: &Member| {
             self.keeper(m).is_some_and(|keeper| {
                 let there = &self.places[keeper];
-                let serves = there
-                    .proc
-                    .as_ref()
-                    .is_some_and(|p| matches!(p.state, NodeState::Primary | NodeState::Secondary) && p.me == Some(m.id));
-                keeper == place || (serves && there.dir.log.starts_with(&self.checker.acked))
+                let serves = there.proc.as_ref().is_some_and(|p| {
+                    matches!(p.state, NodeState::Primary | NodeState::Secondary) && p.me == Some(m.id)
+                });
+                keeper == place || (serves && (follows || there.dir.log.starts_with(&self.checker.acked)))
             })
         };
         self.cut.is_empty()
+            && self.alive.iter().all(|alive| *alive)
+            && self.dns.iter().all(good)
             && self.loss == 0
             && self.places.iter().enumerate().all(|(i, p)| i == place || p.retired || p.proc.is_some())
             && self.configs().iter().all(|config| config.read.voters().all(well))
@@ -101,14 +107,19 @@ impl World {
         self.said.iter().all(|s| s.as_ref().is_some_and(says))
     }
 
-    /// Whether a wiped volume is not whole yet.
+    /// Whether a wiped volume may still vote without holding anything.
     pub fn fragile(&mut self) -> bool {
-        let acked = self.checker.acked.len();
-        for place in &mut self.places {
-            if place.wiped && (place.retired || (place.dir.data.is_some() && place.dir.log.len() >= acked)) {
-                place.wiped = false;
+        let (acked, now) = (self.checker.acked.len(), self.now);
+        for place in 0..self.places.len() {
+            let Some(since) = self.places[place].wiped else { continue };
+            let here = &self.places[place];
+            let whole = here.dir.data.is_some() && here.dir.log.len() >= acked;
+            let silent = here.proc.is_some() && !self.holds_vote(here.addr);
+            let over = since.is_some_and(|since| since + WINDOW < now);
+            if here.retired || whole || silent || over {
+                self.places[place].wiped = None;
             }
         }
-        self.places.iter().any(|p| p.wiped)
+        self.places.iter().any(|p| p.wiped.is_some())
     }
 }

@@ -76,7 +76,7 @@ impl Warped {
                 let slot = base.members().iter().find(silent)?.id.0;
                 let (new, host) = (added.id.0, added.host.to_string());
                 Some(edited(config, |list| {
-                    list.retain(|entry| entry.as_document().and_then(|d| id(d)) != Some(new));
+                    list.retain(|entry| entry.as_document().and_then(id) != Some(new));
                     if let Some(entry) = member(list, slot) {
                         entry.insert("host", host);
                     }

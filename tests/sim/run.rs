@@ -49,7 +49,8 @@ impl Driver {
         let mut world = World::new(seed, named, controllers, trace);
         let tasks = 1 + 2 * (1 + dice.below(100) / 70).min(2);
         world.expect = tasks;
-        world.note(|_| format!("{tasks} tasks with {}, {controllers} controllers", if named { "names" } else { "IPs" }));
+        world
+            .note(|_| format!("{tasks} tasks with {}, {controllers} controllers", if named { "names" } else { "IPs" }));
         for _ in 0..tasks {
             let place = world.add_place();
             world.after(1, 3000, Event::Undo(super::faults::Undo::Start(place)));
@@ -144,7 +145,9 @@ impl Driver {
             Order::Crash(controller) => {
                 if let Some(task) = self.controllers[controller].take() {
                     task.abort();
-                    self.shared.get().note(|_| format!("controller {controller} dies"));
+                    let mut world = self.shared.get();
+                    world.alive[controller] = false;
+                    world.note(|_| format!("controller {controller} dies"));
                 }
             }
             Order::Start(controller) if self.controllers[controller].is_none() => {
@@ -159,6 +162,7 @@ impl Driver {
         let (shared, wake, expect) = {
             let mut world = self.shared.get();
             let now = world.now;
+            world.alive[controller] = true;
             world.checker.controller_born(controller, now);
             world.note(|_| format!("controller {controller} starts"));
             (self.shared.clone(), Arc::clone(&world.wakes[controller]), world.expect)
@@ -181,8 +185,7 @@ impl Driver {
             let port = Port { shared: shared.clone(), controller };
             let admin = Warped { port: port.clone(), mutant };
             let orders = Orders::new(Arc::clone(&wake));
-            let one =
-                Loop { discovery: &port, admin: &admin, policy: &policy, interval, orders: &orders, wake: &wake };
+            let one = Loop { discovery: &port, admin: &admin, policy: &policy, interval, orders: &orders, wake: &wake };
             let mut last = String::new();
             let report = |_: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
                 let mut world = shared.get();
@@ -210,9 +213,8 @@ fn said(plan: &rsctl::plan::Plan) -> String {
 impl World {
     /// Why the set is not as it should be.
     pub fn unsettled(&self) -> Option<String> {
-        let leads = |p: &super::world::Place| {
-            p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary && p.writable)
-        };
+        let leads =
+            |p: &super::world::Place| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary && p.writable);
         let mut primaries = self.places.iter().filter(|p| leads(p));
         let Some(config) = primaries.next().and_then(|p| p.dir.config.clone()) else {
             return Some("no primary".to_owned());

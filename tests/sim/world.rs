@@ -35,8 +35,8 @@ pub struct Place {
     pub listed: bool,
     /// The task and its volume are gone for good.
     pub retired: bool,
-    /// Its volume was emptied under an address that may hold a vote; until it is whole again, nothing else may fail.
-    pub wiped: bool,
+    /// Its volume was emptied under an address that may hold a vote; since when a mongod runs on it.
+    pub wiped: Option<Option<u64>>,
     /// Whether its address refuses connections while nobody is there, or stays silent.
     pub refuses: bool,
 }
@@ -45,13 +45,36 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub enum Msg {
     /// A heartbeat, to the slot `to` of the sender's config.
-    Beat { to: Option<MemberId>, state: SenderState },
+    Beat {
+        to: Option<MemberId>,
+        state: SenderState,
+    },
     /// Its answer, with the slot that was asked.
-    BeatAck { slot: Option<MemberId>, state: SenderState },
-    VoteAsked { slot: MemberId, term: i64, dry: bool, config: ConfRef, optime: OpTime },
-    Vote { from: MemberId, term: i64, dry: bool, granted: bool, voter_term: i64 },
+    BeatAck {
+        slot: Option<MemberId>,
+        state: SenderState,
+    },
+    VoteAsked {
+        slot: MemberId,
+        term: i64,
+        dry: bool,
+        config: ConfRef,
+        optime: OpTime,
+    },
+    Vote {
+        from: MemberId,
+        term: i64,
+        dry: bool,
+        granted: bool,
+        voter_term: i64,
+    },
     /// How far a member has come, for the commit point.
-    Progress { slot: MemberId, process: ObjectId, term: i64, optime: OpTime },
+    Progress {
+        slot: MemberId,
+        process: ObjectId,
+        term: i64,
+        optime: OpTime,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -84,13 +107,34 @@ pub enum Event {
     Drained(usize, ObjectId),
     Recovered(usize, ObjectId),
     /// To whoever is at the address then.
-    ToHost { from: usize, process: ObjectId, host: Host, msg: Msg },
+    ToHost {
+        from: usize,
+        process: ObjectId,
+        host: Host,
+        msg: Msg,
+    },
     /// Back to the one that asked.
-    ToProc { from: usize, to: usize, process: ObjectId, msg: Msg },
+    ToProc {
+        from: usize,
+        to: usize,
+        process: ObjectId,
+        msg: Msg,
+    },
     /// Connections to a process that died break.
-    Broken { from: usize, address: Ipv4Addr },
-    Command { to: Ipv4Addr, command: Command, answer: Answer },
-    Answer { from: usize, answer: Answer, outcome: Result<(), No> },
+    Broken {
+        from: usize,
+        address: Ipv4Addr,
+    },
+    Command {
+        to: Ipv4Addr,
+        command: Command,
+        answer: Answer,
+    },
+    Answer {
+        from: usize,
+        answer: Answer,
+        outcome: Result<(), No>,
+    },
     Wake(usize),
     Write,
     Fault,
@@ -124,6 +168,8 @@ pub struct World {
     pub orders: Vec<super::faults::Order>,
     /// How many addresses were ever given away.
     pub addresses: u32,
+    /// Which controllers run.
+    pub alive: Vec<bool>,
     /// `--expect`.
     pub expect: usize,
     pub trace: Option<Vec<String>>,
@@ -170,6 +216,7 @@ impl World {
             faults_on: true,
             orders: Vec::new(),
             addresses: 0,
+            alive: vec![false; controllers],
             expect: 3,
             trace: trace.then(Vec::new),
         }
