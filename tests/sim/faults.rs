@@ -43,9 +43,9 @@ impl World {
             n if n < 53 && !self.named => self.tasks_swap_addresses(),
             n if n < 70 => self.partition(),
             n if n < 78 => self.bad_network(),
-            n if n < 84 => self.slow_replication(),
-            n if n < 90 => self.volume_is_wiped(),
-            n if n < 95 => self.scale_up(),
+            n if n < 83 => self.slow_replication(),
+            n if n < 92 => self.volume_is_wiped(),
+            n if n < 96 => self.scale_up(),
             _ => self.scale_down(),
         }
     }

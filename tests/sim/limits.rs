@@ -11,7 +11,8 @@
 //!    once, as it does a wiped one.
 //! 5. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
 //! 6. A moved majority waits for a human, and says so, while less than half of all members is found: members without a
-//!    vote that went for good count there too, and nobody can remove them without a primary.
+//!    vote that went for good count there too, and nobody can remove them without a primary. The same while some
+//!    straggler stores a config that is two voters older; and members that are gone stay while they are the most.
 
 use super::conf::ConfRef;
 use super::world::World;
@@ -49,7 +50,11 @@ impl World {
 
     /// Limit 1: whether the directory at this place can be lost.
     pub fn may_lose(&self, place: usize) -> bool {
-        self.majority_left(|_, _, keeper| keeper != place) && self.may_move(place)
+        // The server may be about to give a newcomer its vote, whatever became of it since.
+        let soon = |m: &Member| m.newly_added && self.resolve(&m.host) == Some(self.places[place].addr);
+        let about_to_vote = self.places[place].dir.data.is_some()
+            && self.configs().iter().any(|config| config.read.members().iter().any(soon));
+        !about_to_vote && self.majority_left(|_, _, keeper| keeper != place) && self.may_move(place)
     }
 
     /// Limit 3: whether the mongod at this place may come back at another address.
@@ -103,7 +108,11 @@ impl World {
 
     /// Limit 6: every controller says why it does not force.
     pub fn held_back(&self) -> bool {
-        let says = |s: &super::world::Said| s.text.contains("not now: force") && s.text.contains("members is found");
+        let says = |s: &super::world::Said| {
+            let too_few = s.text.contains("not now: force") && s.text.contains("members is found");
+            let too_many_gone = s.text.contains("not now: remove") && s.text.contains("members answer rsctl");
+            too_few || too_many_gone || s.text.contains("differ by more than one voter, so none of them is forced")
+        };
         self.said.iter().all(|s| s.as_ref().is_some_and(says))
     }
 

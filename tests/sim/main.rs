@@ -89,8 +89,9 @@ fn no_acknowledged_write_is_lost_and_every_set_comes_right() {
 
 /// A controller without one of its safety rules is found out, each within so many seeds.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn the_checker_notices_what_a_rule_prevents() {
-    let seeds = number("SIM_MUTANT_SEEDS").unwrap_or(2000);
+    let seeds = number("SIM_MUTANT_SEEDS").unwrap_or(5000);
     let missed: Vec<_> = mutants::ALL
         .into_iter()
         .filter(|mutant| match first_failure(seeds, *mutant) {
