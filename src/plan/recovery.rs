@@ -40,11 +40,20 @@ pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
         return None;
     }
     // Any of them is safe; one that is still in place and has the newest write leads soonest.
-    let (_, target) = reached.iter().max_by_key(|(_, p)| p.probe.view.as_ref().map(|view| view.applied))?;
+    let applied = |p: &Process<'_>| p.probe.view.as_ref().map(|view| view.applied);
+    let (_, target) = reached.iter().max_by_key(|(_, p)| (accepts(p, &next), applied(p)))?;
     let (at_hand, voters) = (reached.len(), config.voters().count());
     let because = format!("the data of {at_hand} of {voters} voters is at hand, at addresses the config does not know");
     let step = Step::Recover { on: target.hosts[0].clone(), base: config.clone(), changes, version };
     Proposal::new(step, because)
+}
+
+/// The server compares a forced config with the one it stores, which may be older than the newest: there too an address
+/// must not change its `_id` (103).
+fn accepts(process: &Process<'_>, next: &ReplConfig) -> bool {
+    let stored = process.probe.config.as_ref();
+    let same = |m: &Member| stored.and_then(|s| s.member_at(&m.host)).is_none_or(|old| old.id == m.id);
+    next.members().iter().all(same)
 }
 
 /// The config has a vote for this directory, at an address that leads to it.

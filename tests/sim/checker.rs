@@ -152,7 +152,8 @@ impl World {
         let now = self.now;
         let gone = self.last_address(member).is_some_and(|at| self.checker.evidence[from].gone(at, now));
         let peer = self.places[place].proc.as_ref().and_then(|p| p.peers.get(&member.id));
-        let well = peer.is_some_and(|p| p.up && p.heard_at + 100 < now);
+        // A look takes a while, and so does the way of a command.
+        let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < now);
         if !gone || well {
             self.violated(format!("controller {from} removes {}, which is not gone", member.host));
         }
@@ -206,7 +207,10 @@ impl World {
         // A voter's directory may sit in another voter's slot: the server sees to that by itself.
         let strangers = new.voters().filter(|m| {
             let found = self.place_of(&m.host).map(|p| self.places[p].dir.data);
-            found.is_some_and(|data| data.is_none() || !new.voters().any(|v| v.data == data))
+            found.is_some_and(|data| {
+                // Who is not tagged is not moved either.
+                data.is_none() || (m.data.is_some() && !new.voters().any(|v| v.data == data))
+            })
         });
         if let Some(host) = strangers.map(|m| m.host.clone()).next() {
             self.violated(format!("controller {from} forces a vote upon another directory at {host}"));

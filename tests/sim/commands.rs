@@ -160,10 +160,7 @@ impl World {
     /// The config in force is on a majority of its voters, and so is all that was committed before it.
     fn may_reconfig(&self, place: usize) -> bool {
         let settled = self.places[place].proc.as_ref().map_or(0, |p| p.settled);
-        self.not_writable(place).is_none()
-            && self.config_on_majority(place)
-            && self.places[place].dir.commit >= settled.min(self.places[place].dir.log.len())
-            && self.held_by_majority(place) >= settled
+        self.not_writable(place).is_none() && self.config_on_majority(place) && settled == 0
     }
 
     fn config_on_majority(&self, place: usize) -> bool {
@@ -232,6 +229,9 @@ impl World {
         let slot = &mut self.places[place];
         slot.addr = at;
         slot.listed = true;
+        if slot.wiped.is_some() {
+            slot.wiped = Some(Some(self.now));
+        }
         let mut proc = super::node::Proc::new(id, at);
         proc.election_due = due;
         slot.proc = Some(proc);

@@ -141,7 +141,7 @@ impl Conf {
     }
 }
 
-fn id_of(entry: &Document) -> Option<i64> {
+pub fn id_of(entry: &Document) -> Option<i64> {
     match entry.get("_id")? {
         Bson::Int32(id) => Some(i64::from(*id)),
         Bson::Int64(id) => Some(*id),

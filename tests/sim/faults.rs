@@ -34,18 +34,18 @@ impl World {
         self.after(100, 6000, Event::Fault);
         let fragile = self.fragile();
         match self.rng.below(100) {
+            // A second fault while a wiped volume may vote (limit 2).
+            _ if fragile => {}
             n if n < 12 => self.controller_crashes(),
             n if n < 22 => self.dns_fails(),
-            // What follows is a second fault while a wiped volume is not whole (limit 2).
-            _ if fragile => {}
             n if n < 45 => self.task_dies(),
             n if n < 50 => self.all_tasks_die(),
             n if n < 53 && !self.named => self.tasks_swap_addresses(),
             n if n < 70 => self.partition(),
             n if n < 78 => self.bad_network(),
-            n if n < 84 => self.slow_replication(),
-            n if n < 90 => self.volume_is_wiped(),
-            n if n < 95 => self.scale_up(),
+            n if n < 83 => self.slow_replication(),
+            n if n < 92 => self.volume_is_wiped(),
+            n if n < 96 => self.scale_up(),
             _ => self.scale_down(),
         }
     }
@@ -192,7 +192,7 @@ impl World {
         let fresh = if self.named { self.fresh_address() } else { address };
         let here = &mut self.places[place];
         here.dir = Dir::default();
-        here.wiped = dangerous;
+        here.wiped = dangerous.then_some(None);
         here.addr = fresh;
         here.listed = false;
         self.after(200, 5000, Event::Undo(Undo::Start(place)));
@@ -213,7 +213,7 @@ impl World {
             proc: None,
             listed: false,
             retired: false,
-            wiped: false,
+            wiped: None,
             refuses: true,
         });
         self.places.len() - 1

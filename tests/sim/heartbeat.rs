@@ -183,6 +183,7 @@ impl World {
             let config = sender.config.as_ref().map_or((None, 0), |c| (c.read.term(), c.read.version()));
             let seen = PeerSeen {
                 up: true,
+                up_since: before.filter(|b| b.up).map_or(now, |b| b.up_since),
                 heard_at: now,
                 state: sender.state,
                 optime,
@@ -242,6 +243,7 @@ impl World {
         for member in config.read.members() {
             let unheard = PeerSeen {
                 up: false,
+                up_since: now,
                 // A primary gives a member it has just heard of the time of one election timeout.
                 heard_at: now,
                 state: NodeState::Other,

@@ -1,18 +1,25 @@
 //! What the faults spare: the losses that no controller can survive. This is the one place that excuses anything.
 //!
 //! 1. A majority of the voters' directories is never lost (wiped, or gone with their task).
-//! 2. A volume is wiped under an address that holds a vote only while every other voter is up, reachable and up to
-//!    date, and nothing else fails until the directory is whole again: the server lets such a mongod vote before
-//!    anybody can act, so a second fault in that moment can lose acknowledged writes whatever a controller does.
+//! 2. A volume is wiped under an address that holds a vote only while every other voter is up and reachable, another
+//!    member leads (or all are up to date), and the controllers are well. Nothing else fails until the vote is gone or
+//!    the directory whole, for [`WINDOW`] at most: the server lets such a mongod vote before anybody can act, so a
+//!    second fault in that moment can lose acknowledged writes whatever a controller does.
 //! 3. A majority of voters moves to other addresses only when all voters are tagged: who is not is never guessed, and
 //!    waits for a human.
 //! 4. The directory of a member without a vote never starts at a voter's address, for the server lets it vote there at
 //!    once, as it does a wiped one.
 //! 5. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
+//! 6. A moved majority waits for a human, and says so, while less than half of all members is found: members without a
+//!    vote that went for good count there too, and nobody can remove them without a primary. The same while some
+//!    straggler stores a config that is two voters older; and members that are gone stay while they are the most.
 
 use super::conf::ConfRef;
 use super::world::World;
 use rsctl::model::{Member, NodeState};
+
+/// How long a controller may take to see that a directory was wiped, and to take its vote, in milliseconds.
+const WINDOW: u64 = 8000;
 
 impl World {
     /// The newest config that any volume holds, and that of whoever leads.
@@ -30,7 +37,7 @@ impl World {
         self.places.iter().position(|p| {
             let here = self.resolve(&member.host) == Some(p.addr);
             let its = if member.data.is_some() { member.data == p.dir.data } else { here };
-            !p.retired && !p.wiped && p.dir.data.is_some() && p.dir.config.is_some() && its
+            !p.retired && p.wiped.is_none() && p.dir.data.is_some() && p.dir.config.is_some() && its
         })
     }
 
@@ -43,7 +50,11 @@ impl World {
 
     /// Limit 1: whether the directory at this place can be lost.
     pub fn may_lose(&self, place: usize) -> bool {
-        self.majority_left(|_, _, keeper| keeper != place) && self.may_move(place)
+        // The server may be about to give a newcomer its vote, whatever became of it since.
+        let soon = |m: &Member| m.newly_added && self.resolve(&m.host) == Some(self.places[place].addr);
+        let about_to_vote = self.places[place].dir.data.is_some()
+            && self.configs().iter().any(|config| config.read.members().iter().any(soon));
+        !about_to_vote && self.majority_left(|_, _, keeper| keeper != place) && self.may_move(place)
     }
 
     /// Limit 3: whether the mongod at this place may come back at another address.
@@ -75,29 +86,49 @@ impl World {
 
     /// Limit 2: everybody but this place is well.
     pub fn all_others_well(&self, place: usize) -> bool {
+        let leads = |p: &super::world::Place| p.proc.as_ref().is_some_and(|p| p.writable);
+        let follows = !leads(&self.places[place]) && self.places.iter().filter(|p| leads(p)).count() == 1;
+        let good = |view: &super::dns::DnsView| matches!(view, super::dns::DnsView::Good);
         let well = |m: &Member| {
             self.keeper(m).is_some_and(|keeper| {
                 let there = &self.places[keeper];
                 let serves = there.proc.as_ref().is_some_and(|p| {
                     matches!(p.state, NodeState::Primary | NodeState::Secondary) && p.me == Some(m.id)
                 });
-                keeper == place || (serves && there.dir.log.starts_with(&self.checker.acked))
+                keeper == place || (serves && (follows || there.dir.log.starts_with(&self.checker.acked)))
             })
         };
         self.cut.is_empty()
+            && self.alive.iter().all(|alive| *alive)
+            && self.dns.iter().all(good)
             && self.loss == 0
             && self.places.iter().enumerate().all(|(i, p)| i == place || p.retired || p.proc.is_some())
             && self.configs().iter().all(|config| config.read.voters().all(well))
     }
 
-    /// Whether a wiped volume is not whole yet.
+    /// Limit 6: every controller says why it does not force.
+    pub fn held_back(&self) -> bool {
+        let says = |s: &super::world::Said| {
+            let too_few = s.text.contains("not now: force") && s.text.contains("members is found");
+            let too_many_gone = s.text.contains("not now: remove") && s.text.contains("members answer rsctl");
+            too_few || too_many_gone || s.text.contains("differ by more than one voter, so none of them is forced")
+        };
+        self.said.iter().all(|s| s.as_ref().is_some_and(says))
+    }
+
+    /// Whether a wiped volume may still vote without holding anything.
     pub fn fragile(&mut self) -> bool {
-        let acked = self.checker.acked.len();
-        for place in &mut self.places {
-            if place.wiped && (place.retired || (place.dir.data.is_some() && place.dir.log.len() >= acked)) {
-                place.wiped = false;
+        let (acked, now) = (self.checker.acked.len(), self.now);
+        for place in 0..self.places.len() {
+            let Some(since) = self.places[place].wiped else { continue };
+            let here = &self.places[place];
+            let whole = here.dir.data.is_some() && here.dir.log.len() >= acked;
+            let silent = here.proc.is_some() && !self.holds_vote(here.addr);
+            let over = since.is_some_and(|since| since + WINDOW < now);
+            if here.retired || whole || silent || over {
+                self.places[place].wiped = None;
             }
         }
-        self.places.iter().any(|p| p.wiped)
+        self.places.iter().any(|p| p.wiped.is_some())
     }
 }

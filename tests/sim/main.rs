@@ -86,3 +86,22 @@ fn no_acknowledged_write_is_lost_and_every_set_comes_right() {
         tell(seed);
     }
 }
+
+/// A controller without one of its safety rules is found out, each within so many seeds.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
+fn the_checker_notices_what_a_rule_prevents() {
+    let seeds = number("SIM_MUTANT_SEEDS").unwrap_or(5000);
+    let missed: Vec<_> = mutants::ALL
+        .into_iter()
+        .filter(|mutant| match first_failure(seeds, *mutant) {
+            Some(seed) => {
+                let why = lives(seed, *mutant, false).err().map(|f| f.what).unwrap_or_default();
+                println!("{mutant:?}: seed {seed}: {why}");
+                false
+            }
+            None => true,
+        })
+        .collect();
+    assert!(missed.is_empty(), "within {seeds} seeds nobody noticed {missed:?}");
+}

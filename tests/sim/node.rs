@@ -63,6 +63,7 @@ pub fn at(log: &[Entry], length: usize) -> OpTime {
 #[derive(Clone, Copy, Debug)]
 pub struct PeerSeen {
     pub up: bool,
+    pub up_since: u64,
     pub heard_at: u64,
     pub state: NodeState,
     pub optime: OpTime,
@@ -108,7 +109,7 @@ pub struct Proc {
     /// A primary that has finished its catch-up.
     pub writable: bool,
     /// Everything up to here must be committed before the next reconfig: the first entry of its term, and what was
-    /// committed under the config before.
+    /// committed under the config before. Zero as soon as that is so; real servers do not look twice either.
     pub settled: usize,
     /// From whom, and until when, it copies everything.
     pub sync: Option<(usize, u64)>,

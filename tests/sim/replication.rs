@@ -148,6 +148,11 @@ impl World {
             return;
         }
         let held = self.held_by_majority(place);
+        if let Some(proc) = self.proc(place)
+            && held >= proc.settled
+        {
+            proc.settled = 0;
+        }
         let dir = &mut self.places[place].dir;
         // Only an entry of its own term commits what came before it.
         if held > dir.commit && dir.log[held - 1].term == dir.term {
@@ -166,7 +171,8 @@ impl World {
         }
         let Some((source, until)) = proc.sync else {
             let Some(source) = self.source(place) else { return };
-            let until = now + self.rng.between(200, 4000);
+            let slow = self.rng.percent(20);
+            let until = now + if slow { self.rng.between(5000, 30_000) } else { self.rng.between(200, 4000) };
             if let Some(proc) = self.proc(place) {
                 proc.sync = Some((source, until));
             }

@@ -74,7 +74,7 @@ impl Driver {
     }
 
     async fn run(mut self) -> Result<(), Failure> {
-        let (mut peace, mut calm_since) = (false, None);
+        let (mut peace, mut calm_since): (bool, Option<u64>) = (false, None);
         loop {
             let (next, sooner) = {
                 let world = self.shared.get();
@@ -115,6 +115,9 @@ impl Driver {
                 (Some(why), _) => {
                     calm_since = None;
                     if now >= self.peace_at + SETTLES_MS {
+                        if world.held_back() {
+                            return Ok(());
+                        }
                         let said: Vec<_> = world.said.iter().flatten().map(|s| s.text.clone()).collect();
                         let what = format!("does not settle: {why}; {}", said.join(" | "));
                         return Err(self.failure(&mut world, what));
@@ -142,7 +145,9 @@ impl Driver {
             Order::Crash(controller) => {
                 if let Some(task) = self.controllers[controller].take() {
                     task.abort();
-                    self.shared.get().note(|_| format!("controller {controller} dies"));
+                    let mut world = self.shared.get();
+                    world.alive[controller] = false;
+                    world.note(|_| format!("controller {controller} dies"));
                 }
             }
             Order::Start(controller) if self.controllers[controller].is_none() => {
@@ -157,16 +162,18 @@ impl Driver {
         let (shared, wake, expect) = {
             let mut world = self.shared.get();
             let now = world.now;
+            world.alive[controller] = true;
             world.checker.controller_born(controller, now);
             world.note(|_| format!("controller {controller} starts"));
             (self.shared.clone(), Arc::clone(&world.wakes[controller]), world.expect)
         };
+        let hasty = self.mutant == Mutant::RemovesEarly;
         let policy = Policy {
             set: SetName::new(SET),
             expect,
             member_address: MemberAddress::Auto,
-            remove_after: REMOVE_AFTER,
-            forget_after: Duration::from_secs(20),
+            remove_after: if hasty { Duration::from_millis(200) } else { REMOVE_AFTER },
+            forget_after: Duration::from_secs(if hasty { 1 } else { 20 }),
             settle: Duration::from_millis(300),
             recovery: Recovery::Auto,
             bootstrap: Bootstrap::Auto,

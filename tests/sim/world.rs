@@ -35,8 +35,8 @@ pub struct Place {
     pub listed: bool,
     /// The task and its volume are gone for good.
     pub retired: bool,
-    /// Its volume was emptied under an address that may hold a vote; until it is whole again, nothing else may fail.
-    pub wiped: bool,
+    /// Its volume was emptied under an address that may hold a vote; since when a mongod runs on it.
+    pub wiped: Option<Option<u64>>,
     /// Whether its address refuses connections while nobody is there, or stays silent.
     pub refuses: bool,
 }
@@ -168,6 +168,8 @@ pub struct World {
     pub orders: Vec<super::faults::Order>,
     /// How many addresses were ever given away.
     pub addresses: u32,
+    /// Which controllers run.
+    pub alive: Vec<bool>,
     /// `--expect`.
     pub expect: usize,
     pub trace: Option<Vec<String>>,
@@ -214,6 +216,7 @@ impl World {
             faults_on: true,
             orders: Vec::new(),
             addresses: 0,
+            alive: vec![false; controllers],
             expect: 3,
             trace: trace.then(Vec::new),
         }
