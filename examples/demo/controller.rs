@@ -1,17 +1,16 @@
 //! The real `rsctl`: the controller as a child process, its status over HTTP, its commands run as a person would.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Failure;
+use crate::support::controller::{clean, free_address, get};
 use crate::support::process::{DIE_WITH_US, spawn};
 
 /// For one HTTP exchange on loopback.
@@ -112,17 +111,6 @@ impl Drop for Controller {
     }
 }
 
-/// Settings of the person who runs the demo must not reach it.
-fn clean(command: &mut Command) -> &mut Command {
-    command.env_clear();
-    for kept in ["PATH", "TERM", "NO_COLOR"] {
-        if let Some(value) = std::env::var_os(kept) {
-            command.env(kept, value);
-        }
-    }
-    command
-}
-
 /// Cargo puts examples into a folder beside the program.
 fn program() -> Result<PathBuf, Failure> {
     let me = std::env::current_exe()?;
@@ -130,21 +118,5 @@ fn program() -> Result<PathBuf, Failure> {
     match program.filter(|p| p.exists()) {
         Some(program) => Ok(program),
         None => Err(Failure("rsctl is not built: run scripts/demo, or `cargo build` first".into())),
-    }
-}
-
-fn free_address() -> Result<SocketAddr, Failure> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-/// The body of a GET. HTTP/1.0, so that the end of the connection is the end of the body.
-async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).await?;
-    match reply.split_once("\r\n\r\n") {
-        Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
-        _ => Err(std::io::Error::other("no 200")),
     }
 }

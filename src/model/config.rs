@@ -286,7 +286,6 @@ fn read_was(entry: &Document) -> Option<(bool, f64)> {
     Some((votes != "0", priority.parse().ok()?))
 }
 
-/// Servers and hand-written configs use any number type for the same field.
 fn number(document: &Document, field: &str) -> Option<f64> {
     match document.get(field)? {
         Bson::Int32(n) => Some(f64::from(*n)),
@@ -296,7 +295,8 @@ fn number(document: &Document, field: &str) -> Option<f64> {
     }
 }
 
-fn integer(document: &Document, field: &str) -> Option<i64> {
+/// A whole number of whatever type; servers and hand-written configs use any for the same field.
+pub(crate) fn integer(document: &Document, field: &str) -> Option<i64> {
     match document.get(field)? {
         Bson::Int32(n) => Some(i64::from(*n)),
         Bson::Int64(n) => Some(*n),

@@ -10,6 +10,7 @@ mod node;
 mod observed;
 mod policy;
 
+pub(crate) use config::integer;
 pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VOTERS_MAX};
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};

@@ -4,6 +4,7 @@
 //! something.
 
 use super::error::Error;
+use crate::model::integer;
 use crate::model::{
     DataId, Host, Lock, MemberId, NodeState, OpTime, Peer, ProcessId, SetName, SetView, Token, UserData, WireVersion,
 };
@@ -156,14 +157,4 @@ pub(super) fn lock(document: &Document) -> Result<Lock, Error> {
         seed: document.get_str("seed").ok().and_then(|text| text.parse().ok()).ok_or_else(unreadable)?,
         seed_process: ProcessId(document.get_object_id("seedProcess").map_err(|_| unreadable())?),
     })
-}
-
-/// Servers use any number type for the same field.
-fn integer(document: &Document, field: &str) -> Option<i64> {
-    match document.get(field)? {
-        Bson::Int32(n) => Some(i64::from(*n)),
-        Bson::Int64(n) => Some(*n),
-        Bson::Double(n) if n.fract() == 0.0 => Some(*n as i64),
-        _ => None,
-    }
 }

@@ -113,16 +113,9 @@ impl Controller {
         timeout(COMMAND_LIMIT, command.output()).await.map_err(std::io::Error::other)?
     }
 
-    /// The body of a GET. HTTP/1.0, so that the end of the connection is the end of the body.
+    /// The body of a GET.
     pub async fn get(&self, path: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(self.listen).await?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.listen).as_bytes()).await?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await?;
-        match reply.split_once("\r\n\r\n") {
-            Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
-            _ => Err(std::io::Error::other(format!("no 200: {reply}"))),
-        }
+        get(self.listen, path).await
     }
 }
 
@@ -134,7 +127,7 @@ impl Drop for Controller {
 }
 
 /// Settings of the person who runs this must not reach it.
-fn clean(command: &mut Command) -> &mut Command {
+pub fn clean(command: &mut Command) -> &mut Command {
     command.env_clear();
     for kept in ["PATH", "TERM", "NO_COLOR"] {
         if let Some(value) = std::env::var_os(kept) {
@@ -144,6 +137,19 @@ fn clean(command: &mut Command) -> &mut Command {
     command
 }
 
-fn free_address() -> std::io::Result<SocketAddr> {
+/// Free a moment ago, which has to do.
+pub fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// The body of a GET. HTTP/1.0, so that the end of the connection is the end of the body.
+pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await?;
+    match reply.split_once("\r\n\r\n") {
+        Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
+        _ => Err(std::io::Error::other(format!("no 200: {reply}"))),
+    }
 }
