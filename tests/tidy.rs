@@ -169,7 +169,7 @@ fn code(file: &Path) -> Vec<(usize, String)> {
 
 /// Whether a module of tests has this file to itself.
 fn is_tests(file: &Path) -> bool {
-    file.file_stem().is_some_and(|stem| stem == "tests")
+    file.with_extension("").iter().rev().take(2).any(|part| part == "tests")
 }
 
 fn words(line: &str) -> impl Iterator<Item = &str> {

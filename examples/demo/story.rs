@@ -62,6 +62,9 @@ impl Play {
         self.narrator.say(&format!("all three hold the data, {} after the controller began", seconds(start.elapsed())));
         self.all_vote(3).await?;
         self.narrator.say(&format!("and all three may vote, after {}", seconds(start.elapsed())));
+        let rests =
+            |status: &Value| status["next"] == "nothing" && status["waiting"].as_array().is_some_and(Vec::is_empty);
+        self.until("nothing left to do", rests).await?;
         let uri = self.controller.run(&["uri", "--wait", "30s"]).await?;
         self.narrator.headline("What applications get, and what people see");
         self.narrator.show("rsctl uri", &uri);

@@ -1,0 +1,186 @@
+//! A small made-up world behind the two ports.
+
+use super::super::observe::Observer;
+use crate::discovery::Discovery;
+use crate::model::{
+    DataId, DnsTrouble, DnsTroubleKind, Host, Lock, MemberAddress, MemberId, NameAnswer, NodeState, Peer, Probe,
+    ProbeError, ProcessId, ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
+};
+use crate::mongo::{Admin, Error};
+use bson::oid::ObjectId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// Both ports of the loop, filled by hand. What is not in it refuses connections or does not exist.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) tasks: Mutex<TaskList>,
+    pub(super) names: Mutex<BTreeMap<String, NameAnswer>>,
+    pub(super) nodes: Mutex<BTreeMap<SocketAddr, Result<Probe, ProbeError>>>,
+    pub(super) asked: Mutex<Vec<(SocketAddr, Duration)>>,
+    pub(super) resolved: Mutex<Vec<String>>,
+    pub(super) kept: Mutex<BTreeSet<SocketAddr>>,
+    pub(super) initiated: Mutex<Vec<SocketAddr>>,
+}
+
+impl World {
+    /// Blank tasks at 10.0.0.1 and up.
+    pub(super) fn of_blank_tasks(count: u8) -> Self {
+        let world = Self::default();
+        for n in 1..=count {
+            world.list(n, true);
+            world.put(n, Ok(blank(n)));
+        }
+        world
+    }
+
+    pub(super) fn list(&self, n: u8, listed: bool) {
+        let hosts = &mut self.tasks.lock().unwrap().hosts;
+        if listed {
+            hosts.insert(host(n))
+        } else {
+            hosts.remove(&host(n))
+        };
+    }
+
+    pub(super) fn put(&self, n: u8, answer: Result<Probe, ProbeError>) {
+        self.nodes.lock().unwrap().insert(at(n), answer);
+    }
+
+    pub(super) fn change(&self, n: u8, edit: impl FnOnce(&mut Probe)) {
+        edit(self.nodes.lock().unwrap().get_mut(&at(n)).unwrap().as_mut().unwrap());
+    }
+
+    pub(super) fn name(&self, name: &str, ips: &[&str]) {
+        let ips = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        self.names.lock().unwrap().insert(name.to_owned(), NameAnswer::Addresses(ips));
+    }
+
+    pub(super) fn trouble(&self, there_is: bool) {
+        let trouble = DnsTrouble { name: "tasks.mongo".to_owned(), kind: DnsTroubleKind::Timeout };
+        self.tasks.lock().unwrap().trouble = if there_is { vec![trouble] } else { Vec::new() };
+    }
+
+    pub(super) fn observer(&self) -> Observer<'_, Self, Self> {
+        Observer::new(self, self, MemberAddress::Auto, INTERVAL)
+    }
+}
+
+pub(super) fn at(n: u8) -> SocketAddr {
+    ([10, 0, 0, n], 27017).into()
+}
+
+pub(super) fn host(n: u8) -> Host {
+    at(n).into()
+}
+
+pub(super) fn process(n: u8) -> ProcessId {
+    ProcessId(ObjectId::from_bytes([n; 12]))
+}
+
+pub(super) fn blank(n: u8) -> Probe {
+    Probe {
+        process: process(n),
+        wire: WireVersion(17),
+        state: NodeState::Blank,
+        set: Some(SetName::new("rs")),
+        sees_primary: None,
+        hostname: Some("0123456789ab".to_owned()),
+        config: None,
+        data: None,
+        user_data: UserData::None,
+        lock: None,
+        view: None,
+    }
+}
+
+pub(super) fn lock(seed: &Host, n: u8) -> Lock {
+    Lock { token: Token("other".to_owned()), seed: seed.clone(), seed_process: process(n) }
+}
+
+/// A member of a set with these members; it sees those in `down` down.
+pub(super) fn member(n: u8, state: NodeState, members: &[Host], down: &[usize]) -> Probe {
+    let entry = |(id, host): (i64, &Host)| bson::doc! { "_id": id, "host": host.to_string() };
+    let entries: Vec<_> = (0..).zip(members).map(entry).collect();
+    let config = bson::doc! { "_id": "rs", "version": 1, "members": entries };
+    let peer = |n: usize| Peer {
+        healthy: !down.contains(&n),
+        state: NodeState::Secondary,
+        applied: Default::default(),
+        applied_wall_ms: None,
+        message: None,
+    };
+    let peers = (0..members.len()).map(|n| (MemberId(n as i64), peer(n))).collect();
+    let data = DataId(bson::Uuid::from_bytes([n; 16]));
+    let config = ReplConfig::from_stored(config).unwrap();
+    let view = SetView { peers, ..SetView::default() };
+    Probe { state, config: Some(config), data: Some(data), view: Some(view), ..blank(n) }
+}
+
+impl Discovery for World {
+    async fn tasks(&self) -> TaskList {
+        self.tasks.lock().unwrap().clone()
+    }
+
+    async fn name(&self, name: &str) -> NameAnswer {
+        self.resolved.lock().unwrap().push(name.to_owned());
+        self.names.lock().unwrap().get(name).cloned().unwrap_or(NameAnswer::NoSuchName)
+    }
+}
+
+impl Admin for World {
+    async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
+        self.asked.lock().unwrap().push((at, limit));
+        self.nodes.lock().unwrap().get(&at).cloned().unwrap_or(Err(ProbeError::Refused))
+    }
+
+    async fn initiate(&self, at: SocketAddr, _: &ReplConfig) -> Result<(), Error> {
+        self.initiated.lock().unwrap().push(at);
+        Ok(())
+    }
+
+    async fn reconfig(&self, _: SocketAddr, _: &ReplConfig) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn force(&self, _: SocketAddr, _: &ReplConfig) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn sync_from(&self, _: SocketAddr, _: &Host) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn step_up(&self, _: SocketAddr) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn end_catch_up(&self, _: SocketAddr) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn fsync(&self, _: SocketAddr) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn take_lock(&self, _: SocketAddr, _: &Lock) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn take_over_lock(&self, _: SocketAddr, _: &Lock, _: &Lock) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn release_lock(&self, _: SocketAddr) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {
+        self.kept.lock().unwrap().clone_from(addresses);
+    }
+}
