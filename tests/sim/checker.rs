@@ -32,18 +32,25 @@ pub struct Evidence {
     answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
     /// The first identity that no config has which it saw on a primary.
     next_id: MemberId,
+    /// What its life before knew: a command of that life may still be on its way.
+    earlier: Option<Box<Evidence>>,
 }
 
 impl Evidence {
     fn born(born: u64) -> Self {
-        Self { born, listed: BTreeMap::new(), answered: BTreeMap::new(), next_id: MemberId(0) }
+        Self { born, listed: BTreeMap::new(), answered: BTreeMap::new(), next_id: MemberId(0), earlier: None }
     }
 
     /// Neither DNS nor the mongod itself spoke of this address lately.
     fn gone(&self, address: Ipv4Addr, now: u64) -> bool {
         let listed = self.listed.get(&address).copied().unwrap_or(self.born);
         let answered = self.answered.get(&address).map_or(self.born, |(at, ..)| *at);
-        listed.max(answered) + REMOVE_AFTER.as_millis() as u64 <= now
+        let gone = listed.max(answered) + REMOVE_AFTER.as_millis() as u64 <= now;
+        gone || self.earlier.as_ref().is_some_and(|e| e.gone(address, now))
+    }
+
+    fn answer(&self, address: Ipv4Addr) -> Option<&(u64, Option<DataId>, NodeState)> {
+        self.answered.get(&address).or_else(|| self.earlier.as_ref()?.answer(address))
     }
 }
 
@@ -53,7 +60,8 @@ impl Checker {
     }
 
     pub fn controller_born(&mut self, controller: usize, now: u64) {
-        self.evidence[controller] = Evidence::born(now);
+        let before = std::mem::replace(&mut self.evidence[controller], Evidence::born(now));
+        self.evidence[controller].earlier = Some(Box::new(Evidence { earlier: None, ..before }));
     }
 
     pub fn was_listed(&mut self, controller: usize, address: Ipv4Addr, now: u64) {
@@ -162,10 +170,11 @@ impl World {
     fn changed(&mut self, from: usize, base: &ReplConfig, old: &Member, new: &Member) {
         let seen = |w: &Self, m: &Member| {
             let address = w.last_address(m)?;
-            w.checker.evidence[from].answered.get(&address).map(|(_, data, state)| (*data, *state))
+            w.checker.evidence[from].answer(address).map(|(_, data, state)| (*data, *state))
         };
         let Some((data, state)) = seen(self, new) else {
-            if old.votes != new.votes || old.host != new.host {
+            // Behind a name there may be another task by the time the command arrives.
+            if new.host.name().is_none() && (old.votes != new.votes || old.host != new.host) {
                 self.violated(format!("controller {from} changes {} unseen", new.host));
             }
             return;
