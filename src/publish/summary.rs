@@ -68,6 +68,9 @@ fn member_status(look: &Observed, member: &Member, peer: Option<Peer>, newest: O
     let seen_by_primary = peer.as_ref().filter(|p| p.healthy).map(|p| p.state);
     let working =
         matches!(state.or(seen_by_primary), Some(NodeState::Primary | NodeState::Secondary | NodeState::Arbiter));
+    // Elected, and about to take writes: it answers and holds the data, so nothing is missing.
+    let elected = state == Some(NodeState::Other) && node.and_then(|n| n.probe()?.data).is_some();
+    let working = working || elected;
     let unreachable = node.and_then(|n| n.answer.as_ref().err()).map(ToString::to_string);
     // A member's own word is as fresh as the primary's; what the primary heard of it is a heartbeat old.
     let own = node.and_then(|n| n.probe()?.view.as_ref()?.applied_wall_ms);
@@ -81,7 +84,7 @@ fn member_status(look: &Observed, member: &Member, peer: Option<Peer>, newest: O
         priority: member.priority,
         healthy: working && peer.is_none_or(|p| p.healthy),
         lag_ms: lag.filter(|_| working).and_then(|ms| u64::try_from(ms).ok()),
-        note: note(member, unreachable, state),
+        note: if elected { Some("elected, about to take writes".to_owned()) } else { note(member, unreachable, state) },
     }
 }
 
