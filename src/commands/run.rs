@@ -1,6 +1,7 @@
 //! `rsctl run`: the controller, with what it publishes.
 
 use super::ports::Ports;
+use super::stop::told_to_stop;
 use crate::model::Observed;
 use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
@@ -13,7 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -50,7 +50,7 @@ pub async fn run(settings: Run) -> Outcome {
     }
     let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new() };
     let report = |look: &Observed, plan: &Plan| publisher.publish(summarize(look, plan, ports.policy()));
-    ports.reconciler().run(report, stop_signal()).await;
+    ports.reconciler().run(report, async { _ = told_to_stop().await }).await;
     info!("stopping");
     Outcome::silent(Exit::Ok)
 }
@@ -115,15 +115,5 @@ async fn keep_file(path: PathBuf, mut newest: watch::Receiver<Arc<Snapshot>>) {
         if newest.changed().await.is_err() {
             return;
         }
-    }
-}
-
-async fn stop_signal() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
     }
 }
