@@ -7,7 +7,7 @@ use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
 use crate::publish::uri::{Endpoint, Format, Inserts};
-use crate::publish::{MemberStatus, Snapshot, Status, http, summarize};
+use crate::publish::{Counts, MemberStatus, Snapshot, Status, http, summarize};
 use crate::settings::Run;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,7 +39,8 @@ pub async fn run(settings: Run) -> Outcome {
     let set = &settings.nodes.replica_set;
     info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.nodes.expect, listen = %settings.listen, "starting");
     let status = Status::before_any_look(set, settings.nodes.expect);
-    let (sender, newest) = watch::channel(Arc::new(Snapshot { status, looked_at: Instant::now() }));
+    let (sender, newest) =
+        watch::channel(Arc::new(Snapshot { status, looked_at: Instant::now(), counts: Counts::default() }));
     let liveness = LIVENESS_MIN.max(settings.interval * LIVENESS_INTERVALS);
     tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
     let orders = ports.orders();
@@ -48,8 +49,8 @@ pub async fn run(settings: Run) -> Outcome {
     if let Some(path) = settings.publish_file {
         tokio::spawn(keep_file(path, newest));
     }
-    let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new() };
-    let report = |look: &Observed, plan: &Plan| publisher.publish(summarize(look, plan, ports.policy()));
+    let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new(), counts: Counts::default() };
+    let report = |look: &Observed, plan: &Plan| publisher.publish(plan, summarize(look, plan, ports.policy()));
     ports.reconciler().run(report, async { _ = told_to_stop().await }).await;
     info!("stopping");
     Outcome::silent(Exit::Ok)
@@ -65,10 +66,12 @@ struct Publisher {
     sender: watch::Sender<Arc<Snapshot>>,
     seeds: Vec<String>,
     members: Vec<MemberStatus>,
+    counts: Counts,
 }
 
 impl Publisher {
-    fn publish(&mut self, mut status: Status) {
+    fn publish(&mut self, plan: &Plan, mut status: Status) {
+        self.counts.looked(plan);
         // No config in sight is no reason to take away what applications start with.
         if status.seeds.is_empty() {
             status.seeds.clone_from(&self.seeds);
@@ -81,7 +84,8 @@ impl Publisher {
         } else {
             self.members.clone_from(&status.members);
         }
-        self.sender.send_replace(Arc::new(Snapshot { status, looked_at: Instant::now() }));
+        let snapshot = Snapshot { status, looked_at: Instant::now(), counts: self.counts.clone() };
+        self.sender.send_replace(Arc::new(snapshot));
     }
 }
 
