@@ -13,3 +13,4 @@ mod names;
 mod recovery;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
