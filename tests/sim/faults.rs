@@ -61,6 +61,11 @@ impl World {
 
     pub fn kill(&mut self, place: usize) {
         let refuses = self.rng.percent(70);
+        self.kill_so(place, refuses);
+    }
+
+    /// Kills it; its address then refuses connections, or is silent.
+    pub fn kill_so(&mut self, place: usize, refuses: bool) {
         let address = self.places[place].addr;
         self.note(|w| format!("{} dies{}", w.places[place].name, if refuses { "" } else { " silently" }));
         let here = &mut self.places[place];

@@ -54,6 +54,8 @@ pub struct MongodOptions {
     pub dir: Option<PathBuf>,
     pub keyfile: Option<PathBuf>,
     pub args: Vec<String>,
+    /// Words to put before the program, to have it run in another network namespace.
+    pub through: Vec<String>,
     pub name: Option<NamedNode>,
 }
 
@@ -67,7 +69,16 @@ pub struct NamedNode {
 impl MongodOptions {
     /// A member-to-be of the set `rs`, blank.
     pub fn at(ip: Ipv4Addr, port: u16) -> Self {
-        Self { ip, port, replset: Some("rs".into()), dir: None, keyfile: None, args: Vec::new(), name: None }
+        Self {
+            ip,
+            port,
+            replset: Some("rs".into()),
+            dir: None,
+            keyfile: None,
+            args: Vec::new(),
+            through: Vec::new(),
+            name: None,
+        }
     }
 }
 
@@ -216,8 +227,8 @@ impl Mongod {
     }
 
     fn launch(&self) -> Result<Child, MongodError> {
-        let MongodOptions { ip, port, replset, dir: _, keyfile, args, name } = &self.options;
-        let mut words: Vec<String> = Vec::new();
+        let MongodOptions { ip, port, replset, dir: _, keyfile, args, through, name } = &self.options;
+        let mut words: Vec<String> = through.clone();
         if let Some(node) = name {
             let hosts = self.dir.join("hosts");
             write_hosts(&hosts, node);
