@@ -8,6 +8,7 @@ mod host;
 mod member;
 mod node;
 mod observed;
+mod order;
 mod policy;
 
 pub(crate) use config::integer;
@@ -19,4 +20,5 @@ pub use node::{
     DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData, WireVersion,
 };
 pub use observed::{Naming, Node, Observed, Process, Refusal};
+pub use order::{EvidenceId, EvidenceIdError, RecoveryOrder};
 pub use policy::{Bootstrap, MemberAddress, Policy, Recovery};
