@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 #[test]
 fn help_is_as_recorded() {
-    for command in ["run", "status", "plan", "forget", "uri", "exec", "env", "healthcheck", "completions"] {
+    for command in ["run", "status", "plan", "forget", "recover", "uri", "exec", "env", "healthcheck", "completions"] {
         let Ended { code, out, err } = rsctl(&[command, "--help"]).env("RSCTL_PORT", "secret").run();
         assert_eq!((code, err.as_str()), (0, ""));
         golden(&format!("help-{command}"), &out);

@@ -11,6 +11,7 @@ mod forget;
 mod healthcheck;
 mod plan;
 mod ports;
+mod recover;
 pub mod run;
 mod source;
 mod status;
@@ -26,6 +27,7 @@ pub async fn dispatch(command: Command) -> Outcome {
         Command::Status(settings) => status::status(*settings).await,
         Command::Plan(settings) => plan::plan(*settings).await,
         Command::Forget(settings) => forget::forget(settings).await,
+        Command::Recover(settings) => recover::recover(*settings).await,
         Command::Uri(settings) => uri::uri(*settings).await,
         Command::Exec(settings, program) => exec::exec(*settings, &program).await,
         Command::Env(settings, out, form) => env::env(*settings, &out, form).await,

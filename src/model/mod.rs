@@ -20,5 +20,5 @@ pub use node::{
     DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData, WireVersion,
 };
 pub use observed::{Naming, Node, Observed, Process, Refusal};
-pub use order::{EvidenceId, EvidenceIdError, RecoveryOrder};
+pub use order::{EvidenceId, EvidenceIdError, Fate, RecoveryOrder};
 pub use policy::{Bootstrap, MemberAddress, Policy, Recovery};

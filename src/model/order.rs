@@ -13,6 +13,30 @@ pub struct RecoveryOrder {
     pub accepts_loss_of: Option<SetName>,
 }
 
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It waits for the looks to agree.
+    Pending,
+    /// It is being done; it is not begun again, however that ends.
+    Begun,
+    /// It was done.
+    Done,
+    /// It was not done, for this reason.
+    Dropped(String),
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending => f.write_str("pending"),
+            Self::Begun => f.write_str("begun"),
+            Self::Done => f.write_str("done"),
+            Self::Dropped(reason) => write!(f, "dropped: {reason}"),
+        }
+    }
+}
+
 /// A short name for one evidence: other facts have another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvidenceId(u64);

@@ -4,11 +4,13 @@
 
 pub mod file;
 pub mod http;
+mod recovery;
 pub mod rewrite;
 mod status;
 mod summary;
 pub mod template;
 pub mod uri;
 
+pub use recovery::{DirectoryStatus, MissingStatus, RecoveryStatus, VerdictWord};
 pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status, StepStatus};
 pub use summary::summarize;

@@ -9,7 +9,7 @@ use bson::oid::ObjectId;
 use tracing::level_filters::LevelFilter;
 
 use crate::discovery::ServiceName;
-use crate::model::SetName;
+use crate::model::{EvidenceId, SetName};
 
 /// What would have been accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +64,10 @@ pub(crate) fn set_name(text: &str) -> Result<SetName, Wanted> {
 
 pub(crate) fn objectid(text: &str) -> Result<ObjectId, Wanted> {
     ObjectId::parse_str(text).map_err(|_| Wanted("24 hexadecimal digits"))
+}
+
+pub(crate) fn evidence_id(text: &str) -> Result<EvidenceId, Wanted> {
+    text.parse().map_err(|_| Wanted("the twelve hexadecimal digits that `rsctl recover` showed"))
 }
 
 pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wanted> {

@@ -6,7 +6,7 @@
 mod orders;
 mod uri;
 
-pub use orders::{Forget, serve_orders};
+pub use orders::{TakesOrders, serve_orders};
 
 use std::convert::Infallible;
 use std::sync::Arc;
