@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::{Discovery, Login, Output, one_of};
 use crate::model::{EvidenceId, SetName};
-use crate::settings::values::{ControllerUrl, evidence_id, set_name, span};
+use crate::settings::values::{ControllerUrl, evidence_id, set_name};
+use crate::wanted::span;
 
 /// `rsctl recover`.
 #[derive(Args, Debug)]

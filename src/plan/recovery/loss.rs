@@ -37,7 +37,8 @@ pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<O
         return Err("no data directory of this set is found that could lead: bring one back".to_owned());
     };
     for member in placed.members().iter().filter(|m| m.votes && m.id != leader.id) {
-        let keeps = member.votes_now() && held.iter().any(|(m, _)| m.id == member.id);
+        let voted = config.member(member.id).is_some_and(Member::votes_now);
+        let keeps = voted && held.iter().any(|(m, _)| m.id == member.id);
         match (keeps, member.arbiter) {
             (true, _) => {}
             (false, true) => changes.push(Change::Remove { id: member.id }),
