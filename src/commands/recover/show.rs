@@ -12,7 +12,7 @@ pub(super) fn table(status: &Status, recovery: &RecoveryStatus) -> String {
     let RecoveryStatus { votes, votes_needed, committed, .. } = recovery;
     let committed = committed.as_deref().map_or("not known here".to_owned(), plain);
     let set = plain(&status.set);
-    let mut lines = vec![format!("set {set} · no primary · {votes} votes in hand, {votes_needed} needed")];
+    let mut lines = vec![format!("set {set} · no primary · {votes} of {votes_needed} needed votes in hand")];
     lines.push(format!("newest commit point: {committed}"));
     lines.push(String::new());
     if !recovery.directories.is_empty() {
