@@ -20,7 +20,9 @@ use tokio::time::Instant;
 
 #[test]
 fn help_is_as_recorded() {
-    for command in ["run", "status", "plan", "forget", "uri", "exec", "env", "wait", "healthcheck", "completions"] {
+    let commands =
+        ["run", "status", "plan", "forget", "recover", "uri", "exec", "env", "wait", "healthcheck", "completions"];
+    for command in commands {
         let Ended { code, out, err } = rsctl(&[command, "--help"]).env("RSCTL_PORT", "secret").run();
         assert_eq!((code, err.as_str()), (0, ""));
         golden(&format!("help-{command}"), &out);

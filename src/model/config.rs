@@ -138,9 +138,14 @@ impl ReplConfig {
     }
 
     /// The config after these changes, for a forced reconfig: above every version that is seen anywhere, so that no
-    /// node keeps to an older one. The server adds a large random number to it.
+    /// node keeps to an older one. The server adds a large random number to it, and forgets who is `newlyAdded`: they
+    /// all vote then.
     pub fn forced(&self, changes: &[Change], version: i64) -> Result<Self, ConfigError> {
-        self.edited(changes, version)
+        let mut next = self.edited(changes, version)?;
+        for member in Arc::make_mut(&mut next.members) {
+            member.newly_added = false;
+        }
+        Ok(next)
     }
 
     fn edited(&self, changes: &[Change], version: i64) -> Result<Self, ConfigError> {

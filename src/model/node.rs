@@ -33,6 +33,17 @@ pub struct Probe {
     pub lock: Option<Lock>,
     /// How it sees the other members.
     pub view: Option<SetView>,
+    /// The newest entry of its oplog. Asked only of a REMOVED node, which tells it in no other way.
+    pub oplog_end: Option<OpTime>,
+}
+
+impl Probe {
+    /// The newest write that it is known to hold.
+    pub fn newest(&self) -> Option<OpTime> {
+        // A node that has just started may not have looked at its oplog yet.
+        let applied = self.view.as_ref().map(|view| view.applied).filter(|applied| applied.seconds > 0);
+        applied.or(self.oplog_end)
+    }
 }
 
 /// `topologyVersion.processId`: new with every start of a mongod.
@@ -155,6 +166,15 @@ pub struct OpTime {
     pub seconds: u32,
     /// Counter within the second.
     pub counter: u32,
+}
+
+/// With the wall-clock time of the write, as the server wrote it down: `2025-11-21T12:40:11Z #3, term 4`.
+impl fmt::Display for OpTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = bson::DateTime::from_millis(i64::from(self.seconds) * 1000);
+        let time = time.try_to_rfc3339_string().unwrap_or_else(|_| self.seconds.to_string());
+        write!(f, "{time} #{}, term {}", self.counter, self.term)
+    }
 }
 
 /// What `replSetGetStatus` of one node says about its set.

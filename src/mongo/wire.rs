@@ -99,7 +99,8 @@ fn wall_ms(entry: &Document) -> Option<i64> {
     Some(time.timestamp_millis()).filter(|ms| *ms > 0)
 }
 
-fn optime(document: &Document) -> OpTime {
+/// An optime, or an entry of the oplog, which has the same two fields.
+pub(super) fn optime(document: &Document) -> OpTime {
     let ts = document.get_timestamp("ts").ok();
     OpTime {
         term: integer(document, "t").unwrap_or(-1),

@@ -51,7 +51,9 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
             continue;
         }
         let applied = occupant.probe.view.as_ref().map(|view| view.applied);
-        let caught_up = occupant.state() == NodeState::Secondary && applied >= Some(committed);
+        // Writes of a term that the primary has not heard of are another line of history, which is about to be undone.
+        let same_line = applied.map(|at| at.term) <= primary.probe.view.as_ref().map(|view| view.term);
+        let caught_up = occupant.state() == NodeState::Secondary && applied >= Some(committed) && same_line;
         match occupant.probe.data {
             Some(data) if caught_up && !now.is_copied(data) && slot_of(now, data).is_none_or(|s| s.id == member.id) => {
                 let id = member.id;

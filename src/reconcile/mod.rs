@@ -12,9 +12,9 @@ mod pace;
 mod tests;
 
 use crate::discovery::Discovery;
-use crate::model::{Host, Node, Observed, Policy, ReplConfig, TaskList};
+use crate::model::{Fate, Host, Node, Observed, Policy, RecoveryOrder, ReplConfig, TaskList};
 use crate::mongo::Admin;
-use crate::plan::{ANY_RECONFIG, Plan, Step, plan};
+use crate::plan::{ANY_RECONFIG, Plan, Step, Verdict, evidence, plan};
 use execute::StepError;
 use journal::Journal;
 use observe::Observer;
@@ -60,6 +60,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             };
             self.take_orders(&mut look);
             let plan = plan(&look, self.policy);
+            self.judge_order(&look, &plan);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
                 observer.memory.settled_on(set);
             }
@@ -81,6 +82,33 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         }
     }
 
+    /// Looks and acts until somebody takes writes, `enough` says so, or there is something that only a controller
+    /// should do. Returns what is known at the end.
+    pub async fn until_writable(&self, mut enough: impl FnMut(&Observed, &Plan) -> bool) -> (Observed, Plan) {
+        let mut observer = Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval);
+        let mut pace = Pace::new(self.interval);
+        let mut journal = Journal::new();
+        loop {
+            let mut look = observer.look().await;
+            self.take_orders(&mut look);
+            let plan = plan(&look, self.policy);
+            self.judge_order(&look, &plan);
+            journal.planned(&plan);
+            if enough(&look, &plan) || plan.primary.is_some() {
+                return (look, plan);
+            }
+            if plan.next != Step::Wait {
+                self.act(&look, &plan, &mut observer, &mut journal).await;
+                continue;
+            }
+            let pause = pace.pause(&plan);
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
     /// One look and what would be done, changing nothing.
     pub async fn once(&self) -> (Observed, Plan) {
         let look = Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval).look().await;
@@ -91,7 +119,12 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     async fn act(&self, look: &Observed, plan: &Plan, observer: &mut Observer<'_, D, A>, journal: &mut Journal) {
         journal.starting(plan);
         let started = Instant::now();
+        // Whether it fails or not: a second try takes a second order.
+        let forces = matches!(plan.next, Step::Recover { .. } | Step::AcceptLoss { .. });
+        let order = look.order.as_ref().filter(|_| forces);
+        self.settle_order(order, Fate::Begun);
         let outcome = execute::execute(self.admin, look, &plan.next).await;
+        self.settle_order(order, outcome.as_ref().map_or_else(|e| Fate::Dropped(e.to_string()), |()| Fate::Done));
         match outcome {
             Ok(()) => {
                 journal.done(&plan.next, started.elapsed());
@@ -114,7 +147,28 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         if look.tasks.is_good() && !hosts.is_empty() {
             self.orders.keep_only(|text| text.parse().is_ok_and(|host: Host| in_sight(&host)));
         }
+        look.order = self.orders.to_recover();
         look.forget = self.orders.forgotten().iter().filter_map(|text| text.parse().ok()).collect();
+    }
+
+    fn settle_order(&self, order: Option<&RecoveryOrder>, fate: Fate) {
+        if let Some(order) = order {
+            self.orders.settle(order, fate);
+        }
+    }
+
+    /// An order that can no longer be followed as it was meant is dropped, with the reason.
+    fn judge_order(&self, look: &Observed, plan: &Plan) {
+        let Some(order) = &look.order else { return };
+        let now = evidence(look, self.policy);
+        let waiting = || plan.waiting.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let fate = match now.verdict {
+            Verdict::Primary(_) | Verdict::Electing => Fate::Done,
+            _ if now.id() != order.evidence => Fate::Dropped("the evidence is no longer what was shown".to_owned()),
+            _ if self.orders.is_overdue() => Fate::Dropped(format!("it could not be done in time: {}", waiting())),
+            _ => return,
+        };
+        self.orders.settle(order, fate);
     }
 
     async fn dns_changes(&self, seen: &TaskList) {

@@ -182,6 +182,7 @@ impl World {
             user_data,
             lock: dir.lock.clone(),
             view: self.view(place),
+            oplog_end: (state == NodeState::Removed).then(|| here.dir.last()),
         };
         self.checker.has_answered(controller, at, now, &probe);
         Ok(probe)

@@ -97,6 +97,7 @@ pub(super) fn blank(n: u8) -> Probe {
         user_data: UserData::None,
         lock: None,
         view: None,
+        oplog_end: None,
     }
 }
 
