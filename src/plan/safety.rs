@@ -110,7 +110,11 @@ fn objection_to_loss(
     let leader = now.look.probe(on).and_then(|p| p.newest());
     let at = |p: &Process<'_>, m: &Member| p.is_at(&m.host) || now.address_of(p, now.kind()).as_ref() == Some(&m.host);
     for voter in next.voters() {
-        match now.ours.iter().find(|p| at(p, voter) && (voter.arbiter || p.probe.data.is_some())) {
+        let whole = |p: &Process<'_>| match voter.arbiter {
+            true => matches!(p.state(), NodeState::Arbiter | NodeState::Blank),
+            false => p.probe.data.is_some(),
+        };
+        match now.ours.iter().find(|p| at(p, voter) && whole(p)) {
             None => return Some(format!("{} would have a vote and is not at hand", voter.host)),
             Some(p) if p.probe.newest() > leader => return Some(format!("{} has newer writes", voter.host)),
             Some(_) => {}
