@@ -54,7 +54,8 @@ fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -
         }
     }
     let costs_a_vote = |c: &Change| matches!(c, Change::Remove { .. } | Change::TakeVote { .. });
-    let gives_a_vote = |c: &Change| matches!(c, Change::GiveVote { .. } | Change::Promote { .. });
+    let gives_a_vote =
+        |c: &Change| matches!(c, Change::GiveVote { .. } | Change::GiveBareVote { .. } | Change::Promote { .. });
     if changes.iter().any(|c| costs_a_vote(c) || gives_a_vote(c)) {
         let live = next.voters().filter(|m| lives_in(situation, base, m.id, changes)).count();
         if live < next.majority() {
@@ -125,7 +126,10 @@ fn objection_to_loss(
 
 /// Whether a voter of the config to come is alive. Who gets a vote by this very step was shown complete by its rule.
 fn lives_in(situation: &Situation<'_>, base: &ReplConfig, id: crate::model::MemberId, changes: &[Change]) -> bool {
-    let given = |c: &Change| matches!(c, Change::GiveVote { id: to, .. } | Change::Promote { id: to } if *to == id);
+    let given = |c: &Change| match c {
+        Change::GiveVote { id: to, .. } | Change::GiveBareVote { id: to, .. } | Change::Promote { id: to } => *to == id,
+        _ => false,
+    };
     changes.iter().any(given) || base.member(id).is_some_and(|m| situation.is_live(m))
 }
 
