@@ -8,6 +8,8 @@ mod answers;
 mod harness;
 #[path = "cli/programs.rs"]
 mod programs;
+#[path = "cli/recover.rs"]
+mod recover;
 
 use std::process::Stdio;
 use std::time::Duration;
