@@ -186,6 +186,7 @@ fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
         Change::Readdress { id, .. }
         | Change::TakeVote { id }
         | Change::GiveVote { id, .. }
+        | Change::GiveBareVote { id, .. }
         | Change::Promote { id }
         | Change::Tag { id, .. } => *id,
     };
@@ -205,7 +206,10 @@ fn edit_member(entry: &mut Document, change: &Change) {
         }
         Change::TakeVote { .. } => {
             let was = format!("{}/{}", integer(entry, "votes").unwrap_or(1), number(entry, "priority").unwrap_or(1.0));
-            set_tag(entry, TAG_WAS, was);
+            // Half given back and taken again: what it was at first still counts.
+            if read_was(entry).is_none() {
+                set_tag(entry, TAG_WAS, was);
+            }
             entry.insert("votes", 0);
             entry.insert("priority", 0);
         }
@@ -214,6 +218,12 @@ fn edit_member(entry: &mut Document, change: &Change) {
             entry.insert("votes", i32::from(votes));
             entry.insert("priority", priority);
             remove_tag(entry, TAG_WAS);
+            remove_tag(entry, TAG_ADDED);
+            set_tag(entry, TAG_DATA, data.to_string());
+        }
+        Change::GiveBareVote { data, .. } => {
+            entry.insert("votes", 1);
+            entry.insert("priority", 0);
             remove_tag(entry, TAG_ADDED);
             set_tag(entry, TAG_DATA, data.to_string());
         }

@@ -5,6 +5,7 @@
 //! vote rule elects one that holds each acknowledged write. The one exception, in `loss`, takes an operator's order
 //! that names the very evidence he was shown, and the set.
 
+mod arbiters;
 mod evidence;
 mod loss;
 

@@ -56,7 +56,8 @@ fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -
         }
     }
     let costs_a_vote = |c: &Change| matches!(c, Change::Remove { .. } | Change::TakeVote { .. });
-    let gives_a_vote = |c: &Change| matches!(c, Change::GiveVote { .. } | Change::Promote { .. });
+    let gives_a_vote =
+        |c: &Change| matches!(c, Change::GiveVote { .. } | Change::GiveBareVote { .. } | Change::Promote { .. });
     if changes.iter().any(|c| costs_a_vote(c) || gives_a_vote(c)) {
         let live = next.voters().filter(|m| lives_in(situation, base, m.id, changes)).count();
         if live < next.majority() {
@@ -115,7 +116,11 @@ fn objection_to_loss(
     let leader = now.look.probe(on).and_then(|p| p.newest());
     let at = |p: &Process<'_>, m: &Member| p.is_at(&m.host) || now.address_of(p, now.kind()).as_ref() == Some(&m.host);
     for voter in next.voters() {
-        match now.ours.iter().find(|p| at(p, voter) && (voter.arbiter || p.probe.data.is_some())) {
+        let whole = |p: &Process<'_>| match voter.arbiter {
+            true => matches!(p.state(), NodeState::Arbiter | NodeState::Blank),
+            false => p.probe.data.is_some(),
+        };
+        match now.ours.iter().find(|p| at(p, voter) && whole(p)) {
             None => return Some(format!("{} would have a vote and is not at hand", voter.host)),
             Some(p) if p.probe.newest() > leader => return Some(format!("{} has newer writes", voter.host)),
             Some(_) => {}
@@ -126,7 +131,10 @@ fn objection_to_loss(
 
 /// Whether a voter of the config to come is alive. Who gets a vote by this very step was shown complete by its rule.
 fn lives_in(situation: &Situation<'_>, base: &ReplConfig, id: crate::model::MemberId, changes: &[Change]) -> bool {
-    let given = |c: &Change| matches!(c, Change::GiveVote { id: to, .. } | Change::Promote { id: to } if *to == id);
+    let given = |c: &Change| match c {
+        Change::GiveVote { id: to, .. } | Change::GiveBareVote { id: to, .. } | Change::Promote { id: to } => *to == id,
+        _ => false,
+    };
     changes.iter().any(given) || base.member(id).is_some_and(|m| situation.is_live(m))
 }
 

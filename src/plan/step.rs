@@ -138,7 +138,7 @@ pub(crate) fn subject_of(change: &Change) -> String {
         Change::Readdress { id, to } => format!("move {id} to {to}"),
         Change::Remove { id } => format!("remove {id}"),
         Change::TakeVote { id } => format!("take vote {id}"),
-        Change::GiveVote { id, .. } => format!("give vote {id}"),
+        Change::GiveVote { id, .. } | Change::GiveBareVote { id, .. } => format!("give vote {id}"),
         Change::Promote { id } => format!("promote {id}"),
         Change::Tag { id, .. } => format!("tag {id}"),
     }
@@ -188,6 +188,7 @@ fn describe(change: &Change, base: &ReplConfig) -> String {
             format!("make {} a voter", host(id))
         }
         Change::GiveVote { id, .. } => format!("give {} its vote back", host(id)),
+        Change::GiveBareVote { id, .. } => format!("give {} its vote back without priority", host(id)),
         Change::Promote { id } => format!("make {} a voter", host(id)),
         Change::Tag { id, .. } => format!("tag {}", host(id)),
     }

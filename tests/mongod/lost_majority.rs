@@ -2,13 +2,15 @@
 
 use std::process::Output;
 
+use mongodb::bson::doc;
 use rsctl::publish::{RecoveryStatus, Status, VerdictWord};
 
 use crate::changes::{all_there, writing};
-use crate::cluster::{Cluster, LIMIT, PORT, is_settled, member, votes};
+use crate::cluster::{Cluster, LIMIT, PORT, blank_node, is_settled, member, votes};
 use crate::recovery::{every_write_is_there, has_addresses_of, recreate};
 use crate::support::controller::Controller;
 use crate::support::mongods::free_ip;
+use crate::support::writer::{insert, missing};
 
 /// `rsctl recover …` beside the controller.
 async fn recover(controller: &Controller, arguments: &[&str]) -> (i32, String, String) {
@@ -176,6 +178,73 @@ async fn without_a_controller_the_command_does_it_itself() {
     let (moved, settled) = (has_addresses_of(&cluster), is_settled(3));
     next.until("three voters again", LIMIT, |s| settled(s) && moved(s)).await;
     every_write_is_there(&next, &tally.acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arbiter_that_is_lost_too_is_replaced_by_an_empty_mongod() {
+    let mut cluster = Cluster::blank(3).await;
+    let host = |n: usize| cluster.nodes[n].address().to_string();
+    let members = vec![
+        doc! { "_id": 0, "host": host(0), "priority": 2 },
+        doc! { "_id": 1, "host": host(1) },
+        doc! { "_id": 2, "host": host(2), "arbiterOnly": true },
+    ];
+    let config = doc! { "_id": "rs", "members": members, "settings": { "heartbeatIntervalMillis": 500 } };
+    cluster.nodes[0].command(doc! { "replSetInitiate": config }).await.unwrap();
+    let controller = cluster.controller(&[("RSCTL_FORGET_AFTER", "10m"), ("RSCTL_BOOTSTRAP", "never")]);
+    let first = |s: &Status, host: &str| s.primary.as_deref() == Some(host) && is_settled(3)(s);
+    let primary = cluster.nodes[0].address().to_string();
+    controller.until("the set with its arbiter", LIMIT, |s| first(s, &primary)).await;
+    let (tally, _) = writing(&controller).await.finish().await.unwrap();
+    leave(&mut cluster, &[0]).await;
+    let status = controller.until("a refusal", LIMIT, verdict(VerdictWord::Refused)).await;
+    assert!(evidence(&status).reasons[0].contains("start an empty mongod in its place"), "{status:?}");
+    assert_eq!(recover(&controller, &[]).await.0, 5);
+
+    cluster.nodes.push(blank_node().await);
+    cluster.list([cluster.nodes[0].ip(), cluster.nodes[3].ip()]);
+    let status = controller.until("the evidence", LIMIT, verdict(VerdictWord::Loss)).await;
+    let shown = evidence(&status).evidence.clone();
+    let (code, _, err) = recover(&controller, &["--accept-data-loss", "rs", "--evidence", &shown]).await;
+    assert_eq!(code, 0, "{err}\n{}", controller.log());
+    let arbiter = cluster.nodes[3].address().to_string();
+    controller.until("the new arbiter", LIMIT, |s| member(s, &arbiter).state == "ARBITER").await;
+    cluster.nodes[1].restart().await.unwrap();
+    cluster.list([0, 1, 3].map(|n| cluster.nodes[n].ip()));
+    controller.until("its vote given back", LIMIT, |s| votes(s) == 3).await;
+    every_write_is_there(&controller, &tally.acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_the_lost_had_is_undone_when_they_come_back_and_nothing_else_is() {
+    let (mut cluster, controller) =
+        Cluster::settled(&[("RSCTL_FORGET_AFTER", "10m"), ("RSCTL_REMOVE_AFTER", "10m")]).await;
+    let status = controller.status().await.unwrap();
+    let primary = cluster.primary(&status);
+    let left = (primary + 1) % 3;
+    let (before, _) = writing(&controller).await.finish().await.unwrap();
+    cluster.nodes[left].kill();
+    // A majority acknowledges more, which the one that is left will never have.
+    let uri = controller.get("/v1/uri?database=test").await.unwrap();
+    let more: Vec<i64> = (1_000_000..1_000_050).collect();
+    insert(uri.trim(), &more).await.unwrap();
+    leave(&mut cluster, &[left]).await;
+    let status = controller.until("the evidence", LIMIT, verdict(VerdictWord::Loss)).await;
+    let shown = evidence(&status).evidence.clone();
+    let (code, _, err) = recover(&controller, &["--accept-data-loss", "rs", "--evidence", &shown]).await;
+    assert_eq!(code, 0, "{err}\n{}", controller.log());
+    let uri = controller.get("/v1/uri?database=test").await.unwrap();
+    let after: Vec<i64> = (2_000_000..2_000_050).collect();
+    insert(uri.trim(), &after).await.unwrap();
+    for node in (0..3).filter(|n| *n != left) {
+        cluster.nodes[node].restart().await.unwrap();
+    }
+    cluster.list_all();
+    controller.until("three voters again", LIMIT, is_settled(3)).await;
+    every_write_is_there(&controller, &before.acknowledged).await;
+    every_write_is_there(&controller, &after).await;
+    let uri = controller.get("/v1/uri?database=test").await.unwrap();
+    assert_eq!(missing(uri.trim(), &more).await.unwrap(), more, "what was accepted to be lost is gone everywhere");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -95,7 +95,7 @@ impl World {
                 continue;
             }
             let word = self.task(&member.host);
-            self.arrive(&word, &label);
+            self.arrive(&word, &label, member.arbiter);
         }
         let hosts: Vec<Host> = next.members().iter().map(|m| m.host.clone()).collect();
         let is_member =
@@ -124,7 +124,7 @@ impl World {
     }
 
     /// A member that answers holds the set's data before long, and leaves `newlyAdded` behind.
-    fn arrive(&mut self, word: &str, label: &str) {
+    fn arrive(&mut self, word: &str, label: &str, arbiter: bool) {
         use NodeState as S;
         let fresh = format!("{}2", words::default_data(word));
         let Some(spec) = self.nodes.get_mut(word) else { return };
@@ -136,7 +136,7 @@ impl World {
             spec.data = Some(Some(fresh));
         }
         if matches!(state, S::Blank | S::Startup2 | S::Removed | S::Startup) {
-            spec.answer = Answer::State(S::Secondary);
+            spec.answer = Answer::State(if arbiter { S::Arbiter } else { S::Secondary });
             spec.config = (!label.is_empty()).then(|| label.to_owned());
         }
         spec.unhealthy = None;

@@ -232,7 +232,7 @@ fn reconfig(look: &Observed, base: &ReplConfig, changes: &[Change]) -> Result<()
             Change::TakeVote { id } => {
                 require(there(*id).is_some_and(|p| p.state != NodeState::Primary), "the primary's vote")?;
             }
-            Change::GiveVote { id, .. } | Change::Promote { id } => {
+            Change::GiveVote { id, .. } | Change::GiveBareVote { id, .. } | Change::Promote { id } => {
                 require(there(*id).is_some_and(|p| p.state == NodeState::Secondary), "a vote for one not ready")?;
             }
             Change::Add { id, .. } => {

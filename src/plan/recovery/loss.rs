@@ -7,6 +7,7 @@
 use super::super::placement::{Placement, place};
 use super::super::situation::Situation;
 use super::super::{Proposal, Step, lint};
+use super::arbiters::arbiters;
 use super::{accepts, in_hand, newest_version};
 use crate::model::{Change, ConfigError, Host, Member, NodeState, OpTime, Process, ReplConfig};
 
@@ -36,13 +37,10 @@ pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<O
     let Some(&(leader, process)) = best else {
         return Err("no data directory of this set is found that could lead: bring one back".to_owned());
     };
-    for member in placed.members().iter().filter(|m| m.votes && m.id != leader.id) {
+    for member in placed.members().iter().filter(|m| m.votes && !m.arbiter && m.id != leader.id) {
         let voted = config.member(member.id).is_some_and(Member::votes_now);
-        let keeps = voted && held.iter().any(|(m, _)| m.id == member.id);
-        match (keeps, member.arbiter) {
-            (true, _) => {}
-            (false, true) => changes.push(Change::Remove { id: member.id }),
-            (false, false) => changes.push(Change::TakeVote { id: member.id }),
+        if !voted || !held.iter().any(|(m, _)| m.id == member.id) {
+            changes.push(Change::TakeVote { id: member.id });
         }
     }
     match (leader.votes, leader.was, process.probe.data) {
@@ -50,6 +48,7 @@ pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<O
         (false, Some(_), Some(data)) => changes.push(Change::GiveVote { id: leader.id, data }),
         (false, _, _) => changes.push(Change::Promote { id: leader.id }),
     }
+    changes.extend(arbiters(now, config, &config.forced(&changes, version).map_err(unfit)?)?);
     let next = config.forced(&changes, version).map_err(unfit)?;
     lint::check_loss(config, &next).map_err(|fault| fault.to_string())?;
     let lost = told(now, config, &changes, committed, process);
@@ -155,7 +154,7 @@ fn told(
         match c {
             Change::Readdress { id, to } => config
                 .member(*id)
-                .filter(|m| m.data.is_none())
+                .filter(|m| m.data.is_none() && !m.arbiter)
                 .map(|m| format!("what {0} had, should {to} not be its directory: no tag tells whose it is", m.host)),
             _ => None,
         }
