@@ -65,9 +65,13 @@ impl Ground for Real {
 
     async fn start(&mut self, node: usize, at: SocketAddr) {
         let IpAddr::V4(ip) = at.ip() else { unreachable!("addresses here are IPv4") };
+        // What a mongod has not been told to save is not saved, however long the sequence takes.
+        let args = vec!["--syncdelay=3600".to_owned()];
         match &mut self.nodes[node] {
             Some(mongod) => mongod.restart_at(ip, at.port()).await.unwrap(),
-            none => *none = Some(Mongod::start(MongodOptions::at(ip, at.port())).await.unwrap()),
+            none => {
+                *none = Some(Mongod::start(MongodOptions { args, ..MongodOptions::at(ip, at.port()) }).await.unwrap())
+            }
         }
     }
 
