@@ -5,6 +5,7 @@
 
 mod environment;
 mod login;
+mod nodes;
 pub(crate) mod values;
 
 use std::ffi::OsString;
@@ -12,7 +13,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bson::oid::ObjectId;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 use clap_complete::Shell;
@@ -20,11 +20,12 @@ use tracing::level_filters::LevelFilter;
 
 pub use environment::Environment;
 pub use login::Login;
-pub use values::{ControllerUrl, Wanted};
+pub use nodes::{Nodes, Tls};
+pub use values::{ControllerUrl, OnChange};
 
 use crate::cli::{self, EnvForm, Output};
-use crate::discovery::ServiceName;
-use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
+use crate::model::{Bootstrap, MemberAddress, Recovery};
+use crate::publish::file::Readers;
 use crate::publish::template::{Assignment, TemplateError};
 use crate::publish::uri::{Format, Inserts};
 use crate::secret::SecretError;
@@ -65,10 +66,12 @@ pub enum Command {
     Forget(Forget),
     /// Print the URI.
     Uri(Box<Uri>),
-    /// Become a program that knows the set.
-    Exec(Box<Variables>, Vec<OsString>),
+    /// Become a program that knows the set, or watch over it.
+    Exec(Box<Exec>),
     /// Write variables to a file.
-    Env(Box<Variables>, PathBuf, EnvForm),
+    Env(Box<Env>),
+    /// Wait until the set is usable, so long.
+    Wait(Box<Source>, Duration),
     /// Ask the controller of this container.
     Healthcheck(SocketAddr),
     /// Print a completion script.
@@ -78,20 +81,8 @@ pub enum Command {
 /// The controller's settings.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Where DNS finds the tasks.
-    pub services: Vec<ServiceName>,
-    /// The name of the set.
-    pub replica_set: SetName,
-    /// The port of every task, unless SRV says otherwise.
-    pub port: u16,
-    /// The size of the service: nodes that must answer before the first initiate.
-    pub expect: usize,
-    /// Pins one of two sets.
-    pub replica_set_id: Option<ObjectId>,
-    /// A name server instead of the system's.
-    pub dns: Option<SocketAddr>,
-    /// TLS with the nodes; none is off.
-    pub tls: Option<Tls>,
+    /// Where the nodes are, and which set they form.
+    pub nodes: Nodes,
     /// The credential for the nodes.
     pub login: Login,
     /// How members are named.
@@ -114,15 +105,6 @@ pub struct Run {
     pub admin_listen: SocketAddr,
     /// Where to keep the URI.
     pub publish_file: Option<PathBuf>,
-}
-
-/// TLS with the nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Who may sign their certificates.
-    pub ca_file: Option<PathBuf>,
-    /// What to show them.
-    pub cert_key_file: Option<PathBuf>,
 }
 
 /// Whom to ask: the controller, and without it the nodes.
@@ -169,6 +151,34 @@ pub struct Variables {
     pub assignments: Vec<Assignment>,
     /// How long to wait for a set that is ready; none takes what is known.
     pub wait: Option<Duration>,
+}
+
+/// Settings of `exec`.
+#[derive(Debug)]
+pub struct Exec {
+    /// The variables that the program gets.
+    pub variables: Variables,
+    /// What to do when they differ later on.
+    pub on_change: OnChange,
+    /// How long a program that is to be restarted may take to end.
+    pub stop_grace: Duration,
+    /// A file that holds the variables too.
+    pub out: Option<PathBuf>,
+    /// The program and its arguments.
+    pub program: Vec<OsString>,
+}
+
+/// Settings of `env`.
+#[derive(Debug)]
+pub struct Env {
+    /// The variables that the file holds.
+    pub variables: Variables,
+    /// The file; `-` is stdout.
+    pub out: PathBuf,
+    /// How its lines look.
+    pub form: EnvForm,
+    /// Who may read it.
+    pub readers: Readers,
 }
 
 /// `rsctl forget`.
@@ -261,12 +271,18 @@ fn settle(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         }
         cli::Command::Uri(uri) => Command::Uri(Box::new(Uri::new(*uri)?)),
         cli::Command::Exec(exec) => {
-            let cli::Exec { variables, command } = *exec;
-            Command::Exec(Box::new(Variables::new(variables, environment)?), command)
+            let cli::Exec { variables, on_change, stop_grace, out, command } = *exec;
+            let variables = Variables::new(variables, environment)?;
+            Command::Exec(Box::new(Exec { variables, on_change, stop_grace, out, program: command }))
         }
         cli::Command::Env(env) => {
-            let cli::Env { variables, out, format } = *env;
-            Command::Env(Box::new(Variables::new(variables, environment)?), out, format)
+            let cli::Env { variables, out, format, readers } = *env;
+            let variables = Variables::new(variables, environment)?;
+            Command::Env(Box::new(Env { variables, out, form: format, readers }))
+        }
+        cli::Command::Wait(wait) => {
+            let cli::Wait { timeout, source } = *wait;
+            Command::Wait(Box::new(Source::new(source, Login::None)?), timeout)
         }
         cli::Command::Healthcheck(healthcheck) => Command::Healthcheck(healthcheck.listen),
         cli::Command::Completions { shell } => Command::Completions(shell),
@@ -292,13 +308,7 @@ impl Run {
             });
         }
         Ok(Self {
-            tls: tls(&discovery)?,
-            services: discovery.service.0,
-            replica_set: discovery.replica_set,
-            port: discovery.port,
-            expect: discovery.expect,
-            replica_set_id: discovery.replica_set_id,
-            dns: discovery.dns,
+            nodes: Nodes::new(discovery)?,
             login: Login::new(login, environment)?,
             member_address,
             remove_after,
@@ -334,33 +344,9 @@ impl Status {
 impl Source {
     fn new(cli: cli::Source, login: Login) -> Result<Self, Usage> {
         let cli::Source { controller, discovery } = cli;
-        let direct = Run {
-            tls: tls(&discovery)?,
-            services: discovery.service.0,
-            replica_set: discovery.replica_set,
-            port: discovery.port,
-            expect: discovery.expect,
-            replica_set_id: discovery.replica_set_id,
-            dns: discovery.dns,
-            login,
-            ..Run::by_default()?
-        };
+        let direct = Run { nodes: Nodes::new(discovery)?, login, ..Run::by_default()? };
         Ok(Self { controller, direct })
     }
-}
-
-fn tls(discovery: &cli::Discovery) -> Result<Option<Tls>, Usage> {
-    let tls = Tls { ca_file: discovery.tls_ca_file.clone(), cert_key_file: discovery.tls_cert_key_file.clone() };
-    for (flag, file) in [("--tls-ca-file", &tls.ca_file), ("--tls-cert-key-file", &tls.cert_key_file)] {
-        let Some(path) = file else { continue };
-        if !discovery.tls {
-            return Err(Usage::conflict(format!("{flag} needs --tls (RSCTL_TLS=true)")));
-        }
-        if let Err(error) = std::fs::File::open(path) {
-            return Err(Usage::conflict(format!("{flag}: {} cannot be read: {error}", path.display())));
-        }
-    }
-    Ok(discovery.tls.then_some(tls))
 }
 
 impl Uri {

@@ -172,6 +172,7 @@ impl World {
         let probe = Probe {
             process: ProcessId(proc.id),
             wire: WireVersion(17),
+            feature: None,
             state,
             set: Some(SetName::new(SET)),
             sees_primary: proc.leader.and_then(host_of),
