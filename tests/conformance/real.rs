@@ -66,7 +66,8 @@ impl Ground for Real {
     async fn start(&mut self, node: usize, at: SocketAddr) {
         let IpAddr::V4(ip) = at.ip() else { unreachable!("addresses here are IPv4") };
         // What a mongod has not been told to save is not saved, however long the sequence takes.
-        let args = vec!["--syncdelay=3600".to_owned()];
+        let paused = r#"--setParameter=failpoint.pauseCheckpointThread={"mode":"alwaysOn"}"#;
+        let args = vec![paused.to_owned()];
         match &mut self.nodes[node] {
             Some(mongod) => mongod.restart_at(ip, at.port()).await.unwrap(),
             none => {
