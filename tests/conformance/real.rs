@@ -40,7 +40,7 @@ impl Real {
 
 impl Ground for Real {
     type Door = Mongods;
-    const PAUSE: Duration = Duration::from_millis(60);
+    const PAUSE: Duration = Duration::from_millis(40);
     const REST: Duration = Duration::from_secs(3);
 
     fn limit(&self) -> Duration {
