@@ -207,6 +207,7 @@ impl Warped {
         Probe {
             process: ProcessId(ObjectId::from_bytes(id)),
             wire: WireVersion(17),
+            feature: None,
             state: NodeState::Blank,
             set: Some(SetName::new(super::world::SET)),
             sees_primary: None,
