@@ -40,6 +40,7 @@ impl World {
                 return;
             }
             Command::StepUp => {
+                self.stepped_up(from, place);
                 if self.config(place).is_none() {
                     Err(No(94, "not yet initialized"))
                 } else {
@@ -105,6 +106,7 @@ impl World {
             return Err(No(74, "no host maps to this node"));
         }
         self.forced(from, &next.read);
+        self.record.saw("forced configs");
         self.install(place, next);
         self.beat(place);
         Ok(())
@@ -158,12 +160,12 @@ impl World {
     }
 
     /// The config in force is on a majority of its voters, and so is all that was committed before it.
-    fn may_reconfig(&self, place: usize) -> bool {
+    pub fn may_reconfig(&self, place: usize) -> bool {
         let settled = self.places[place].proc.as_ref().map_or(0, |p| p.settled);
         self.not_writable(place).is_none() && self.config_on_majority(place) && settled == 0
     }
 
-    fn config_on_majority(&self, place: usize) -> bool {
+    pub fn config_on_majority(&self, place: usize) -> bool {
         let (Some(config), Some(proc)) = (self.config(place), &self.places[place].proc) else { return false };
         let wanted = (config.read.term(), config.read.version());
         let has = |id| Some(id) == proc.me || proc.peers.get(&id).is_some_and(|p| p.config == wanted);
@@ -180,6 +182,7 @@ impl World {
         }
         self.quorum_check(place, &next)?;
         self.reconfigured(place, from, &own.read, &next.read);
+        self.record_changes(&own.read, &next.read);
         self.install_as_primary(place, next);
         Ok(())
     }
@@ -230,7 +233,7 @@ impl World {
         slot.addr = at;
         slot.listed = true;
         if slot.wiped.is_some() {
-            slot.wiped = Some(Some(self.now));
+            slot.wiped = Some(0);
         }
         let mut proc = super::node::Proc::new(id, at);
         proc.election_due = due;

@@ -44,6 +44,7 @@ impl World {
         self.pull(place);
         self.clear_marks(place);
         self.waiting_commands(place);
+        self.count_chances(place);
     }
 
     /// Sends heartbeats to all other members.

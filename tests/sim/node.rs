@@ -111,8 +111,10 @@ pub struct Proc {
     /// Everything up to here must be committed before the next reconfig: the first entry of its term, and what was
     /// committed under the config before. Zero as soon as that is so; real servers do not look twice either.
     pub settled: usize,
-    /// From whom, and until when, it copies everything.
-    pub sync: Option<(usize, u64)>,
+    /// From whom, until when, and how much it copies.
+    pub sync: Option<(usize, u64, usize)>,
+    /// Since when it takes writes.
+    pub leads_since: u64,
     /// Replication stands still until then (a slow disk).
     pub slow_until: u64,
 }
@@ -132,6 +134,7 @@ impl Proc {
             writable: false,
             settled: 0,
             sync: None,
+            leads_since: 0,
             slow_until: 0,
         }
     }
