@@ -28,6 +28,10 @@ pub struct Dir {
     pub lock: Option<Lock>,
     /// `fsync` came since it joined: even an unfinished member remembers config and vote then.
     pub fsynced: bool,
+    /// Its identity is one that `initiate` gave it, and not on disk yet.
+    pub unsaved: bool,
+    /// It was killed in that state: complete, and without an identity until a config names it again.
+    pub nameless: bool,
     pub commit: usize,
 }
 
@@ -41,9 +45,12 @@ impl Dir {
     }
 
     /// SIGKILL. A member that has not finished its initial sync forgets that it ever joined (seen on 6.0.5); one
-    /// that was complete does not.
+    /// that was complete does not. Who was initiated forgets its identity until an fsync, and makes another.
     pub fn killed(&mut self) {
-        if self.data.is_none() && !self.fsynced {
+        if self.unsaved {
+            (self.data, self.unsaved, self.nameless) = (None, false, true);
+        } else if self.nameless {
+        } else if self.data.is_none() && !self.fsynced {
             *self = Self { lock: self.lock.take(), ..Self::default() };
         } else if self.data.is_none() {
             self.log.clear();

@@ -102,6 +102,7 @@ pub enum Command {
     Initiate(rsctl::model::ReplConfig),
     Reconfig { sent: rsctl::model::ReplConfig, force: bool, limit: u64 },
     StepUp,
+    SyncFrom(Host),
     EndCatchUp,
     Fsync,
     TakeLock(rsctl::model::Lock),
