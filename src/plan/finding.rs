@@ -194,7 +194,7 @@ impl fmt::Display for Finding {
                 "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest to you",
             ),
             Self::ConfigsDisagree => f.write_str(
-                "the configs that the mongods store differ by more than one voter, so none of them is forced",
+                "the configs that the found voters store differ by more than one voter, so none of them is forced",
             ),
             Self::Full { host } => write!(f, "{host} cannot join: a set has at most 50 members"),
             Self::Wiped { host } => {

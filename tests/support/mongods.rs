@@ -57,6 +57,8 @@ pub struct MongodOptions {
     pub dir: Option<PathBuf>,
     pub keyfile: Option<PathBuf>,
     pub args: Vec<String>,
+    /// Words to put before the program, to have it run in another network namespace.
+    pub through: Vec<String>,
     pub name: Option<NamedNode>,
     /// One that `scripts/mongod` fetches; otherwise whatever it finds first.
     pub version: Option<&'static str>,
@@ -72,8 +74,17 @@ pub struct NamedNode {
 impl MongodOptions {
     /// A member-to-be of the set `rs`, blank.
     pub fn at(ip: Ipv4Addr, port: u16) -> Self {
-        let replset = Some("rs".to_owned());
-        Self { ip, port, replset, dir: None, keyfile: None, args: Vec::new(), name: None, version: None }
+        Self {
+            ip,
+            port,
+            replset: Some("rs".into()),
+            dir: None,
+            keyfile: None,
+            args: Vec::new(),
+            through: Vec::new(),
+            name: None,
+            version: None,
+        }
     }
 }
 
@@ -222,8 +233,8 @@ impl Mongod {
     }
 
     fn launch(&self) -> Result<Child, MongodError> {
-        let MongodOptions { ip, port, replset, dir: _, keyfile, args, name, version } = &self.options;
-        let mut words: Vec<String> = Vec::new();
+        let MongodOptions { ip, port, replset, dir: _, keyfile, args, through, name, version } = &self.options;
+        let mut words: Vec<String> = through.clone();
         if let Some(node) = name {
             let hosts = self.dir.join("hosts");
             write_hosts(&hosts, node);
