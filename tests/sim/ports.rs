@@ -8,7 +8,7 @@ use super::world::{Command, End, Event, SET, Shared, World};
 use rsctl::discovery::{Discovery, QUESTION_LIMIT};
 use rsctl::model::{
     DnsTrouble, DnsTroubleKind, Host, Lock, NameAnswer, NodeState, Peer, Probe, ProbeError, ProcessId, ReplConfig,
-    SetName, SetView, TaskList, UserData, WireVersion,
+    SetName, SetView, TaskList, UserData,
 };
 use rsctl::mongo::{Admin, Error};
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,7 +171,7 @@ impl World {
         };
         let probe = Probe {
             process: ProcessId(proc.id),
-            wire: WireVersion(17),
+            wire: self.wire,
             feature: None,
             state,
             set: Some(SetName::new(SET)),
