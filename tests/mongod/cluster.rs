@@ -26,9 +26,15 @@ pub struct Cluster {
 impl Cluster {
     /// This many blank mongods that DNS lists.
     pub async fn blank(count: usize) -> Self {
+        Self::blank_of(count, None).await
+    }
+
+    /// The same, of a version that `scripts/mongod` knows.
+    pub async fn blank_of(count: usize, version: Option<&'static str>) -> Self {
         let mut nodes = Vec::new();
         for _ in 0..count {
-            nodes.push(blank_node().await);
+            let options = MongodOptions { version, ..MongodOptions::at(free_ip(PORT), PORT) };
+            nodes.push(Mongod::start(options).await.unwrap());
         }
         let cluster = Self { dns: DnsServer::start().await, nodes };
         cluster.list_all();

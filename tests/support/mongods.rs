@@ -3,13 +3,14 @@
 //! Every test process has loopback addresses of its own, so that tests run side by side; the members of a set share
 //! the port and differ by IP, as the tasks of a Swarm service do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use mongodb::Client;
@@ -55,6 +56,8 @@ pub struct MongodOptions {
     pub keyfile: Option<PathBuf>,
     pub args: Vec<String>,
     pub name: Option<NamedNode>,
+    /// One that `scripts/mongod` knows, instead of the one that it gives to everybody.
+    pub version: Option<&'static str>,
 }
 
 /// A mongod with a host name of its own, and a hosts file of its own to find others by name. Needs root.
@@ -67,7 +70,16 @@ pub struct NamedNode {
 impl MongodOptions {
     /// A member-to-be of the set `rs`, blank.
     pub fn at(ip: Ipv4Addr, port: u16) -> Self {
-        Self { ip, port, replset: Some("rs".into()), dir: None, keyfile: None, args: Vec::new(), name: None }
+        Self {
+            ip,
+            port,
+            replset: Some("rs".into()),
+            dir: None,
+            keyfile: None,
+            args: Vec::new(),
+            name: None,
+            version: None,
+        }
     }
 }
 
@@ -216,7 +228,7 @@ impl Mongod {
     }
 
     fn launch(&self) -> Result<Child, MongodError> {
-        let MongodOptions { ip, port, replset, dir: _, keyfile, args, name } = &self.options;
+        let MongodOptions { ip, port, replset, dir: _, keyfile, args, name, version } = &self.options;
         let mut words: Vec<String> = Vec::new();
         if let Some(node) = name {
             let hosts = self.dir.join("hosts");
@@ -228,7 +240,7 @@ impl Mongod {
             words.extend([hosts.display().to_string(), node.hostname.clone()]);
         }
         words.extend(DIE_WITH_US.map(String::from));
-        words.push(binary()?.display().to_string());
+        words.push(binary(*version)?.display().to_string());
         words.extend([format!("--bind_ip={ip}"), format!("--port={port}")]);
         words.push(format!("--dbpath={}", self.dir.join("data").display()));
         words.push(format!("--logpath={}", self.log().display()));
@@ -287,17 +299,19 @@ impl fmt::Debug for MongodError {
 
 impl std::error::Error for MongodError {}
 
-/// The mongod that `scripts/mongod` finds or fetches; asked once a process.
-fn binary() -> Result<&'static Path, MongodError> {
-    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let found = BINARY.get_or_init(|| {
+/// The mongod that `scripts/mongod` finds or fetches; each asked for once a process.
+fn binary(version: Option<&'static str>) -> Result<PathBuf, MongodError> {
+    type Found = Result<PathBuf, String>;
+    static BINARIES: Mutex<BTreeMap<Option<&str>, Found>> = Mutex::new(BTreeMap::new());
+    let find = || {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mongod");
         // Its stderr is ours: fetching takes a while, and it says so.
-        let output = Command::new(script).stderr(Stdio::inherit()).output().map_err(|e| format!("{script}: {e}"))?;
+        let output = Command::new(script).args(version).stderr(Stdio::inherit()).output();
+        let output = output.map_err(|e| format!("{script}: {e}"))?;
         let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if output.status.success() { Ok(path.into()) } else { Err(format!("{script} found no mongod")) }
-    });
-    found.as_deref().map_err(|e| MongodError(e.clone()))
+    };
+    BINARIES.lock().unwrap().entry(version).or_insert_with(find).clone().map_err(MongodError)
 }
 
 /// A loopback address that no other test process has, and that nobody listens on at `port`.
