@@ -74,7 +74,10 @@ async fn tell(report: &mut Report) -> Outcome {
 /// The story of one set, with these applications.
 async fn told_to(programs: Vec<(&'static Driver, Vec<PathBuf>)>) -> Outcome<Vec<Judged>> {
     let Some((first, _)) = programs.first() else { return Ok(Vec::new()) };
-    let mut cluster = Cluster::blank_of(3, first.newest).await;
+    let mut cluster = match first.newest {
+        Some(version) => Cluster::of(version, 3).await,
+        None => Cluster::blank(3).await,
+    };
     let controller = cluster.controller(&[]);
     controller.until("a settled set of three", LIMIT, is_settled(3)).await;
     let since = rust::now_ms()?;

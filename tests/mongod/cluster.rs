@@ -26,19 +26,29 @@ pub struct Cluster {
 impl Cluster {
     /// This many blank mongods that DNS lists.
     pub async fn blank(count: usize) -> Self {
-        Self::blank_of(count, None).await
-    }
-
-    /// The same, of a version that `scripts/mongod` knows.
-    pub async fn blank_of(count: usize, version: Option<&'static str>) -> Self {
         let mut nodes = Vec::new();
         for _ in 0..count {
-            let options = MongodOptions { version, ..MongodOptions::at(free_ip(PORT), PORT) };
-            nodes.push(Mongod::start(options).await.unwrap());
+            nodes.push(blank_node().await);
         }
         let cluster = Self { dns: DnsServer::start().await, nodes };
         cluster.list_all();
         cluster
+    }
+
+    /// The same, of one version.
+    pub async fn of(version: &'static str, count: usize) -> Self {
+        let mut cluster = Self { dns: DnsServer::start().await, nodes: Vec::new() };
+        cluster.grow(version, count).await;
+        cluster
+    }
+
+    /// This many more, blank, of one version; listed when all of them are there.
+    pub async fn grow(&mut self, version: &'static str, count: usize) {
+        for _ in 0..count {
+            let options = MongodOptions { version: Some(version), ..MongodOptions::at(free_ip(PORT), PORT) };
+            self.nodes.push(Mongod::start(options).await.unwrap());
+        }
+        self.list_all();
     }
 
     /// A set of three that has settled, with its controller.

@@ -29,20 +29,22 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Small and quick: 5 MB a data directory instead of 300, and no 15 s of quiesce after SIGTERM.
-const FLAGS: [&str; 11] = [
+/// Small and quick: 5 MB a data directory instead of 300.
+const FLAGS: [&str; 10] = [
     "--wiredTigerCacheSizeGB=0.25",
     "--wiredTigerEngineConfigString=log=(prealloc=false,file_max=8MB)",
     "--oplogSize=64",
     "--nounixsocket",
     "--logappend",
     "--setParameter=diagnosticDataCollectionEnabled=false",
-    "--setParameter=shutdownTimeoutMillisForSignaledShutdown=100",
     "--setParameter=ttlMonitorEnabled=false",
     "--setParameter=disableLogicalSessionCacheRefresh=true",
     "--setParameter=taskExecutorPoolSize=1",
     "--setParameter=enableTestCommands=1",
 ];
+
+/// No 15 s of quiesce after SIGTERM, which 4.4 does not know anyway.
+const SHORT_QUIESCE: &str = "--setParameter=shutdownTimeoutMillisForSignaledShutdown=100";
 
 /// How to start a mongod: `MongodOptions { keyfile: …, ..MongodOptions::at(ip, port) }`.
 #[derive(Clone, Debug)]
@@ -55,8 +57,10 @@ pub struct MongodOptions {
     pub dir: Option<PathBuf>,
     pub keyfile: Option<PathBuf>,
     pub args: Vec<String>,
+    /// Words to put before the program, to have it run in another network namespace.
+    pub through: Vec<String>,
     pub name: Option<NamedNode>,
-    /// One that `scripts/mongod` knows, instead of the one that it gives to everybody.
+    /// One that `scripts/mongod` fetches; otherwise whatever it finds first.
     pub version: Option<&'static str>,
 }
 
@@ -77,6 +81,7 @@ impl MongodOptions {
             dir: None,
             keyfile: None,
             args: Vec::new(),
+            through: Vec::new(),
             name: None,
             version: None,
         }
@@ -228,8 +233,8 @@ impl Mongod {
     }
 
     fn launch(&self) -> Result<Child, MongodError> {
-        let MongodOptions { ip, port, replset, dir: _, keyfile, args, name, version } = &self.options;
-        let mut words: Vec<String> = Vec::new();
+        let MongodOptions { ip, port, replset, dir: _, keyfile, args, through, name, version } = &self.options;
+        let mut words: Vec<String> = through.clone();
         if let Some(node) = name {
             let hosts = self.dir.join("hosts");
             write_hosts(&hosts, node);
@@ -245,6 +250,9 @@ impl Mongod {
         words.push(format!("--dbpath={}", self.dir.join("data").display()));
         words.push(format!("--logpath={}", self.log().display()));
         words.extend(FLAGS.map(String::from));
+        if !version.is_some_and(|v| v.starts_with("4.")) {
+            words.push(SHORT_QUIESCE.to_owned());
+        }
         words.extend(replset.iter().map(|set| format!("--replSet={set}")));
         words.extend(keyfile.iter().map(|file| format!("--keyFile={}", file.display())));
         words.extend(args.iter().cloned());
@@ -299,19 +307,20 @@ impl fmt::Debug for MongodError {
 
 impl std::error::Error for MongodError {}
 
-/// The mongod that `scripts/mongod` finds or fetches; each asked for once a process.
-fn binary(version: Option<&'static str>) -> Result<PathBuf, MongodError> {
-    type Found = Result<PathBuf, String>;
-    static BINARIES: Mutex<BTreeMap<Option<&str>, Found>> = Mutex::new(BTreeMap::new());
-    let find = || {
+/// The mongod that `scripts/mongod` finds or fetches; asked once a process for each version.
+pub fn binary(version: Option<&'static str>) -> Result<PathBuf, MongodError> {
+    static FOUND: Mutex<BTreeMap<Option<&str>, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
+    let mut found = FOUND.lock().unwrap();
+    let asked = found.entry(version).or_insert_with(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mongod");
         // Its stderr is ours: fetching takes a while, and it says so.
         let output = Command::new(script).args(version).stderr(Stdio::inherit()).output();
         let output = output.map_err(|e| format!("{script}: {e}"))?;
         let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if output.status.success() { Ok(path.into()) } else { Err(format!("{script} found no mongod")) }
-    };
-    BINARIES.lock().unwrap().entry(version).or_insert_with(find).clone().map_err(MongodError)
+        let failed = || format!("{script} {} found no mongod", version.unwrap_or_default());
+        if output.status.success() { Ok(path.into()) } else { Err(failed()) }
+    });
+    asked.clone().map_err(MongodError)
 }
 
 /// A loopback address that no other test process has, and that nobody listens on at `port`.
