@@ -247,6 +247,7 @@ mod tests {
         let hidden = crate::publish::MemberStatus {
             id: 0,
             host: "b:1".into(),
+            address: None,
             state: "SECONDARY".into(),
             votes: 1,
             priority: 0.0,
