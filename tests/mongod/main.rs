@@ -14,3 +14,4 @@ mod names;
 mod recovery;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;

@@ -3,10 +3,22 @@
 //! A sync source is the primary, or any member that is ahead. Transfers take no time once both ways are open; how far
 //! a member has come is told in a message, which may come late or never.
 
-use super::node::{Entry, at};
+use super::node::{Dir, Entry, at};
 use super::world::{End, Event, Msg, World};
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, MemberId, NodeState, OpTime};
+
+/// How much two logs share. One leader a term, so equal ends mean equal beginnings.
+fn common(own: &[Entry], theirs: &[Entry]) -> usize {
+    let (mut end, shorter) = (0, own.len().min(theirs.len()));
+    if shorter > 0 && own[shorter - 1] == theirs[shorter - 1] {
+        return shorter;
+    }
+    while end < shorter && own[end] == theirs[end] {
+        end += 1;
+    }
+    end
+}
 
 impl World {
     /// A client writes to somebody who says that he is primary: the right one or an old one.
@@ -48,26 +60,26 @@ impl World {
             self.report_progress(place);
             return;
         };
-        let (theirs, commit) = {
-            let dir = &self.places[source].dir;
-            (dir.log.clone(), dir.commit)
-        };
+        let own = &self.places[place].dir.log;
+        let Dir { log, commit, .. } = &self.places[source].dir;
+        let common = common(own, log);
+        let (fresh, commit) = (log[common..].to_vec(), *commit);
         let dir = &mut self.places[place].dir;
-        let common = dir.log.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
         if common < dir.log.len() {
             // The server would refuse to undo what it knows to be committed, and stop.
             let (undone, committed) = (dir.log.len() - common, dir.commit);
             dir.log.truncate(common);
+            self.record.saw("rollbacks");
             self.note(|w| format!("{} rolls {undone} entries back", w.places[place].name));
             if common < committed {
-                self.violated(format!("a committed entry was rolled back on {}", self.places[place].name));
+                self.lost(format!("a committed entry was rolled back on {}", self.places[place].name));
             }
             let Some(id) = self.proc(place).map(|p| p.id) else { return };
             self.set_state(place, NodeState::Rollback);
             self.after(50, 400, Event::Recovered(place, id));
             return;
         }
-        dir.log.extend_from_slice(&theirs[common..]);
+        dir.log.extend_from_slice(&fresh);
         dir.commit = dir.commit.max(commit.min(dir.log.len()));
         self.report_progress(place);
     }
@@ -169,12 +181,13 @@ impl World {
         if proc.state != NodeState::Startup2 || self.places[place].dir.data.is_some() {
             return;
         }
-        let Some((source, until)) = proc.sync else {
+        let Some((source, until, length)) = proc.sync else {
             let Some(source) = self.source(place) else { return };
-            let slow = self.rng.percent(20);
+            let slow = self.rng.percent(20) || self.places[place].slow_sync;
+            let length = self.places[source].dir.log.len();
             let until = now + if slow { self.rng.between(5000, 30_000) } else { self.rng.between(200, 4000) };
             if let Some(proc) = self.proc(place) {
-                proc.sync = Some((source, until));
+                proc.sync = Some((source, until, length));
             }
             return;
         };
@@ -192,9 +205,14 @@ impl World {
             return;
         }
         let data = DataId(bson::Uuid::from_bytes(self.rng.bytes()));
-        let (log, commit) = (self.places[source].dir.log.clone(), self.places[source].dir.commit);
+        // What was there when it began; the rest it fetches as anybody does.
+        let from = &self.places[source].dir;
+        let log = from.log[..length.min(from.log.len())].to_vec();
+        let commit = from.commit.min(log.len());
         let dir = &mut self.places[place].dir;
         (dir.data, dir.log, dir.commit) = (Some(data), log, commit);
+        self.places[place].slow_sync = false;
+        self.record.saw("initial syncs");
         let due = now + super::heartbeat::ELECTION_TIMEOUT;
         let Some(proc) = self.proc(place) else { return };
         (proc.sync, proc.election_due) = (None, due);
