@@ -250,6 +250,7 @@ fn a_terminal_reaches_the_program_once() {
 }
 
 /// The program that makes us process 1 of a namespace of our own, as in a container; none without root.
+#[allow(clippy::print_stdout, reason = "what was not tried must be seen")]
 fn as_process_1(mut run: Rsctl) -> Option<Command> {
     let alone = ["--pid", "--fork", "--mount-proc"];
     let possible = Command::new("unshare").args(alone).arg("true").stderr(Stdio::null()).status();
