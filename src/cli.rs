@@ -12,10 +12,9 @@ use tracing::level_filters::LevelFilter;
 
 use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
 use crate::publish::uri::{Database, Format};
-use crate::settings::values::{
-    ControllerUrl, Services, Wanted, log_level, objectid, port, positive, set_name, size, socket, span, switch,
-};
+use crate::settings::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
 use crate::telemetry::LogFormat;
+use crate::wanted::{Wanted, positive, span};
 
 /// Keeps a MongoDB replica set right on Docker Swarm and tells applications where it is.
 #[derive(Debug, Parser)]

@@ -59,6 +59,7 @@
 //! | [`publish`] | what people and applications get: status, URIs, files, HTTP |
 //! | [`outcome`] | exit codes, and the only functions that print |
 //! | [`secret`], [`telemetry`] | text that must not get out; logs |
+//! | [`wanted`] | text that people write: what is accepted, times with their units |
 //!
 //! A decision takes this way through [`plan`]: `situation` leaves out what is not ours and names the primary and the
 //! config that count; the rules (in `bootstrap`, `failover`, `recovery`, `membership` and `voting`) wish for a step;
@@ -97,3 +98,4 @@ pub mod reconcile;
 pub mod secret;
 pub mod settings;
 pub mod telemetry;
+pub mod wanted;

@@ -22,7 +22,7 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn new(settings: &Run) -> Result<Self, DiscoveryError> {
-        let discovery = SwarmDns::new(settings.services.clone(), settings.port, settings.dns)?;
+        let discovery = SwarmDns::new(settings.nodes.services.clone(), settings.nodes.port, settings.nodes.dns)?;
         let wake = Arc::new(Notify::new());
         let admin = Mongods::new(access(settings), Arc::clone(&wake));
         let orders = Arc::new(Orders::new(Arc::clone(&wake)));
@@ -49,21 +49,21 @@ impl Ports {
 
 fn policy(settings: &Run) -> Policy {
     Policy {
-        set: settings.replica_set.clone(),
-        expect: settings.expect,
+        set: settings.nodes.replica_set.clone(),
+        expect: settings.nodes.expect,
         member_address: settings.member_address,
         remove_after: settings.remove_after,
         forget_after: settings.forget_after,
         settle: settings.settle,
         recovery: settings.recovery,
         bootstrap: settings.bootstrap,
-        replica_set_id: settings.replica_set_id,
+        replica_set_id: settings.nodes.replica_set_id,
         token: Token(ObjectId::new().to_hex()),
     }
 }
 
 fn access(settings: &Run) -> Access {
-    let tls = settings.tls.as_ref().map(|tls| {
+    let tls = settings.nodes.tls.as_ref().map(|tls| {
         let mut options = TlsOptions::default();
         options.ca_file_path.clone_from(&tls.ca_file);
         options.cert_key_file_path.clone_from(&tls.cert_key_file);

@@ -36,9 +36,9 @@ pub async fn run(settings: Run) -> Outcome {
             (Ok(listener), Ok(door)) => (listener, door),
             (Err(outcome), _) | (_, Err(outcome)) => return outcome,
         };
-    let set = &settings.replica_set;
-    info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.expect, listen = %settings.listen, "starting");
-    let status = Status::before_any_look(set, settings.expect);
+    let set = &settings.nodes.replica_set;
+    info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.nodes.expect, listen = %settings.listen, "starting");
+    let status = Status::before_any_look(set, settings.nodes.expect);
     let (sender, newest) = watch::channel(Arc::new(Snapshot { status, looked_at: Instant::now() }));
     let liveness = LIVENESS_MIN.max(settings.interval * LIVENESS_INTERVALS);
     tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));

@@ -6,19 +6,20 @@
 use super::member::{TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_WAS};
 use super::{Change, Host, Member, MemberId, NewRole, SetName};
 use bson::{Bson, Document, oid::ObjectId};
+use std::sync::Arc;
 
 /// Most members of a set (MongoDB manual, "Replica Set Members"; refused with 103 by 6.0.5).
 pub const MEMBERS_MAX: usize = 50;
 /// Most voters of a set. 6.0.5 accepts an eighth and then fails to promote it at every heartbeat, so we count.
 pub const VOTERS_MAX: usize = 7;
 
-/// A config as one node stores it.
+/// A config as one node stores it. Cheap to clone: looks, plans and steps all carry it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplConfig {
-    document: Document,
+    document: Arc<Document>,
     version: i64,
     term: Option<i64>,
-    members: Vec<Member>,
+    members: Arc<Vec<Member>>,
 }
 
 impl ReplConfig {
@@ -33,7 +34,7 @@ impl ReplConfig {
             .iter_mut()
             .map(|entry| entry.as_document_mut().ok_or(ConfigError::Field("members")).and_then(read_member))
             .collect::<Result<_, _>>()?;
-        Ok(Self { document, version, term, members })
+        Ok(Self { document: Arc::new(document), version, term, members: Arc::new(members) })
     }
 
     /// The config for the first initiate: one member, everything else joins later.
@@ -53,7 +54,7 @@ impl ReplConfig {
             "settings": { "heartbeatIntervalMillis": heartbeat_ms },
         };
         let members = vec![Member { host: host.clone(), ..plain_member(MemberId(0), host) }];
-        Self { document, version: 1, term: None, members }
+        Self { document: Arc::new(document), version: 1, term: None, members: Arc::new(members) }
     }
 
     /// The document, ready to be sent.
@@ -143,7 +144,7 @@ impl ReplConfig {
     }
 
     fn edited(&self, changes: &[Change], version: i64) -> Result<Self, ConfigError> {
-        let mut document = self.document.clone();
+        let mut document = Document::clone(&self.document);
         let list = document.get_array_mut("members").map_err(|_| ConfigError::Field("members"))?;
         for change in changes {
             edit(list, change)?;
@@ -152,7 +153,7 @@ impl ReplConfig {
         // The server sets the term itself and ignores ours; none at all is the honest form.
         document.remove("term");
         let mut next = Self::from_stored(document)?;
-        for member in &mut next.members {
+        for member in Arc::make_mut(&mut next.members) {
             member.newly_added = self.member(member.id).is_some_and(|m| m.newly_added);
         }
         Ok(next)

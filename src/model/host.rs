@@ -3,11 +3,12 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The port of a host that names none (MongoDB manual, "Default MongoDB Port").
 pub const DEFAULT_PORT: u16 = 27017;
 
-/// The address of one mongod, by name or by IP, always with its port.
+/// The address of one mongod, by name or by IP, always with its port. Cheap to clone: a look names each many times.
 ///
 /// **Invariant:** parsing what `Display` wrote gives the same value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,7 +21,7 @@ pub struct Host {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Place {
     Ip(IpAddr),
-    Name(String),
+    Name(Arc<str>),
 }
 
 impl Host {
@@ -35,7 +36,7 @@ impl Host {
         if name.is_empty() || name.len() > 253 || !name.chars().all(allowed) {
             return Err(HostError(name.to_owned()));
         }
-        Ok(name.parse().map_or_else(|_| Self { place: Place::Name(name.to_owned()), port }, |ip| Self::ip(ip, port)))
+        Ok(name.parse().map_or_else(|_| Self { place: Place::Name(name.into()), port }, |ip| Self::ip(ip, port)))
     }
 
     /// The name, unless the host is known by its IP.

@@ -9,6 +9,7 @@ use crate::model::{Change, DataId, Host, Member, MemberId, ReplConfig};
 use std::collections::BTreeMap;
 
 /// Where everything belongs.
+#[derive(Clone)]
 pub(super) struct Placement {
     /// Slots whose directory answers at an address that no slot has.
     pub(super) moves: Vec<Change>,
@@ -18,8 +19,12 @@ pub(super) struct Placement {
     pub(super) unnamed: Vec<Host>,
 }
 
-/// Compares the config with where its directories answer.
+/// Compares the situation's config with where its directories answer. Several rules ask; it is worked out once.
 pub(super) fn place(now: &Situation<'_>, config: &ReplConfig) -> Placement {
+    now.placement.get_or_init(|| compare(now, config)).clone()
+}
+
+fn compare(now: &Situation<'_>, config: &ReplConfig) -> Placement {
     let slots: Vec<&Member> = config.members().iter().filter(|m| m.data.is_some() && !m.arbiter).collect();
     let owner = |data: DataId| slots.iter().copied().find(|m| m.data == Some(data));
     let mut seats: BTreeMap<MemberId, DataId> = BTreeMap::new();

@@ -4,11 +4,13 @@
 //! be told which of two sets or primaries counts, nothing may be written.
 
 use super::Finding;
+use super::placement::Placement;
 use crate::model::{
     DataId, Host, Member, MemberId, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId,
     ReplConfig,
 };
 use bson::oid::ObjectId;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the rules decide from.
@@ -25,6 +27,10 @@ pub(super) struct Situation<'a> {
     pub(super) blocked: bool,
     /// What the filters noticed.
     pub(super) findings: Vec<Finding>,
+    /// Which of `ours` answers at each slot's address.
+    answering: BTreeMap<MemberId, usize>,
+    /// Where each directory belongs, once a rule has asked.
+    pub(super) placement: OnceCell<Placement>,
 }
 
 impl<'a> Situation<'a> {
@@ -47,7 +53,9 @@ impl<'a> Situation<'a> {
         };
         find_unusable(look, &mut findings);
         find_copies(&ours, &mut findings);
-        Self { look, policy, config, primary: primary.map(|(id, _)| id), ours, blocked, findings }
+        let answering = config.map(|c| answering(look, &ours, c)).unwrap_or_default();
+        let (primary, placement) = (primary.map(|(id, _)| id), OnceCell::new());
+        Self { look, policy, config, primary, ours, blocked, findings, answering, placement }
     }
 
     /// Who takes writes.
@@ -70,12 +78,11 @@ impl<'a> Situation<'a> {
     /// The mongod of ours that answers at a member's address. One that answers at several members' addresses sits in
     /// the slot with its tag only: it counts once, and the other names lead astray.
     pub(super) fn occupant(&self, member: &Member) -> Option<&Process<'a>> {
-        let id = self.look.probe(&member.host)?.process;
-        let process = self.ours.iter().find(|p| p.id == id)?;
-        let leads_here = |m: &&Member| self.look.probe(&m.host).is_some_and(|p| p.process == id);
-        let slots = self.config?.members().iter().filter(leads_here).count();
+        let found = self.answering.get(&member.id)?;
+        let process = &self.ours[*found];
         let tagged = member.data.is_some() && member.data == process.probe.data;
-        (slots == 1 || tagged).then_some(process)
+        let only = || self.answering.values().filter(|p| *p == found).count() == 1;
+        (tagged || only()).then_some(process)
     }
 
     /// The mongod with this directory, unless copies of it run twice.
@@ -143,7 +150,7 @@ impl<'a> Situation<'a> {
 
     /// The slot that a mongod fills, though several addresses may lead to it: its directory's own if it is there.
     fn seat(&self, process: &Process<'a>) -> Option<MemberId> {
-        let there = |m: &&Member| self.look.probe(&m.host).is_some_and(|p| p.process == process.id);
+        let there = |m: &&Member| self.answering.get(&m.id).is_some_and(|p| self.ours[*p].id == process.id);
         let slots = self.config?.members();
         let own = |m: &&Member| m.data.is_some() && m.data == process.probe.data;
         slots.iter().filter(there).find(own).or_else(|| slots.iter().find(there)).map(|m| m.id)
@@ -163,6 +170,12 @@ impl<'a> Situation<'a> {
     fn listed(&self, host: &Host) -> bool {
         self.look.node(host).is_some_and(|node| node.listed)
     }
+}
+
+fn answering(look: &Observed, ours: &[Process<'_>], config: &ReplConfig) -> BTreeMap<MemberId, usize> {
+    let ids: BTreeMap<ProcessId, usize> = ours.iter().enumerate().map(|(nth, p)| (p.id, nth)).collect();
+    let found = |m: &Member| Some((m.id, *ids.get(&look.probe(&m.host)?.process)?));
+    config.members().iter().filter_map(found).collect()
 }
 
 /// What member addresses are made of; one kind per set.

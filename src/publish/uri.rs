@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::Status;
 use crate::model::{Host, SetName};
 use crate::secret::Secret;
-use crate::settings::Wanted;
+use crate::wanted::Wanted;
 
 /// Everything but the unreserved characters of RFC 3986.
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -48,7 +48,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         names.extend(found);
         self.ask(sockets(tasks.hosts.iter().chain(&self.known), &names), &mut answers).await;
         // What the answers name is looked at in the same look, so that no decision misses a member.
-        let known = named_by(&answers);
+        let known = named_by(probes(&answers));
         let reported = self.reported(&answers, &names);
         let new_names = known.iter().filter_map(Host::name).map(str::to_owned).chain(reported);
         let new_names: BTreeSet<String> = new_names.filter(|n| !names.contains_key(n)).collect();
@@ -82,7 +82,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         if self.member_address == MemberAddress::Ip {
             return BTreeSet::new();
         }
-        let members = sockets(&configured(answers), names);
+        let members = sockets(&configured(probes(answers)), names);
         let outside = answers.iter().filter(|(at, _)| !members.contains(at));
         let hostnames = outside.filter_map(|(_, answer)| answer.as_ref().ok()?.hostname.clone());
         hostnames.filter(|name| !is_container_id(name)).collect()
@@ -119,8 +119,8 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         self.silent = answers.iter().filter(|(_, a)| a.is_err()).map(|(at, _)| *at).collect();
         let ours = |p: &Probe| p.config.as_ref().and_then(ReplConfig::replica_set_id) == look.known_set;
         let counts = |at: &SocketAddr, p: &Probe| look.tasks.hosts.contains(&Host::from(*at)) || ours(p);
-        let counted = answers.iter().filter(|(at, answer)| answer.as_ref().is_ok_and(|p| counts(at, p)));
-        let still_named = named_by(&counted.map(|(at, answer)| (*at, answer.clone())).collect());
+        let answered = answers.iter().filter_map(|(at, answer)| Some((at, answer.as_deref().ok()?)));
+        let still_named = named_by(answered.filter(|(at, p)| counts(at, p)).map(|(_, p)| p));
         if !still_named.is_empty() {
             self.known = still_named;
         }
@@ -128,17 +128,28 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     }
 }
 
+fn probes(answers: &Answers) -> impl Iterator<Item = &Probe> + Clone {
+    answers.values().filter_map(|answer| answer.as_deref().ok())
+}
+
 /// Every address that some config names.
-fn configured(answers: &Answers) -> BTreeSet<Host> {
-    let configs = answers.values().filter_map(|answer| answer.as_ref().ok()?.config.as_ref());
-    configs.flat_map(ReplConfig::members).map(|member| member.host.clone()).collect()
+fn configured<'p>(probes: impl Iterator<Item = &'p Probe>) -> BTreeSet<Host> {
+    let mut hosts = BTreeSet::new();
+    for member in probes.filter_map(|p| p.config.as_ref()).flat_map(ReplConfig::members) {
+        // Most of them name the same ones.
+        if !hosts.contains(&member.host) {
+            hosts.insert(member.host.clone());
+        }
+    }
+    hosts
 }
 
 /// Every address that some config or lock names.
-fn named_by(answers: &Answers) -> BTreeSet<Host> {
-    let locks = answers.values().filter_map(|answer| answer.as_ref().ok()?.lock.as_ref());
-    let mut hosts = configured(answers);
-    hosts.extend(locks.map(|lock| lock.seed.clone()));
+fn named_by<'p>(probes: impl Iterator<Item = &'p Probe> + Clone) -> BTreeSet<Host> {
+    let locks = probes.clone().filter_map(|p| p.lock.as_ref());
+    let seeds: Vec<Host> = locks.map(|lock| lock.seed.clone()).collect();
+    let mut hosts = configured(probes);
+    hosts.extend(seeds);
     hosts
 }
 

@@ -5,6 +5,7 @@
 
 mod environment;
 mod login;
+mod nodes;
 pub(crate) mod values;
 
 use std::ffi::OsString;
@@ -12,7 +13,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bson::oid::ObjectId;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 use clap_complete::Shell;
@@ -20,11 +20,11 @@ use tracing::level_filters::LevelFilter;
 
 pub use environment::Environment;
 pub use login::Login;
-pub use values::{ControllerUrl, Wanted};
+pub use nodes::{Nodes, Tls};
+pub use values::ControllerUrl;
 
 use crate::cli::{self, EnvForm, Output};
-use crate::discovery::ServiceName;
-use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
+use crate::model::{Bootstrap, MemberAddress, Recovery};
 use crate::publish::template::{Assignment, TemplateError};
 use crate::publish::uri::{Format, Inserts};
 use crate::secret::SecretError;
@@ -78,20 +78,8 @@ pub enum Command {
 /// The controller's settings.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Where DNS finds the tasks.
-    pub services: Vec<ServiceName>,
-    /// The name of the set.
-    pub replica_set: SetName,
-    /// The port of every task, unless SRV says otherwise.
-    pub port: u16,
-    /// The size of the service: nodes that must answer before the first initiate.
-    pub expect: usize,
-    /// Pins one of two sets.
-    pub replica_set_id: Option<ObjectId>,
-    /// A name server instead of the system's.
-    pub dns: Option<SocketAddr>,
-    /// TLS with the nodes; none is off.
-    pub tls: Option<Tls>,
+    /// Where the nodes are, and which set they form.
+    pub nodes: Nodes,
     /// The credential for the nodes.
     pub login: Login,
     /// How members are named.
@@ -114,15 +102,6 @@ pub struct Run {
     pub admin_listen: SocketAddr,
     /// Where to keep the URI.
     pub publish_file: Option<PathBuf>,
-}
-
-/// TLS with the nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Who may sign their certificates.
-    pub ca_file: Option<PathBuf>,
-    /// What to show them.
-    pub cert_key_file: Option<PathBuf>,
 }
 
 /// Whom to ask: the controller, and without it the nodes.
@@ -292,13 +271,7 @@ impl Run {
             });
         }
         Ok(Self {
-            tls: tls(&discovery)?,
-            services: discovery.service.0,
-            replica_set: discovery.replica_set,
-            port: discovery.port,
-            expect: discovery.expect,
-            replica_set_id: discovery.replica_set_id,
-            dns: discovery.dns,
+            nodes: Nodes::new(discovery)?,
             login: Login::new(login, environment)?,
             member_address,
             remove_after,
@@ -334,33 +307,9 @@ impl Status {
 impl Source {
     fn new(cli: cli::Source, login: Login) -> Result<Self, Usage> {
         let cli::Source { controller, discovery } = cli;
-        let direct = Run {
-            tls: tls(&discovery)?,
-            services: discovery.service.0,
-            replica_set: discovery.replica_set,
-            port: discovery.port,
-            expect: discovery.expect,
-            replica_set_id: discovery.replica_set_id,
-            dns: discovery.dns,
-            login,
-            ..Run::by_default()?
-        };
+        let direct = Run { nodes: Nodes::new(discovery)?, login, ..Run::by_default()? };
         Ok(Self { controller, direct })
     }
-}
-
-fn tls(discovery: &cli::Discovery) -> Result<Option<Tls>, Usage> {
-    let tls = Tls { ca_file: discovery.tls_ca_file.clone(), cert_key_file: discovery.tls_cert_key_file.clone() };
-    for (flag, file) in [("--tls-ca-file", &tls.ca_file), ("--tls-cert-key-file", &tls.cert_key_file)] {
-        let Some(path) = file else { continue };
-        if !discovery.tls {
-            return Err(Usage::conflict(format!("{flag} needs --tls (RSCTL_TLS=true)")));
-        }
-        if let Err(error) = std::fs::File::open(path) {
-            return Err(Usage::conflict(format!("{flag}: {} cannot be read: {error}", path.display())));
-        }
-    }
-    Ok(discovery.tls.then_some(tls))
 }
 
 impl Uri {

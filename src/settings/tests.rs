@@ -19,8 +19,8 @@ fn run<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> Result<Ru
 #[test]
 fn defaults_are_those_of_the_design() {
     let run = run(&[], []).unwrap();
-    assert_eq!(run.services, ["mongo".parse().unwrap()]);
-    assert_eq!((run.replica_set.as_str(), run.port, run.expect), ("rs", 27017, 3));
+    assert_eq!(run.nodes.services, ["mongo".parse().unwrap()]);
+    assert_eq!((run.nodes.replica_set.as_str(), run.nodes.port, run.nodes.expect), ("rs", 27017, 3));
     assert_eq!((run.remove_after, run.forget_after), (Duration::from_secs(30), Duration::from_secs(600)));
     assert_eq!((run.settle, run.interval), (Duration::from_millis(300), Duration::from_secs(5)));
     assert_eq!(run.member_address, MemberAddress::Auto);
@@ -30,16 +30,16 @@ fn defaults_are_those_of_the_design() {
 #[test]
 fn flags_win_over_variables_and_those_over_names_of_other_tools() {
     let all = [("RSCTL_PORT", "2"), ("MONGO_PORT", "3"), ("MONGODB_PORT_NUMBER", "4")];
-    assert_eq!(run(&["--port", "1"], all).unwrap().port, 1);
-    assert_eq!(run(&[], all).unwrap().port, 2);
-    assert_eq!(run(&[], [all[1], all[2]]).unwrap().port, 3);
-    assert_eq!(run(&[], [all[2]]).unwrap().port, 4);
+    assert_eq!(run(&["--port", "1"], all).unwrap().nodes.port, 1);
+    assert_eq!(run(&[], all).unwrap().nodes.port, 2);
+    assert_eq!(run(&[], [all[1], all[2]]).unwrap().nodes.port, 3);
+    assert_eq!(run(&[], [all[2]]).unwrap().nodes.port, 4);
 }
 
 #[test]
 fn empty_variables_are_unset() {
-    assert_eq!(run(&[], [("RSCTL_PORT", ""), ("MONGO_PORT", "3")]).unwrap().port, 3);
-    assert_eq!(run(&[], [("RSCTL_DNS", ""), ("RSCTL_KEYFILE", "")]).unwrap().dns, None);
+    assert_eq!(run(&[], [("RSCTL_PORT", ""), ("MONGO_PORT", "3")]).unwrap().nodes.port, 3);
+    assert_eq!(run(&[], [("RSCTL_DNS", ""), ("RSCTL_KEYFILE", "")]).unwrap().nodes.dns, None);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_bad_value_is_told_with_its_origin_and_what_is_accepted() {
 fn names_of_other_tools_count_only_in_the_controllers_container() {
     let environment = Environment::from([("SERVICE_NAME", "letschat"), ("MONGO_PORT", "tcp://1")]);
     let Command::Uri(uri) = parsed(&["uri"], &environment).unwrap().command else { panic!() };
-    assert_eq!(uri.source.direct.services, ["mongo".parse().unwrap()]);
+    assert_eq!(uri.source.direct.nodes.services, ["mongo".parse().unwrap()]);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn our_own_login_wins_over_names_of_other_tools() {
 
 #[test]
 fn a_switch_can_be_set_by_variable() {
-    assert!(run(&[], [("RSCTL_TLS", "true")]).unwrap().tls.is_some());
-    assert!(run(&[], [("RSCTL_TLS", "0")]).unwrap().tls.is_none());
-    assert!(run(&["--tls"], []).unwrap().tls.is_some());
+    assert!(run(&[], [("RSCTL_TLS", "true")]).unwrap().nodes.tls.is_some());
+    assert!(run(&[], [("RSCTL_TLS", "0")]).unwrap().nodes.tls.is_none());
+    assert!(run(&["--tls"], []).unwrap().nodes.tls.is_some());
 }

@@ -109,9 +109,10 @@ impl World {
     /// Limit 6: every controller says why it does not force.
     pub fn held_back(&self) -> bool {
         let says = |s: &super::world::Said| {
-            let too_few = s.text.contains("not now: force") && s.text.contains("members is found");
-            let too_many_gone = s.text.contains("not now: remove") && s.text.contains("members answer rsctl");
-            too_few || too_many_gone || s.text.contains("differ by more than one voter, so none of them is forced")
+            let text = s.text();
+            let too_few = text.contains("not now: force") && text.contains("members is found");
+            let too_many_gone = text.contains("not now: remove") && text.contains("members answer rsctl");
+            too_few || too_many_gone || text.contains("differ by more than one voter, so none of them is forced")
         };
         self.said.iter().all(|s| s.as_ref().is_some_and(says))
     }

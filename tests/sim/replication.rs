@@ -3,10 +3,22 @@
 //! A sync source is the primary, or any member that is ahead. Transfers take no time once both ways are open; how far
 //! a member has come is told in a message, which may come late or never.
 
-use super::node::{Entry, at};
+use super::node::{Dir, Entry, at};
 use super::world::{End, Event, Msg, World};
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, MemberId, NodeState, OpTime};
+
+/// How much two logs share. One leader a term, so equal ends mean equal beginnings.
+fn common(own: &[Entry], theirs: &[Entry]) -> usize {
+    let (mut end, shorter) = (0, own.len().min(theirs.len()));
+    if shorter > 0 && own[shorter - 1] == theirs[shorter - 1] {
+        return shorter;
+    }
+    while end < shorter && own[end] == theirs[end] {
+        end += 1;
+    }
+    end
+}
 
 impl World {
     /// A client writes to somebody who says that he is primary: the right one or an old one.
@@ -48,12 +60,11 @@ impl World {
             self.report_progress(place);
             return;
         };
-        let (theirs, commit) = {
-            let dir = &self.places[source].dir;
-            (dir.log.clone(), dir.commit)
-        };
+        let own = &self.places[place].dir.log;
+        let Dir { log, commit, .. } = &self.places[source].dir;
+        let common = common(own, log);
+        let (fresh, commit) = (log[common..].to_vec(), *commit);
         let dir = &mut self.places[place].dir;
-        let common = dir.log.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
         if common < dir.log.len() {
             // The server would refuse to undo what it knows to be committed, and stop.
             let (undone, committed) = (dir.log.len() - common, dir.commit);
@@ -67,7 +78,7 @@ impl World {
             self.after(50, 400, Event::Recovered(place, id));
             return;
         }
-        dir.log.extend_from_slice(&theirs[common..]);
+        dir.log.extend_from_slice(&fresh);
         dir.commit = dir.commit.max(commit.min(dir.log.len()));
         self.report_progress(place);
     }

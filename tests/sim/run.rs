@@ -118,7 +118,7 @@ impl Driver {
                         if world.held_back() {
                             return Ok(());
                         }
-                        let said: Vec<_> = world.said.iter().flatten().map(|s| s.text.clone()).collect();
+                        let said: Vec<_> = world.said.iter().flatten().map(Said::text).collect();
                         let what = format!("does not settle: {why}; {}", said.join(" | "));
                         return Err(self.failure(&mut world, what));
                     }
@@ -190,24 +190,21 @@ impl Driver {
             let report = |_: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
                 let mut world = shared.get();
                 let calm = plan.next == Step::Wait && plan.waiting.is_empty();
-                let text = if calm { String::new() } else { said(plan) };
-                // A duration that grew is no news.
-                let digest = text.replace(|c: char| c.is_ascii_digit(), "");
-                if digest != last {
-                    last = digest;
-                    world.note(|_| format!("controller {controller}: {text}"));
+                let said = Said { at: world.now, calm, plan: plan.clone() };
+                if world.trace.is_some() {
+                    let text = if calm { String::new() } else { said.text() };
+                    // A duration that grew is no news.
+                    let digest = text.replace(|c: char| c.is_ascii_digit(), "");
+                    if digest != last {
+                        last = digest;
+                        world.note(|_| format!("controller {controller}: {text}"));
+                    }
                 }
-                world.said[controller] = Some(Said { at: world.now, calm, text });
+                world.said[controller] = Some(said);
             };
             one.run(report, std::future::pending()).await;
         })
     }
-}
-
-fn said(plan: &rsctl::plan::Plan) -> String {
-    let waiting: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
-    let findings: Vec<_> = plan.findings.iter().map(ToString::to_string).collect();
-    format!("{}: {} ({}) [{}] {{{}}}", plan.rule, plan.next, plan.because, waiting.join("; "), findings.join("; "))
 }
 
 impl World {

@@ -9,6 +9,7 @@ use super::node::{Answer, Dir, Proc};
 use super::rng::Rng;
 use bson::oid::ObjectId;
 use rsctl::model::{Host, MemberId, NodeState, OpTime};
+use rsctl::plan::Plan;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -180,7 +181,16 @@ pub struct Said {
     pub at: u64,
     /// It neither does nor waits for anything.
     pub calm: bool,
-    pub text: String,
+    pub plan: Plan,
+}
+
+impl Said {
+    pub fn text(&self) -> String {
+        let plan = &self.plan;
+        let waiting: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
+        let findings: Vec<_> = plan.findings.iter().map(ToString::to_string).collect();
+        format!("{}: {} ({}) [{}] {{{}}}", plan.rule, plan.next, plan.because, waiting.join("; "), findings.join("; "))
+    }
 }
 
 /// What all parts of one simulation hold on to.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Parameters, Served, line};
 use crate::publish::Status;
 use crate::publish::uri::{Endpoint, Format, Inserts};
-use crate::settings::values::span;
+use crate::wanted::span;
 
 /// Longer than any client should leave a connection without a word.
 const WAIT_MAX: Duration = Duration::from_secs(300);

@@ -1,0 +1,61 @@
+//! Text that people write, read with care: what would have been accepted, and times with their units.
+//!
+//! Settings and the HTTP side both read such text, and neither needs the other for it.
+
+use std::time::Duration;
+
+/// What would have been accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Wanted(pub &'static str);
+
+const TIME: Wanted = Wanted("a time with its unit: 300ms, 30s, 10m, 2h or 1m30s");
+const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A time that may be zero, at most a year.
+pub(crate) fn span(text: &str) -> Result<Duration, Wanted> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(TIME)?;
+        let (number, tail) = rest.split_at(digits);
+        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let ms: u64 = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(TIME),
+        };
+        let part = number.parse::<u64>().ok().and_then(|n| n.checked_mul(ms)).ok_or(TIME)?;
+        total = total.checked_add(Duration::from_millis(part)).filter(|t| *t <= TIME_MAX).ok_or(TIME)?;
+        if tail.is_empty() {
+            return Ok(total);
+        }
+        rest = tail;
+    }
+}
+
+/// A time longer than zero.
+pub(crate) fn positive(text: &str) -> Result<Duration, Wanted> {
+    span(text).and_then(|time| if time.is_zero() { Err(TIME) } else { Ok(time) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        let ms = |text| span(text).unwrap().as_millis();
+        assert_eq!(
+            [ms("300ms"), ms("30s"), ms("10m"), ms("2h"), ms("1m30s"), ms("0s")],
+            [300, 30_000, 600_000, 7_200_000, 90_000, 0]
+        );
+        for text in ["", "30", "s", "30 s", "-1s", "1.5s", "5d", "30S", "9999999h", "99999999999999999999s", "1m30"] {
+            assert!(span(text).is_err(), "{text:?}");
+        }
+        assert!(positive("0s").is_err());
+    }
+}
