@@ -133,6 +133,10 @@ impl Admin for Warped {
         self.port.probe(at, limit).await
     }
 
+    async fn listens(&self, at: SocketAddr) -> bool {
+        self.port.listens(at).await
+    }
+
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
         if self.mutant == Mutant::InitiatesTwice {
             let other = {

@@ -139,6 +139,10 @@ impl Admin for World {
         self.nodes.lock().unwrap().get(&at).cloned().unwrap_or(Err(ProbeError::Refused))
     }
 
+    async fn listens(&self, at: SocketAddr) -> bool {
+        self.nodes.lock().unwrap().get(&at).is_some_and(Result::is_ok)
+    }
+
     async fn initiate(&self, at: SocketAddr, _: &ReplConfig) -> Result<(), Error> {
         self.initiated.lock().unwrap().push(at);
         Ok(())
