@@ -9,14 +9,14 @@ mod member;
 mod node;
 mod observed;
 mod policy;
+mod version;
 
 pub(crate) use config::integer;
 pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VOTERS_MAX};
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
 pub use member::{Change, Member, MemberId, NewRole};
-pub use node::{
-    DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData, WireVersion,
-};
+pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData};
 pub use observed::{Naming, Node, Observed, Process, Refusal};
 pub use policy::{Bootstrap, MemberAddress, Policy, Recovery};
+pub use version::{FeatureVersion, UnknownFeatureVersion, WireVersion};

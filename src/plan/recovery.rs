@@ -29,7 +29,7 @@ pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
         return None;
     }
     waiting.extend(placement.unnamed.iter().map(|host| W::Name { host: host.clone() }));
-    if !waits_are_over(now, waiting) || now.policy.recovery == Recovery::Manual || !configs_agree(now, config) {
+    if !waits_are_over(now, waiting) || now.policy.recovery == Recovery::Manual || !configs_agree(config, &found) {
         return None;
     }
     let version = now.ours.iter().filter_map(|p| p.probe.config.as_ref()).map(ReplConfig::version).max()? + 1;
@@ -87,13 +87,22 @@ fn waits_are_over(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> bool {
     true
 }
 
-/// All configs that are seen name the same voters, but for the one that a reconfig may change: so a majority of the
-/// newest one's voters includes somebody who knows of any newer one.
-fn configs_agree(now: &Situation<'_>, config: &ReplConfig) -> bool {
+/// A majority of the newest config's voters store that config, or one that a single reconfig may lead from.
+///
+/// Why that is enough. A reconfig changes one vote at most, and waits until a majority has the config before it. So
+/// a config next to the newest one that is seen shares a voter with every majority of it, and one that is committed
+/// is stored by somebody in every majority at hand: it would be the newest seen. And nothing comes after a config that
+/// is not committed. Whoever is not needed for that majority may be out of date by any number of votes: it was away,
+/// and what it stores says nothing about what the others may have decided.
+///
+/// The server promises no such order for configs that a human has forced. A majority whose configs are two votes or
+/// more from the newest is a sign of that, and is left to him.
+fn configs_agree(config: &ReplConfig, found: &[(&Member, &Process<'_>)]) -> bool {
     let voters = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<BTreeSet<MemberId>>();
     let newest = voters(config);
-    let mut others = now.ours.iter().filter_map(|p| p.probe.config.as_ref());
-    others.all(|other| newest.symmetric_difference(&voters(other)).count() <= 1)
+    let next_to = |c: &ReplConfig| newest.symmetric_difference(&voters(c)).count() <= 1;
+    let near = found.iter().filter(|(_, p)| p.probe.config.as_ref().is_some_and(next_to)).count();
+    near >= config.majority()
 }
 
 fn forced_changes(now: &Situation<'_>, config: &ReplConfig, placement: Placement) -> Vec<Change> {
@@ -136,10 +145,11 @@ pub(super) fn refusal(now: &Situation<'_>) -> Option<Finding> {
     if place(now, config).moves.is_empty() {
         return None;
     }
-    let enough = counted(now, config).len() >= config.majority();
+    let found = counted(now, config);
+    let enough = found.len() >= config.majority();
     match (enough, now.policy.recovery) {
         (true, Recovery::Manual) => Some(Finding::RecoveryManual),
-        (true, Recovery::Auto) if !configs_agree(now, config) => Some(Finding::ConfigsDisagree),
+        (true, Recovery::Auto) if !configs_agree(config, &found) => Some(Finding::ConfigsDisagree),
         _ => None,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing here decides or changes anything about the set.
 
+mod counts;
 pub mod file;
 pub mod http;
 pub mod rewrite;
@@ -10,5 +11,6 @@ mod summary;
 pub mod template;
 pub mod uri;
 
+pub use counts::Counts;
 pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status, StepStatus};
 pub use summary::summarize;

@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, LIMIT, PORT, is_settled, member};
 use crate::support::mongods::free_ip;
 use crate::support::writer::missing;
 
-fn has_addresses_of(cluster: &Cluster) -> impl Fn(&Status) -> bool {
+pub fn has_addresses_of(cluster: &Cluster) -> impl Fn(&Status) -> bool + use<> {
     let mut hosts: Vec<String> = cluster.nodes.iter().map(|n| n.address().to_string()).collect();
     hosts.sort();
     move |status| {
@@ -22,7 +22,7 @@ fn has_addresses_of(cluster: &Cluster) -> impl Fn(&Status) -> bool {
 }
 
 /// All mongods are killed, and come back on the same data at these addresses.
-async fn recreate(cluster: &mut Cluster, ips: &[Ipv4Addr]) -> Instant {
+pub async fn recreate(cluster: &mut Cluster, ips: &[Ipv4Addr]) -> Instant {
     for node in &mut cluster.nodes {
         node.kill();
     }
@@ -33,7 +33,7 @@ async fn recreate(cluster: &mut Cluster, ips: &[Ipv4Addr]) -> Instant {
     Instant::now()
 }
 
-async fn every_write_is_there(controller: &crate::support::controller::Controller, ids: &[i64]) {
+pub async fn every_write_is_there(controller: &crate::support::controller::Controller, ids: &[i64]) {
     let uri = controller.get("/v1/uri?database=test").await.unwrap();
     assert_eq!(missing(uri.trim(), ids).await.unwrap(), Vec::<i64>::new(), "acknowledged writes are lost");
 }

@@ -9,7 +9,7 @@ use axum::routing::post;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 /// Takes a member's address; called for members only.
 pub type Forget = Arc<dyn Fn(String) + Send + Sync>;
@@ -27,7 +27,7 @@ pub async fn serve_orders(
     liveness_limit: Duration,
     forget: Forget,
 ) {
-    let served = Served { snapshots, liveness_limit, pollers: Arc::new(Semaphore::new(8)) };
+    let served = Served::new(snapshots, liveness_limit, 8, 8);
     let door = Door { served: served.clone(), forget };
     let orders = axum::Router::new().route("/v1/forget", post(forgetting)).with_state(door);
     match accept(listener, router(served).merge(orders)).await {}
