@@ -111,6 +111,7 @@ pub(super) fn member(n: u8, state: NodeState, members: &[Host], down: &[usize]) 
     let config = bson::doc! { "_id": "rs", "version": 1, "members": entries };
     let peer = |n: usize| Peer {
         healthy: !down.contains(&n),
+        unheard_for: None,
         state: NodeState::Secondary,
         applied: Default::default(),
         applied_wall_ms: None,
