@@ -43,6 +43,11 @@ impl WireVersion {
         known.iter().find(|(wire, _)| *wire == self.0).map(|(_, name)| *name)
     }
 
+    /// A reconfig that changes the implicit default write concern is refused with 103 (5.0 and later, seen on 6.0.5).
+    pub fn compares_default_write_concern(self) -> bool {
+        self >= Self::V5_0
+    }
+
     /// The program may still run with the feature version of 4.4, as in the middle of an upgrade: so do 5.0 and the
     /// rapid releases before 6.0.
     pub fn may_act_as_4_4(self) -> bool {

@@ -125,7 +125,7 @@ impl<'a> Situation<'a> {
 
     /// The servers compare the implicit default write concern before and after a reconfig (5.0 and later).
     pub(super) fn checks_default(&self) -> bool {
-        self.ours.iter().any(|p| p.probe.wire.guards_new_voters())
+        self.ours.iter().any(|p| p.probe.wire.compares_default_write_concern())
     }
 
     /// An operator wants this member out.

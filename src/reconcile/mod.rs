@@ -105,7 +105,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 return (look, plan);
             }
             if plan.next != Step::Wait {
-                self.act(&look, &plan, &mut observer, &mut journal).await;
+                self.act(&look, &plan, &mut observer, &mut journal, &mut |_, _| {}).await;
                 continue;
             }
             let pause = pace.pause(&plan);
