@@ -11,14 +11,17 @@ use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
 use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
+use crate::publish::file::Readers;
 use crate::publish::uri::{Database, Format};
-use crate::settings::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
+use crate::settings::values::{
+    ControllerUrl, OnChange, Services, log_level, objectid, port, set_name, size, socket, switch,
+};
 use crate::telemetry::LogFormat;
 use crate::wanted::{Wanted, positive, span};
 
-mod recover;
+mod orders;
 
-pub use recover::Recover;
+pub use orders::{Forget, Recover};
 
 /// Keeps a MongoDB replica set right on Docker Swarm and tells applications where it is.
 #[derive(Debug, Parser)]
@@ -70,13 +73,24 @@ Placeholders of a TEMPLATE: {uri} {hosts} {replica_set} {database}; {{ and }} ar
 A NAME without a TEMPLATE must hold a mongodb:// URI; only its hosts and its replicaSet change.
 
   rsctl exec --set LCB_DATABASE_URI -- npm start
-  rsctl exec --set DB_URI={hosts} --set REPLICA_SET={replica_set} -- ./bin/sth")]
+  rsctl exec --set DB_URI={hosts} --set REPLICA_SET={replica_set} -- ./bin/sth
+
+With --on-change rsctl stays, as the parent of the program: it passes signals on, ends with the program's exit code,
+and as process 1 of a container buries orphans.
+  restart      starts the program anew, once none of the hosts that it was given is a member any more
+  signal[=HUP] sends it a signal whenever a value differs; with --out the file holds the new ones by then
+
+Exit code: the program's own, 128 and its number for a signal; 124 timed out before it could start,
+126 cannot be run, 127 no such program.")]
     Exec(Box<Exec>),
     /// Write variables that say where the set is to a file
     #[command(after_help = "\
 Placeholders of a TEMPLATE: {uri} {hosts} {replica_set} {database}; {{ and }} are braces.
 A NAME without a TEMPLATE must hold a mongodb:// URI; only its hosts and its replicaSet change.")]
     Env(Box<Env>),
+    /// Wait until the set is usable: a primary, and all members listed
+    #[command(after_help = "Exit code: 0 it is, 124 timed out.")]
+    Wait(Box<Wait>),
     /// Ask the controller of this container whether it is alive
     Healthcheck(Healthcheck),
     /// Print the completion script of a shell
@@ -235,20 +249,6 @@ pub struct Status {
     pub login: Login,
 }
 
-/// `rsctl forget`.
-#[derive(Args, Debug)]
-pub struct Forget {
-    /// Members to take out: host:port as in `rsctl status`, or without the port
-    #[arg(required = true, value_name = "NODE")]
-    pub nodes: Vec<String>,
-    /// The controller's door for orders
-    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
-    pub admin: ControllerUrl,
-    /// Wait so long until they are out
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
-    pub wait: Duration,
-}
-
 /// How `rsctl status` answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -305,6 +305,15 @@ pub struct Variables {
 /// `rsctl exec`.
 #[derive(Args, Debug)]
 pub struct Exec {
+    /// What to do when the set is elsewhere: ignore, restart or signal[=NAME]
+    #[arg(long, value_name = "ACTION", default_value = "ignore")]
+    pub on_change: OnChange,
+    /// How long a program that is to be restarted may take to end before it is killed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    pub stop_grace: Duration,
+    /// Keep the variables in this file too, as NAME=VALUE for its owner only
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// The variables.
     #[command(flatten)]
     pub variables: Variables,
@@ -316,9 +325,12 @@ pub struct Exec {
 /// `rsctl env`.
 #[derive(Args, Debug)]
 pub struct Env {
-    /// File to write, for its owner only; - is stdout
+    /// File to write, replaced atomically; - is stdout
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Who may read the file: its owner only, or everyone, where another user needs it and it holds no secret
+    #[arg(long, value_name = "WHO", default_value = "owner", value_parser = one_of(&Readers::CHOICES))]
+    pub readers: Readers,
     /// Lines as NAME=VALUE, or as shell exports
     #[arg(long, value_name = "FORM", default_value = "env", value_parser = one_of(&EnvForm::CHOICES))]
     pub format: EnvForm,
@@ -338,6 +350,17 @@ pub enum EnvForm {
 
 impl EnvForm {
     const CHOICES: [(&str, Self); 2] = [("env", Self::Env), ("export", Self::Export)];
+}
+
+/// `rsctl wait`.
+#[derive(Args, Debug)]
+pub struct Wait {
+    /// How long
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive)]
+    pub timeout: Duration,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub source: Source,
 }
 
 /// `rsctl healthcheck`.

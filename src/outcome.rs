@@ -7,26 +7,47 @@ use std::process::ExitCode;
 
 /// The exit codes, documented for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// Done, and all is well.
-    Ok = 0,
+    Ok,
     /// It could not be done or found out.
-    Failed = 1,
+    Failed,
     /// A flag, a variable or a template is wrong; trying again will not help.
-    Usage = 2,
+    Usage,
     /// The set works, but not all of it.
-    Degraded = 3,
+    Degraded,
     /// Nobody accepts writes.
-    NoPrimary = 4,
+    NoPrimary,
     /// It could be done, but might lose data.
-    Refused = 5,
+    Refused,
     /// The time given was not enough.
-    TimedOut = 124,
+    TimedOut,
     /// The program is there but cannot be run (the shell's convention).
-    NotExecutable = 126,
+    NotExecutable,
     /// There is no such program (the shell's convention).
-    NotFound = 127,
+    NotFound,
+    /// Told to stop by a signal with this number (the shell's convention).
+    Stopped(u8),
+    /// Whatever the program said that was run.
+    Program(u8),
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Degraded => 3,
+            Self::NoPrimary => 4,
+            Self::Refused => 5,
+            Self::TimedOut => 124,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+            Self::Stopped(signal) => 128 + signal,
+            Self::Program(code) => code,
+        }
+    }
 }
 
 /// The end of a command: a code, and where something went wrong one line for stderr.
@@ -70,7 +91,14 @@ impl Outcome {
         if let Some(complaint) = self.complaint {
             tell("error", &complaint);
         }
-        ExitCode::from(self.exit as u8)
+        ExitCode::from(self.exit.code())
+    }
+}
+
+/// What went wrong, for those who go on all the same.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.complaint.as_deref().unwrap_or_default())
     }
 }
 

@@ -10,6 +10,8 @@ mod harness;
 mod programs;
 #[path = "cli/recover.rs"]
 mod recover;
+#[path = "cli/supervision.rs"]
+mod supervision;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,7 +22,9 @@ use tokio::time::Instant;
 
 #[test]
 fn help_is_as_recorded() {
-    for command in ["run", "status", "plan", "forget", "recover", "uri", "exec", "env", "healthcheck", "completions"] {
+    let commands =
+        ["run", "status", "plan", "forget", "recover", "uri", "exec", "env", "wait", "healthcheck", "completions"];
+    for command in commands {
         let Ended { code, out, err } = rsctl(&[command, "--help"]).env("RSCTL_PORT", "secret").run();
         assert_eq!((code, err.as_str()), (0, ""));
         golden(&format!("help-{command}"), &out);
@@ -65,6 +69,26 @@ fn bad_settings_are_one_line_and_exit_code_2() {
             vec!["exec", "--set", "A={hots}", "--", "true"],
             ("X", ""),
             "--set: the template of A has an unknown placeholder at character 1; known are {uri} {hosts} {replica_set} {database}, and {{ and }} for braces",
+        ),
+        (
+            vec!["exec", "--set", "A={uri}", "--on-change", "signal=KILL", "--", "true"],
+            ("X", ""),
+            "--on-change: `signal=KILL` is not accepted; accepted: ignore, restart, signal, or signal=NAME with HUP, INT, QUIT, TERM, USR1, USR2 or WINCH",
+        ),
+        (
+            vec!["exec", "--set", "A", "--", "true"],
+            ("A", "mongo:27017"),
+            "--set: A: holds no URI that begins with mongodb:// or mongodb+srv://",
+        ),
+        (
+            vec!["exec", "--set", "A", "--", "true"],
+            ("A", "mongodb://mongo/a/b"),
+            "--set: A: holds a URI whose database has a slash",
+        ),
+        (
+            vec!["exec", "--set", "A={uri}", "--wait", "1", "--", "true"],
+            ("X", ""),
+            "--wait: `1` is not accepted; accepted: a time with its unit: 300ms, 30s, 10m, 2h or 1m30s",
         ),
         (
             vec!["env", "--out", "-", "--set", "A={database}"],
@@ -174,6 +198,22 @@ fn waiting_ends_with_what_was_missing() {
     status["primary"] = serde_json::Value::Null;
     let controller = Controller::with(status.to_string());
     let ended = rsctl(&["uri", "--wait", "300ms"]).asking(&controller).run();
+    let err = "error: timed out after 300ms: 3 of 3 members listed, no primary\n".to_owned();
+    assert_eq!(ended, Ended { code: 124, out: String::new(), err });
+}
+
+#[test]
+fn wait_ends_once_the_set_is_usable() {
+    let mut growing = healthy();
+    growing["primary"] = serde_json::Value::Null;
+    let controller = Controller::new(move |_, earlier| {
+        Act::Answer(200, if earlier < 2 { growing.to_string() } else { healthy().to_string() })
+    });
+    let ended = rsctl(&["wait", "--timeout", "30s"]).asking(&controller).run();
+    assert_eq!(ended, Ended { code: 0, out: String::new(), err: String::new() });
+    let mut status = healthy();
+    status["primary"] = serde_json::Value::Null;
+    let ended = rsctl(&["wait", "--timeout", "300ms"]).asking(&Controller::with(status.to_string())).run();
     let err = "error: timed out after 300ms: 3 of 3 members listed, no primary\n".to_owned();
     assert_eq!(ended, Ended { code: 124, out: String::new(), err });
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{Method, Request, header};
+use hyper::http::request::Builder;
+use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -45,6 +46,7 @@ pub(super) enum AskError {
 /// What came back.
 pub(super) struct Answer {
     pub(super) code: u16,
+    tag: Option<String>,
     body: Bytes,
 }
 
@@ -68,20 +70,32 @@ pub(super) async fn status(url: &ControllerUrl) -> Result<Status, AskError> {
 
 /// Gets one page.
 pub(super) async fn get(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
-    ask(url, Method::GET, path).await
+    ask(url, Request::get(path), ANSWER_WITHIN).await
 }
 
 /// Gives an order.
 pub(super) async fn post(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
-    ask(url, Method::POST, path).await
+    ask(url, Request::post(path), ANSWER_WITHIN).await
 }
 
-async fn ask(url: &ControllerUrl, method: Method, path: &str) -> Result<Answer, AskError> {
+/// Waits until the published URI is another than the one with the tag `known`, at most for `wait`; its tag then. None
+/// while there is no URI.
+pub(super) async fn news(url: &ControllerUrl, known: Option<&str>, wait: Duration) -> Result<Option<String>, AskError> {
+    let question = Request::get(format!("/v1/uri?wait={}ms", wait.as_millis()));
+    let question = known.into_iter().fold(question, |question, tag| question.header(header::IF_NONE_MATCH, tag));
+    let answer = ask(url, question, wait + ANSWER_WITHIN).await?;
+    match answer.code {
+        200 | 304 | 503 => Ok(answer.tag),
+        code => Err(AskError::Failed(url.clone(), code, answer.line())),
+    }
+}
+
+async fn ask(url: &ControllerUrl, question: Builder, within: Duration) -> Result<Answer, AskError> {
     let silent = |_| Err(AskError::Silent(url.clone()));
-    timeout(ANSWER_WITHIN, converse(url, method, path)).await.unwrap_or_else(silent)
+    timeout(within, converse(url, question)).await.unwrap_or_else(silent)
 }
 
-async fn converse(url: &ControllerUrl, method: Method, path: &str) -> Result<Answer, AskError> {
+async fn converse(url: &ControllerUrl, question: Builder) -> Result<Answer, AskError> {
     let unreachable = |error| AskError::Unreachable(url.clone(), error);
     let protocol = |error| AskError::Protocol(url.clone(), error);
     let connecting = timeout(CONNECT_WITHIN, TcpStream::connect((url.host(), url.port())));
@@ -89,16 +103,16 @@ async fn converse(url: &ControllerUrl, method: Method, path: &str) -> Result<Ans
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(protocol)?;
     let connection = tokio::spawn(connection);
 
-    let request = Request::builder().method(method).uri(path);
-    let request = request.header(header::HOST, url.authority()).header(header::CONNECTION, "close");
+    let request = question.header(header::HOST, url.authority()).header(header::CONNECTION, "close");
     let request =
         request.body(Empty::<Bytes>::new()).map_err(|_| AskError::Stranger(url.clone(), "its name is no host"))?;
     let response = sender.send_request(request).await.map_err(protocol)?;
     let code = response.status().as_u16();
+    let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
     let body = Limited::new(response.into_body(), BODY_MAX).collect().await.map_err(|error| {
         let too_long = error.is::<LengthLimitError>();
         AskError::Stranger(url.clone(), if too_long { "its answer does not end" } else { "its answer breaks off" })
     })?;
     connection.abort();
-    Ok(Answer { code, body: body.to_bytes() })
+    Ok(Answer { code, tag, body: body.to_bytes() })
 }

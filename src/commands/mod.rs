@@ -15,23 +15,29 @@ mod recover;
 pub mod run;
 mod source;
 mod status;
+mod stop;
 mod uri;
+mod variables;
+mod wait;
 
 use crate::outcome::Outcome;
 use crate::settings::Command;
+use stop::stoppable;
 
 /// Does what was asked for.
 pub async fn dispatch(command: Command) -> Outcome {
     match command {
+        // These two see to signals themselves.
         Command::Run(settings) => run::run(*settings).await,
-        Command::Status(settings) => status::status(*settings).await,
-        Command::Plan(settings) => plan::plan(*settings).await,
-        Command::Forget(settings) => forget::forget(settings).await,
-        Command::Recover(settings) => recover::recover(*settings).await,
-        Command::Uri(settings) => uri::uri(*settings).await,
-        Command::Exec(settings, program) => exec::exec(*settings, &program).await,
-        Command::Env(settings, out, form) => env::env(*settings, &out, form).await,
-        Command::Healthcheck(listen) => healthcheck::healthcheck(listen).await,
+        Command::Exec(settings) => exec::exec(*settings).await,
+        Command::Status(settings) => stoppable(status::status(*settings)).await,
+        Command::Plan(settings) => stoppable(plan::plan(*settings)).await,
+        Command::Forget(settings) => stoppable(forget::forget(settings)).await,
+        Command::Recover(settings) => stoppable(recover::recover(*settings)).await,
+        Command::Uri(settings) => stoppable(uri::uri(*settings)).await,
+        Command::Env(settings) => stoppable(env::env(*settings)).await,
+        Command::Wait(source, timeout) => stoppable(wait::wait(&source, timeout)).await,
+        Command::Healthcheck(listen) => stoppable(healthcheck::healthcheck(listen)).await,
         Command::Completions(shell) => completions::completions(shell),
     }
 }

@@ -1,19 +1,19 @@
 //! `rsctl run`: the controller, with what it publishes.
 
 use super::ports::Ports;
+use super::stop::told_to_stop;
 use crate::model::Observed;
 use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
 use crate::publish::uri::{Endpoint, Format, Inserts};
-use crate::publish::{MemberStatus, Snapshot, Status, http, summarize};
+use crate::publish::{Counts, MemberStatus, Snapshot, Status, http, summarize};
 use crate::settings::Run;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -39,16 +39,17 @@ pub async fn run(settings: Run) -> Outcome {
     let set = &settings.nodes.replica_set;
     info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.nodes.expect, listen = %settings.listen, "starting");
     let status = Status::before_any_look(set, settings.nodes.expect);
-    let (sender, newest) = watch::channel(Arc::new(Snapshot { status, looked_at: Instant::now() }));
+    let (sender, newest) =
+        watch::channel(Arc::new(Snapshot { status, looked_at: Instant::now(), counts: Counts::default() }));
     let liveness = LIVENESS_MIN.max(settings.interval * LIVENESS_INTERVALS);
     tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
     tokio::spawn(http::serve_orders(door, newest.clone(), liveness, ports.orders()));
     if let Some(path) = settings.publish_file {
         tokio::spawn(keep_file(path, newest));
     }
-    let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new() };
-    let report = |look: &Observed, plan: &Plan| publisher.publish(summarize(look, plan, ports.policy()));
-    ports.reconciler().run(report, stop_signal()).await;
+    let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new(), counts: Counts::default() };
+    let report = |look: &Observed, plan: &Plan| publisher.publish(plan, summarize(look, plan, ports.policy()));
+    ports.reconciler().run(report, async { _ = told_to_stop().await }).await;
     info!("stopping");
     Outcome::silent(Exit::Ok)
 }
@@ -63,10 +64,12 @@ struct Publisher {
     sender: watch::Sender<Arc<Snapshot>>,
     seeds: Vec<String>,
     members: Vec<MemberStatus>,
+    counts: Counts,
 }
 
 impl Publisher {
-    fn publish(&mut self, mut status: Status) {
+    fn publish(&mut self, plan: &Plan, mut status: Status) {
+        self.counts.looked(plan);
         // No config in sight is no reason to take away what applications start with.
         if status.seeds.is_empty() {
             status.seeds.clone_from(&self.seeds);
@@ -79,7 +82,8 @@ impl Publisher {
         } else {
             self.members.clone_from(&status.members);
         }
-        self.sender.send_replace(Arc::new(Snapshot { status, looked_at: Instant::now() }));
+        let snapshot = Snapshot { status, looked_at: Instant::now(), counts: self.counts.clone() };
+        self.sender.send_replace(Arc::new(snapshot));
     }
 }
 
@@ -113,15 +117,5 @@ async fn keep_file(path: PathBuf, mut newest: watch::Receiver<Arc<Snapshot>>) {
         if newest.changed().await.is_err() {
             return;
         }
-    }
-}
-
-async fn stop_signal() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
     }
 }

@@ -171,6 +171,9 @@ fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
             let mut entry = bson::doc! { "_id": id.0, "host": host.to_string() };
             entry.extend(match role {
                 NewRole::Voter => bson::doc! { "tags": { TAG_ADDED: "1" } },
+                NewRole::LateVoter => {
+                    bson::doc! { "votes": 0, "priority": 0, "tags": { TAG_ADDED: "1", TAG_WAS: "1/1" } }
+                }
                 NewRole::Spare => bson::doc! { "votes": 0, "priority": 0, "tags": { TAG_ADDED: "1", TAG_SPARE: "1" } },
             });
             list.push(entry.into());

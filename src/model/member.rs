@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Tag that names the data directory which holds the slot's vote.
 pub(super) const TAG_DATA: &str = "rsctlData";
-/// Tag that remembers the votes and priority which rsctl took, as `votes/priority`.
+/// Tag that remembers the votes and priority which rsctl took, or still holds back, as `votes/priority`.
 pub(super) const TAG_WAS: &str = "rsctlWas";
 /// Tag of a non-voter that may be promoted when a voter is gone for good.
 pub(super) const TAG_SPARE: &str = "rsctlSpare";
@@ -47,7 +47,7 @@ pub struct Member {
     pub spare: bool,
     /// rsctl added it, and has not yet learned its directory.
     pub added: bool,
-    /// Votes and priority from before rsctl took the vote.
+    /// Votes and priority from before rsctl took the vote, or those that a newcomer gets.
     pub was: Option<(bool, f64)>,
     /// Carries tags that are not ours.
     pub foreign_tags: bool,
@@ -57,6 +57,16 @@ impl Member {
     /// Counts in elections and majorities now.
     pub fn votes_now(&self) -> bool {
         self.votes && !self.newly_added
+    }
+
+    /// Gets a vote as soon as it holds the data.
+    pub fn owed_vote(&self) -> bool {
+        !self.votes && self.was.is_some_and(|(votes, _)| votes)
+    }
+
+    /// Has never voted: it joined under a server that would let it vote without data, and waits.
+    pub fn awaits_first_vote(&self) -> bool {
+        self.owed_vote() && self.added
     }
 
     /// Holds a copy of the data that applications may read.
@@ -102,7 +112,7 @@ pub enum Change {
         /// The slot.
         id: MemberId,
     },
-    /// The slot holds data again: vote and priority come back from `rsctlWas`.
+    /// The slot holds data (again): vote and priority come from `rsctlWas`.
     GiveVote {
         /// The slot.
         id: MemberId,
@@ -117,7 +127,7 @@ pub enum Change {
         /// The directory that votes from now on.
         data: DataId,
     },
-    /// A spare, or a newcomer of a server that knows no `newlyAdded`, becomes a voter.
+    /// A spare becomes a voter.
     Promote {
         /// The slot.
         id: MemberId,
@@ -136,6 +146,8 @@ pub enum Change {
 pub enum NewRole {
     /// Votes as soon as it holds data; the server sees to that (`newlyAdded`).
     Voter,
+    /// Gets its vote from rsctl when it holds data, under a server that would let it vote before (MongoDB 4.4).
+    LateVoter,
     /// Holds data, votes when a voter is gone for good.
     Spare,
 }

@@ -10,15 +10,15 @@ mod node;
 mod observed;
 mod order;
 mod policy;
+mod version;
 
 pub(crate) use config::integer;
 pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VOTERS_MAX};
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
 pub use member::{Change, Member, MemberId, NewRole};
-pub use node::{
-    DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData, WireVersion,
-};
+pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData};
 pub use observed::{Naming, Node, Observed, Process, Refusal};
 pub use order::{EvidenceId, EvidenceIdError, Fate, RecoveryOrder};
 pub use policy::{Bootstrap, MemberAddress, Policy, Recovery};
+pub use version::{FeatureVersion, UnknownFeatureVersion, WireVersion};

@@ -1,6 +1,6 @@
 //! What one mongod says about itself, or why it says nothing.
 
-use super::{Host, MemberId, ReplConfig, SetName};
+use super::{FeatureVersion, Host, MemberId, ReplConfig, SetName, WireVersion};
 use bson::oid::ObjectId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +13,8 @@ pub struct Probe {
     pub process: ProcessId,
     /// The newest wire version it speaks.
     pub wire: WireVersion,
+    /// The release that it behaves as. Only asked of a primary whose program may behave as an older one.
+    pub feature: Option<FeatureVersion>,
     /// Its state in MongoDB's words, with the two that look alike to a client told apart.
     pub state: NodeState,
     /// The set that its command line or its config names.
@@ -47,20 +49,6 @@ impl Probe {
 /// `topologyVersion.processId`: new with every start of a mongod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessId(pub ObjectId);
-
-/// `maxWireVersion` of `hello`: 9 is MongoDB 4.4, 13 is 5.0, 17 is 6.0, 21 is 7.0, 25 is 8.0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WireVersion(pub i32);
-
-impl WireVersion {
-    /// The oldest server that can be kept safe: 4.2 has no `initialSyncId` and allows unsafe reconfigs.
-    pub const OLDEST: Self = Self(9);
-
-    /// New voters do not vote before they hold data (`newlyAdded`, MongoDB 5.0 and later).
-    pub fn guards_new_voters(self) -> bool {
-        self >= Self(13)
-    }
-}
 
 /// A state that a mongod can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,8 +115,17 @@ impl FromStr for DataId {
     }
 }
 
-/// Whether a node holds collections of users (`serverStatus.catalogStats.collections`; admin, config and local do
-/// not count there).
+/// Whether a blank node holds collections of users; what is in admin, config and local does not count.
+///
+/// `serverStatus.catalogStats` counts them (MongoDB 5.0 and later). Without it there is another proof: a mongod with
+/// `--replSet` whose feature compatibility version is not known (258) has no database but `local`. The version is
+/// written with the first other database and cannot be removed, a mongod that has other databases and no version does
+/// not start (40652), and while blank it takes no writes elsewhere. Seen on 4.4.2, 5.0.4 and 6.0.5; in the server's
+/// source it is `FeatureCompatibilityVersion::fassertInitializedAfterStartup`. The reverse proves nothing.
+///
+/// Of no use on a blank 4.4.2: `listDatabases`, `dbStats`, `listCollections` and `find` are refused outside `local`
+/// (13436), `dbHash` aborts the server, `top` and the storage engine's numbers count what was used since the start,
+/// and `local.startup_log` goes with `local`, as when a backup is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserData {
     /// Shown to hold none.
@@ -240,8 +237,8 @@ pub enum ProbeError {
     #[error("does not answer as a mongod does ({0})")]
     NotMongod(String),
     /// Older than what can be kept safe.
-    #[error("is older than MongoDB 4.4 (wire version {0}), which rsctl cannot keep safe: upgrade it")]
-    TooOld(i32),
+    #[error("is {0}, and rsctl cannot keep anything before MongoDB 4.4 safe: upgrade it")]
+    TooOld(WireVersion),
     /// A name that DNS does not know.
     #[error("has a name that DNS does not know")]
     NoSuchName,

@@ -5,7 +5,7 @@
 //! every 500 ms.
 
 use super::error::io_kind;
-use crate::model::ProbeError;
+use crate::model::{ProbeError, WireVersion};
 use mongodb::Client;
 use mongodb::error::ErrorKind;
 use mongodb::event::EventHandler;
@@ -94,7 +94,14 @@ fn watch(health: Arc<Health>, wake: Arc<Notify>) -> EventHandler<SdamEvent> {
             health.broken.store(true, Ordering::Release);
             wake.notify_one();
         }
-        SdamEvent::ServerDescriptionChanged(_) => wake.notify_one(),
+        SdamEvent::ServerDescriptionChanged(change) => {
+            // The driver refuses such a server too, in words of its own.
+            let wire = change.new_description.max_wire_version().map(WireVersion);
+            if let (Some(wire), Ok(mut cause)) = (wire.filter(|w| *w < WireVersion::OLDEST), health.cause.lock()) {
+                *cause = Some(ProbeError::TooOld(wire));
+            }
+            wake.notify_one();
+        }
         _ => {}
     })
 }

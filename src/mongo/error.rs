@@ -27,6 +27,8 @@ pub(super) const INCOMPATIBLE_CONFIG: i32 = 103;
 pub(super) const CONFIG_IN_PROGRESS: i32 = 109;
 /// `PrimarySteppedDown`.
 pub(super) const STEPPED_DOWN: i32 = 189;
+/// `UnknownFeatureCompatibilityVersion`: of a blank mongod it means that there is no database but `local`.
+pub(super) const UNKNOWN_FEATURE_VERSION: i32 = 258;
 /// `CurrentConfigNotCommittedYet`.
 pub(super) const NOT_COMMITTED: i32 = 308;
 /// `NotWritablePrimary`.

@@ -2,7 +2,7 @@
 
 use super::error::{
     AUTHENTICATION_FAILED, INVALID_CONFIG, NO_REPLICATION, NOT_YET_INITIALIZED, SHUTTING_DOWN, UNAUTHORIZED,
-    server_error,
+    UNKNOWN_FEATURE_VERSION, server_error,
 };
 use super::wire::{self, Hello};
 use super::{Error, Mongods};
@@ -72,7 +72,7 @@ impl Mongods {
             return Err(Trouble::Unfit(ProbeError::NotMongod("a mongos".to_owned())));
         }
         if hello.wire < WireVersion::OLDEST {
-            return Err(Trouble::Unfit(ProbeError::TooOld(hello.wire.0)));
+            return Err(Trouble::Unfit(ProbeError::TooOld(hello.wire)));
         }
         let (state, view) = match run(client, "replSetGetStatus", doc! { "replSetGetStatus": 1 }).await {
             Ok(reply) => wire::status(&reply).map(|(s, v)| (s, Some(v))).map_err(Trouble::Unreadable)?,
@@ -131,11 +131,29 @@ async fn stored(client: &Client, mut probe: Probe, wanted: Option<SetName>) -> R
         probe.oplog_end = last.await.map_err(|error| trouble("oplog.rs", error))?.as_ref().map(wire::optime);
     }
     if probe.state == NodeState::Blank {
-        let brief =
-            doc! { "serverStatus": 1, "catalogStats": 1, "metrics": 0, "wiredTiger": 0, "tcmalloc": 0, "locks": 0 };
-        probe.user_data = wire::user_data(&run(client, "serverStatus", brief).await?);
+        probe.user_data = user_data(client).await?;
+    }
+    if probe.state == NodeState::Primary && probe.wire.may_act_as_4_4() {
+        probe.feature = wire::feature(&run(client, "getParameter", feature_question()).await?);
     }
     Ok(probe)
+}
+
+/// Whether a blank node holds user data, and how it can be known: see [`UserData`].
+async fn user_data(client: &Client) -> Result<UserData, Trouble> {
+    let brief = doc! { "serverStatus": 1, "catalogStats": 1, "metrics": 0, "wiredTiger": 0, "tcmalloc": 0, "locks": 0 };
+    match wire::user_data(&run(client, "serverStatus", brief).await?) {
+        UserData::Unknown => match run(client, "getParameter", feature_question()).await {
+            Ok(_) => Ok(UserData::Unknown),
+            Err(Trouble::Server { code: UNKNOWN_FEATURE_VERSION, .. }) => Ok(UserData::None),
+            Err(other) => Err(other),
+        },
+        told => Ok(told),
+    }
+}
+
+fn feature_question() -> Document {
+    doc! { "getParameter": 1, "featureCompatibilityVersion": 1 }
 }
 
 fn bare(hello: Hello, state: NodeState) -> Probe {
@@ -144,6 +162,7 @@ fn bare(hello: Hello, state: NodeState) -> Probe {
     Probe {
         process: hello.process,
         wire: hello.wire,
+        feature: None,
         state,
         set: hello.set,
         sees_primary: hello.primary,

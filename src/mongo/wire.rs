@@ -6,7 +6,8 @@
 use super::error::Error;
 use crate::model::integer;
 use crate::model::{
-    DataId, Host, Lock, MemberId, NodeState, OpTime, Peer, ProcessId, SetName, SetView, Token, UserData, WireVersion,
+    DataId, FeatureVersion, Host, Lock, MemberId, NodeState, OpTime, Peer, ProcessId, SetName, SetView, Token,
+    UserData, WireVersion,
 };
 use bson::{Bson, Document};
 use std::collections::BTreeMap;
@@ -118,14 +119,20 @@ pub(super) fn data_id(document: &Document) -> Result<DataId, Error> {
     }
 }
 
-/// `serverStatus.catalogStats`. Absent is not empty.
+/// `serverStatus.catalogStats`. Absent is not empty. Time series and views are counted apart from collections.
 pub(super) fn user_data(reply: &Document) -> UserData {
-    let count = reply.get_document("catalogStats").ok().and_then(|stats| integer(stats, "collections"));
-    match count {
-        Some(0) => UserData::None,
-        Some(n) if n > 0 => UserData::Collections(n.unsigned_abs()),
-        _ => UserData::Unknown,
+    let Ok(stats) = reply.get_document("catalogStats") else { return UserData::Unknown };
+    let Some(collections) = integer(stats, "collections") else { return UserData::Unknown };
+    let others = ["timeseries", "views"].iter().filter_map(|kind| integer(stats, kind));
+    match others.fold(collections, i64::saturating_add) {
+        0 => UserData::None,
+        n => UserData::Collections(n.unsigned_abs()),
     }
+}
+
+/// `getParameter` of the feature compatibility version. In the middle of a change `version` is the lower one.
+pub(super) fn feature(reply: &Document) -> Option<FeatureVersion> {
+    reply.get_document("featureCompatibilityVersion").ok()?.get_str("version").ok()?.parse().ok()
 }
 
 /// `hostInfo.system.hostname`, which has the port behind it.

@@ -22,7 +22,7 @@ pub(super) fn bootstrap(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
     }
     let tasks = blank_tasks(now, waiting)?;
     let names: Vec<Host> = tasks.iter().map(|p| member_address(now, p, waiting)).collect::<Option<_>>()?;
-    // Whoever holds user data begins, because joining would drop it.
+    // Whoever holds user data, or may hold some, begins, because joining would drop it.
     let seed = tasks.iter().position(|p| p.probe.user_data != UserData::None).unwrap_or(0);
     let (seed_host, seed_process) =
         claimed(now, &tasks, waiting)?.unwrap_or_else(|| (names[seed].clone(), tasks[seed].id));
@@ -82,7 +82,9 @@ fn blank_tasks<'a, 's>(now: &'s Situation<'a>, waiting: &mut Vec<WaitingOn>) -> 
     let foreign = listed().filter_map(Node::probe).any(|p| !now.ours.iter().any(|o| o.id == p.process));
     let mut tasks: Vec<_> = now.ours.iter().filter(|p| p.listed).collect();
     tasks.sort_by(|a, b| a.hosts.cmp(&b.hosts));
-    let blank = tasks.iter().all(|p| p.state() == NodeState::Blank && p.probe.user_data != UserData::Unknown);
+    // The one that begins keeps what it holds, so it alone need not be shown to hold nothing.
+    let shown_empty = tasks.iter().filter(|p| p.probe.user_data == UserData::None).count();
+    let blank = tasks.iter().all(|p| p.state() == NodeState::Blank) && shown_empty + 1 >= tasks.len();
     for task in tasks.iter().filter(|p| p.state() != NodeState::Blank) {
         waiting.push(W::Member { host: task.hosts[0].clone(), state: task.state() });
     }

@@ -49,14 +49,16 @@ fn reported_otherwise(error: &ProbeError, listed: bool) -> bool {
 pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
     findings.extend(bootstrap::refusal(now));
     findings.extend(recovery::refusal(now));
-    for process in now.ours.iter().filter(|p| p.listed && p.state() == NodeState::Blank) {
+    let blank = || now.ours.iter().filter(|p| p.listed && p.state() == NodeState::Blank);
+    let seeds = blank().filter(|p| p.probe.user_data != UserData::None).count();
+    for process in blank() {
         let host: Host = process.hosts[0].clone();
         match process.probe.user_data {
-            UserData::Unknown => findings.push(Finding::UserDataUnknown { host }),
+            UserData::Unknown if now.config.is_some() || seeds > 1 => findings.push(Finding::UserDataUnknown { host }),
             UserData::Collections(_) if now.config.is_some() => {
                 findings.push(Finding::HoldsUserData { hosts: vec![host] });
             }
-            UserData::Collections(_) | UserData::None => {}
+            UserData::Collections(_) | UserData::Unknown | UserData::None => {}
         }
     }
     let Some(config) = now.config else { return };
@@ -64,12 +66,12 @@ pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
         let outside = now.ours.iter().find(|p| p.listed && p.state() == NodeState::Blank);
         findings.extend(outside.map(|p| Finding::Full { host: p.hosts[0].clone() }));
     }
-    let settled = config.members().iter().all(|m| !m.newly_added);
+    let settled = config.members().iter().all(|m| !m.newly_added && !m.awaits_first_vote());
     if settled && config.voters().count() == 2 {
         findings.push(Finding::TwoVoters);
     }
     for member in config.members() {
-        if member.was.is_some() {
+        if member.was.is_some() && !member.awaits_first_vote() {
             findings.push(Finding::Wiped { host: member.host.clone() });
         }
         let recovering = now.occupant(member).is_some_and(|p| p.state() == NodeState::Recovering);

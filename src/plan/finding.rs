@@ -53,7 +53,7 @@ pub enum Finding {
         /// Where.
         hosts: Vec<Host>,
     },
-    /// A server that does not tell whether it holds user data.
+    /// A server that may hold user data, and does not tell (MongoDB 4.4).
     UserDataUnknown {
         /// Where.
         host: Host,
@@ -109,14 +109,13 @@ impl Finding {
     /// How much it matters.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::TwoVoters | Self::Full { .. } | Self::UserDataUnknown { .. } | Self::Wiped { .. } => {
-                Severity::Warning
-            }
+            Self::TwoVoters | Self::Full { .. } | Self::Wiped { .. } => Severity::Warning,
             Self::ForeignSet { .. }
             | Self::OtherSetName { .. }
             | Self::Standalone { .. }
             | Self::Unusable { .. }
             | Self::HoldsUserData { .. }
+            | Self::UserDataUnknown { .. }
             | Self::SameDataTwice { .. }
             | Self::TwoSets { .. }
             | Self::PinnedSetMissing { .. }
@@ -160,9 +159,10 @@ impl fmt::Display for Finding {
                  keep only the one whose data shall begin the set",
                 list(hosts)
             ),
-            Self::UserDataUnknown { host } => {
-                write!(f, "{host} does not tell whether it holds user data, so it does not join by itself")
-            }
+            Self::UserDataUnknown { host } => write!(
+                f,
+                "{host} has had databases beside local and might lose user data by joining: empty its data directory"
+            ),
             Self::SameDataTwice { hosts } => write!(
                 f,
                 "{} run copies of one data directory; neither gets a vote by it: stop one and wipe its volume",
@@ -191,10 +191,12 @@ impl fmt::Display for Finding {
                  or restart rsctl if a new set is wanted",
             ),
             Self::RecoveryManual => f.write_str(
-                "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest to you",
+                "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest \
+                 to you: `rsctl recover`",
             ),
             Self::ConfigsDisagree => f.write_str(
-                "the configs that the mongods store differ by more than one voter, so none of them is forced",
+                "the configs that the found voters store differ by more than one voter, so none of them is forced; \
+                 `rsctl recover` shows what can be done",
             ),
             Self::Full { host } => write!(f, "{host} cannot join: a set has at most 50 members"),
             Self::Wiped { host } => {

@@ -83,6 +83,9 @@ fn replaced(now: &Situation<'_>, config: &ReplConfig, gone: &[&Member]) -> Optio
     let spare = ready_spare(now, config)?;
     let seats = config.members().iter().filter(|m| m.votes).count();
     let whole = config.members().iter().filter(|m| m.votes).all(|m| m.votes_now() && now.is_live(m));
+    // Whoever waits for its vote, because its data is not there yet, keeps its seat.
+    let awaited = config.members().iter().filter(|m| m.owed_vote()).count();
+    let promised = seats + awaited;
     let promote = Change::Promote { id: spare.id };
     match gone.first() {
         Some(lost) if seats % 2 == 0 || seats >= VOTERS_MAX => Some((
@@ -91,7 +94,7 @@ fn replaced(now: &Situation<'_>, config: &ReplConfig, gone: &[&Member]) -> Optio
         )),
         Some(lost) => Some((promote, format!("{} is gone and {} holds the data", lost.host, spare.host))),
         // What was removed for want of room, or before the spare was ready, is made up for.
-        None if whole && seats > 2 && seats % 2 == 0 && seats < VOTERS_MAX => {
+        None if whole && seats > 2 && promised % 2 == 0 && promised < VOTERS_MAX => {
             Some((promote, format!("{seats} voters survive no more losses than {}", seats - 1)))
         }
         None => None,
@@ -137,14 +140,14 @@ pub(super) fn join(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
         .take(room)
         .collect();
     // Whose vote was taken gets it back, so its seat is not free.
-    let voters = config.members().iter().filter(|m| m.votes || m.was.is_some_and(|(votes, _)| votes)).count();
-    // Before 5.0 a new voter counts at once, with or without data: join without a vote there.
-    let seats = if primary.probe.wire.guards_new_voters() { seats(voters, newcomers.len()) } else { 0 };
+    let voters = config.members().iter().filter(|m| m.votes || m.owed_vote()).count();
+    let seats = seats(voters, newcomers.len());
+    let voter = if primary.probe.guards_new_voters() { NewRole::Voter } else { NewRole::LateVoter };
     let first = next_id(now, config);
     let changes = newcomers.into_iter().enumerate().map(|(nth, host)| Change::Add {
         id: MemberId(first.0 + nth as i64),
         host,
-        role: if nth < seats { NewRole::Voter } else { NewRole::Spare },
+        role: if nth < seats { voter } else { NewRole::Spare },
     });
     let changes = tried_fairly(now, changes.collect(), waiting);
     (!changes.is_empty()).then(|| reconfig(now, changes, "a task answers that is no member yet"))?

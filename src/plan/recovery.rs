@@ -40,7 +40,7 @@ pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
         return None;
     }
     waiting.extend(placement.unnamed.iter().map(|host| W::Name { host: host.clone() }));
-    if !waits_are_over(now, waiting) || now.policy.recovery == Recovery::Manual || !configs_agree(now, config) {
+    if !waits_are_over(now, waiting) || now.policy.recovery == Recovery::Manual || !configs_agree(config, &found) {
         return None;
     }
     let (step, at_hand) = force(now, config, placement, &found)?;
@@ -72,10 +72,9 @@ fn ordered(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal
 fn by_order(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
     let placement = place(now, config);
     let found = in_hand(now, config);
-    // A reconfig that is not forced changes one voter and waits for a majority of both. So nobody's config is newer
-    // than the newest of a majority of its own voters, unless somebody forced one, which leaves no term.
-    let configs = || now.ours.iter().filter_map(|p| p.probe.config.as_ref());
-    let one_line = configs_agree(now, config) || configs().all(|c| c.term().is_some());
+    // What a human forced, which is what else they could differ by, has no term before the next reconfig.
+    let mut configs = now.ours.iter().filter_map(|p| p.probe.config.as_ref());
+    let one_line = configs_agree(config, &found) || configs.all(|c| c.term().is_some());
     let possible = !placement.moves.is_empty() && found.len() >= config.majority() && one_line;
     possible.then(|| force(now, config, placement, &found))?.map(|(step, _)| step)
 }
@@ -84,7 +83,7 @@ fn by_order(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
 fn by_itself(now: &Situation<'_>, config: &ReplConfig) -> bool {
     let found = counted(now, config);
     let enough = found.len() >= config.majority() && force(now, config, place(now, config), &found).is_some();
-    enough && now.policy.recovery == Recovery::Auto && configs_agree(now, config)
+    enough && now.policy.recovery == Recovery::Auto && configs_agree(config, &found)
 }
 
 fn newest_version(now: &Situation<'_>) -> Option<i64> {
@@ -164,13 +163,22 @@ fn waits_are_over(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> bool {
     true
 }
 
-/// All configs that are seen name the same voters, but for the one that a reconfig may change: so a majority of the
-/// newest one's voters includes somebody who knows of any newer one.
-fn configs_agree(now: &Situation<'_>, config: &ReplConfig) -> bool {
+/// A majority of the newest config's voters store that config, or one that a single reconfig may lead from.
+///
+/// Why that is enough. A reconfig changes one vote at most, and waits until a majority has the config before it. So
+/// a config next to the newest one that is seen shares a voter with every majority of it, and one that is committed
+/// is stored by somebody in every majority at hand: it would be the newest seen. And nothing comes after a config that
+/// is not committed. Whoever is not needed for that majority may be out of date by any number of votes: it was away,
+/// and what it stores says nothing about what the others may have decided.
+///
+/// The server promises no such order for configs that a human has forced. A majority whose configs are two votes or
+/// more from the newest is a sign of that, and is left to him.
+fn configs_agree(config: &ReplConfig, found: &[(&Member, &Process<'_>)]) -> bool {
     let voters = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<BTreeSet<MemberId>>();
     let newest = voters(config);
-    let mut others = now.ours.iter().filter_map(|p| p.probe.config.as_ref());
-    others.all(|other| newest.symmetric_difference(&voters(other)).count() <= 1)
+    let next_to = |c: &ReplConfig| newest.symmetric_difference(&voters(c)).count() <= 1;
+    let near = found.iter().filter(|(_, p)| p.probe.config.as_ref().is_some_and(next_to)).count();
+    near >= config.majority()
 }
 
 fn forced_changes(now: &Situation<'_>, config: &ReplConfig, placement: Placement) -> Vec<Change> {
@@ -213,10 +221,11 @@ pub(super) fn refusal(now: &Situation<'_>) -> Option<Finding> {
     if place(now, config).moves.is_empty() {
         return None;
     }
-    let enough = counted(now, config).len() >= config.majority();
+    let found = counted(now, config);
+    let enough = found.len() >= config.majority();
     match (enough, now.policy.recovery) {
         (true, Recovery::Manual) => Some(Finding::RecoveryManual),
-        (true, Recovery::Auto) if !configs_agree(now, config) => Some(Finding::ConfigsDisagree),
+        (true, Recovery::Auto) if !configs_agree(config, &found) => Some(Finding::ConfigsDisagree),
         _ => None,
     }
 }

@@ -47,10 +47,12 @@ fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -
         if !situation.look.tasks.is_good() {
             return Some("DNS gives no good answer, so nobody counts as gone".to_owned());
         }
-        let members = base.members();
-        let answering = members.iter().filter(|m| situation.look.probe(&m.host).is_some()).count();
-        if answering * 2 < members.len() {
-            return Some(format!("only {answering} of {} members answer rsctl", members.len()));
+        // Voters, for they are who a primary needs. Members without a vote can be gone in any number, and somebody
+        // has to be able to remove them.
+        let (voters, answers) = (base.voters().count(), |m: &&Member| situation.look.probe(&m.host).is_some());
+        let answering = base.voters().filter(answers).count();
+        if answering * 2 < voters {
+            return Some(format!("only {answering} of {voters} voters answer rsctl"));
         }
     }
     let costs_a_vote = |c: &Change| matches!(c, Change::Remove { .. } | Change::TakeVote { .. });
@@ -73,11 +75,12 @@ fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change]
     if now.primary().is_some() {
         return Some("there is a primary".to_owned());
     }
-    // A newcomer has no tag yet; it counts where it answers.
-    let found = |m: &&Member| m.data.map_or(now.occupant(m).is_some(), |data| now.holder(data).is_some());
-    let directories = base.members().iter().filter(found).count();
-    if directories * 2 < base.members().len() {
-        return Some(format!("the data of only {directories} of {} members is found", base.members().len()));
+    // Voters, not members: who has no vote has vouched for nothing, and without a primary nobody can remove those
+    // that are gone.
+    let found = |m: &&Member| m.data.is_some_and(|data| now.holder(data).is_some());
+    let directories = base.voters().filter(found).count();
+    if directories < base.majority() {
+        return Some(format!("the data of only {directories} of {} voters is found", base.voters().count()));
     }
     match base.forced(changes, version) {
         Ok(next) => lint::check_forced(base, &next).err().map(|fault| fault.to_string()),

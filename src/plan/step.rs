@@ -1,7 +1,7 @@
 //! A plan and its next step, with the sentences that `rsctl status`, the log and the tests read.
 
 use super::{Finding, WaitingOn};
-use crate::model::{Change, Host, Lock, MemberId, NewRole, ReplConfig};
+use crate::model::{Change, Host, Lock, Member, MemberId, NewRole, ReplConfig};
 use std::fmt;
 
 /// The outcome of one decision.
@@ -180,9 +180,13 @@ fn describe(change: &Change, base: &ReplConfig) -> String {
     match change {
         Change::Readdress { id, to } => format!("move {} to {to}", host(id)),
         Change::Add { host, role: NewRole::Voter, .. } => format!("add {host}"),
+        Change::Add { host, role: NewRole::LateVoter, .. } => format!("add {host}, to vote when it holds the data"),
         Change::Add { host, role: NewRole::Spare, .. } => format!("add {host} without a vote"),
         Change::Remove { id } => format!("remove {}", host(id)),
         Change::TakeVote { id } => format!("take the vote of {}", host(id)),
+        Change::GiveVote { id, .. } if base.member(*id).is_some_and(Member::awaits_first_vote) => {
+            format!("make {} a voter", host(id))
+        }
         Change::GiveVote { id, .. } => format!("give {} its vote back", host(id)),
         Change::GiveBareVote { id, .. } => format!("give {} its vote back without priority", host(id)),
         Change::Promote { id } => format!("make {} a voter", host(id)),

@@ -37,7 +37,8 @@ fn slot_of<'a>(now: &Situation<'a>, data: DataId) -> Option<&'a Member> {
     now.config?.members().iter().find(|m| m.data == Some(data))
 }
 
-/// The wiped member holds everything again that a majority has: its vote comes back. Where the vote could not be taken
+/// The wiped member holds everything again that a majority has: its vote comes back. So does the vote of a newcomer
+/// that had to wait for it. Where the vote could not be taken
 /// because there is no majority without it, the danger is over by now too, and only the tag changes.
 pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
@@ -62,7 +63,8 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
                     true => Change::GiveVote { id, data },
                     false => Change::Tag { id, data },
                 };
-                return reconfig(now, vec![change], format!("{} holds the set's data again", member.host));
+                let again = if member.awaits_first_vote() { "" } else { " again" };
+                return reconfig(now, vec![change], format!("{} holds the set's data{again}", member.host));
             }
             _ => waiting.push(W::Member { host: member.host.clone(), state: occupant.state() }),
         }

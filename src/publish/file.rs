@@ -15,6 +15,11 @@ pub enum Readers {
     Owner,
 }
 
+impl Readers {
+    /// Each with its name.
+    pub const CHOICES: [(&str, Self); 2] = [("owner", Self::Owner), ("everyone", Self::Everyone)];
+}
+
 /// Why the file is as it was before.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {

@@ -1,6 +1,6 @@
 //! One look at the set, as the JSON of `/v1/status` and the text of `rsctl status` show it.
 
-use super::RecoveryStatus;
+use super::{Counts, RecoveryStatus};
 use crate::model::SetName;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -12,6 +12,8 @@ pub struct Snapshot {
     pub status: Status,
     /// When it was seen.
     pub looked_at: Instant,
+    /// What has been done until then.
+    pub counts: Counts,
 }
 
 /// The set, its members, and what the controller makes of them.

@@ -126,6 +126,11 @@ impl Assignment {
         Ok(Self { name, recipe })
     }
 
+    /// Whether the value has a bare list of hosts in it.
+    pub fn lists_hosts(&self) -> bool {
+        matches!(&self.recipe, Recipe::Assemble(pieces) if pieces.iter().any(|piece| matches!(piece, Piece::Hosts)))
+    }
+
     /// The value for the set as it is.
     pub fn value(&self, endpoint: &Endpoint, inserts: &Inserts) -> String {
         match &self.recipe {

@@ -98,6 +98,11 @@ impl Endpoint {
         &self.set
     }
 
+    /// The hosts one by one.
+    pub fn each(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter()
+    }
+
     /// `h:p,h:p`
     pub fn hosts(&self) -> String {
         self.hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(",")

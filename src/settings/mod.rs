@@ -23,10 +23,11 @@ pub use environment::Environment;
 pub use login::Login;
 pub use nodes::{Nodes, Tls};
 pub use orders::{Forget, Recover};
-pub use values::ControllerUrl;
+pub use values::{ControllerUrl, OnChange};
 
 use crate::cli::{self, EnvForm, Output};
 use crate::model::{Bootstrap, MemberAddress, Recovery};
+use crate::publish::file::Readers;
 use crate::publish::template::{Assignment, TemplateError};
 use crate::publish::uri::{Format, Inserts};
 use crate::secret::SecretError;
@@ -69,10 +70,12 @@ pub enum Command {
     Recover(Box<Recover>),
     /// Print the URI.
     Uri(Box<Uri>),
-    /// Become a program that knows the set.
-    Exec(Box<Variables>, Vec<OsString>),
+    /// Become a program that knows the set, or watch over it.
+    Exec(Box<Exec>),
     /// Write variables to a file.
-    Env(Box<Variables>, PathBuf, EnvForm),
+    Env(Box<Env>),
+    /// Wait until the set is usable, so long.
+    Wait(Box<Source>, Duration),
     /// Ask the controller of this container.
     Healthcheck(SocketAddr),
     /// Print a completion script.
@@ -154,6 +157,34 @@ pub struct Variables {
     pub wait: Option<Duration>,
 }
 
+/// Settings of `exec`.
+#[derive(Debug)]
+pub struct Exec {
+    /// The variables that the program gets.
+    pub variables: Variables,
+    /// What to do when they differ later on.
+    pub on_change: OnChange,
+    /// How long a program that is to be restarted may take to end.
+    pub stop_grace: Duration,
+    /// A file that holds the variables too.
+    pub out: Option<PathBuf>,
+    /// The program and its arguments.
+    pub program: Vec<OsString>,
+}
+
+/// Settings of `env`.
+#[derive(Debug)]
+pub struct Env {
+    /// The variables that the file holds.
+    pub variables: Variables,
+    /// The file; `-` is stdout.
+    pub out: PathBuf,
+    /// How its lines look.
+    pub form: EnvForm,
+    /// Who may read it.
+    pub readers: Readers,
+}
+
 /// Settings that cannot be meant, and requests for help, which clap delivers in the same way.
 #[derive(Debug, thiserror::Error)]
 pub enum Usage {
@@ -231,12 +262,18 @@ fn settle(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         cli::Command::Recover(recover) => Command::Recover(Box::new(Recover::new(*recover, environment)?)),
         cli::Command::Uri(uri) => Command::Uri(Box::new(Uri::new(*uri)?)),
         cli::Command::Exec(exec) => {
-            let cli::Exec { variables, command } = *exec;
-            Command::Exec(Box::new(Variables::new(variables, environment)?), command)
+            let cli::Exec { variables, on_change, stop_grace, out, command } = *exec;
+            let variables = Variables::new(variables, environment)?;
+            Command::Exec(Box::new(Exec { variables, on_change, stop_grace, out, program: command }))
         }
         cli::Command::Env(env) => {
-            let cli::Env { variables, out, format } = *env;
-            Command::Env(Box::new(Variables::new(variables, environment)?), out, format)
+            let cli::Env { variables, out, format, readers } = *env;
+            let variables = Variables::new(variables, environment)?;
+            Command::Env(Box::new(Env { variables, out, form: format, readers }))
+        }
+        cli::Command::Wait(wait) => {
+            let cli::Wait { timeout, source } = *wait;
+            Command::Wait(Box::new(Source::new(source, Login::None)?), timeout)
         }
         cli::Command::Healthcheck(healthcheck) => Command::Healthcheck(healthcheck.listen),
         cli::Command::Completions { shell } => Command::Completions(shell),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use bson::oid::ObjectId;
+use nix::sys::signal::Signal;
 use tracing::level_filters::LevelFilter;
 
 use crate::discovery::ServiceName;
@@ -75,6 +76,47 @@ impl FromStr for Services {
         Ok(Self(services))
     }
 }
+
+/// What `rsctl exec` does with a program that was given hosts which changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChange {
+    /// Nothing: rsctl has become the program.
+    Ignore,
+    /// Start it anew, once none of its hosts is a member any more.
+    Restart,
+    /// Tell it.
+    Signal(Signal),
+}
+
+impl FromStr for OnChange {
+    type Err = Wanted;
+
+    fn from_str(text: &str) -> Result<Self, Wanted> {
+        let wanted = Wanted("ignore, restart, signal, or signal=NAME with HUP, INT, QUIT, TERM, USR1, USR2 or WINCH");
+        Ok(match text.split_once('=') {
+            None if text == "ignore" => Self::Ignore,
+            None if text == "restart" => Self::Restart,
+            None if text == "signal" => Self::Signal(Signal::SIGHUP),
+            Some(("signal", name)) => {
+                let name = name.strip_prefix("SIG").unwrap_or(name);
+                let known = TOLD.into_iter().find(|signal| signal.as_str().strip_prefix("SIG") == Some(name));
+                Self::Signal(known.ok_or(wanted)?)
+            }
+            _ => return Err(wanted),
+        })
+    }
+}
+
+/// What a program may be told.
+const TOLD: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
 
 /// The address of a controller. Plain HTTP only: it serves nothing secret, and only inside the overlay network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +195,22 @@ mod tests {
             ["rsctl:8080", "https://rsctl:8080", "http://", "http://u:p@rsctl:1", "http://rsctl:0", "http://a/b"]
         {
             assert!(written(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_answered_in_three_ways() {
+        for (text, expected) in [
+            ("ignore", OnChange::Ignore),
+            ("restart", OnChange::Restart),
+            ("signal", OnChange::Signal(Signal::SIGHUP)),
+            ("signal=USR2", OnChange::Signal(Signal::SIGUSR2)),
+            ("signal=SIGTERM", OnChange::Signal(Signal::SIGTERM)),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        for text in ["", "signal=", "signal=KILL", "signal=SIG", "signal=1", "restart=", "restart=x", "Restart"] {
+            assert!(text.parse::<OnChange>().is_err(), "{text:?}");
         }
     }
 

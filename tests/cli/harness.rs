@@ -4,13 +4,53 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// A controller that answers as told.
 pub(crate) struct Controller {
     pub(crate) address: SocketAddr,
+}
+
+/// What such a controller says from now on, and how often it was asked.
+#[derive(Clone)]
+pub(crate) struct Said {
+    status: Arc<Mutex<Option<serde_json::Value>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Said {
+    /// From now on the set has these members, the first of them primary.
+    pub(crate) fn members(&self, seeds: &[&str]) {
+        let mut status = super::answers::healthy();
+        status["seeds"] = seeds.into();
+        status["members"] = serde_json::json!([]);
+        status["primary"] = seeds.first().copied().into();
+        self.status(Some(status));
+    }
+
+    /// From now on it says this, or hangs up.
+    pub(crate) fn status(&self, status: Option<serde_json::Value>) {
+        *self.status.lock().unwrap() = status;
+    }
+
+    /// Waits until it was asked so often since.
+    pub(crate) fn until_asked(&self, times: usize) {
+        let before = self.asked.load(Ordering::SeqCst);
+        until("questions", || self.asked.load(Ordering::SeqCst) >= before + times);
+    }
+}
+
+/// Waits for what must come, on a busy machine too.
+pub(crate) fn until(what: &str, come: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !come() {
+        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// What it does with a request.
@@ -45,6 +85,21 @@ impl Controller {
             "/v1/status" => Act::Answer(200, status.clone()),
             _ => Act::Answer(404, "no such page\n".to_owned()),
         })
+    }
+
+    /// A status that the test may change or take away. It keeps nobody waiting for news, so that all come and ask again.
+    pub(crate) fn changing(status: serde_json::Value) -> (Self, Said) {
+        let said = Said { status: Arc::new(Mutex::new(Some(status))), asked: Arc::default() };
+        let (status, asked) = (said.status.clone(), said.asked.clone());
+        let controller = Self::new(move |path, _| match (path, status.lock().unwrap().as_ref()) {
+            (_, None) => Act::Bytes(Vec::new()),
+            ("/v1/status", Some(status)) => {
+                asked.fetch_add(1, Ordering::SeqCst);
+                Act::Answer(200, status.to_string())
+            }
+            (_, Some(_)) => Act::Answer(304, String::new()),
+        });
+        (controller, said)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -132,6 +187,11 @@ pub(crate) fn golden(name: &str, text: &str) {
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
+    /// The path of a file that need not be there yet.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
     pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("rsctl-cli-{name}-{}", std::process::id()));
         std::fs::create_dir(&path).unwrap();

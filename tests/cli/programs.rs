@@ -98,6 +98,46 @@ fn variables_can_be_had_as_a_file() {
 }
 
 #[test]
+fn a_file_can_be_made_readable_for_another_user() {
+    let controller = Controller::with(healthy().to_string());
+    let folder = Folder::new("readers");
+    let path = folder.path("mongo.env");
+    let args = ["env", "--readers", "everyone", "--out", &path, "--set", "A={uri}"];
+    assert_eq!(rsctl(&args).asking(&controller).run().code, 0);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+}
+
+#[test]
+fn a_program_that_becomes_us_finds_its_variables_in_a_file_too() {
+    let controller = Controller::with(healthy().to_string());
+    let folder = Folder::new("out");
+    let path = folder.path("mongo.env");
+    let args = ["exec", "--set", "A={hosts}", "--out", &path, "--", "cat", &path];
+    assert_eq!(rsctl(&args).asking(&controller).run().out, format!("A={HOSTS}\n"));
+    let args = ["exec", "--set", "A={hosts}", "--out", "/nowhere/x", "--", "echo", "started"];
+    let ended = rsctl(&args).asking(&controller).run();
+    let err = "error: cannot write /nowhere/x: No such file or directory (os error 2)\n".to_owned();
+    assert_eq!(ended, Ended { code: 1, out: String::new(), err }, "never with half of what was asked for");
+}
+
+#[test]
+fn a_list_that_is_too_long_for_orion_1_is_mentioned_once() {
+    let args = ["exec", "--set", "A=-dbhost {hosts}", "--set", "B={hosts}", "--set", "C={uri}", "--", "true"];
+    let note = "note: A holds a host list of 64 characters; Orion before 2.3 has room for 63 and does not check\n";
+    for (port, expected) in [(2701, ""), (27017, note)] {
+        let mut status = healthy();
+        status["seeds"] =
+            serde_json::json!([format!("{}:27017", "a".repeat(40)), format!("{}:{port}", "b".repeat(11))]);
+        let ended = rsctl(&args).asking(&Controller::with(status.to_string())).run();
+        assert_eq!(ended, Ended { code: 0, out: String::new(), err: expected.to_owned() });
+    }
+    let mut status = healthy();
+    status["seeds"] = serde_json::json!([format!("{}:27017", "a".repeat(63))]);
+    let ended = rsctl(&["exec", "--set", "C={uri}", "--", "true"]).asking(&Controller::with(status.to_string())).run();
+    assert_eq!(ended.err, "", "a URI has room");
+}
+
+#[test]
 fn a_shell_reads_back_what_it_is_to_export() {
     let controller = Controller::with(healthy().to_string());
     let args = ["env", "--format", "export", "--out", "-", "--set", "A=it's \"$HOME\" `x` \\ {replica_set}"];

@@ -19,10 +19,11 @@ fn keyfile(text: &str) -> PathBuf {
     path
 }
 
-async fn locked(count: usize, key: &std::path::Path) -> Cluster {
+async fn locked(count: usize, key: &std::path::Path, version: Option<&'static str>) -> Cluster {
     let mut nodes = Vec::new();
     for _ in 0..count {
-        let options = MongodOptions { keyfile: Some(key.to_owned()), ..MongodOptions::at(free_ip(PORT), PORT) };
+        let place = MongodOptions::at(free_ip(PORT), PORT);
+        let options = MongodOptions { keyfile: Some(key.to_owned()), version, ..place };
         nodes.push(Mongod::start(options).await.unwrap());
     }
     let cluster = Cluster { dns: DnsServer::start().await, nodes };
@@ -32,8 +33,12 @@ async fn locked(count: usize, key: &std::path::Path) -> Cluster {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_set_with_a_keyfile_begins_moves_a_member_and_fails_over() {
+    begins_with_a_keyfile(None).await;
+}
+
+pub async fn begins_with_a_keyfile(version: Option<&'static str>) {
     let key = keyfile(KEY);
-    let mut cluster = locked(3, &key).await;
+    let mut cluster = locked(3, &key, version).await;
     let controller = cluster.controller(&[("RSCTL_KEYFILE", key.to_str().unwrap())]);
     let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
     let direct =
@@ -61,7 +66,7 @@ async fn a_set_with_a_keyfile_begins_moves_a_member_and_fails_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_key_and_no_key_are_named_and_nothing_begins() {
     let (key, wrong) = (keyfile(KEY), keyfile("d3Jvbmcga2V5"));
-    let cluster = locked(3, &key).await;
+    let cluster = locked(3, &key, None).await;
     for settings in [vec![], vec![("RSCTL_KEYFILE", wrong.to_str().unwrap())]] {
         let controller = cluster.controller(&settings);
         let named = |s: &rsctl::publish::Status| s.findings.iter().any(|f| f.text.contains("refuses our login"));

@@ -168,7 +168,7 @@ async fn a_cut_off_controller_leaves_a_healthy_primary_alone() {
 }
 
 /// The identity of a mongod's data directory.
-async fn identity(cluster: &Cluster, node: usize) -> String {
+pub async fn identity(cluster: &Cluster, node: usize) -> String {
     let client = cluster.nodes[node].client();
     let found = client.database("local").collection::<mongodb::bson::Document>("replset.initialSyncId");
     let identity = found.find_one(doc! {}).await.unwrap().map(|d| d.get("_id").unwrap().to_string());

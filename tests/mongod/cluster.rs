@@ -35,6 +35,22 @@ impl Cluster {
         cluster
     }
 
+    /// The same, of one version.
+    pub async fn of(version: &'static str, count: usize) -> Self {
+        let mut cluster = Self { dns: DnsServer::start().await, nodes: Vec::new() };
+        cluster.grow(version, count).await;
+        cluster
+    }
+
+    /// This many more, blank, of one version; listed when all of them are there.
+    pub async fn grow(&mut self, version: &'static str, count: usize) {
+        for _ in 0..count {
+            let options = MongodOptions { version: Some(version), ..MongodOptions::at(free_ip(PORT), PORT) };
+            self.nodes.push(Mongod::start(options).await.unwrap());
+        }
+        self.list_all();
+    }
+
     /// A set of three that has settled, with its controller.
     pub async fn settled(settings: &[(&str, &str)]) -> (Self, Controller) {
         let cluster = Self::blank(3).await;

@@ -99,7 +99,7 @@ async fn a_controller_that_is_killed_at_any_moment_leaves_nothing_that_the_next_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_task_with_user_data_begins_and_keeps_it() {
     let mut cluster = Cluster::blank(2).await;
-    cluster.nodes.push(standalone_with_data().await);
+    cluster.nodes.push(standalone_with_data(None).await);
     cluster.list_all();
     let keeper = cluster.nodes[2].address().to_string();
     let controller = cluster.controller(&[]);
@@ -113,8 +113,8 @@ async fn the_task_with_user_data_begins_and_keeps_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_tasks_with_user_data_are_named_and_nothing_is_lost() {
     let mut cluster = Cluster::blank(1).await;
-    cluster.nodes.push(standalone_with_data().await);
-    cluster.nodes.push(standalone_with_data().await);
+    cluster.nodes.push(standalone_with_data(None).await);
+    cluster.nodes.push(standalone_with_data(None).await);
     cluster.list_all();
     let controller = cluster.controller(&[]);
     let named = |s: &rsctl::publish::Status| s.findings.iter().any(|f| f.text.contains("user data"));
@@ -124,6 +124,24 @@ async fn two_tasks_with_user_data_are_named_and_nothing_is_lost() {
     }
     sleep(Duration::from_millis(800)).await; // twice the settle time
     assert_eq!(votes(&controller.status().await.unwrap()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_series_or_a_view_is_user_data_too() {
+    // The server counts neither among its collections.
+    let (mut cluster, controller) = Cluster::settled(&[]).await;
+    let series = doc! { "create": "series", "timeseries": { "timeField": "at" } };
+    let view = doc! { "create": "view", "viewOn": "nothing", "pipeline": [] };
+    for command in [series, view] {
+        cluster.nodes.push(filled_standalone(None, command).await);
+    }
+    cluster.list_all();
+    for node in &cluster.nodes[3..] {
+        let address = node.address().to_string();
+        let named = |f: &rsctl::publish::FindingStatus| f.text.contains("user data") && f.text.contains(&address);
+        let status = controller.until("it named", LIMIT, |s| s.findings.iter().any(named)).await;
+        assert_eq!(status.members.len(), 3, "it may not join");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,14 +162,18 @@ async fn bootstrap_never_begins_nothing() {
 }
 
 /// A mongod that ran without a set, was written to, and now waits for one.
-async fn standalone_with_data() -> Mongod {
+pub async fn standalone_with_data(version: Option<&'static str>) -> Mongod {
+    filled_standalone(version, doc! { "insert": "t", "documents": [{ "_id": 1 }] }).await
+}
+
+async fn filled_standalone(version: Option<&'static str>, command: Document) -> Mongod {
     use crate::support::mongods::{MongodOptions, free_ip};
     let dir = std::env::temp_dir().join(format!("rsctl-data-{}-{}", std::process::id(), ObjectId::new()));
-    let options =
-        MongodOptions { dir: Some(dir), ..MongodOptions::at(free_ip(crate::cluster::PORT), crate::cluster::PORT) };
+    let place = MongodOptions::at(free_ip(crate::cluster::PORT), crate::cluster::PORT);
+    let options = MongodOptions { dir: Some(dir), version, ..place };
     let mut before = Mongod::start(MongodOptions { replset: None, ..options.clone() }).await.unwrap();
     let client = before.client();
-    client.database("app").collection::<Document>("t").insert_one(doc! { "_id": 1 }).await.unwrap();
+    client.database("app").run_command(command).await.unwrap();
     client.shutdown().immediate(true).await;
     before.stop().await.unwrap();
     drop(before);

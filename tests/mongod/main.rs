@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "figures are worth seeing")]
 #![allow(unreachable_pub, reason = "nobody outside sees a test")]
 
+mod applications;
 mod auth;
 mod bad_input;
 mod changes;
@@ -14,3 +15,4 @@ mod names;
 mod recovery;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;

@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, LIMIT, PORT, is_settled, member};
 use crate::support::mongods::free_ip;
 use crate::support::writer::missing;
 
-pub fn has_addresses_of(cluster: &Cluster) -> impl Fn(&Status) -> bool {
+pub fn has_addresses_of(cluster: &Cluster) -> impl Fn(&Status) -> bool + use<> {
     let mut hosts: Vec<String> = cluster.nodes.iter().map(|n| n.address().to_string()).collect();
     hosts.sort();
     move |status| {

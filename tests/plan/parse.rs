@@ -6,7 +6,7 @@ use bson::{Bson, Document, doc};
 use rsctl::model::Recovery;
 use rsctl::model::{
     Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal, ReplConfig,
-    SetName, Token, UserData,
+    SetName, Token, UserData, WireVersion,
 };
 use std::time::Duration;
 
@@ -217,6 +217,7 @@ fn member(head: &str, attributes: &str, id: &mut i64) -> Document {
             ("arbiter", _) => drop(entry.insert("arbiterOnly", true)),
             ("new", _) => drop(entry.insert("newlyAdded", true)),
             ("spare", _) => drop(tags.insert("rsctlSpare", "1")),
+            ("added", _) => drop(tags.insert("rsctlAdded", "1")),
             ("was", text) => drop(tags.insert("rsctlWas", text)),
             ("tag", text) => drop(tags.insert(text, "1")),
             _ => panic!("{head}: unknown {attribute}"),
@@ -267,6 +268,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "process" => spec.process = Some(value.to_owned()),
         "set" => spec.set = Some(SetName::new(value)),
         "wire" => spec.wire = Some(value.parse().unwrap()),
+        "feature" => spec.feature = Some(value.parse().unwrap()),
         "sees" => spec.sees = Some(or_none(value)),
         "sees-down" => spec.sees_down = list(),
         "sees-up" => spec.sees_up = list(),
@@ -335,7 +337,7 @@ fn answer(what: &str) -> Answer {
         "login" => E::Login("AuthenticationFailed".to_owned()),
         "tls" => E::Tls("bad certificate".to_owned()),
         "not-mongod" => E::NotMongod("a mongos".to_owned()),
-        "too-old" => E::TooOld(8),
+        "too-old" => E::TooOld(WireVersion(8)),
         "no-such-name" => E::NoSuchName,
         "name-unknown" => E::NameUnknown,
         "ambiguous" => E::NameAmbiguous(2),

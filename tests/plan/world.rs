@@ -3,8 +3,8 @@
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    DnsTrouble, EvidenceId, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe, ProbeError,
-    RecoveryOrder, Refusal, ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
+    DnsTrouble, EvidenceId, FeatureVersion, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe,
+    ProbeError, RecoveryOrder, Refusal, ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,7 @@ pub struct Spec {
     pub process: Option<String>,
     pub set: Option<SetName>,
     pub wire: Option<i32>,
+    pub feature: Option<FeatureVersion>,
     pub sees: Option<Option<String>>,
     pub sees_down: Vec<String>,
     pub sees_up: Vec<String>,
@@ -205,6 +206,7 @@ impl World {
         Ok(Probe {
             process: words::process(&self.process_of(word, spec)),
             wire: WireVersion(spec.wire.unwrap_or(17)),
+            feature: spec.feature,
             state,
             set: spec.set.clone().or_else(|| (state != NodeState::Standalone).then(|| SetName::new("rs"))),
             sees_primary: match &spec.sees {

@@ -3,7 +3,7 @@
 use super::node::Entry;
 use super::world::World;
 use bson::oid::ObjectId;
-use rsctl::model::{DataId, Member, MemberId, NodeState, Probe, ReplConfig, VOTERS_MAX};
+use rsctl::model::{DataId, Host, Member, MemberId, NodeState, OpTime, Probe, ReplConfig, VOTERS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -11,10 +11,34 @@ use std::time::Duration;
 /// A member is removed only when it has been gone for so long in every eye.
 pub const REMOVE_AFTER: Duration = Duration::from_secs(5);
 
+/// What the checker looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Eyes {
+    /// What happens to data, and what controllers do.
+    #[default]
+    All,
+    /// Blind to what controllers do: only what becomes of acknowledged writes.
+    DataOnly,
+}
+
+/// What kind of thing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Harm {
+    /// An acknowledged write is lost, or about to be: two histories.
+    Lost,
+    /// A controller did what it never may.
+    Command,
+    /// The set does not come right.
+    Unsettled,
+    /// The simulation itself broke down.
+    Panic,
+}
+
 #[derive(Default)]
 pub struct Checker {
+    eyes: Eyes,
     /// The first thing that went wrong.
-    pub broken: Option<String>,
+    pub broken: Option<(Harm, String)>,
     /// What a majority acknowledged, in order: the one history that there is.
     pub acked: Vec<Entry>,
     acked_in: i64,
@@ -30,6 +54,10 @@ pub struct Evidence {
     pub born: u64,
     listed: BTreeMap<Ipv4Addr, u64>,
     answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
+    /// Whom each named as primary, and when it did.
+    named: BTreeMap<Ipv4Addr, (u64, Host)>,
+    /// What the primary said to be committed.
+    committed: OpTime,
     /// The first identity that no config has which it saw on a primary.
     next_id: MemberId,
     /// What its life before knew: a command of that life may still be on its way.
@@ -38,7 +66,9 @@ pub struct Evidence {
 
 impl Evidence {
     fn born(born: u64) -> Self {
-        Self { born, listed: BTreeMap::new(), answered: BTreeMap::new(), next_id: MemberId(0), earlier: None }
+        let (listed, answered, named) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (committed, next_id, earlier) = (OpTime::default(), MemberId(0), None);
+        Self { born, listed, answered, named, committed, next_id, earlier }
     }
 
     /// Neither DNS nor the mongod itself spoke of this address lately.
@@ -55,8 +85,8 @@ impl Evidence {
 }
 
 impl Checker {
-    pub fn new(controllers: usize) -> Self {
-        Self { evidence: vec![Evidence::born(0); controllers], ..Self::default() }
+    pub fn new(controllers: usize, eyes: Eyes) -> Self {
+        Self { eyes, evidence: vec![Evidence::born(0); controllers], ..Self::default() }
     }
 
     pub fn controller_born(&mut self, controller: usize, now: u64) {
@@ -71,16 +101,31 @@ impl Checker {
     pub fn has_answered(&mut self, controller: usize, address: Ipv4Addr, now: u64, probe: &Probe) {
         let evidence = &mut self.evidence[controller];
         evidence.answered.insert(address, (now, probe.data, probe.state));
+        evidence.named.remove(&address);
+        evidence.named.extend(probe.sees_primary.clone().map(|host| (address, (now, host))));
         if let Some(config) = probe.config.as_ref().filter(|_| probe.state == NodeState::Primary) {
             evidence.next_id = config.next_id();
+            evidence.committed = probe.view.as_ref().map(|v| v.committed).unwrap_or_default();
         }
     }
 }
 
 impl World {
+    /// A write that was acknowledged is lost.
+    pub fn lost(&mut self, what: String) {
+        self.broke(Harm::Lost, what);
+    }
+
+    /// A controller did what it never may.
     pub fn violated(&mut self, what: String) {
+        if self.checker.eyes == Eyes::All {
+            self.broke(Harm::Command, what);
+        }
+    }
+
+    fn broke(&mut self, harm: Harm, what: String) {
         self.note(|_| format!("VIOLATED: {what}"));
-        self.checker.broken.get_or_insert(what);
+        self.checker.broken.get_or_insert((harm, what));
     }
 
     /// A primary takes writes: the only one of its term.
@@ -89,7 +134,7 @@ impl World {
         let Some(proc) = &self.places[place].proc else { return };
         let (term, id) = (dir.term, proc.id);
         if *self.checker.leaders.entry(term).or_insert(id) != id {
-            self.violated(format!("two primaries in term {term}"));
+            self.lost(format!("two primaries in term {term}"));
         }
     }
 
@@ -103,7 +148,7 @@ impl World {
         if short || dir.log[..common] != acked[..common] {
             let missing = acked.iter().zip(&dir.log).position(|(a, b)| a != b).unwrap_or(common);
             let entry = acked.get(missing).copied();
-            self.violated(format!("{} leads without {entry:?}, which was acknowledged", self.places[place].name));
+            self.lost(format!("{} leads without {entry:?}, which was acknowledged", self.places[place].name));
             return;
         }
         if dir.commit > acked.len() {
@@ -162,7 +207,8 @@ impl World {
         let peer = self.places[place].proc.as_ref().and_then(|p| p.peers.get(&member.id));
         // A look takes a while, and so does the way of a command.
         let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < now);
-        if !gone || well {
+        let unwanted = self.places.iter().any(|p| p.unwanted && self.last_address(member) == Some(p.addr));
+        if !unwanted && (!gone || well) {
             self.violated(format!("controller {from} removes {}, which is not gone", member.host));
         }
     }
@@ -190,6 +236,14 @@ impl World {
         if !old.votes && new.votes && (data.is_none() || state != NodeState::Secondary) {
             self.violated(format!("controller {from} gives a vote to {}, which is {state}", old.host));
         }
+        let committed = self.checker.evidence[from].committed;
+        let behind = self.place_of(&new.host).is_some_and(|p| self.places[p].dir.last() < committed);
+        if old.was.is_some() && !old.votes && new.votes && behind {
+            self.violated(format!(
+                "controller {from} gives {} its vote back before it has what is committed",
+                old.host
+            ));
+        }
     }
 
     /// A forced reconfig may change where members are, and nothing else: the same directories vote before and after,
@@ -197,6 +251,9 @@ impl World {
     pub fn forced(&mut self, from: usize, new: &ReplConfig) {
         let Some(newest) = self.configs().into_iter().next() else { return };
         let ids = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<BTreeSet<_>>();
+        if new.voters().any(|m| newest.read.member(m.id).is_some_and(|old| old.newly_added)) {
+            self.violated(format!("controller {from} forces votes upon newcomers"));
+        }
         let (before, after) = (ids(&newest.read), ids(new));
         if before.symmetric_difference(&after).count() > 1 {
             self.violated(format!("controller {from} forces other voters: {after:?} instead of {before:?}"));
@@ -223,6 +280,49 @@ impl World {
         });
         if let Some(host) = strangers.map(|m| m.host.clone()).next() {
             self.violated(format!("controller {from} forces a vote upon another directory at {host}"));
+        }
+    }
+
+    /// An election that a controller asks for must not unseat a primary that is well, unless it is about to go.
+    pub fn stepped_up(&mut self, from: usize, candidate: usize) {
+        let (now, evidence) = (self.now, &self.checker.evidence[from]);
+        let well = |place: usize| {
+            let here = &self.places[place];
+            let (Some(proc), Some(config)) = (&here.proc, &here.dir.config) else { return false };
+            let heard = |m: &&Member| proc.peers.get(&m.id).is_some_and(|p| p.up && p.heard_at + 1500 > now);
+            let leads = proc.writable && proc.leads_since + 3000 < now;
+            leads && config.read.voters().filter(heard).count() + 1 >= config.read.majority()
+        };
+        let unseen = |place: usize| evidence.answer(self.places[place].addr).is_none_or(|(at, ..)| at + 3000 < now);
+        // Somebody told the controller of this primary, and no port of it was ever closed since.
+        let told = |place: usize| {
+            let mut named = evidence.named.values();
+            named.any(|(at, host)| at + 1000 > now && self.place_of(host) == Some(place))
+        };
+        let quiet = |place: usize| self.places[place].died_at.is_none_or(|at| at < evidence.born);
+        let leads = self.leader().filter(|p| *p != candidate);
+        let unseated = leads.filter(|p| well(*p) && unseen(*p) && told(*p) && quiet(*p));
+        if let Some(name) = unseated.map(|p| self.places[p].name.clone()) {
+            self.violated(format!("controller {from} unseats {name}, which the others see"));
+        }
+    }
+
+    /// For the record.
+    pub fn record_changes(&mut self, old: &ReplConfig, new: &ReplConfig) {
+        let votes = |c: &ReplConfig, id| c.member(id).is_some_and(|m| m.votes);
+        for member in old.members() {
+            let what = match new.member(member.id) {
+                None => "removals",
+                Some(next) if next.host != member.host => "moves",
+                Some(next) if next.was.is_some() && member.was.is_none() => "votes taken",
+                Some(next) if next.was.is_none() && member.was.is_some() => "votes given back",
+                Some(next) if votes(new, next.id) && !member.votes => "spares promoted",
+                Some(_) => continue,
+            };
+            self.record.saw(what);
+        }
+        if new.members().iter().any(|m| old.member(m.id).is_none()) {
+            self.record.saw("joins");
         }
     }
 }

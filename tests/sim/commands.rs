@@ -4,7 +4,8 @@ use super::conf::{Conf, ConfRef, No};
 use super::heartbeat::ELECTION_TIMEOUT;
 use super::node::{Answer, Dir, Waiting};
 use super::world::{Command, End, Event, World};
-use rsctl::model::{DataId, NodeState, ReplConfig};
+use rsctl::model::{DataId, Host, NodeState, ReplConfig};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// Stands for a lock that somebody else holds.
@@ -40,13 +41,18 @@ impl World {
                 return;
             }
             Command::StepUp => {
+                self.stepped_up(from, place);
                 if self.config(place).is_none() {
                     Err(No(94, "not yet initialized"))
+                } else if self.proc(place).is_some_and(|p| p.state == NodeState::Primary) {
+                    Ok(())
                 } else {
                     self.stand(place, Some(answer));
                     return;
                 }
             }
+            Command::SyncFrom(source) => self.sync_from(place, &source),
+            Command::EndCatchUp if self.config(place).is_none() => Err(No(94, "not yet initialized")),
             Command::EndCatchUp => {
                 self.drained(place);
                 Ok(())
@@ -54,6 +60,7 @@ impl World {
             Command::Fsync => {
                 let dir = &mut self.places[place].dir;
                 dir.fsynced = dir.config.is_some();
+                dir.unsaved = false;
                 Ok(())
             }
             Command::TakeLock(lock) => match &mut self.places[place].dir.lock {
@@ -78,6 +85,21 @@ impl World {
         self.answer(place, answer, outcome);
     }
 
+    /// Everybody copies from whoever is ahead here, so a choice is checked and then forgotten.
+    fn sync_from(&self, place: usize, source: &Host) -> Result<(), No> {
+        let (Some(config), Some(proc)) = (self.config(place), &self.places[place].proc) else {
+            return Err(No(94, "not yet initialized"));
+        };
+        if matches!(proc.state, NodeState::Primary | NodeState::Removed) {
+            return Err(No(95, "primaries and nodes without a set do not sync"));
+        }
+        let Some(member) = config.read.member_at(source) else { return Err(No(74, "not a member")) };
+        if Some(member.id) == proc.me {
+            return Err(No(72, "I cannot sync from myself"));
+        }
+        if proc.peers.get(&member.id).is_some_and(|p| p.up) { Ok(()) } else { Err(No(6, "it is not reachable")) }
+    }
+
     fn initiate(&mut self, place: usize, sent: &ReplConfig) -> Result<(), No> {
         if self.config(place).is_some() {
             return Err(No(23, "already initialized"));
@@ -89,7 +111,13 @@ impl World {
         }
         let data = DataId(bson::Uuid::from_bytes(self.rng.bytes()));
         let dir = &mut self.places[place].dir;
-        *dir = Dir { data: Some(data), lock: dir.lock.take(), log: std::mem::take(&mut dir.log), ..Dir::default() };
+        *dir = Dir {
+            data: Some(data),
+            unsaved: true,
+            lock: dir.lock.take(),
+            log: std::mem::take(&mut dir.log),
+            ..Dir::default()
+        };
         self.initiated(rs);
         self.install(place, config);
         self.set_state(place, NodeState::Secondary);
@@ -101,10 +129,13 @@ impl World {
         let own = self.config(place).ok_or(No(94, "not yet initialized"))?;
         let jump = self.rng.between(10_000, 100_000) as i64;
         let next = own.forced(sent, jump)?;
-        if self.find_self(place, &next).is_none() {
+        let hosts = |c: &ReplConfig| c.members().iter().map(|m| m.host.clone()).collect::<BTreeSet<_>>();
+        // Seen on 6.0.5: who stands outside may raise the version of a config that names the same hosts as before.
+        if self.find_self(place, &next).is_none() && hosts(sent) != hosts(&own.read) {
             return Err(No(74, "no host maps to this node"));
         }
         self.forced(from, &next.read);
+        self.record.saw("forced configs");
         self.install(place, next);
         self.beat(place);
         Ok(())
@@ -158,12 +189,12 @@ impl World {
     }
 
     /// The config in force is on a majority of its voters, and so is all that was committed before it.
-    fn may_reconfig(&self, place: usize) -> bool {
+    pub fn may_reconfig(&self, place: usize) -> bool {
         let settled = self.places[place].proc.as_ref().map_or(0, |p| p.settled);
         self.not_writable(place).is_none() && self.config_on_majority(place) && settled == 0
     }
 
-    fn config_on_majority(&self, place: usize) -> bool {
+    pub fn config_on_majority(&self, place: usize) -> bool {
         let (Some(config), Some(proc)) = (self.config(place), &self.places[place].proc) else { return false };
         let wanted = (config.read.term(), config.read.version());
         let has = |id| Some(id) == proc.me || proc.peers.get(&id).is_some_and(|p| p.config == wanted);
@@ -180,12 +211,17 @@ impl World {
         }
         self.quorum_check(place, &next)?;
         self.reconfigured(place, from, &own.read, &next.read);
+        self.record_changes(&own.read, &next.read);
         self.install_as_primary(place, next);
         Ok(())
     }
 
     /// A majority of the coming voters must answer, and nobody who answers may be of another set.
     fn quorum_check(&self, place: usize, next: &Conf) -> Result<(), No> {
+        // Who is a majority alone waits for nobody's answer, not even for a veto.
+        if next.read.majority() == 1 {
+            return Ok(());
+        }
         let mut answering = 0;
         for member in next.read.members() {
             let Some(other) = self.place_of(&member.host) else { continue };
@@ -207,6 +243,8 @@ impl World {
         }
         self.install(place, next);
         self.beat(place);
+        // Where nobody else counts, nobody's answer is waited for.
+        self.advance_commit(place);
     }
 
     /// The primary lets newcomers vote once they hold data, by a reconfig of its own, one at a time.
@@ -230,7 +268,7 @@ impl World {
         slot.addr = at;
         slot.listed = true;
         if slot.wiped.is_some() {
-            slot.wiped = Some(Some(self.now));
+            slot.wiped = Some(0);
         }
         let mut proc = super::node::Proc::new(id, at);
         proc.election_due = due;

@@ -1,5 +1,6 @@
 //! A replica set config as a server keeps it, and the checks of `replSetReconfig` with their real codes.
 
+use super::world::SET;
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use rsctl::model::{MEMBERS_MAX, ReplConfig};
@@ -30,7 +31,9 @@ impl Conf {
     /// What `replSetInitiate` makes of the config that it is given.
     pub fn initial(sent: &ReplConfig, rs: ObjectId) -> Result<ConfRef, No> {
         let mut doc = sent.document().clone();
-        if sent.version() != 1 || sent.replica_set_id().is_some() || sent.members().len() != 1 {
+        let fit = |m: &rsctl::model::Member| m.votes && m.priority > 0.0;
+        let whole = sent.version() == 1 && sent.replica_set_id().is_none() && sent.set_name().as_str() == SET;
+        if !whole || sent.members().len() != 1 || !sent.members().iter().all(fit) {
             return Err(No(93, "not a config to begin with"));
         }
         let mut settings = doc.get_document("settings").cloned().unwrap_or_default();
@@ -83,8 +86,8 @@ impl Conf {
             }
             let id = id_of(entry);
             let member = sent.members().iter().find(|m| Some(m.id.0) == id).ok_or(No(93, "no _id"))?;
-            let is_new = known(member.id).is_none_or(|old| old.newly_added);
-            if member.votes && is_new {
+            // A mark stays, whatever becomes of the vote meanwhile.
+            if known(member.id).map_or(member.votes, |old| old.newly_added) {
                 entry.insert("newlyAdded", true);
             }
         }
@@ -125,7 +128,7 @@ impl Conf {
         let hosts: BTreeSet<_> = sent.members().iter().map(|m| &m.host).collect();
         let ids: BTreeSet<_> = sent.members().iter().map(|m| m.id).collect();
         if hosts.len() != sent.members().len() || ids.len() != sent.members().len() {
-            return Err(No(93, "duplicate host or _id"));
+            return Err(No(103, "duplicate host or _id"));
         }
         let permuted = |m: &&rsctl::model::Member| self.read.member_at(&m.host).is_some_and(|old| old.id != m.id);
         if sent.members().iter().any(|m| permuted(&m)) {

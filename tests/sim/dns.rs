@@ -33,7 +33,7 @@ impl World {
         listed.map(|p| (p.name.clone(), p.addr)).collect()
     }
 
-    fn listing_for(&self, controller: usize) -> Vec<(String, Ipv4Addr)> {
+    pub fn listing_for(&self, controller: usize) -> Vec<(String, Ipv4Addr)> {
         match &self.dns[controller] {
             DnsView::Stale(then) => then.clone(),
             DnsView::Partial(hidden) => {

@@ -204,6 +204,8 @@ impl World {
         if self.places[place].proc.as_ref().is_none_or(|p| p.state != NodeState::Primary || p.writable) {
             return;
         }
+        let now = self.now;
+        self.record.saw("elections");
         let dir = &mut self.places[place].dir;
         let term = dir.term;
         dir.log.push(Entry { term, write: 0 });
@@ -213,6 +215,7 @@ impl World {
         }
         let Some(proc) = self.proc(place) else { return };
         proc.writable = true;
+        proc.leads_since = now;
         proc.settled = length;
         self.note(|w| format!("{} takes writes in term {term}", w.places[place].name));
         self.checker_primary(place);

@@ -14,6 +14,13 @@ pub enum Undo {
     Calm,
     Controller(usize),
     Unlist(usize),
+    /// A task that DNS has dropped already is stopped.
+    Stop(usize),
+    /// A straggler lags by now: the volume of this one is wiped.
+    Wipe(usize),
+    KillPrimary,
+    /// Whom an operator wanted out goes for good.
+    Retire(usize),
 }
 
 /// What the driver has to do with a controller.
@@ -21,6 +28,8 @@ pub enum Undo {
 pub enum Order {
     Start(usize),
     Crash(usize),
+    /// An operator wants the node at this place out.
+    Forget(usize, usize),
 }
 
 const PLACES_MAX: usize = 7;
@@ -36,16 +45,22 @@ impl World {
         match self.rng.below(100) {
             // A second fault while a wiped volume may vote (limit 2).
             _ if fragile => {}
-            n if n < 12 => self.controller_crashes(),
-            n if n < 22 => self.dns_fails(),
-            n if n < 45 => self.task_dies(),
-            n if n < 50 => self.all_tasks_die(),
+            n if n < 11 => self.controller_crashes(),
+            n if n < 20 => {
+                let controller = self.rng.below(self.wakes.len());
+                self.dns_fails(controller, 15_000);
+            }
+            n if n < 36 => self.task_dies(),
+            n if n < 44 => self.task_is_stopped(),
+            n if n < 49 => self.all_tasks_die(),
             n if n < 53 && !self.named => self.tasks_swap_addresses(),
-            n if n < 70 => self.partition(),
-            n if n < 78 => self.bad_network(),
-            n if n < 83 => self.slow_replication(),
-            n if n < 92 => self.volume_is_wiped(),
-            n if n < 96 => self.scale_up(),
+            n if n < 68 => self.partition(),
+            n if n < 75 => self.bad_network(),
+            n if n < 80 => self.slow_replication(),
+            n if n < 86 => self.volume_is_wiped(),
+            n if n < 90 => self.straggler_before_a_wipe(),
+            n if n < 94 => self.scale_up(),
+            n if n < 96 => self.operator_forgets(),
             _ => self.scale_down(),
         }
     }
@@ -60,12 +75,20 @@ impl World {
     }
 
     pub fn kill(&mut self, place: usize) {
+        let now = self.now;
         let refuses = self.rng.percent(70);
+        self.kill_so(place, refuses);
+    }
+
+    /// Kills it; its address then refuses connections, or is silent.
+    pub fn kill_so(&mut self, place: usize, refuses: bool) {
         let address = self.places[place].addr;
+        self.record.saw("kills");
         self.note(|w| format!("{} dies{}", w.places[place].name, if refuses { "" } else { " silently" }));
         let here = &mut self.places[place];
         here.proc = None;
         here.refuses = refuses;
+        here.died_at = Some(now);
         here.dir.killed();
         if refuses {
             for other in (0..self.places.len()).filter(|o| *o != place) {
@@ -84,7 +107,30 @@ impl World {
         self.after(200, 15_000, Event::Undo(Undo::Start(place)));
     }
 
+    /// Swarm drops a task from DNS before it stops it, and a mongod that is told to stop leads no more.
+    fn task_is_stopped(&mut self) {
+        let Some(place) = self.any_place(|p| Self::up(p) && p.listed) else { return };
+        self.note(|w| format!("{} is about to be stopped", w.places[place].name));
+        self.record.saw("planned stops");
+        self.places[place].listed = false;
+        self.after(100, 3000, Event::Undo(Undo::Stop(place)));
+    }
+
+    fn stop(&mut self, place: usize) {
+        if self.places[place].listed || self.places[place].proc.is_none() {
+            return;
+        }
+        if !self.faults_on || self.fragile() {
+            self.places[place].listed = true;
+            return;
+        }
+        self.step_down(place, "it shuts down");
+        self.kill(place);
+        self.after(200, 8000, Event::Undo(Undo::Start(place)));
+    }
+
     fn all_tasks_die(&mut self) {
+        self.record.saw("all killed at once");
         for place in 0..self.places.len() {
             if Self::up(&self.places[place]) {
                 self.kill(place);
@@ -98,6 +144,7 @@ impl World {
         if !self.all_tagged() {
             return;
         }
+        self.record.saw("swapped addresses");
         let mut movers = self.keepers();
         if self.rng.percent(50) {
             movers.truncate(2);
@@ -125,6 +172,7 @@ impl World {
         let (Some(one), Some(other)) = (self.rng.pick(&ends), self.rng.pick(&ends)) else { return };
         let mut cuts = Vec::new();
         let one_way = self.rng.percent(30);
+        self.record.saw(if one_way { "one-way partitions" } else { "partitions" });
         let whole = self.rng.percent(50);
         for end in ends.into_iter().filter(|e| *e != one && (whole || *e == other)) {
             cuts.push((one, end));
@@ -139,6 +187,7 @@ impl World {
 
     fn bad_network(&mut self) {
         (self.loss, self.slow_ms) = (self.rng.between(0, 30), self.rng.between(0, 300));
+        self.record.saw("lossy networks");
         self.note(|w| format!("network: {} % lost, up to {} ms late", w.loss, w.slow_ms));
         self.after(500, 8000, Event::Undo(Undo::Calm));
     }
@@ -158,8 +207,8 @@ impl World {
         self.after(10, 8000, Event::Undo(Undo::Controller(controller)));
     }
 
-    fn dns_fails(&mut self) {
-        let controller = self.rng.below(self.wakes.len());
+    pub fn dns_fails(&mut self, controller: usize, limit: u64) {
+        self.record.saw("lying DNS");
         let view = match self.rng.below(6) {
             0 => DnsView::Stale(self.listing()),
             1 => {
@@ -173,29 +222,94 @@ impl World {
         };
         self.note(|_| format!("DNS of controller {controller}: {view:?}"));
         self.dns[controller] = view;
-        self.after(300, 15_000, Event::Undo(Undo::Dns(controller)));
+        self.after(300, limit, Event::Undo(Undo::Dns(controller)));
     }
 
     /// The task comes back with an empty volume, under its old address or, where addresses are IPs, a new one.
     fn volume_is_wiped(&mut self) {
-        let Some(place) = self.any_place(Self::up) else { return };
+        if let Some(place) = self.any_place(Self::up) {
+            let moves = !self.named && self.rng.percent(50);
+            self.wipe(place, moves);
+        }
+    }
+
+    fn wipe(&mut self, place: usize, moves: bool) {
         if !self.may_lose(place) {
             return;
         }
-        let address = if self.named || self.rng.percent(50) { self.places[place].addr } else { self.fresh_address() };
+        let address = if moves { self.fresh_address() } else { self.places[place].addr };
         let dangerous = self.holds_vote(self.places[place].addr) && (self.named || address == self.places[place].addr);
         if dangerous && !self.all_others_well(place) {
             return;
         }
         self.kill(place);
+        self.record.saw(if dangerous { "wiped voters" } else { "wiped volumes" });
         self.note(|w| format!("{} is wiped", w.places[place].name));
         let fresh = if self.named { self.fresh_address() } else { address };
         let here = &mut self.places[place];
         here.dir = Dir::default();
-        here.wiped = dangerous.then_some(None);
+        here.wiped = dangerous.then_some(0);
         here.addr = fresh;
         here.listed = false;
         self.after(200, 5000, Event::Undo(Undo::Start(place)));
+    }
+
+    /// What rule *wiped* is for: some members lag, another one is wiped and copies slowly, and then the primary dies.
+    fn straggler_before_a_wipe(&mut self) {
+        let Some(leader) = self.leader() else { return };
+        let Some(config) = self.config(leader) else { return };
+        let voters = config.read.voters().filter_map(|m| self.place_of(&m.host)).filter(|p| *p != leader);
+        let mut followers: Vec<usize> = voters.collect();
+        if followers.len() < 2 {
+            return;
+        }
+        let victim = followers.swap_remove(self.rng.below(followers.len()));
+        // Whoever is needed beside primary and victim for a majority keeps up.
+        let until = self.now + self.rng.between(10_000, 25_000);
+        for straggler in followers.into_iter().skip(config.read.majority().saturating_sub(2)) {
+            self.note(|w| format!("{} stops replicating for a while", w.places[straggler].name));
+            if let Some(proc) = self.proc(straggler) {
+                proc.slow_until = until;
+            }
+        }
+        self.after(1500, 4000, Event::Undo(Undo::Wipe(victim)));
+    }
+
+    fn wipe_behind_stragglers(&mut self, victim: usize) {
+        if !self.faults_on || self.fragile() || !Self::up(&self.places[victim]) || self.leader() == Some(victim) {
+            return;
+        }
+        self.wipe(victim, false);
+        if self.places[victim].wiped.is_some() {
+            self.record.saw("wipes behind stragglers");
+            self.places[victim].slow_sync = true;
+            self.after(4000, 14_000, Event::Undo(Undo::KillPrimary));
+        }
+    }
+
+    fn kill_primary(&mut self) {
+        if !self.faults_on || self.fragile() {
+            return;
+        }
+        if let Some(leader) = self.leader() {
+            self.kill(leader);
+            self.after(5000, 20_000, Event::Undo(Undo::Start(leader)));
+        }
+    }
+
+    pub fn leader(&self) -> Option<usize> {
+        self.places.iter().position(|p| p.proc.as_ref().is_some_and(|p| p.writable))
+    }
+
+    /// An operator has a node taken out before he removes it for good.
+    fn operator_forgets(&mut self) {
+        let Some(place) = self.goes_for_good() else { return };
+        let controller = self.rng.below(self.wakes.len());
+        self.note(|w| format!("an operator wants {} out, says controller {controller}", w.places[place].name));
+        self.record.saw("forget orders");
+        self.places[place].unwanted = true;
+        self.orders.push(Order::Forget(controller, place));
+        self.after(500, 15_000, Event::Undo(Undo::Retire(place)));
     }
 
     pub fn fresh_address(&mut self) -> Ipv4Addr {
@@ -214,6 +328,9 @@ impl World {
             listed: false,
             retired: false,
             wiped: None,
+            slow_sync: false,
+            died_at: None,
+            unwanted: false,
             refuses: true,
         });
         self.places.len() - 1
@@ -230,11 +347,29 @@ impl World {
 
     /// A task and its volume go for good.
     fn scale_down(&mut self) {
-        let Some(place) = self.any_place(|p| !p.retired) else { return };
+        if let Some(place) = self.goes_for_good() {
+            self.retire(place);
+        }
+    }
+
+    /// A task that the service can do without.
+    fn goes_for_good(&mut self) -> Option<usize> {
+        let place = self.any_place(|p| !p.retired)?;
         let left = self.places.iter().filter(|p| !p.retired).count() - 1;
-        if left < self.expect || !self.may_lose(place) {
+        (left >= self.expect && self.may_lose(place)).then_some(place)
+    }
+
+    fn retire(&mut self, place: usize) {
+        let left = self.places.iter().filter(|p| !p.retired).count() - 1;
+        if !self.faults_on
+            || self.places[place].retired
+            || left < self.expect
+            || !self.may_lose(place)
+            || self.fragile()
+        {
             return;
         }
+        self.record.saw("tasks gone for good");
         if self.places[place].proc.is_some() {
             self.kill(place);
         }
@@ -254,6 +389,10 @@ impl World {
             Undo::Dns(controller) => self.dns[controller] = DnsView::Good,
             Undo::Calm => (self.loss, self.slow_ms) = (0, 0),
             Undo::Controller(controller) => self.orders.push(Order::Start(controller)),
+            Undo::Stop(place) => self.stop(place),
+            Undo::Wipe(place) => self.wipe_behind_stragglers(place),
+            Undo::KillPrimary => self.kill_primary(),
+            Undo::Retire(place) => self.retire(place),
             Undo::Unlist(place) => {
                 if self.places[place].proc.is_none() {
                     self.places[place].listed = false;
@@ -283,11 +422,16 @@ impl World {
         }
         for place in 0..self.places.len() {
             self.restart(place);
+            self.places[place].listed |= self.places[place].proc.is_some();
             if let Some(proc) = self.proc(place) {
                 proc.slow_until = 0;
             }
         }
         for controller in 0..self.wakes.len() {
+            // Orders about tasks that stayed are forgotten, as a restart does.
+            if self.places.iter().any(|p| p.unwanted && !p.retired) {
+                self.orders.push(Order::Crash(controller));
+            }
             self.orders.push(Order::Start(controller));
         }
     }

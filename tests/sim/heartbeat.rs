@@ -4,7 +4,7 @@ use super::conf::{Conf, ConfRef};
 use super::node::{PeerSeen, Proc};
 use super::world::{Event, Msg, SenderState, World};
 use bson::oid::ObjectId;
-use rsctl::model::{MemberId, NodeState, OpTime};
+use rsctl::model::{DataId, MemberId, NodeState, OpTime};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -44,6 +44,7 @@ impl World {
         self.pull(place);
         self.clear_marks(place);
         self.waiting_commands(place);
+        self.count_chances(place);
     }
 
     /// Sends heartbeats to all other members.
@@ -233,7 +234,12 @@ impl World {
             let (term, version) = (read.term().unwrap_or(-1), read.version());
             format!("{} has config v{version} t{term} as {me:?}: {}", w.places[place].name, members.join(" "))
         });
-        self.places[place].dir.config = Some(Arc::clone(&config));
+        let name = DataId(bson::Uuid::from_bytes(self.rng.bytes()));
+        let dir = &mut self.places[place].dir;
+        dir.config = Some(Arc::clone(&config));
+        if dir.nameless && me.is_some() {
+            (dir.data, dir.unsaved, dir.nameless) = (Some(name), true, false);
+        }
         let complete = self.places[place].dir.data.is_some();
         let due = now + ELECTION_TIMEOUT + self.rng.between(0, 1500);
         let Some(proc) = self.proc(place) else { return };

@@ -2,24 +2,23 @@
 //!
 //! 1. A majority of the voters' directories is never lost (wiped, or gone with their task).
 //! 2. A volume is wiped under an address that holds a vote only while every other voter is up and reachable, another
-//!    member leads (or all are up to date), and the controllers are well. Nothing else fails until the vote is gone or
-//!    the directory whole, for [`WINDOW`] at most: the server lets such a mongod vote before anybody can act, so a
-//!    second fault in that moment can lose acknowledged writes whatever a controller does.
+//!    member leads (or all are up to date), and the controllers are well. Nothing else fails until the directory is
+//!    whole, or its vote is gone and a majority knows, or there were [`CHANCES`] to take it: the server lets such a
+//!    mongod vote before anybody can act, so a second fault in that moment can lose acknowledged writes whatever a
+//!    controller does. After that there is no excuse.
 //! 3. A majority of voters moves to other addresses only when all voters are tagged: who is not is never guessed, and
 //!    waits for a human.
 //! 4. The directory of a member without a vote never starts at a voter's address, for the server lets it vote there at
 //!    once, as it does a wiped one.
 //! 5. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
-//! 6. A moved majority waits for a human, and says so, while less than half of all members is found: members without a
-//!    vote that went for good count there too, and nobody can remove them without a primary. The same while some
-//!    straggler stores a config that is two voters older; and members that are gone stay while they are the most.
 
 use super::conf::ConfRef;
-use super::world::World;
+use super::world::{End, World};
 use rsctl::model::{Member, NodeState};
 
-/// How long a controller may take to see that a directory was wiped, and to take its vote, in milliseconds.
-const WINDOW: u64 = 8000;
+/// So many ticks of a primary (0.5 s each) in which it would have taken the reconfig, and a well controller saw both it
+/// and the wiped member, are enough to take a vote.
+const CHANCES: u32 = 6;
 
 impl World {
     /// The newest config that any volume holds, and that of whoever leads.
@@ -106,27 +105,41 @@ impl World {
             && self.configs().iter().all(|config| config.read.voters().all(well))
     }
 
-    /// Limit 6: every controller says why it does not force.
-    pub fn held_back(&self) -> bool {
-        let says = |s: &super::world::Said| {
-            let text = s.text();
-            let too_few = text.contains("not now: force") && text.contains("members is found");
-            let too_many_gone = text.contains("not now: remove") && text.contains("members answer rsctl");
-            too_few || too_many_gone || text.contains("differ by more than one voter, so none of them is forced")
-        };
-        self.said.iter().all(|s| s.as_ref().is_some_and(says))
+    /// A primary's tick: whether the vote of a wiped directory could have been taken by now.
+    pub fn count_chances(&mut self, leader: usize) {
+        if self.places.iter().all(|p| p.wiped.is_none()) || !self.may_reconfig(leader) {
+            return;
+        }
+        let Some(config) = self.config(leader) else { return };
+        for place in 0..self.places.len() {
+            let (wiped, me) = (self.places[place].wiped, self.places[place].proc.as_ref().and_then(|p| p.me));
+            let votes = me.and_then(|me| config.read.member(me)).is_some_and(Member::votes_now);
+            if let Some(chances) = wiped.filter(|_| votes && self.somebody_sees(leader, place)) {
+                self.places[place].wiped = Some(chances + 1);
+            }
+        }
+    }
+
+    fn somebody_sees(&self, leader: usize, place: usize) -> bool {
+        (0..self.alive.len()).any(|controller| {
+            let reaches = |to| self.both_ways(End::Controller(controller), End::Place(to));
+            let knows = matches!(self.dns[controller], super::dns::DnsView::Good);
+            self.alive[controller] && knows && reaches(leader) && reaches(place)
+        })
     }
 
     /// Whether a wiped volume may still vote without holding anything.
     pub fn fragile(&mut self) -> bool {
-        let (acked, now) = (self.checker.acked.len(), self.now);
+        let acked = self.checker.acked.len();
+        let leads = |p: &super::world::Place| p.proc.as_ref().is_some_and(|p| p.writable);
+        let leader = self.places.iter().position(leads);
+        let settled = leader.is_some_and(|leader| self.config_on_majority(leader));
         for place in 0..self.places.len() {
-            let Some(since) = self.places[place].wiped else { continue };
+            let Some(chances) = self.places[place].wiped else { continue };
             let here = &self.places[place];
             let whole = here.dir.data.is_some() && here.dir.log.len() >= acked;
-            let silent = here.proc.is_some() && !self.holds_vote(here.addr);
-            let over = since.is_some_and(|since| since + WINDOW < now);
-            if here.retired || whole || silent || over {
+            let silent = here.proc.is_some() && settled && !self.holds_vote(here.addr);
+            if here.retired || whole || silent || chances >= CHANCES {
                 self.places[place].wiped = None;
             }
         }

@@ -1,12 +1,22 @@
 //! Controllers with one safety rule switched off, to show that the checker would notice.
+//!
+//! The product's own planner decides; a mutant bends what it is told, or what it sends. So nothing in the product
+//! knows of mutants.
 
 use super::ports::Port;
 use super::world::Command;
+use bson::oid::ObjectId;
 use bson::{Bson, Document};
-use rsctl::model::{Host, Lock, Member, Probe, ProbeError, ReplConfig};
+use rsctl::discovery::Discovery;
+use rsctl::model::{
+    Host, Lock, Member, NameAnswer, NodeState, OpTime, Probe, ProbeError, ProcessId, ReplConfig, SetName, TaskList,
+    UserData, WireVersion,
+};
 use rsctl::mongo::{Admin, Error};
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +25,14 @@ pub enum Mutant {
     None,
     /// Initiates a second node as well.
     InitiatesTwice,
+    /// Takes no notice of other controllers' locks.
+    IgnoresLocks,
+    /// Takes a node that does not answer for a blank one.
+    TakesSilenceForBlank,
     /// Leaves a wiped directory its vote.
     KeepsWipedVotes,
+    /// Gives a vote back before what is committed was copied.
+    GivesVotesEarly,
     /// Gives a newcomer the slot of a member that does not answer.
     ReusesSlots,
     /// Takes a second vote whenever it takes one or removes a member.
@@ -25,27 +41,63 @@ pub enum Mutant {
     ForcesAnybody,
     /// Forces the config's addresses as they are found, by place instead of by directory.
     ForcesByPlace,
+    /// Forces with directories that it has not seen.
+    ForcesUnseen,
+    /// Forces votes upon newcomers that do not hold the data yet.
+    ForcesNewcomers,
+    /// Has somebody elected though the others see a primary.
+    UnseatsPrimaries,
     /// Removes whom it does not see at once.
     RemovesEarly,
+    /// Takes a node that does not answer for one that is gone, and DNS that does not for one that is empty.
+    TakesSilenceForGone,
+    /// Takes whom DNS does not list for gone.
+    TrustsDnsAlone,
+}
+
+/// How a mutant is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// By what it does alone; what it loses or whom it hurts, and why no write is lost.
+    InDeeds(&'static str),
+    /// By acknowledged writes that are lost.
+    InLosses,
 }
 
 /// Every mutant that must be found.
-pub const ALL: [Mutant; 6] = [
-    Mutant::InitiatesTwice,
-    Mutant::ReusesSlots,
-    Mutant::ChangesTwoVotes,
-    Mutant::ForcesAnybody,
-    Mutant::ForcesByPlace,
-    Mutant::RemovesEarly,
+pub const ALL: [(Mutant, Shows); 15] = [
+    (Mutant::InitiatesTwice, Shows::InLosses),
+    (Mutant::IgnoresLocks, Shows::InLosses),
+    (Mutant::TakesSilenceForBlank, Shows::InLosses),
+    (Mutant::KeepsWipedVotes, Shows::InLosses),
+    (Mutant::GivesVotesEarly, Shows::InDeeds("the server takes no reconfig before what was committed is")),
+    (Mutant::ReusesSlots, Shows::InLosses),
+    (Mutant::ChangesTwoVotes, Shows::InDeeds("the server refuses it (103)")),
+    (Mutant::ForcesAnybody, Shows::InLosses),
+    (Mutant::ForcesByPlace, Shows::InLosses),
+    (Mutant::ForcesUnseen, Shows::InDeeds("who is not there cannot elect")),
+    (Mutant::ForcesNewcomers, Shows::InLosses),
+    (Mutant::UnseatsPrimaries, Shows::InDeeds("an election keeps what was acknowledged; service stops for a moment")),
+    (Mutant::RemovesEarly, Shows::InDeeds("a reconfig loses nothing; one more loss may stop the set")),
+    (Mutant::TakesSilenceForGone, Shows::InDeeds("a reconfig loses nothing; one more loss may stop the set")),
+    (Mutant::TrustsDnsAlone, Shows::InDeeds("a reconfig loses nothing; one more loss may stop the set")),
 ];
 
-/// The door to mongods, bent by a mutant.
+/// The doors to DNS and mongods, bent by a mutant.
 pub struct Warped {
-    pub port: Port,
-    pub mutant: Mutant,
+    port: Port,
+    mutant: Mutant,
+    /// The locks that it believes to hold.
+    locks: Mutex<BTreeMap<SocketAddr, Lock>>,
+    /// Who did not answer lately.
+    silent: Mutex<BTreeSet<SocketAddr>>,
 }
 
 impl Warped {
+    pub fn new(port: Port, mutant: Mutant) -> Self {
+        Self { port, mutant, locks: Mutex::default(), silent: Mutex::default() }
+    }
+
     /// The config that stands at an address.
     fn base(&self, at: SocketAddr) -> Option<ReplConfig> {
         let world = self.port.shared.get();
@@ -85,6 +137,10 @@ impl Warped {
         }
     }
 
+    fn answers(&self, at: SocketAddr) -> bool {
+        self.port.shared.get().places.iter().any(|p| p.proc.is_some() && IpAddr::V4(p.addr) == at.ip())
+    }
+
     fn silent(&self, host: &Host) -> bool {
         self.port.shared.get().place_of(host).is_none()
     }
@@ -120,6 +176,19 @@ fn edited(config: &ReplConfig, edit: impl FnOnce(&mut Vec<Bson>)) -> ReplConfig 
     ReplConfig::from_stored(document).unwrap()
 }
 
+/// Newcomers keep the votes that a force takes from them.
+fn with_newcomers(config: &ReplConfig) -> ReplConfig {
+    let newcomers: Vec<i64> = config.members().iter().filter(|m| m.newly_added).map(|m| m.id.0).collect();
+    edited(config, |list| {
+        for new in newcomers {
+            if let Some(entry) = member(list, new) {
+                entry.insert("votes", 1);
+                entry.insert("priority", 1);
+            }
+        }
+    })
+}
+
 fn member(list: &mut [Bson], wanted: i64) -> Option<&mut Document> {
     list.iter_mut().filter_map(Bson::as_document_mut).find(|d| id(d) == Some(wanted))
 }
@@ -128,9 +197,119 @@ fn id(entry: &Document) -> Option<i64> {
     super::conf::id_of(entry)
 }
 
+/// What is made of a node that does not answer.
+impl Warped {
+    fn blank(at: SocketAddr) -> Probe {
+        let mut id = [7; 12];
+        if let IpAddr::V4(ip) = at.ip() {
+            id[..4].copy_from_slice(&ip.octets());
+        }
+        Probe {
+            process: ProcessId(ObjectId::from_bytes(id)),
+            wire: WireVersion(17),
+            state: NodeState::Blank,
+            set: Some(SetName::new(super::world::SET)),
+            sees_primary: None,
+            hostname: Some("0123456789ab".to_owned()),
+            config: None,
+            data: None,
+            user_data: UserData::None,
+            lock: None,
+            view: None,
+        }
+    }
+
+    /// A member that is believed to be where some config has it.
+    fn believed(&self, at: SocketAddr) -> Option<Probe> {
+        let world = self.port.shared.get();
+        let config = world.configs().into_iter().next()?.read.clone();
+        let IpAddr::V4(ip) = at.ip() else { return None };
+        let data = config.members().iter().find(|m| world.resolve(&m.host) == Some(ip))?.data;
+        let state = NodeState::Removed;
+        data.map(|data| Probe { state, data: Some(data), config: Some(config), ..Self::blank(at) })
+    }
+
+    fn unlisted(&self, at: SocketAddr) -> bool {
+        let world = self.port.shared.get();
+        !world.listing_for(self.port.controller).iter().any(|(_, ip)| IpAddr::V4(*ip) == at.ip())
+    }
+
+    /// The primary sees down whom the mutant takes for gone.
+    fn seen_down(&self, mut probe: Probe, gone: impl Fn(&SocketAddr) -> bool) -> Probe {
+        let world = self.port.shared.get();
+        if let (Some(config), Some(view)) = (&probe.config, &mut probe.view) {
+            for member in config.members() {
+                let at = world.resolve(&member.host).unwrap_or(Ipv4Addr::UNSPECIFIED);
+                if let Some(peer) = view.peers.get_mut(&member.id)
+                    && gone(&SocketAddr::new(at.into(), member.host.port()))
+                {
+                    peer.healthy = false;
+                }
+            }
+        }
+        probe
+    }
+
+    fn believes(&self, at: SocketAddr, answer: Result<Probe, ProbeError>) -> Result<Probe, ProbeError> {
+        let silent = answer == Err(ProbeError::Timeout);
+        match self.mutant {
+            Mutant::IgnoresLocks => answer.map(|p| Probe { lock: held(&self.locks).get(&at).cloned(), ..p }),
+            Mutant::TakesSilenceForBlank if silent => {
+                Ok(Probe { lock: held(&self.locks).get(&at).cloned(), ..Self::blank(at) })
+            }
+            Mutant::ForcesUnseen => answer.or_else(|e| self.believed(at).ok_or(e)),
+            Mutant::UnseatsPrimaries => answer.map(|p| Probe { sees_primary: None, ..p }),
+            Mutant::GivesVotesEarly => answer.map(|mut p| {
+                if let Some(view) = p.view.as_mut().filter(|_| p.state == NodeState::Secondary) {
+                    view.applied = OpTime { term: i64::MAX, seconds: 0, counter: 0 };
+                }
+                p
+            }),
+            Mutant::TakesSilenceForGone => {
+                let mut silent_now = held(&self.silent);
+                if silent {
+                    silent_now.insert(at)
+                } else {
+                    silent_now.remove(&at)
+                };
+                let gone = |other: &SocketAddr| silent_now.contains(other);
+                answer.map(|p| self.seen_down(p, gone)).map_err(|_| ProbeError::Refused)
+            }
+            Mutant::TrustsDnsAlone if self.unlisted(at) => Err(ProbeError::Refused),
+            Mutant::TrustsDnsAlone => answer.map(|p| self.seen_down(p, |other| self.unlisted(*other))),
+            _ => answer,
+        }
+    }
+}
+
+impl Discovery for Warped {
+    async fn tasks(&self) -> TaskList {
+        let mut list = self.port.tasks().await;
+        if self.mutant == Mutant::TakesSilenceForGone {
+            list.trouble.clear();
+            list.hosts.retain(|host| !host.socket().is_some_and(|at| held(&self.silent).contains(&at)));
+        }
+        list
+    }
+
+    async fn name(&self, name: &str) -> NameAnswer {
+        let answer = self.port.name(name).await;
+        let gone = |answer: &NameAnswer| match answer {
+            NameAnswer::Trouble(_) => true,
+            NameAnswer::Addresses(ips) => {
+                let port = super::world::PORT;
+                ips.iter().any(|ip| held(&self.silent).contains(&SocketAddr::new(*ip, port)))
+            }
+            NameAnswer::NoSuchName => false,
+        };
+        if self.mutant == Mutant::TakesSilenceForGone && gone(&answer) { NameAnswer::NoSuchName } else { answer }
+    }
+}
+
 impl Admin for Warped {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
-        self.port.probe(at, limit).await
+        let answer = self.port.probe(at, limit).await;
+        self.believes(at, answer)
     }
 
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
@@ -159,7 +338,11 @@ impl Admin for Warped {
     }
 
     async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
-        let bent = if self.mutant == Mutant::ForcesByPlace { self.by_place(at, config) } else { None };
+        let bent = match self.mutant {
+            Mutant::ForcesByPlace => self.by_place(at, config),
+            Mutant::ForcesNewcomers => Some(with_newcomers(config)),
+            _ => None,
+        };
         self.port.force(at, bent.as_ref().unwrap_or(config)).await
     }
 
@@ -185,6 +368,12 @@ impl Admin for Warped {
     }
 
     async fn take_lock(&self, at: SocketAddr, lock: &Lock) -> Result<(), Error> {
+        if matches!(self.mutant, Mutant::IgnoresLocks | Mutant::TakesSilenceForBlank) {
+            held(&self.locks).insert(at, lock.clone());
+        }
+        if self.mutant == Mutant::IgnoresLocks || self.mutant == Mutant::TakesSilenceForBlank && !self.answers(at) {
+            return Ok(());
+        }
         self.port.take_lock(at, lock).await
     }
 
@@ -199,4 +388,8 @@ impl Admin for Warped {
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {
         self.port.keep_only(addresses);
     }
+}
+
+fn held<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,6 +28,10 @@ pub struct Dir {
     pub lock: Option<Lock>,
     /// `fsync` came since it joined: even an unfinished member remembers config and vote then.
     pub fsynced: bool,
+    /// Its identity is one that `initiate` gave it, and not on disk yet.
+    pub unsaved: bool,
+    /// It was killed in that state: complete, and without an identity until a config names it again.
+    pub nameless: bool,
     pub commit: usize,
 }
 
@@ -41,9 +45,12 @@ impl Dir {
     }
 
     /// SIGKILL. A member that has not finished its initial sync forgets that it ever joined (seen on 6.0.5); one
-    /// that was complete does not.
+    /// that was complete does not. Who was initiated forgets its identity until an fsync, and makes another.
     pub fn killed(&mut self) {
-        if self.data.is_none() && !self.fsynced {
+        if self.unsaved {
+            (self.data, self.unsaved, self.nameless) = (None, false, true);
+        } else if self.nameless {
+        } else if self.data.is_none() && !self.fsynced {
             *self = Self { lock: self.lock.take(), ..Self::default() };
         } else if self.data.is_none() {
             self.log.clear();
@@ -111,8 +118,10 @@ pub struct Proc {
     /// Everything up to here must be committed before the next reconfig: the first entry of its term, and what was
     /// committed under the config before. Zero as soon as that is so; real servers do not look twice either.
     pub settled: usize,
-    /// From whom, and until when, it copies everything.
-    pub sync: Option<(usize, u64)>,
+    /// From whom, until when, and how much it copies.
+    pub sync: Option<(usize, u64, usize)>,
+    /// Since when it takes writes.
+    pub leads_since: u64,
     /// Replication stands still until then (a slow disk).
     pub slow_until: u64,
 }
@@ -132,6 +141,7 @@ impl Proc {
             writable: false,
             settled: 0,
             sync: None,
+            leads_since: 0,
             slow_until: 0,
         }
     }

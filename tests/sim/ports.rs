@@ -118,9 +118,8 @@ impl Admin for Port {
         self.command(at, Command::StepUp).await
     }
 
-    /// Everybody copies from whoever is ahead here, so there is nothing to choose.
-    async fn sync_from(&self, _: SocketAddr, _: &Host) -> Result<(), Error> {
-        Ok(())
+    async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error> {
+        self.command(at, Command::SyncFrom(source.clone())).await
     }
 
     async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
@@ -173,6 +172,7 @@ impl World {
         let probe = Probe {
             process: ProcessId(proc.id),
             wire: WireVersion(17),
+            feature: None,
             state,
             set: Some(SetName::new(SET)),
             sees_primary: proc.leader.and_then(host_of),

@@ -69,9 +69,10 @@ impl World {
             // The server would refuse to undo what it knows to be committed, and stop.
             let (undone, committed) = (dir.log.len() - common, dir.commit);
             dir.log.truncate(common);
+            self.record.saw("rollbacks");
             self.note(|w| format!("{} rolls {undone} entries back", w.places[place].name));
             if common < committed {
-                self.violated(format!("a committed entry was rolled back on {}", self.places[place].name));
+                self.lost(format!("a committed entry was rolled back on {}", self.places[place].name));
             }
             let Some(id) = self.proc(place).map(|p| p.id) else { return };
             self.set_state(place, NodeState::Rollback);
@@ -180,12 +181,13 @@ impl World {
         if proc.state != NodeState::Startup2 || self.places[place].dir.data.is_some() {
             return;
         }
-        let Some((source, until)) = proc.sync else {
+        let Some((source, until, length)) = proc.sync else {
             let Some(source) = self.source(place) else { return };
-            let slow = self.rng.percent(20);
+            let slow = self.rng.percent(20) || self.places[place].slow_sync;
+            let length = self.places[source].dir.log.len();
             let until = now + if slow { self.rng.between(5000, 30_000) } else { self.rng.between(200, 4000) };
             if let Some(proc) = self.proc(place) {
-                proc.sync = Some((source, until));
+                proc.sync = Some((source, until, length));
             }
             return;
         };
@@ -203,9 +205,14 @@ impl World {
             return;
         }
         let data = DataId(bson::Uuid::from_bytes(self.rng.bytes()));
-        let (log, commit) = (self.places[source].dir.log.clone(), self.places[source].dir.commit);
+        // What was there when it began; the rest it fetches as anybody does.
+        let from = &self.places[source].dir;
+        let log = from.log[..length.min(from.log.len())].to_vec();
+        let commit = from.commit.min(log.len());
         let dir = &mut self.places[place].dir;
         (dir.data, dir.log, dir.commit) = (Some(data), log, commit);
+        self.places[place].slow_sync = false;
+        self.record.saw("initial syncs");
         let due = now + super::heartbeat::ELECTION_TIMEOUT;
         let Some(proc) = self.proc(place) else { return };
         (proc.sync, proc.election_due) = (None, due);

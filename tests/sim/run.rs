@@ -1,9 +1,10 @@
 //! One seed: a world, its controllers, faults for a while, and then peace, in which everything must come right.
 
-use super::checker::REMOVE_AFTER;
+use super::checker::{Eyes, Harm, REMOVE_AFTER};
 use super::faults::Order;
 use super::mutants::{Mutant, Warped};
 use super::ports::Port;
+use super::record::Record;
 use super::world::{Event, SET, Said, Shared, World};
 use rsctl::model::{Bootstrap, MemberAddress, NodeState, Policy, Recovery, SetName, Token};
 use rsctl::plan::Step;
@@ -18,22 +19,33 @@ const SETTLES_MS: u64 = 240_000;
 
 /// How a seed ended badly.
 pub struct Failure {
+    pub harm: Harm,
     pub what: String,
     pub trace: Vec<String>,
 }
 
+/// Who lives, and who watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    pub mutant: Mutant,
+    pub eyes: Eyes,
+    pub trace: bool,
+}
+
 /// Lives through one seed.
-pub fn live(seed: u64, mutant: Mutant, trace: bool) -> Result<(), Failure> {
+pub fn live(seed: u64, life: Life) -> Result<Record, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without IO needs nothing");
     let local = LocalSet::new();
-    runtime.block_on(local.run_until(async { Driver::new(seed, mutant, trace).run().await }))
+    runtime.block_on(local.run_until(async { Driver::new(seed, life).run().await }))
 }
 
 struct Driver {
     shared: Shared,
     mutant: Mutant,
     controllers: Vec<Option<JoinHandle<()>>>,
+    /// What operators told each controller in its present life.
+    told: Vec<Arc<Orders>>,
     lives: u32,
     interval: Duration,
     began: Instant,
@@ -42,13 +54,13 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(seed: u64, mutant: Mutant, trace: bool) -> Self {
+    fn new(seed: u64, life: Life) -> Self {
         let mut dice = super::rng::Rng::new(seed.rotate_left(17));
         let named = dice.percent(50);
         let controllers = 1 + dice.below(3);
-        let mut world = World::new(seed, named, controllers, trace);
-        let tasks = 1 + 2 * (1 + dice.below(100) / 70).min(2);
-        world.expect = tasks;
+        let mut world = World::new(seed, named, controllers, life.eyes, life.trace);
+        world.expect = 1 + 2 * (1 + dice.below(100) / 70).min(2);
+        let tasks = world.expect + if dice.percent(25) { 1 + dice.below(2) } else { 0 };
         world
             .note(|_| format!("{tasks} tasks with {}, {controllers} controllers", if named { "names" } else { "IPs" }));
         for _ in 0..tasks {
@@ -59,13 +71,20 @@ impl Driver {
             world.after(1, 3000, Event::Undo(super::faults::Undo::Controller(controller)));
         }
         world.at(100, Event::Write);
-        let first_fault = dice.between(100, 20_000);
+        // DNS may lie from the beginning, when it matters most.
+        for controller in 0..controllers {
+            if dice.percent(25) {
+                world.dns_fails(controller, 3000);
+            }
+        }
+        let first_fault = dice.between(100, 12_000);
         world.at(first_fault, Event::Fault);
-        let peace_at = first_fault + dice.between(5_000, 60_000);
+        let peace_at = first_fault + dice.between(5_000, 45_000);
         Self {
             shared: Shared(Arc::new(Mutex::new(world))),
-            mutant,
+            mutant: life.mutant,
             controllers: (0..controllers).map(|_| None).collect(),
+            told: (0..controllers).map(|_| Arc::new(Orders::new(Arc::default()))).collect(),
             lives: 0,
             interval: Duration::from_millis(dice.between(1000, 5000)),
             began: Instant::now(),
@@ -73,12 +92,12 @@ impl Driver {
         }
     }
 
-    async fn run(mut self) -> Result<(), Failure> {
+    async fn run(mut self) -> Result<Record, Failure> {
         let (mut peace, mut calm_since): (bool, Option<u64>) = (false, None);
         loop {
             let (next, sooner) = {
                 let world = self.shared.get();
-                (world.events.first_key_value().map_or(u64::MAX, |((at, _), _)| *at), Arc::clone(&world.sooner))
+                (world.events.next_at().unwrap_or(u64::MAX), Arc::clone(&world.sooner))
             };
             let until = self.began + Duration::from_millis(next.min(self.peace_at + SETTLES_MS));
             tokio::select! {
@@ -98,8 +117,8 @@ impl Driver {
             };
             orders.into_iter().for_each(|order| self.obey(order));
             let mut world = self.shared.get();
-            if let Some(what) = world.checker.broken.take() {
-                return Err(self.failure(&mut world, what));
+            if let Some((harm, what)) = world.checker.broken.take() {
+                return Err(self.failure(&mut world, harm, what));
             }
             if !peace {
                 continue;
@@ -115,28 +134,29 @@ impl Driver {
                 (Some(why), _) => {
                     calm_since = None;
                     if now >= self.peace_at + SETTLES_MS {
-                        if world.held_back() {
-                            return Ok(());
-                        }
                         let said: Vec<_> = world.said.iter().flatten().map(Said::text).collect();
                         let what = format!("does not settle: {why}; {}", said.join(" | "));
-                        return Err(self.failure(&mut world, what));
+                        return Err(self.failure(&mut world, Harm::Unsettled, what));
                     }
                 }
             }
         }
     }
 
-    fn failure(&self, world: &mut World, what: String) -> Failure {
-        Failure { what, trace: world.trace.take().unwrap_or_default() }
+    fn failure(&self, world: &mut World, harm: Harm, what: String) -> Failure {
+        Failure { harm, what, trace: world.trace.take().unwrap_or_default() }
     }
 
     /// At the end every member has everything that was acknowledged.
-    fn last_check(&self, world: &mut World) -> Result<(), Failure> {
+    fn last_check(&self, world: &mut World) -> Result<Record, Failure> {
         let lacks = |p: &&super::world::Place| !p.retired && !p.dir.log.starts_with(&world.checker.acked);
         match world.places.iter().find(lacks).map(|p| p.name.clone()) {
-            Some(name) => Err(self.failure(world, format!("{name} lacks acknowledged writes at the end"))),
-            None => Ok(()),
+            Some(name) => Err(self.failure(world, Harm::Lost, format!("{name} lacks acknowledged writes at the end"))),
+            None => {
+                let written = world.checker.acked.iter().filter(|e| e.write > 0).count();
+                (world.record.acknowledged, world.record.simulated_ms) = (written as u64, world.now);
+                Ok(std::mem::take(&mut world.record))
+            }
         }
     }
 
@@ -147,6 +167,7 @@ impl Driver {
                     task.abort();
                     let mut world = self.shared.get();
                     world.alive[controller] = false;
+                    world.record.saw("controller crashes");
                     world.note(|_| format!("controller {controller} dies"));
                 }
             }
@@ -155,10 +176,21 @@ impl Driver {
                 self.controllers[controller] = Some(self.start(controller));
             }
             Order::Start(_) => {}
+            Order::Forget(controller, place) => {
+                let world = self.shared.get();
+                let host = |ip| rsctl::model::Host::ip(std::net::IpAddr::V4(ip), super::world::PORT);
+                let place = &world.places[place];
+                let named = rsctl::model::Host::named(&place.name, super::world::PORT);
+                let wanted = if world.named { named.ok() } else { Some(host(place.addr)) };
+                drop(world);
+                if let Some(host) = wanted {
+                    self.told[controller].forget(host.to_string());
+                }
+            }
         }
     }
 
-    fn start(&self, controller: usize) -> JoinHandle<()> {
+    fn start(&mut self, controller: usize) -> JoinHandle<()> {
         let (shared, wake, expect) = {
             let mut world = self.shared.get();
             let now = world.now;
@@ -173,19 +205,20 @@ impl Driver {
             expect,
             member_address: MemberAddress::Auto,
             remove_after: if hasty { Duration::from_millis(200) } else { REMOVE_AFTER },
-            forget_after: Duration::from_secs(if hasty { 1 } else { 20 }),
+            forget_after: Duration::from_secs(if hasty { 1 } else { 15 }),
             settle: Duration::from_millis(300),
             recovery: Recovery::Auto,
             bootstrap: Bootstrap::Auto,
             replica_set_id: None,
             token: Token(format!("c{controller}-{}", self.lives)),
         };
+        let orders = Arc::new(Orders::new(Arc::clone(&wake)));
+        self.told[controller] = Arc::clone(&orders);
         let (mutant, interval) = (self.mutant, self.interval);
         spawn_local(async move {
             let port = Port { shared: shared.clone(), controller };
-            let admin = Warped { port: port.clone(), mutant };
-            let orders = Orders::new(Arc::clone(&wake));
-            let one = Loop { discovery: &port, admin: &admin, policy: &policy, interval, orders: &orders, wake: &wake };
+            let door = Warped::new(port, mutant);
+            let one = Loop { discovery: &door, admin: &door, policy: &policy, interval, orders: &orders, wake: &wake };
             let mut last = String::new();
             let report = |_: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
                 let mut world = shared.get();

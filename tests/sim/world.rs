@@ -2,15 +2,17 @@
 //!
 //! Time is tokio's paused clock; whatever is due at one instant happens in the order in which it was asked for.
 
-use super::checker::Checker;
+use super::checker::{Checker, Eyes};
 use super::conf::{ConfRef, No};
 use super::dns::DnsView;
 use super::node::{Answer, Dir, Proc};
+use super::queue::Queue;
+use super::record::Record;
 use super::rng::Rng;
 use bson::oid::ObjectId;
 use rsctl::model::{Host, MemberId, NodeState, OpTime};
 use rsctl::plan::Plan;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -36,8 +38,14 @@ pub struct Place {
     pub listed: bool,
     /// The task and its volume are gone for good.
     pub retired: bool,
-    /// Its volume was emptied under an address that may hold a vote; since when a mongod runs on it.
-    pub wiped: Option<Option<u64>>,
+    /// Its volume was emptied under an address that may hold a vote; how many chances there were to take that vote.
+    pub wiped: Option<u32>,
+    /// Its initial syncs take long.
+    pub slow_sync: bool,
+    /// When a mongod there died last.
+    pub died_at: Option<u64>,
+    /// An operator has asked for it to be taken out.
+    pub unwanted: bool,
     /// Whether its address refuses connections while nobody is there, or stays silent.
     pub refuses: bool,
 }
@@ -94,6 +102,7 @@ pub enum Command {
     Initiate(rsctl::model::ReplConfig),
     Reconfig { sent: rsctl::model::ReplConfig, force: bool, limit: u64 },
     StepUp,
+    SyncFrom(Host),
     EndCatchUp,
     Fsync,
     TakeLock(rsctl::model::Lock),
@@ -155,8 +164,7 @@ pub struct World {
     pub dns: Vec<DnsView>,
     pub wakes: Vec<Arc<Notify>>,
     pub said: Vec<Option<Said>>,
-    pub events: BTreeMap<(u64, u64), Event>,
-    sequence: u64,
+    pub events: Queue,
     /// Tells the driver that something is due earlier than it thinks.
     pub sooner: Arc<Notify>,
     pub checker: Checker,
@@ -173,6 +181,7 @@ pub struct World {
     pub alive: Vec<bool>,
     /// `--expect`.
     pub expect: usize,
+    pub record: Record,
     pub trace: Option<Vec<String>>,
 }
 
@@ -204,7 +213,7 @@ impl Shared {
 }
 
 impl World {
-    pub fn new(seed: u64, named: bool, controllers: usize, trace: bool) -> Self {
+    pub fn new(seed: u64, named: bool, controllers: usize, eyes: Eyes, trace: bool) -> Self {
         Self {
             now: 0,
             rng: Rng::new(seed),
@@ -216,10 +225,9 @@ impl World {
             dns: (0..controllers).map(|_| DnsView::default()).collect(),
             wakes: (0..controllers).map(|_| Arc::default()).collect(),
             said: (0..controllers).map(|_| None).collect(),
-            events: BTreeMap::new(),
-            sequence: 0,
+            events: Queue::default(),
             sooner: Arc::default(),
-            checker: Checker::new(controllers),
+            checker: Checker::new(controllers, eyes),
             lost: Vec::new(),
             writes: 0,
             writing: true,
@@ -228,6 +236,7 @@ impl World {
             addresses: 0,
             alive: vec![false; controllers],
             expect: 3,
+            record: Record::default(),
             trace: trace.then(Vec::new),
         }
     }
@@ -243,11 +252,10 @@ impl World {
     }
 
     pub fn at(&mut self, time: u64, event: Event) {
-        if self.events.first_key_value().is_none_or(|((first, _), _)| time < *first) {
+        if self.events.next_at().is_none_or(|first| time < first) {
             self.sooner.notify_one();
         }
-        self.sequence += 1;
-        self.events.insert((time, self.sequence), event);
+        self.events.push(time, event);
     }
 
     pub fn after(&mut self, low: u64, high: u64, event: Event) {
@@ -262,11 +270,7 @@ impl World {
     /// Runs what is due.
     pub fn run_due(&mut self, now: u64) {
         self.now = now;
-        while let Some(entry) = self.events.first_entry() {
-            if entry.key().0 > now {
-                break;
-            }
-            let event = entry.remove();
+        while let Some(event) = self.events.pop(now) {
             self.happen(event);
         }
     }

@@ -36,7 +36,9 @@ impl Controller {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let log = std::env::temp_dir().join(format!("rsctl-{}-{number}.log", std::process::id()));
         let output = File::create(&log)?;
-        let (listen, admin) = (free_address()?, free_address()?);
+        let chosen = settings.iter().find(|(name, _)| *name == "RSCTL_LISTEN").map(|(_, at)| at.parse());
+        let listen = chosen.transpose().map_err(std::io::Error::other)?.map_or_else(free_address, Ok)?;
+        let admin = free_address()?;
         let mut command = Command::new(DIE_WITH_US[0]);
         command.args(&DIE_WITH_US[1..]).arg(program).arg("run");
         clean(&mut command)

@@ -3,13 +3,14 @@
 //! Every test process has loopback addresses of its own, so that tests run side by side; the members of a set share
 //! the port and differ by IP, as the tasks of a Swarm service do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use mongodb::Client;
@@ -28,20 +29,22 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Small and quick: 5 MB a data directory instead of 300, and no 15 s of quiesce after SIGTERM.
-const FLAGS: [&str; 11] = [
+/// Small and quick: 5 MB a data directory instead of 300.
+const FLAGS: [&str; 10] = [
     "--wiredTigerCacheSizeGB=0.25",
     "--wiredTigerEngineConfigString=log=(prealloc=false,file_max=8MB)",
     "--oplogSize=64",
     "--nounixsocket",
     "--logappend",
     "--setParameter=diagnosticDataCollectionEnabled=false",
-    "--setParameter=shutdownTimeoutMillisForSignaledShutdown=100",
     "--setParameter=ttlMonitorEnabled=false",
     "--setParameter=disableLogicalSessionCacheRefresh=true",
     "--setParameter=taskExecutorPoolSize=1",
     "--setParameter=enableTestCommands=1",
 ];
+
+/// No 15 s of quiesce after SIGTERM, which 4.4 does not know anyway.
+const SHORT_QUIESCE: &str = "--setParameter=shutdownTimeoutMillisForSignaledShutdown=100";
 
 /// How to start a mongod: `MongodOptions { keyfile: …, ..MongodOptions::at(ip, port) }`.
 #[derive(Clone, Debug)]
@@ -54,7 +57,11 @@ pub struct MongodOptions {
     pub dir: Option<PathBuf>,
     pub keyfile: Option<PathBuf>,
     pub args: Vec<String>,
+    /// Words to put before the program, to have it run in another network namespace.
+    pub through: Vec<String>,
     pub name: Option<NamedNode>,
+    /// One that `scripts/mongod` fetches; otherwise whatever it finds first.
+    pub version: Option<&'static str>,
 }
 
 /// A mongod with a host name of its own, and a hosts file of its own to find others by name. Needs root.
@@ -67,7 +74,17 @@ pub struct NamedNode {
 impl MongodOptions {
     /// A member-to-be of the set `rs`, blank.
     pub fn at(ip: Ipv4Addr, port: u16) -> Self {
-        Self { ip, port, replset: Some("rs".into()), dir: None, keyfile: None, args: Vec::new(), name: None }
+        Self {
+            ip,
+            port,
+            replset: Some("rs".into()),
+            dir: None,
+            keyfile: None,
+            args: Vec::new(),
+            through: Vec::new(),
+            name: None,
+            version: None,
+        }
     }
 }
 
@@ -216,8 +233,8 @@ impl Mongod {
     }
 
     fn launch(&self) -> Result<Child, MongodError> {
-        let MongodOptions { ip, port, replset, dir: _, keyfile, args, name } = &self.options;
-        let mut words: Vec<String> = Vec::new();
+        let MongodOptions { ip, port, replset, dir: _, keyfile, args, through, name, version } = &self.options;
+        let mut words: Vec<String> = through.clone();
         if let Some(node) = name {
             let hosts = self.dir.join("hosts");
             write_hosts(&hosts, node);
@@ -228,11 +245,14 @@ impl Mongod {
             words.extend([hosts.display().to_string(), node.hostname.clone()]);
         }
         words.extend(DIE_WITH_US.map(String::from));
-        words.push(binary()?.display().to_string());
+        words.push(binary(*version)?.display().to_string());
         words.extend([format!("--bind_ip={ip}"), format!("--port={port}")]);
         words.push(format!("--dbpath={}", self.dir.join("data").display()));
         words.push(format!("--logpath={}", self.log().display()));
         words.extend(FLAGS.map(String::from));
+        if !version.is_some_and(|v| v.starts_with("4.")) {
+            words.push(SHORT_QUIESCE.to_owned());
+        }
         words.extend(replset.iter().map(|set| format!("--replSet={set}")));
         words.extend(keyfile.iter().map(|file| format!("--keyFile={}", file.display())));
         words.extend(args.iter().cloned());
@@ -287,17 +307,20 @@ impl fmt::Debug for MongodError {
 
 impl std::error::Error for MongodError {}
 
-/// The mongod that `scripts/mongod` finds or fetches; asked once a process.
-fn binary() -> Result<&'static Path, MongodError> {
-    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let found = BINARY.get_or_init(|| {
+/// The mongod that `scripts/mongod` finds or fetches; asked once a process for each version.
+pub fn binary(version: Option<&'static str>) -> Result<PathBuf, MongodError> {
+    static FOUND: Mutex<BTreeMap<Option<&str>, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
+    let mut found = FOUND.lock().unwrap();
+    let asked = found.entry(version).or_insert_with(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mongod");
         // Its stderr is ours: fetching takes a while, and it says so.
-        let output = Command::new(script).stderr(Stdio::inherit()).output().map_err(|e| format!("{script}: {e}"))?;
+        let output = Command::new(script).args(version).stderr(Stdio::inherit()).output();
+        let output = output.map_err(|e| format!("{script}: {e}"))?;
         let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if output.status.success() { Ok(path.into()) } else { Err(format!("{script} found no mongod")) }
+        let failed = || format!("{script} {} found no mongod", version.unwrap_or_default());
+        if output.status.success() { Ok(path.into()) } else { Err(failed()) }
     });
-    found.as_deref().map_err(|e| MongodError(e.clone()))
+    asked.clone().map_err(MongodError)
 }
 
 /// A loopback address that no other test process has, and that nobody listens on at `port`.

@@ -3,7 +3,10 @@
 //! **Invariant:** every answer is made from the newest snapshot. No request reaches a node, changes anything, or can
 //! hold up the controller, whatever it contains.
 
+mod events;
+mod metrics;
 mod orders;
+mod roles;
 mod uri;
 
 pub use orders::{TakesOrders, serve_orders};
@@ -29,9 +32,13 @@ use super::{Snapshot, Status};
 /// Open connections. Further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 512;
 /// Requests that wait for news. The rest of the connections is left to those who are in a hurry.
-const POLLERS_MAX: usize = 384;
+const POLLERS_MAX: usize = 320;
+/// Listeners to events, in the same way.
+const LISTENERS_MAX: usize = 64;
 /// How long a client may take to say what it wants, and how long an idle connection is kept.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+/// How long a connection is kept at most, even by a client that stopped reading. Whoever listens comes back.
+const CONNECTION_FOR: Duration = Duration::from_secs(3600);
 
 const INDEX: &str = "\
 rsctl keeps a MongoDB replica set right on Docker Swarm.
@@ -41,8 +48,10 @@ rsctl keeps a MongoDB replica set right on Docker Swarm.
 /v1/status    the set and its members, as JSON
 /v1/uri       the connection URI; ?database=NAME, ?format=uri|hosts|seed-list|env|json,
               ?wait=30s to wait until it differs from If-None-Match
+/v1/events    both as they change, as server-sent events
+/metrics      for Prometheus
 /primary      ?host=HOST:PORT, 200 when that member is the primary
-/replica      the same for a secondary
+/replica      the same for a secondary; &lag=10s when it must not be further behind
 /read-only    the same for either
 ";
 
@@ -51,6 +60,7 @@ struct Served {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     liveness_limit: Duration,
     pollers: Arc<Semaphore>,
+    listeners: Arc<Semaphore>,
 }
 
 /// Serves until `shutdown`, then drops what is still open.
@@ -62,7 +72,7 @@ pub async fn serve(
     liveness_limit: Duration,
     shutdown: impl Future<Output = ()>,
 ) {
-    let router = router(Served { snapshots, liveness_limit, pollers: Arc::new(Semaphore::new(POLLERS_MAX)) });
+    let router = router(Served::new(snapshots, liveness_limit, POLLERS_MAX, LISTENERS_MAX));
     tokio::select! {
         never = accept(listener, router) => match never {},
         () = shutdown => {}
@@ -96,7 +106,7 @@ async fn converse(stream: TcpStream, router: Router) {
         .header_read_timeout(HEADERS_WITHIN)
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(error) = connection.await {
+    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_FOR, connection).await {
         tracing::debug!(%error, "closing a connection");
     }
 }
@@ -108,15 +118,25 @@ fn router(served: Served) -> Router {
         .route("/readyz", get(readyz))
         .route("/v1/status", get(status))
         .route("/v1/uri", get(uri::uri))
-        .route("/primary", get(|served, query| role(served, query, &["PRIMARY"])))
-        .route("/replica", get(|served, query| role(served, query, &["SECONDARY"])))
-        .route("/read-only", get(|served, query| role(served, query, &["PRIMARY", "SECONDARY"])))
+        .route("/v1/events", get(events::events))
+        .route("/metrics", get(metrics::metrics))
+        .merge(roles::routes())
         .fallback(|| async { line(StatusCode::NOT_FOUND, "no such page; / lists them") })
         .method_not_allowed_fallback(|| async { line(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD") })
         .with_state(served)
 }
 
 impl Served {
+    fn new(
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        liveness_limit: Duration,
+        pollers: usize,
+        listeners: usize,
+    ) -> Self {
+        let seats = |count| Arc::new(Semaphore::new(count));
+        Self { snapshots, liveness_limit, pollers: seats(pollers), listeners: seats(listeners) }
+    }
+
     fn newest(&self) -> Arc<Snapshot> {
         self.snapshots.borrow().clone()
     }
@@ -150,25 +170,6 @@ async fn status(State(served): State<Served>) -> Response {
     match serde_json::to_string(&status) {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response(),
         Err(error) => line(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot write the status: {error}")),
-    }
-}
-
-/// Whether one member is in one of these states: what a load balancer asks before it sends a client there.
-async fn role(State(served): State<Served>, query: Parameters, states: &[&str]) -> Response {
-    let host = match query.as_ref().map(|Query(pairs)| pairs.as_slice()) {
-        Ok([(name, host)]) if name == "host" => host.as_str(),
-        _ => return line(StatusCode::BAD_REQUEST, "the one parameter is ?host=HOST:PORT, a member's address"),
-    };
-    if let Some(why) = served.stale() {
-        return line(StatusCode::SERVICE_UNAVAILABLE, &why);
-    }
-    let newest = served.newest();
-    match newest.status.members.iter().find(|member| member.host == host) {
-        Some(member) if member.healthy && states.contains(&member.state.as_str()) => {
-            line(StatusCode::OK, &member.state)
-        }
-        Some(member) => line(StatusCode::SERVICE_UNAVAILABLE, &member.state),
-        None => line(StatusCode::SERVICE_UNAVAILABLE, "no member has this address"),
     }
 }
 

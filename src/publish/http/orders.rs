@@ -10,7 +10,7 @@ use axum::routing::post;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 /// Whoever follows orders.
 pub trait TakesOrders: Send + Sync {
@@ -35,7 +35,7 @@ pub async fn serve_orders(
     liveness_limit: Duration,
     orders: Arc<dyn TakesOrders>,
 ) {
-    let served = Served { snapshots, liveness_limit, pollers: Arc::new(Semaphore::new(8)) };
+    let served = Served::new(snapshots, liveness_limit, 8, 8);
     let door = Door { served: served.clone(), orders };
     let orders = axum::Router::new()
         .route("/v1/forget", post(forgetting))

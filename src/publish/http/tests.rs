@@ -15,7 +15,7 @@ struct Server {
 }
 
 fn snapshot(status: Status) -> Arc<Snapshot> {
-    Arc::new(Snapshot { status, looked_at: Instant::now() })
+    Arc::new(Snapshot { status, looked_at: Instant::now(), counts: Default::default() })
 }
 
 async fn serving(status: Status) -> Server {
@@ -74,9 +74,8 @@ async fn readiness_says_what_is_missing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_that_stopped_looking_is_not_alive() {
-    let served = |snapshots| Served { snapshots, liveness_limit: LIMIT, pollers: Arc::new(Semaphore::new(1)) };
     let (_feed, snapshots) = watch::channel(snapshot(healthy()));
-    let served = served(snapshots);
+    let served = Served::new(snapshots, LIMIT, 1, 1);
     tokio::time::advance(LIMIT - Duration::from_millis(1)).await;
     assert_eq!(healthz(State(served.clone())).await.status(), 200);
     tokio::time::advance(Duration::from_millis(1)).await;
@@ -87,16 +86,146 @@ async fn a_controller_that_stopped_looking_is_not_alive() {
 #[tokio::test]
 async fn load_balancers_learn_a_members_role() {
     let server = serving(healthy()).await;
+    let parameters =
+        "the parameters are ?host=HOST:PORT, a member's address, and &lag=10s if it must not be further behind";
     for (target, expected) in [
         ("/primary?host=mongo-node1:27017", answer(200, "PRIMARY")),
         ("/primary?host=mongo-node2:27017", answer(503, "SECONDARY")),
         ("/replica?host=mongo-node2:27017", answer(200, "SECONDARY")),
         ("/read-only?host=mongo-node1:27017", answer(200, "PRIMARY")),
+        ("/leader?host=mongo-node1:27017", answer(200, "PRIMARY")),
+        ("/secondary?host=mongo-node2:27017", answer(200, "SECONDARY")),
         ("/primary?host=elsewhere:27017", answer(503, "no member has this address")),
-        ("/primary", answer(400, "the one parameter is ?host=HOST:PORT, a member's address")),
+        ("/primary", answer(400, parameters)),
+        ("/primary?host=a:1&x=y", answer(400, parameters)),
+        ("/replica?host=a:1&lag=-1", answer(400, "lag: seconds, or a time with its unit such as 500ms")),
     ] {
         assert_eq!(server.answer(target).await, expected, "{target}");
     }
+}
+
+#[tokio::test]
+async fn load_balancers_may_set_a_limit_to_how_far_behind() {
+    let mut status = healthy();
+    status.members[0].lag_ms = None;
+    status.members[1].lag_ms = Some(2500);
+    status.members[2].lag_ms = None;
+    let server = serving(status).await;
+    for (target, expected) in [
+        ("/replica?host=mongo-node2:27017&lag=3", answer(200, "SECONDARY")),
+        ("/replica?lag=2500ms&host=mongo-node2:27017", answer(200, "SECONDARY")),
+        ("/replica?host=mongo-node2:27017&lag=2s", answer(503, "SECONDARY and 2.5s behind")),
+        ("/replica?host=mongo-node3:27017&lag=1h", answer(503, "SECONDARY and nobody knows how far behind")),
+        ("/read-only?host=mongo-node1:27017&lag=0", answer(200, "PRIMARY")),
+        ("/primary?host=mongo-node2:27017&lag=3", answer(503, "SECONDARY")),
+    ] {
+        assert_eq!(server.answer(target).await, expected, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn load_balancers_ask_in_three_ways() {
+    let server = serving(healthy()).await;
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        let ask = |path: &str| format!("{method} {path}?host=mongo-node2:27017 HTTP/1.0\r\n\r\n");
+        assert!(server.raw(&ask("/replica")).await.starts_with("HTTP/1.0 200"), "{method}");
+        assert!(server.raw(&ask("/primary")).await.starts_with("HTTP/1.0 503"), "{method}");
+    }
+}
+
+/// Reads events until the named one comes; its `id` and `data`.
+async fn event(stream: &mut TcpStream, name: &str) -> (Option<String>, String) {
+    let mut text = String::new();
+    loop {
+        // One byte at a time, so that the next event is left for the next call.
+        text.push(stream.read_u8().await.unwrap().into());
+        if !text.ends_with("\n\n") {
+            continue;
+        }
+        let field = |field: &str| text.lines().find_map(|line| line.strip_prefix(field)).map(str::to_owned);
+        if field("event: ").is_some_and(|event| event == name) {
+            return (field("id: "), field("data: ").unwrap());
+        }
+        text.clear();
+    }
+}
+
+async fn listening(server: &Server, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET /v1/events?database=chat HTTP/1.0\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn listeners_hear_of_every_uri_and_status() {
+    let server = serving(healthy()).await;
+    let mut stream = listening(&server, "").await;
+    let (first, uri) = event(&mut stream, "uri").await;
+    let (_, head, body) = server.get("/v1/uri?database=chat", "").await;
+    assert_eq!(uri, body.trim_end());
+    assert!(head.contains(&format!("etag: {}", first.clone().unwrap())), "{head}");
+    let (id, status) = event(&mut stream, "status").await;
+    assert_eq!((id, serde_json::from_str::<Status>(&status).unwrap()), (None, healthy()));
+
+    server.feed.send(snapshot(Status { term: Some(4), ..healthy() })).unwrap();
+    let (_, status) = event(&mut stream, "status").await;
+    assert_eq!(serde_json::from_str::<Status>(&status).unwrap().term, Some(4));
+    server.feed.send(snapshot(Status { seeds: vec!["new:1".into()], term: Some(4), ..healthy() })).unwrap();
+    let (second, uri) = event(&mut stream, "uri").await;
+    assert_eq!(uri, "mongodb://new:1/chat?replicaSet=rs");
+
+    // Whoever comes back is told what it has not heard.
+    let mut back = listening(&server, &format!("last-event-id: {}\r\n", second.unwrap())).await;
+    event(&mut back, "status").await;
+    server.feed.send(snapshot(healthy())).unwrap();
+    assert_eq!(event(&mut back, "uri").await.0, first);
+    let mut late = listening(&server, "last-event-id: \"something old\"\r\n").await;
+    assert_eq!(event(&mut late, "uri").await.0, first);
+}
+
+#[tokio::test]
+async fn listeners_that_do_not_read_hold_up_nobody_and_are_counted() {
+    let server = serving(healthy()).await;
+    let mut deaf = Vec::new();
+    for _ in 0..LISTENERS_MAX {
+        let mut stream = listening(&server, "").await;
+        event(&mut stream, "uri").await;
+        deaf.push(stream);
+    }
+    let (code, text) = server.answer("/v1/events").await;
+    assert_eq!((code, text.as_str()), (503, "too many listeners; ask /v1/uri?wait=30s instead\n"));
+    let long = "x".repeat(100_000);
+    for round in 0..20 {
+        server.feed.send(snapshot(Status { because: format!("{round}{long}"), ..healthy() })).unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(server.answer("/healthz").await, answer(200, "ok"));
+    }
+    drop(deaf.pop());
+    let free = async {
+        while server.raw("HEAD /v1/events HTTP/1.0\r\n\r\n").await.starts_with("HTTP/1.0 503") {
+            server.feed.send(snapshot(healthy())).unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), free).await.expect("a seat that was left is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_stream_shows_that_it_lives() {
+    let server = serving(healthy()).await;
+    let mut stream = listening(&server, "").await;
+    event(&mut stream, "status").await;
+    assert_eq!(stream.read_u8().await.unwrap(), b':');
+}
+
+#[tokio::test]
+async fn prometheus_is_served() {
+    let server = serving(healthy()).await;
+    let (code, head, body) = server.get("/metrics", "").await;
+    assert_eq!(code, 200);
+    assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
+    assert!(body.contains("\nrsctl_ready 1\n"), "{body}");
 }
 
 #[tokio::test]
@@ -107,6 +236,7 @@ async fn mistakes_get_one_clear_line() {
         ("/v1/uri?format=xml", answer(400, "format: one of uri, hosts, seed-list, env, json")),
         ("/v1/uri?wait=30", answer(400, "wait: a time with its unit, such as 30s")),
         ("/v1/uri?database=a/b", answer(400, "database: no name that MongoDB would take")),
+        ("/v1/events?wait=3s", answer(400, "the parameters are database and format")),
         ("/v1/uri?password=x", answer(400, "the parameters are database, format and wait")),
     ] {
         assert_eq!(server.answer(target).await, expected, "{target}");

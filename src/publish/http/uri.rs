@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,16 +18,16 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// What a client wants.
 #[derive(Debug)]
-struct Wish {
+pub(super) struct Wish {
     inserts: Inserts,
     format: Format,
     wait: Duration,
-    /// The value of `If-None-Match`: what the client has.
+    /// The tag of what the client has, or several.
     known: Option<String>,
 }
 
 pub(super) async fn uri(State(mut served): State<Served>, query: Parameters, headers: HeaderMap) -> Response {
-    let wish = match Wish::read(query, &headers) {
+    let wish = match Wish::read(query, headers.get(header::IF_NONE_MATCH)) {
         Ok(wish) => wish,
         Err(mistake) => return line(StatusCode::BAD_REQUEST, mistake),
     };
@@ -45,9 +45,9 @@ pub(super) async fn uri(State(mut served): State<Served>, query: Parameters, hea
 }
 
 impl Wish {
-    fn read(query: Parameters, headers: &HeaderMap) -> Result<Self, &'static str> {
+    pub(super) fn read(query: Parameters, known: Option<&HeaderValue>) -> Result<Self, &'static str> {
         let Query(pairs) = query.map_err(|_| "the part after `?` cannot be read")?;
-        let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let known = known.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut wish = Self { inserts: Inserts::default(), format: Format::Uri, wait: Duration::ZERO, known };
         for (name, value) in &pairs {
             match name.as_str() {
@@ -67,13 +67,18 @@ impl Wish {
         Ok(wish)
     }
 
-    fn answer(&self, status: &Status) -> Result<String, String> {
+    pub(super) fn answer(&self, status: &Status) -> Result<String, String> {
         let endpoint = Endpoint::of(status).map_err(|error| error.to_string())?;
         Ok(endpoint.render(self.format, &self.inserts))
     }
 
+    /// Whether the client wants to be kept waiting for news.
+    pub(super) fn waits(&self) -> bool {
+        !self.wait.is_zero()
+    }
+
     /// Whether the client has the answer with this tag already.
-    fn knows(&self, tag: &str) -> bool {
+    pub(super) fn knows(&self, tag: &str) -> bool {
         let known = self.known.iter().flat_map(|list| list.split(','));
         known.map(str::trim).any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
     }
@@ -97,7 +102,7 @@ impl Wish {
 }
 
 /// Equal answers have equal tags, from every controller of the same build. Elsewhere a client merely asks once more.
-fn tag(text: &str) -> String {
+pub(super) fn tag(text: &str) -> String {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     format!("\"{:016x}\"", hasher.finish())

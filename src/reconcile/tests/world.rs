@@ -88,6 +88,7 @@ pub(super) fn blank(n: u8) -> Probe {
     Probe {
         process: process(n),
         wire: WireVersion(17),
+        feature: None,
         state: NodeState::Blank,
         set: Some(SetName::new("rs")),
         sees_primary: None,

@@ -1,0 +1,317 @@
+//! Watching over the program: signals in, exit code out, and an answer to a set that is elsewhere.
+//!
+//! **Invariant:** a program that was told to stop is not started anew. One whose set cannot be seen is left alone.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::child::{Child, Reaper};
+use super::signals::{Signals, asks_to_stop};
+use super::{keep_file, name, news, prepare, unstartable};
+use crate::commands::variables::values;
+use crate::model::Host;
+use crate::outcome::{Exit, Outcome, note};
+use crate::publish::Status;
+use crate::publish::uri::Endpoint;
+use crate::settings::{Exec, OnChange};
+
+/// The shortest time from a change to its answer. Whatever else changes until then needs no answer of its own.
+const DELAY_MIN: Duration = Duration::from_secs(1);
+/// The longest, with changes that do not end.
+const DELAY_MAX: Duration = Duration::from_secs(60);
+/// After so long without an answer the next one comes quickly again.
+const CALM: Duration = Duration::from_secs(120);
+
+/// Runs the program until it ends by itself or was told to.
+pub(super) async fn supervise(settings: &Exec, given: Endpoint) -> Outcome {
+    let (sender, newest) = watch::channel(None);
+    let (signals, reaper) = match (Signals::new(), Reaper::new()) {
+        (Ok(signals), Ok(reaper)) => (signals, reaper),
+        (Err(error), _) | (_, Err(error)) => return unwatchable(&error),
+    };
+    let supervisor =
+        Supervisor { settings, given, newest, signals, reaper, delays: Delays::new(), told_to_stop: false };
+    tokio::select! {
+        outcome = supervisor.run() => outcome,
+        never = news::follow(&settings.variables.source, &sender) => match never {},
+    }
+}
+
+fn unwatchable(error: &io::Error) -> Outcome {
+    Outcome::because(Exit::Failed, format_args!("cannot listen for signals: {error}"))
+}
+
+struct Supervisor<'s> {
+    settings: &'s Exec,
+    /// What the program knows.
+    given: Endpoint,
+    newest: watch::Receiver<Option<Status>>,
+    signals: Signals,
+    reaper: Reaper,
+    delays: Delays,
+    told_to_stop: bool,
+}
+
+/// How one life of the program ends.
+enum End {
+    /// By itself, or by a signal that was passed on.
+    Code(u8),
+    /// It is alive, and what it knows is of no use any more.
+    Stranded(Endpoint),
+}
+
+impl Supervisor<'_> {
+    async fn run(mut self) -> Outcome {
+        loop {
+            let child = match prepare(self.settings, &self.given).map(Child::start) {
+                Ok(Ok(child)) => child,
+                Ok(Err(error)) => return unstartable(self.settings, &error),
+                Err(outcome) => return outcome,
+            };
+            let end = match self.live(&child).await {
+                End::Code(code) => code,
+                End::Stranded(endpoint) => {
+                    let name = name(self.settings);
+                    note(format_args!(
+                        "none of the hosts that {name} was given is a member any more: starting it anew"
+                    ));
+                    self.given = endpoint;
+                    let code = self.stop(&child).await;
+                    if !self.told_to_stop {
+                        continue;
+                    }
+                    code
+                }
+            };
+            return Outcome::silent(Exit::Program(end));
+        }
+    }
+
+    /// Passes signals on and answers changes, until the program ends or has to.
+    async fn live(&mut self, child: &Child) -> End {
+        loop {
+            let endpoint = {
+                let mut due = pin!(due(self.settings, &self.given, &mut self.newest, &mut self.delays));
+                loop {
+                    tokio::select! {
+                        code = self.reaper.ended(child) => return End::Code(code),
+                        signal = self.signals.next() => {
+                            child.pass_on(signal);
+                            self.told_to_stop |= asks_to_stop(signal);
+                        }
+                        endpoint = &mut due, if !self.told_to_stop => break endpoint,
+                    }
+                }
+            };
+            match self.settings.on_change {
+                OnChange::Signal(signal) => {
+                    if let Err(outcome) = keep_file(self.settings, &endpoint) {
+                        note(outcome); // the program goes on with what it has, and the next change tries again
+                    } else {
+                        child.tell(signal);
+                    }
+                    self.given = endpoint;
+                }
+                OnChange::Restart | OnChange::Ignore => return End::Stranded(endpoint),
+            }
+        }
+    }
+
+    /// Ends the program: first it is asked to, then it is killed with what it left behind.
+    async fn stop(&mut self, child: &Child) -> u8 {
+        child.tell(nix::sys::signal::Signal::SIGTERM);
+        let mut grace = pin!(sleep(self.settings.stop_grace));
+        let code = loop {
+            tokio::select! {
+                code = self.reaper.ended(child) => break code,
+                signal = self.signals.next() => {
+                    child.pass_on(signal);
+                    self.told_to_stop |= asks_to_stop(signal);
+                }
+                () = &mut grace => {
+                    let name = name(self.settings);
+                    note(format_args!("{name} has not ended within {:?}: killing it", self.settings.stop_grace));
+                    child.kill();
+                    break self.reaper.ended(child).await;
+                }
+            }
+        };
+        // A shell that ends before the server that it started leaves the port taken.
+        child.kill();
+        code
+    }
+}
+
+/// Waits until the program needs an answer, and for a moment longer, so that a storm of changes gets one.
+async fn due(
+    settings: &Exec,
+    given: &Endpoint,
+    newest: &mut watch::Receiver<Option<Status>>,
+    delays: &mut Delays,
+) -> Endpoint {
+    loop {
+        let need = newest.borrow_and_update().as_ref().and_then(|status| needed(settings, given, status));
+        if need.is_some() {
+            sleep(delays.next()).await;
+            // What counts is how it is by now.
+            let need = newest.borrow().as_ref().and_then(|status| needed(settings, given, status));
+            if let Some(endpoint) = need {
+                return endpoint;
+            }
+        } else if newest.changed().await.is_err() {
+            return std::future::pending().await; // nobody asks any more: rsctl is ending
+        }
+    }
+}
+
+/// Where the program should be pointed at, if it has to be.
+fn needed(settings: &Exec, given: &Endpoint, status: &Status) -> Option<Endpoint> {
+    let endpoint = Endpoint::of(status).ok()?;
+    let needed = match settings.on_change {
+        OnChange::Ignore => false,
+        OnChange::Restart => status.primary.is_some() && is_stranded(given, &endpoint, status),
+        OnChange::Signal(_) => values(&settings.variables, given) != values(&settings.variables, &endpoint),
+    };
+    needed.then_some(endpoint)
+}
+
+/// Whether no host leads from what the program was given to the set. As long as one does, a driver finds the others.
+fn is_stranded(given: &Endpoint, now: &Endpoint, status: &Status) -> bool {
+    let members: Vec<Host> = status.members.iter().filter_map(|member| member.host.parse().ok()).collect();
+    !given.each().any(|host| members.contains(host) || now.each().any(|other| other == host))
+}
+
+/// The time to each answer: at random, so that not all applications restart at once, and longer each time.
+struct Delays {
+    waits: ExponentialBackoff,
+    last: Instant,
+}
+
+impl Delays {
+    fn new() -> Self {
+        Self { waits: waits(), last: Instant::now() }
+    }
+
+    fn next(&mut self) -> Duration {
+        if std::mem::replace(&mut self.last, Instant::now()).elapsed() > CALM {
+            self.waits = waits();
+        }
+        self.waits.next().unwrap_or(DELAY_MAX)
+    }
+}
+
+fn waits() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(DELAY_MIN)
+        .with_max_delay(DELAY_MAX)
+        .with_factor(2.0)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::uri::tests::endpoint;
+    use crate::settings::{Command, Environment, parse};
+
+    fn settings(on_change: &str) -> Exec {
+        let args = ["rsctl", "exec", "--set", "A={uri}", "--on-change", on_change, "--", "x"];
+        match parse(args.map(Into::into).into(), &Environment::default()).unwrap().command {
+            Command::Exec(settings) => *settings,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn seen(seeds: &[&str]) -> Status {
+        let seeds: Vec<String> = seeds.iter().map(|seed| (*seed).to_owned()).collect();
+        let set = "rs".parse().unwrap();
+        Status { primary: seeds.first().cloned(), seeds, ..Status::before_any_look(&set, 3) }
+    }
+
+    #[test]
+    fn a_program_is_stranded_when_none_of_its_hosts_is_left() {
+        let (restart, given) = (settings("restart"), endpoint(&["a:1", "b:1"]));
+        let needed = |status: &Status| needed(&restart, &given, status).map(|e| e.hosts());
+        assert_eq!(needed(&seen(&["c:1", "d:1"])), Some("c:1,d:1".to_owned()));
+        assert_eq!(needed(&seen(&["a:1", "b:1"])), None);
+        assert_eq!(needed(&seen(&["b:1", "c:1", "d:1"])), None, "one of them leads to the others");
+        assert_eq!(needed(&seen(&[])), None, "nobody knows anything");
+        assert_eq!(needed(&Status { primary: None, ..seen(&["c:1"]) }), None, "it could not start there either");
+        let hidden = crate::publish::MemberStatus {
+            id: 0,
+            host: "b:1".into(),
+            state: "SECONDARY".into(),
+            votes: 1,
+            priority: 0.0,
+            healthy: true,
+            lag_ms: None,
+            note: None,
+        };
+        assert_eq!(needed(&Status { members: vec![hidden], ..seen(&["c:1"]) }), None, "a hidden member is one too");
+    }
+
+    #[test]
+    fn a_signal_tells_of_every_other_value() {
+        let (signal, given) = (settings("signal"), endpoint(&["a:1", "b:1"]));
+        let needed = |status: &Status| needed(&signal, &given, status).map(|e| e.hosts());
+        assert_eq!(needed(&seen(&["a:1", "b:1"])), None);
+        assert_eq!(needed(&seen(&["a:1"])), Some("a:1".to_owned()));
+        assert_eq!(needed(&Status { primary: None, ..seen(&["a:1", "c:1"]) }), Some("a:1,c:1".to_owned()));
+        assert_eq!(needed(&seen(&[])), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storm_of_changes_gets_one_answer_and_that_which_counts() {
+        let (restart, given) = (settings("restart"), endpoint(&["a:1"]));
+        let (sender, mut newest) = watch::channel(None);
+        let mut delays = Delays::new();
+        let storm = async {
+            for round in 0..9 {
+                sender.send_replace(Some(seen(&[&format!("x{round}:1")])));
+                sleep(Duration::from_millis(100)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let started = Instant::now();
+        let answer = tokio::select! {
+            answer = due(&restart, &given, &mut newest, &mut delays) => answer,
+            () = storm => panic!("the storm does not end"),
+        };
+        assert_eq!(answer.hosts(), "x8:1");
+        assert!((DELAY_MIN..=DELAY_MIN * 2).contains(&started.elapsed()), "{:?}", started.elapsed());
+        assert!(newest.borrow_and_update().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_is_taken_back_is_none() {
+        let (restart, given) = (settings("restart"), endpoint(&["a:1"]));
+        let (sender, mut newest) = watch::channel(Some(seen(&["b:1"])));
+        let mut delays = Delays::new();
+        let back = async {
+            sleep(DELAY_MIN / 2).await;
+            sender.send_replace(Some(seen(&["a:1", "b:1"])));
+            sleep(DELAY_MAX * 3).await;
+        };
+        tokio::select! {
+            answer = due(&restart, &given, &mut newest, &mut delays) => panic!("{answer:?}"),
+            () = back => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_come_ever_later_while_changes_go_on_and_soon_again_after_a_calm() {
+        let mut delays = Delays::new();
+        let waits: Vec<_> = (0..12).map(|_| delays.next()).collect();
+        assert!(waits[0] <= DELAY_MIN * 2 && waits[4] > DELAY_MIN * 8, "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= DELAY_MAX * 2), "{waits:?}");
+        tokio::time::advance(CALM + DELAY_MIN).await;
+        assert!(delays.next() <= DELAY_MIN * 2);
+    }
+}

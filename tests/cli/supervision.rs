@@ -1,0 +1,293 @@
+//! `rsctl exec --on-change`: real programs, told, stopped, started anew, and buried.
+
+use std::fs::read_to_string;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::answers::healthy;
+use super::harness::{Act, Controller, Folder, Rsctl, rsctl, until};
+
+/// Writes a line to the file $LOG with the hosts that it was given; ends well when asked to.
+const APP: &str = "echo start $HOSTS >>$LOG; trap 'echo stop >>$LOG; exit 0' TERM; while :; do sleep 0.05; done";
+
+/// `rsctl exec` with a shell as the program.
+fn exec(controller: &Controller, flags: &[&str], log: &str, script: &str) -> Rsctl {
+    let args = [&["exec", "--set", "HOSTS={hosts}"], flags, &["--", "sh", "-c", script]].concat();
+    rsctl(&args).asking(controller).env("LOG", log)
+}
+
+/// A running `rsctl`, killed at the end of the test with what it started.
+struct Running(Child);
+
+impl Running {
+    fn start(mut run: Rsctl) -> Self {
+        Self(run.command().stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn tell(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id() as i32), signal).unwrap();
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        until("the end of rsctl", || {
+            !std::path::Path::new(&format!("/proc/{}/stat", self.0.id())).exists() || is_zombie(self.0.id())
+        });
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in children(self.0.id()) {
+            let _ = kill(Pid::from_raw(-(child as i32)), Signal::SIGKILL);
+            let _ = kill(Pid::from_raw(child as i32), Signal::SIGKILL);
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn children(of: u32) -> Vec<u32> {
+    let list = read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    list.split_whitespace().map(|id| id.parse().unwrap()).collect()
+}
+
+fn is_zombie(id: u32) -> bool {
+    let stat = read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+}
+
+fn is_alive(id: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{id}")).exists() && !is_zombie(id)
+}
+
+fn lines(log: &str) -> Vec<String> {
+    read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+const FIRST: &str = "start mongo-node1:27017,mongo-node2:27017,mongo-node3:27017";
+
+#[test]
+fn a_program_that_lost_all_its_hosts_is_started_anew_with_those_that_are() {
+    let (controller, said) = Controller::changing(healthy());
+    let folder = Folder::new("restart");
+    let log = folder.path("log");
+    let mut running = Running::start(exec(&controller, &["--on-change", "restart"], &log, APP));
+    until("the first start", || lines(&log) == [FIRST]);
+    said.members(&["10.0.0.7:27017", "10.0.0.8:27017"]);
+    let expected = [FIRST, "stop", "start 10.0.0.7:27017,10.0.0.8:27017"];
+    until("the second start", || lines(&log) == expected);
+    said.until_asked(4);
+    assert_eq!(lines(&log), expected, "once is enough");
+    running.tell(Signal::SIGTERM);
+    assert_eq!(running.code(), Some(0));
+}
+
+#[test]
+fn a_program_keeps_running_while_one_of_its_hosts_is_left_or_nobody_knows() {
+    let (controller, said) = Controller::changing(healthy());
+    let folder = Folder::new("keep");
+    let log = folder.path("log");
+    let mut running = Running::start(exec(&controller, &["--on-change", "restart"], &log, APP));
+    until("the first start", || lines(&log) == [FIRST]);
+    said.members(&["mongo-node3:27017", "10.0.0.8:27017"]);
+    said.until_asked(4); // each takes a second, and an answer two
+    said.members(&[]);
+    said.until_asked(4);
+    said.status(None); // the controller is gone, and past it nobody answers
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(lines(&log), [FIRST]);
+    said.members(&["10.0.0.8:27017"]);
+    until("the controller's return", || lines(&log).len() == 3);
+    running.tell(Signal::SIGTERM);
+    assert_eq!(running.code(), Some(0));
+}
+
+#[test]
+fn a_program_that_will_not_stop_is_killed_with_all_it_started() {
+    let (controller, said) = Controller::changing(healthy());
+    let folder = Folder::new("stubborn");
+    let log = folder.path("log");
+    let stubborn = "trap '' TERM; sleep 1000 & echo $! $HOSTS >>$LOG; wait; wait; sleep 1000";
+    let flags = ["--on-change", "restart", "--stop-grace", "300ms"];
+    let running = Running::start(exec(&controller, &flags, &log, stubborn));
+    until("the first start", || lines(&log).len() == 1);
+    let server: u32 = lines(&log)[0].split(' ').next().unwrap().parse().unwrap();
+    assert!(is_alive(server));
+    said.members(&["a:1"]);
+    until("the second start", || lines(&log).len() == 2);
+    assert!(!is_alive(server), "what the first one left behind is gone before the second starts");
+    drop(running);
+}
+
+#[test]
+fn what_a_shell_left_behind_is_gone_before_the_next_start() {
+    let (controller, said) = Controller::changing(healthy());
+    let folder = Folder::new("leftover");
+    let log = folder.path("log");
+    let leaving = "sleep 1000 & echo $! >>$LOG; wait";
+    let _running = Running::start(exec(&controller, &["--on-change", "restart"], &log, leaving));
+    until("the first start", || lines(&log).len() == 1);
+    let server: u32 = lines(&log)[0].parse().unwrap();
+    said.members(&["a:1"]);
+    until("the second start", || lines(&log).len() == 2);
+    assert!(!is_alive(server));
+}
+
+#[test]
+fn a_program_is_told_and_finds_the_new_values_in_a_file() {
+    let (controller, said) = Controller::changing(healthy());
+    let folder = Folder::new("signal");
+    let (log, file) = (folder.path("log"), folder.path("mongo.env"));
+    let app = "trap 'cat $FILE >>$LOG' USR1; trap 'exit 4' TERM; cat $FILE >>$LOG; while :; do sleep 0.05; done";
+    let flags = ["--on-change", "signal=USR1", "--out", &file];
+    let mut running = Running::start(exec(&controller, &flags, &log, app).env("FILE", &file));
+    let first = "HOSTS=mongo-node1:27017,mongo-node2:27017,mongo-node3:27017";
+    until("the first values", || lines(&log) == [first]);
+    said.members(&["mongo-node3:27017", "a:1"]);
+    until("the second values", || lines(&log) == [first, "HOSTS=mongo-node3:27017,a:1"]);
+    running.tell(Signal::SIGTERM);
+    assert_eq!(running.code(), Some(4));
+}
+
+#[test]
+fn signals_are_passed_on_and_the_end_is_the_programs_own() {
+    let (controller, _said) = Controller::changing(healthy());
+    let folder = Folder::new("signals");
+    for (name, script, signals, expected) in [
+        ("own", "echo >$LOG; exit 7", vec![], 7),
+        ("trapped", "trap 'exit 9' TERM; echo >$LOG; while :; do sleep 0.05; done", vec![Signal::SIGTERM], 9),
+        ("killed", "echo >$LOG; exec sleep 1000", vec![Signal::SIGTERM], 143),
+        ("interrupted", "echo >$LOG; exec sleep 1000", vec![Signal::SIGINT], 130),
+        ("hung-up", "trap 'exit 6' HUP; echo >$LOG; while :; do sleep 0.05; done", vec![Signal::SIGHUP], 6),
+        ("crashed", "kill -SEGV $$", vec![], 139),
+    ] {
+        let log = folder.path(name);
+        let mut running = Running::start(exec(&controller, &["--on-change", "restart"], &log, script));
+        if !signals.is_empty() {
+            until("the start", || !lines(&log).is_empty());
+        }
+        for signal in signals {
+            running.tell(signal);
+        }
+        assert_eq!(running.code(), Some(expected), "{name}");
+    }
+}
+
+#[test]
+fn a_program_that_was_told_to_stop_is_not_started_anew() {
+    let (controller, said) = Controller::changing(healthy());
+    let folder = Folder::new("leave");
+    let log = folder.path("log");
+    let slow = "trap 'echo asked >>$LOG; while [ ! -e $LOG.go ]; do sleep 0.05; done; exit 5' TERM; \
+                echo start >>$LOG; while :; do sleep 0.05; done";
+    let mut running = Running::start(exec(&controller, &["--on-change", "restart"], &log, slow));
+    until("the start", || lines(&log) == ["start"]);
+    running.tell(Signal::SIGTERM);
+    until("the signal", || lines(&log) == ["start", "asked"]);
+    said.members(&["a:1"]);
+    said.until_asked(4);
+    std::fs::write(format!("{log}.go"), "").unwrap();
+    assert_eq!(running.code(), Some(5));
+    assert_eq!(lines(&log), ["start", "asked"]);
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_as_a_shell_would() {
+    let controller = Controller::with(healthy().to_string());
+    let ended = rsctl(&["exec", "--set", "A={uri}", "--on-change", "restart", "--", "no-such-program"]);
+    let ended = ended.asking(&controller).run();
+    assert_eq!((ended.code, ended.err.as_str()), (127, "error: no-such-program: no such program\n"));
+}
+
+#[test]
+fn a_program_waits_for_a_controller_that_comes_later() {
+    let controller = Controller::new(|path, earlier| match (path, earlier) {
+        (_, 0..3) => Act::Bytes(Vec::new()),
+        ("/v1/status", _) => Act::Answer(200, healthy().to_string()),
+        _ => Act::Answer(304, String::new()),
+    });
+    let folder = Folder::new("early");
+    let log = folder.path("log");
+    let mut running = Running::start(exec(&controller, &["--on-change", "restart"], &log, APP));
+    until("the start", || lines(&log) == [FIRST]);
+    running.tell(Signal::SIGTERM);
+    assert_eq!(running.code(), Some(0));
+}
+
+/// The program that makes us process 1 of a namespace of our own, as in a container; none without root.
+fn as_process_1(mut run: Rsctl) -> Option<Command> {
+    let alone = ["--pid", "--fork", "--mount-proc"];
+    let possible = Command::new("unshare").args(alone).arg("true").stderr(Stdio::null()).status();
+    if !possible.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: no PID namespace can be made here (root can), so nothing is known about process 1");
+        return None;
+    }
+    let inner = run.command();
+    let mut command = Command::new("unshare");
+    command.args(alone).arg(inner.get_program()).args(inner.get_args()).env_clear();
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    Some(command)
+}
+
+#[test]
+fn process_1_buries_orphans() {
+    let (controller, _said) = Controller::changing(healthy());
+    let folder = Folder::new("orphans");
+    let log = folder.path("log");
+    // The inner shell ends at once, so its sleep is an orphan. Buried, it has no entry in /proc any more.
+    let script = "sh -c 'sleep 0.1 & echo $! >$LOG'; orphan=$(cat $LOG); \
+                  for i in $(seq 200); do [ -e /proc/$orphan ] || exit 5; sleep 0.05; done; \
+                  cat /proc/$orphan/stat; exit 1";
+    let Some(mut command) = as_process_1(exec(&controller, &["--on-change", "restart"], &log, script)) else { return };
+    let output = command.stdout(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(5), "the orphan is still there: {text}");
+}
+
+#[test]
+fn process_1_can_be_stopped_while_it_waits_and_while_the_program_runs() {
+    let (controller, said) = Controller::changing(healthy());
+    let folder = Folder::new("one");
+    let log = folder.path("log");
+    let mut unready = healthy();
+    unready["primary"] = serde_json::Value::Null;
+    for (status, expected) in [(unready, 143), (healthy(), 143)] {
+        let starts = !status["primary"].is_null();
+        said.status(Some(status));
+        let script = "echo >$LOG; exec sleep 1000";
+        let Some(mut command) = as_process_1(exec(&controller, &["--on-change", "restart"], &log, script)) else {
+            return;
+        };
+        let mut outer = Running(command.spawn().unwrap());
+        said.until_asked(2);
+        if starts {
+            until("the start", || !lines(&log).is_empty());
+        } else {
+            assert!(lines(&log).is_empty());
+        }
+        let inner = children(outer.0.id())[0];
+        kill(Pid::from_raw(inner as i32), Signal::SIGTERM).unwrap();
+        assert_eq!(outer.code(), Some(expected));
+    }
+}
+
+#[test]
+fn a_wait_that_is_called_off_ends_as_a_shell_would_say_it() {
+    let mut unready = healthy();
+    unready["primary"] = serde_json::Value::Null;
+    for args in [
+        vec!["exec", "--set", "A={uri}", "--", "echo", "started"],
+        vec!["env", "--set", "A={uri}", "--out", "-"],
+        vec!["uri", "--wait", "60s"],
+    ] {
+        let (controller, said) = Controller::changing(unready.clone());
+        let mut running = Running::start(rsctl(&args).asking(&controller));
+        said.until_asked(2);
+        running.tell(Signal::SIGTERM);
+        assert_eq!(running.code(), Some(143), "{args:?}");
+    }
+}

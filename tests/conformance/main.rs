@@ -1,0 +1,149 @@
+//! The simulated mongods of `tests/sim` and real ones are given the same commands, and must answer alike.
+//!
+//! What is written in `*.txt` holds for both: each step with its outcome, its error code, and the set that comes of
+//! it. `UPDATE=1` writes down anew what the real ones do. Beside that, sequences that a seed makes up are put to both
+//! and compared: `CONFORMANCE_SEEDS=100` asks for more of them, `CONFORMANCE_SEED=7` repeats one.
+//!
+//! Time is left out: both are compared when they have come to rest. So are terms, exact versions after a force, and who
+//! wins an election that several can win.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
+#![allow(clippy::print_stdout, reason = "a failed sequence must be told")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "nobody outside sees a test, and the simulation is more than is used here"
+)]
+
+mod edit;
+mod model;
+mod picture;
+mod random;
+mod real;
+mod run;
+mod script;
+
+#[path = "../sim"]
+mod sim {
+    pub mod checker;
+    pub mod commands;
+    pub mod conf;
+    pub mod dns;
+    pub mod election;
+    pub mod faults;
+    pub mod heartbeat;
+    pub mod limits;
+    pub mod node;
+    pub mod ports;
+    pub mod replication;
+    pub mod rng;
+    pub mod world;
+}
+#[path = "../support/mod.rs"]
+mod support;
+
+use run::Told;
+use script::Section;
+use std::path::{Path, PathBuf};
+
+/// How many made-up sequences an ordinary run compares.
+const SEEDS: u64 = 8;
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(name)
+}
+
+fn read(name: &str) -> Vec<Section> {
+    script::parse(&std::fs::read_to_string(file(name)).unwrap())
+}
+
+fn updating() -> bool {
+    std::env::var_os("UPDATE").is_some()
+}
+
+/// `CONFORMANCE_ONLY=wiped` picks the sequences whose title says so.
+fn wanted(section: &Section) -> bool {
+    std::env::var("CONFORMANCE_ONLY").is_ok_and(|only| section.title.contains(&only))
+        || std::env::var_os("CONFORMANCE_ONLY").is_none()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// What is written holds for the model.
+fn model_does(name: &str) {
+    for section in read(name).into_iter().filter(wanted) {
+        let told = model::tell(&section);
+        let written = run::written(&section);
+        assert!(told == written, "{name}: {}\n{}", section.title, difference(&written, "written", &told, "model"));
+    }
+}
+
+/// What is written holds for real mongods.
+fn mongods_do(name: &str) {
+    let mut sections = read(name);
+    let mut wrong = Vec::new();
+    for at in 0..sections.len() {
+        let section = &sections[at];
+        if !wanted(section) {
+            continue;
+        }
+        let written = run::written(section);
+        // Nobody knows yet what will come of it: the model may say what to wait for.
+        let hint = if updating() { model::tell(section) } else { written.clone() };
+        let told = real::tell(section, &hint);
+        if updating() {
+            run::write_down(&mut sections[at], &told);
+            std::fs::write(file(name), script::print(&sections)).unwrap();
+        } else if told != written {
+            wrong.push(format!("{}\n{}", section.title, difference(&written, "written", &told, "mongods")));
+        }
+    }
+    assert!(wrong.is_empty(), "{name}: {}", wrong.join("\n"));
+}
+
+/// The first step that differs, after all that came before it.
+fn difference(one: &[Told], ones: &str, other: &[Told], others: &str) -> String {
+    let mut text = String::new();
+    for (a, b) in one.iter().zip(other) {
+        if a == b {
+            text += &format!("{a}");
+        } else {
+            text += &format!("{ones}:\n{a}{others}:\n{b}");
+            break;
+        }
+    }
+    text
+}
+
+macro_rules! files {
+    ($($name:ident),*) => {
+        mod the_model {
+            $(#[test] fn $name() { super::model_does(concat!(stringify!($name), ".txt")); })*
+        }
+        mod real_mongods {
+            $(#[test] fn $name() { super::mongods_do(concat!(stringify!($name), ".txt")); })*
+        }
+    };
+}
+files!(initiate, reconfig, force, elections, locks);
+
+/// Sequences that nobody thought of.
+#[test]
+fn made_up_sequences_end_alike() {
+    let seeds: Vec<u64> = match number("CONFORMANCE_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("CONFORMANCE_SEEDS").unwrap_or(SEEDS)).collect(),
+    };
+    let mut wrong = Vec::new();
+    for seed in seeds {
+        let section = random::section(seed);
+        let model = model::tell(&section);
+        let real = real::tell(&section, &model);
+        if model != real {
+            wrong.push(format!("CONFORMANCE_SEED={seed}\n{}", difference(&model, "model", &real, "mongods")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}

@@ -1,0 +1,52 @@
+//! Sequences that a seed makes up.
+
+use super::picture::name;
+use super::script::{Section, Step};
+use super::sim::rng::Rng;
+
+const NODES: usize = 3;
+const STEPS: usize = 10;
+
+/// A set of three, and then ten things that may happen to it.
+pub fn section(seed: u64) -> Section {
+    let mut rng = Rng::new(seed);
+    let mut up = [true; NODES];
+    let mut at = ['a', 'b', 'c'];
+    let mut fresh = 'h';
+    let mut steps: Vec<Step> = ["initiate A", "reconfig A: add b, add c", "stepup A"].map(Step::new).into();
+    while steps.len() < STEPS + 3 {
+        let (node, other) = (rng.below(NODES), rng.below(NODES));
+        let who = name(node);
+        let place = |n: usize| at[n];
+        let text = match rng.below(16) {
+            _ if !up[node] => {
+                up[node] = true;
+                if rng.percent(40) {
+                    at[node] = fresh;
+                    fresh = char::from(fresh as u8 + 1);
+                }
+                format!("start {who} {}", at[node])
+            }
+            0 | 1 => {
+                up[node] = false;
+                format!("kill {who}")
+            }
+            2 => format!("stepup {who}"),
+            3 => format!("write {who}"),
+            4 => format!("reconfig {who}: host {} {}", place(other), place(other)),
+            5 => format!("reconfig {who}: novote {}", place(other)),
+            6 => format!("reconfig {who}: vote {}", place(other)),
+            7 => format!("reconfig {who}: drop {}", place(other)),
+            8 => format!("reconfig {who}: version +0"),
+            9 => format!("reconfig {who}: add {}", place(other)),
+            10 => format!("reconfig {who}: novote {}, drop {}", place(other), place(node)),
+            11 => format!("force {who}: setting dummy 1").replace(": setting dummy 1", ""),
+            12 => format!("fsync {who}"),
+            13 => format!("lock {who} t{}", rng.below(2)),
+            14 => format!("initiate {who}"),
+            _ => format!("reconfig {who}: id {} 9", place(other)),
+        };
+        steps.push(Step::new(&text));
+    }
+    Section { remarks: Vec::new(), title: format!("seed {seed}"), nodes: NODES, steps }
+}

@@ -1,0 +1,101 @@
+//! Real mongods on loopback.
+
+use super::run::{self, Ground, Told};
+use super::script::Section;
+use super::support::mongods::{Mongod, MongodOptions, free_ip};
+use mongodb::bson::doc;
+use rsctl::model::Host;
+use rsctl::mongo::{Access, Mongods};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// `hints` say what to wait for; what comes is told, whatever it is.
+pub fn tell(section: &Section, hints: &[Told]) -> Vec<Told> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(run::tell(Real::new(section.nodes), section, Some(hints)))
+}
+
+pub struct Real {
+    door: Mongods,
+    nodes: Vec<Option<Mongod>>,
+    port: u16,
+    ips: BTreeMap<char, Ipv4Addr>,
+}
+
+impl Real {
+    fn new(nodes: usize) -> Self {
+        // A port of its own for each sequence: addresses are used again, and nobody must answer for another set.
+        static PORTS: AtomicU16 = AtomicU16::new(27100);
+        Self {
+            door: Mongods::new(Access::default(), Arc::default()),
+            nodes: (0..nodes).map(|_| None).collect(),
+            port: PORTS.fetch_add(1, Ordering::Relaxed),
+            ips: BTreeMap::new(),
+        }
+    }
+}
+
+impl Ground for Real {
+    type Door = Mongods;
+    const PAUSE: Duration = Duration::from_millis(60);
+    const REST: Duration = Duration::from_secs(3);
+
+    fn limit(&self) -> Duration {
+        // Where the model only guesses, what comes is written down.
+        Duration::from_secs(if super::updating() { 5 } else { 20 })
+    }
+
+    fn door(&self) -> &Mongods {
+        &self.door
+    }
+
+    fn address(&mut self, letter: char) -> SocketAddr {
+        let port = self.port;
+        (*self.ips.entry(letter).or_insert_with(|| free_ip(port)), port).into()
+    }
+
+    fn letter(&self, host: &Host) -> String {
+        let ip = host.socket().map(|s| s.ip());
+        let found = self.ips.iter().find(|(_, known)| Some(IpAddr::V4(**known)) == ip);
+        found.map_or_else(|| host.to_string(), |(letter, _)| letter.to_string())
+    }
+
+    async fn start(&mut self, node: usize, at: SocketAddr) {
+        let IpAddr::V4(ip) = at.ip() else { unreachable!("addresses here are IPv4") };
+        match &mut self.nodes[node] {
+            Some(mongod) => mongod.restart_at(ip, at.port()).await.unwrap(),
+            none => *none = Some(Mongod::start(MongodOptions::at(ip, at.port())).await.unwrap()),
+        }
+    }
+
+    fn kill(&mut self, node: usize) {
+        if let Some(mongod) = &mut self.nodes[node] {
+            mongod.kill();
+        }
+    }
+
+    fn wipe(&mut self, node: usize) {
+        if let Some(mongod) = &mut self.nodes[node] {
+            mongod.wipe();
+        }
+    }
+
+    async fn hold(&mut self, node: usize, held: bool) {
+        if let Some(mongod) = &self.nodes[node] {
+            let mode = if held { "alwaysOn" } else { "off" };
+            mongod.command(doc! { "configureFailPoint": "stopReplProducer", "mode": mode }).await.unwrap();
+        }
+    }
+
+    async fn write(&mut self, node: usize, _: SocketAddr) -> bool {
+        let Some(mongod) = &self.nodes[node] else { return false };
+        let client = mongod.client();
+        let insert = doc! { "insert": "writes", "documents": [{}], "writeConcern": { "w": 1 } };
+        let reply = client.database("conformance").run_command(insert).await;
+        client.shutdown().immediate(true).await;
+        reply.is_ok()
+    }
+}

@@ -1,0 +1,253 @@
+//! Puts a sequence to mongods, whatever they are made of, and tells what came of it.
+
+use super::edit::edited;
+use super::picture::{Picture, Sketcher};
+use super::script::{Section, Step};
+use rsctl::model::{Host, Lock, Probe, ProbeError, ProcessId, ReplConfig, SetName, Token};
+use rsctl::mongo::{Admin, Error};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What one step gave: its outcome, and the set once it has come to rest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    pub step: String,
+    pub outcome: String,
+    pub after: Picture,
+    before: Picture,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n  {}", self.step, self.outcome)?;
+        self.after.since(&self.before).iter().try_for_each(|line| writeln!(f, "  {line}"))
+    }
+}
+
+/// Mongods, and what can be done to them besides giving them commands.
+pub trait Ground {
+    type Door: Admin;
+    fn door(&self) -> &Self::Door;
+    /// What a letter stands for.
+    fn address(&mut self, letter: char) -> SocketAddr;
+    /// The letter of an address.
+    fn letter(&self, host: &Host) -> String;
+    async fn start(&mut self, node: usize, at: SocketAddr);
+    fn kill(&mut self, node: usize);
+    fn wipe(&mut self, node: usize);
+    /// Stops replication to it, or lets it go on.
+    async fn hold(&mut self, node: usize, held: bool);
+    /// One write that nobody needs to confirm. Says whether the node took it.
+    async fn write(&mut self, node: usize, at: SocketAddr) -> bool;
+    /// The pause between two looks.
+    const PAUSE: Duration;
+    /// Who has not changed for so long is at rest, where nobody knows what to expect.
+    const REST: Duration;
+    /// Longest wait for what is expected.
+    fn limit(&self) -> Duration;
+}
+
+/// Two looks this many pauses apart must both show what is expected.
+const STEADY: u32 = 3;
+
+pub async fn tell<G: Ground>(mut ground: G, section: &Section, hints: Option<&[Told]>) -> Vec<Told> {
+    let mut at = Vec::new();
+    for node in 0..section.nodes {
+        let address = ground.address(char::from(b'a' + node as u8));
+        ground.start(node, address).await;
+        at.push(Some(address));
+    }
+    let mut run = Run { ground, at, sketcher: Sketcher::default(), before: Picture::blank(section.nodes) };
+    let mut told = Vec::new();
+    for (number, step) in section.steps.iter().enumerate() {
+        let outcome = run.take(&step.text).await;
+        let hint = hints.and_then(|h| h.get(number)).map(|t| &t.after);
+        let after = run.settle(hint).await;
+        let before = std::mem::replace(&mut run.before, after.clone());
+        told.push(Told { step: step.text.clone(), outcome, after, before });
+    }
+    told
+}
+
+/// What is written below the steps, in the same form.
+pub fn written(section: &Section) -> Vec<Told> {
+    let mut before = Picture::blank(section.nodes);
+    let mut told = Vec::new();
+    for Step { text, gives } in &section.steps {
+        let (outcome, lines) = gives.split_first().map_or((String::new(), &[][..]), |(o, l)| (o.clone(), l));
+        let after = before.with(lines);
+        told.push(Told { step: text.clone(), outcome, after: after.clone(), before });
+        before = after;
+    }
+    told
+}
+
+pub fn write_down(section: &mut Section, told: &[Told]) {
+    for (step, told) in section.steps.iter_mut().zip(told) {
+        step.gives = vec![told.outcome.clone()];
+        step.gives.extend(told.after.since(&told.before));
+    }
+}
+
+struct Run<G> {
+    ground: G,
+    /// Where each node runs, if it does; and where it ran last.
+    at: Vec<Option<SocketAddr>>,
+    sketcher: Sketcher,
+    before: Picture,
+}
+
+fn node(word: &str) -> usize {
+    usize::from(word.as_bytes()[0] - b'A')
+}
+
+fn letter(word: &str) -> char {
+    word.chars().next().expect("an address")
+}
+
+impl<G: Ground> Run<G> {
+    async fn take(&mut self, text: &str) -> String {
+        let (head, edits) = text.split_once(": ").unwrap_or((text, ""));
+        let words: Vec<&str> = head.split(' ').collect();
+        let outcome = match words.as_slice() {
+            ["kill", who] => {
+                self.ground.kill(node(who));
+                self.at[node(who)] = None;
+                return "done".to_owned();
+            }
+            ["start", who, at] => return self.start(node(who), letter(at)).await,
+            ["wipe", who] => {
+                self.ground.wipe(node(who));
+                return "done".to_owned();
+            }
+            ["hold", who] => return self.hold(node(who), true).await,
+            ["release", who] => return self.hold(node(who), false).await,
+            ["write", who] => {
+                let Some(at) = self.at[node(who)] else { return "down".to_owned() };
+                let taken = self.ground.write(node(who), at).await;
+                return if taken { "taken" } else { "not taken" }.to_owned();
+            }
+            [command, who, rest @ ..] => {
+                let Some(at) = self.at[node(who)] else { return "down".to_owned() };
+                self.command(command, at, rest, edits).await
+            }
+            _ => panic!("no such step: {text}"),
+        };
+        match outcome {
+            Ok(()) => "ok".to_owned(),
+            Err(Error::LockHeld) => "held".to_owned(),
+            Err(Error::Server { code, .. }) => format!("refused, {code}"),
+            Err(other) => format!("{}", other.kind()),
+        }
+    }
+
+    async fn start(&mut self, node: usize, at: char) -> String {
+        let at = self.ground.address(at);
+        self.ground.start(node, at).await;
+        self.at[node] = Some(at);
+        "done".to_owned()
+    }
+
+    async fn hold(&mut self, node: usize, held: bool) -> String {
+        self.ground.hold(node, held).await;
+        "done".to_owned()
+    }
+
+    async fn command(&mut self, command: &str, at: SocketAddr, rest: &[&str], edits: &str) -> Result<(), Error> {
+        let mut base = at;
+        if let ["from", other] = rest {
+            base = self.at[node(other)].expect("a base that runs");
+        }
+        let config = match command {
+            "initiate" => Some(first(at)),
+            "reconfig" | "force" => {
+                let config = self.probe(base).await.ok().and_then(|p| p.config);
+                Some(config.unwrap_or_else(|| first(at)))
+            }
+            _ => None,
+        };
+        let ground = &mut self.ground;
+        let sent = config.map(|config| {
+            let mut address = |letter| Host::from(ground.address(letter)).to_string();
+            let raised = if command == "initiate" { "version +0, " } else { "" };
+            edited(&config, &format!("{raised}{edits}"), &mut address)
+        });
+        let lock = |token: &str| Lock {
+            token: Token(token.to_owned()),
+            seed: Host::from(at),
+            seed_process: ProcessId(bson::oid::ObjectId::from_bytes([7; 12])),
+        };
+        let door = self.ground.door();
+        match (command, sent, rest) {
+            ("initiate", Some(sent), _) => door.initiate(at, &sent).await,
+            ("reconfig", Some(sent), _) => door.reconfig(at, &sent).await,
+            ("force", Some(sent), _) => door.force(at, &sent).await,
+            ("stepup", ..) => door.step_up(at).await,
+            ("endcatchup", ..) => door.end_catch_up(at).await,
+            ("fsync", ..) => door.fsync(at).await,
+            ("lock", _, [token]) => door.take_lock(at, &lock(token)).await,
+            ("takeover", _, [stale, token]) => door.take_over_lock(at, &lock(stale), &lock(token)).await,
+            ("unlock", ..) => door.release_lock(at).await,
+            ("syncfrom", _, [source]) => {
+                let source = Host::from(self.ground.address(letter(source)));
+                self.ground.door().sync_from(at, &source).await
+            }
+            _ => panic!("no such command: {command}"),
+        }
+    }
+
+    async fn probe(&self, at: SocketAddr) -> Result<Probe, ProbeError> {
+        self.ground.door().probe(at, Duration::from_secs(3)).await
+    }
+
+    async fn look(&mut self) -> (Picture, i64) {
+        let mut looks = Vec::new();
+        for at in self.at.clone() {
+            looks.push(match at {
+                Some(at) => Some(self.probe(at).await),
+                None => None,
+            });
+        }
+        let ground = &self.ground;
+        self.sketcher.draw(&looks, &|host| ground.letter(host))
+    }
+
+    /// Waits for the set to look as expected; where nothing is expected, or it does not come, until it stays the same.
+    async fn settle(&mut self, hint: Option<&Picture>) -> Picture {
+        let (began, limit) = (Instant::now(), self.ground.limit());
+        let (mut last, mut same_since, mut same) = (Picture::default(), Instant::now(), 0);
+        loop {
+            let (picture, version) = self.look().await;
+            if picture == last {
+                same += 1;
+            } else {
+                (last, same_since, same) = (picture.clone(), Instant::now(), 0);
+            }
+            let expected = hint == Some(&picture) && same >= STEADY;
+            let at_rest = same_since.elapsed() >= G::REST && (hint.is_none() || began.elapsed() >= limit);
+            // Nothing comes to rest by itself in so long a time: say what there is.
+            if expected || at_rest || began.elapsed() >= limit * 2 {
+                self.sketcher.accept(version);
+                return picture;
+            }
+            // Chance chose another primary: let it be the expected one.
+            let wanted = hint.and_then(Picture::primary).filter(|_| same >= STEADY);
+            if let (Some(wanted), Some(now)) = (wanted, picture.primary())
+                && wanted != now
+                && let Some(at) = self.at[wanted]
+            {
+                let _ = self.ground.door().step_up(at).await;
+            }
+            tokio::time::sleep(G::PAUSE).await;
+        }
+    }
+}
+
+/// A first config, with quick elections.
+fn first(at: SocketAddr) -> ReplConfig {
+    let mut document = ReplConfig::first(&SetName::new("rs"), &Host::from(at), 3).document().clone();
+    document.get_document_mut("settings").expect("settings").insert("electionTimeoutMillis", 2000);
+    ReplConfig::from_stored(document).expect("a first config")
+}

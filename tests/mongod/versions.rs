@@ -1,0 +1,192 @@
+//! The same story on every version of MongoDB that can be had, and what differs between them.
+
+use mongodb::bson::{Document, doc};
+use rsctl::publish::Status;
+use tokio::time::Instant;
+
+use crate::auth;
+use crate::changes::{all_there, identity, writing};
+use crate::cluster::{Cluster, LIMIT, PORT, is_settled, member, stored_config, votes};
+use crate::first_start::standalone_with_data;
+use crate::recovery::{every_write_is_there, has_addresses_of, recreate};
+use crate::support::mongods::{binary, free_ip};
+
+/// Whether there is such a mongod; says so where there is none.
+fn is_here(version: &'static str) -> bool {
+    let found = binary(Some(version));
+    if let Err(error) = &found {
+        println!("skipped: MongoDB {version}: {error}");
+    }
+    found.is_ok()
+}
+
+/// First start, a killed primary, a moved member, a wiped one, two newcomers, all addresses new.
+async fn story(version: &'static str) {
+    if !is_here(version) {
+        return;
+    }
+    let began = Instant::now();
+    let mut cluster = Cluster::of(version, 3).await;
+    let info = cluster.nodes[0].command(doc! { "buildInfo": 1 }).await.unwrap();
+    assert_eq!(info.get_str("version").unwrap(), version);
+    let controller = cluster.controller(&[]);
+    let status = controller.until("a settled set of three", LIMIT, is_settled(3)).await;
+    println!("{version}: settled after {:?}", began.elapsed());
+    let writer = writing(&controller).await;
+
+    writer.reset_gap();
+    let (old, primary) = (status.primary.clone(), cluster.primary(&status));
+    cluster.nodes[primary].kill();
+    controller.until("another primary", LIMIT, |s| s.primary.is_some() && s.primary != old).await;
+    assert!(writer.next_acknowledged(LIMIT).await, "writes go on");
+    println!("{version}: writes out for {:?} when the primary was killed", writer.tally().longest_gap);
+    cluster.nodes[primary].restart().await.unwrap();
+    let status = controller.until("everybody well again", LIMIT, is_settled(3)).await;
+
+    let moving = (cluster.primary(&status) + 1) % 3;
+    let id = member(&status, &cluster.nodes[moving].address().to_string()).id;
+    let data = identity(&cluster, moving).await;
+    cluster.nodes[moving].restart_at(free_ip(PORT), PORT).await.unwrap();
+    cluster.list_all();
+    let (moved, settled) = (has_addresses_of(&cluster), is_settled(3));
+    let status = controller.until("the member at its new address", LIMIT, |s| settled(s) && moved(s)).await;
+    assert_eq!(member(&status, &cluster.nodes[moving].address().to_string()).id, id, "the slot is the same");
+    assert_eq!(identity(&cluster, moving).await, data, "no initial sync");
+
+    let host = cluster.nodes[moving].address().to_string();
+    cluster.nodes[moving].wipe();
+    cluster.nodes[moving].restart().await.unwrap();
+    let lost = |s: &Status| s.members.iter().any(|m| m.host == host && m.votes == 0);
+    controller.until("the vote taken", LIMIT, lost).await;
+    controller.until("the vote given back", LIMIT, is_settled(3)).await;
+    assert_ne!(identity(&cluster, moving).await, data, "a new directory");
+
+    cluster.grow(version, 2).await;
+    let status = controller.until("five voters", LIMIT, is_settled(5)).await;
+    let config = stored_config(&cluster.nodes[cluster.primary(&status)]).await.to_string();
+    assert!(!config.contains("rsctlWas") && !config.contains("rsctlAdded"), "nothing is left over: {config}");
+
+    assert!(writer.next_acknowledged(LIMIT).await, "writes go on");
+    let (tally, lost) = writer.finish().await.unwrap();
+    assert!(lost.is_empty(), "{} acknowledged writes are lost", lost.len());
+    let ips: Vec<_> = (0..5).map(|_| free_ip(PORT)).collect();
+    let answered = recreate(&mut cluster, &ips).await;
+    let (moved, settled) = (has_addresses_of(&cluster), is_settled(5));
+    controller.until("a primary at the new addresses", LIMIT, |s| s.primary.is_some() && moved(s)).await;
+    println!("{version}: writable {:?} after the last mongod answered", answered.elapsed());
+    controller.until("a settled set at the new addresses", LIMIT, |s| settled(s) && moved(s)).await;
+    every_write_is_there(&controller, &tally.acknowledged).await;
+    all_there(writing(&controller).await).await;
+    println!("{version}: {} writes, the whole story in {:?}", tally.acknowledged.len(), began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_story_on_4_4() {
+    story("4.4.2").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_story_on_5_0() {
+    story("5.0.4").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_story_on_6_0() {
+    story("6.0.5").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_of_4_4_with_a_keyfile_begins() {
+    if is_here("4.4.2") {
+        auth::begins_with_a_keyfile(Some("4.4.2")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_4_2_cannot_do_safely_is_refused_by_name() {
+    if !is_here("4.2.6") {
+        return;
+    }
+    let cluster = Cluster::of("4.2.6", 3).await;
+    let controller = cluster.controller(&[]);
+    let words = "is MongoDB 4.2, and rsctl cannot keep anything before MongoDB 4.4 safe: upgrade it";
+    let refused = |s: &Status| {
+        let about = |node: &crate::support::mongods::Mongod| format!("{} {words}", node.address());
+        cluster.nodes.iter().all(|node| s.findings.iter().any(|f| f.text.contains(&about(node))))
+    };
+    let status = controller.until("each of them named", LIMIT, refused).await;
+    assert!(status.members.is_empty(), "{status:?}");
+}
+
+/// A blank 4.4 does not count its collections; what it does not know about itself tells all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn user_data_of_4_4_begins_the_set_and_is_never_dropped() {
+    if !is_here("4.4.2") {
+        return;
+    }
+    let mut cluster = Cluster::of("4.4.2", 2).await;
+    cluster.nodes.push(standalone_with_data(Some("4.4.2")).await);
+    cluster.list_all();
+    let keeper = cluster.nodes[2].address().to_string();
+    let controller = cluster.controller(&[]);
+    let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
+    assert_eq!(member(&status, &keeper).id, 0);
+    assert!(has_user_data(&cluster, 2).await);
+
+    cluster.nodes.push(standalone_with_data(Some("4.4.2")).await);
+    cluster.list_all();
+    let late = cluster.nodes[3].address().to_string();
+    let named =
+        |s: &Status| s.findings.iter().any(|f| f.text.contains(&late) && f.text.contains("might lose user data"));
+    let status = controller.until("the one that would lose its data named", LIMIT, named).await;
+    assert_eq!(status.members.len(), 3);
+    cluster.list([cluster.nodes[3].ip()]);
+    drop(controller);
+    let alone = cluster.controller(&[("RSCTL_EXPECT", "1")]);
+    alone.until("a set of its own", LIMIT, is_settled(1)).await;
+    assert!(has_user_data(&cluster, 3).await, "its data was there all along");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tasks_of_4_4_that_may_hold_data_begin_nothing() {
+    if !is_here("4.4.2") {
+        return;
+    }
+    let mut cluster = Cluster::of("4.4.2", 1).await;
+    for _ in 0..2 {
+        cluster.nodes.push(standalone_with_data(Some("4.4.2")).await);
+    }
+    cluster.list_all();
+    let controller = cluster.controller(&[]);
+    let named = |s: &Status, node: usize| {
+        let address = cluster.nodes[node].address().to_string();
+        s.findings.iter().any(|f| f.text.contains(&address) && f.text.contains("might lose user data"))
+    };
+    controller.until("both named", LIMIT, |s| named(s, 1) && named(s, 2)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(800)).await; // twice the settle time
+    assert_eq!(votes(&controller.status().await.unwrap()), 0);
+}
+
+/// In the middle of an upgrade the programs are 5.0, and behave as 4.4: a voter would count before it holds data.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn newcomers_get_their_votes_late_while_5_0_behaves_as_4_4() {
+    if !is_here("5.0.4") {
+        return;
+    }
+    let mut cluster = Cluster::of("5.0.4", 3).await;
+    let controller = cluster.controller(&[]);
+    let status = controller.until("a settled set of three", LIMIT, is_settled(3)).await;
+    let primary = &cluster.nodes[cluster.primary(&status)];
+    primary.command(doc! { "setFeatureCompatibilityVersion": "4.4" }).await.unwrap();
+    cluster.grow("5.0.4", 2).await;
+    controller.until("five voters", LIMIT, is_settled(5)).await;
+    let log = controller.log();
+    assert!(log.contains("to vote when it holds the data"), "{log}");
+}
+
+async fn has_user_data(cluster: &Cluster, node: usize) -> bool {
+    let client = cluster.nodes[node].client();
+    let kept = client.database("app").collection::<Document>("t").find_one(doc! { "_id": 1 }).await.unwrap();
+    client.shutdown().immediate(true).await;
+    kept.is_some()
+}

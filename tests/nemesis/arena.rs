@@ -1,0 +1,268 @@
+//! The mongods, their DNS, their controllers, and the application: what a round finds, and what it must leave behind.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use rsctl::publish::Status;
+use tokio::time::{Instant, sleep};
+
+use crate::checks::{self, Stored};
+use crate::faults::Fault;
+use crate::network::{Lodging, Network, PORT};
+use crate::rng::Rng;
+use crate::support::controller::Controller;
+use crate::support::dns::DnsServer;
+use crate::support::mongods::{Mongod, MongodOptions};
+use crate::workload::Workload;
+
+/// After a fault has ended, the set must be right within so long. On a quiet machine it takes a few seconds.
+const LIMIT: Duration = Duration::from_secs(90);
+const POLL: Duration = Duration::from_millis(30);
+
+/// One mongod and the place where it runs.
+pub struct Node {
+    pub mongod: Mongod,
+    pub lodging: Option<Lodging>,
+}
+
+impl Node {
+    async fn start(network: &mut Network, number: usize) -> Self {
+        let ip = network.fresh_ip();
+        let lodging = network.lodging(number);
+        let through = lodging.as_ref().map(Lodging::entrance).unwrap_or_default();
+        if let Some(lodging) = &lodging {
+            lodging.settle_at(ip);
+        }
+        let mongod = Mongod::start(MongodOptions { through, ..MongodOptions::at(ip, PORT) }).await.unwrap();
+        Self { mongod, lodging }
+    }
+
+    /// Starts it again, on the same data, at this address.
+    pub async fn start_at(&mut self, ip: Ipv4Addr) {
+        self.mongod.kill();
+        if ip != self.mongod.ip()
+            && let Some(lodging) = &self.lodging
+        {
+            lodging.settle_at(ip);
+        }
+        self.mongod.restart_at(ip, PORT).await.unwrap();
+    }
+
+    pub async fn restart(&mut self) {
+        self.start_at(self.mongod.ip()).await;
+    }
+}
+
+pub struct Arena {
+    pub rng: Rng,
+    pub network: Network,
+    pub dns: DnsServer,
+    pub nodes: Vec<Node>,
+    pub workload: Workload,
+    pub controllers_killed: usize,
+    /// Which node led when the round began.
+    pub primary: usize,
+    controllers: Vec<Option<Controller>>,
+    stored: Stored,
+    /// What was done so far.
+    trace: Vec<String>,
+    began: Instant,
+    checked: usize,
+    /// No controller is touched in this round.
+    pub controllers_spared: bool,
+    /// The faults that are still to come in this dozen of rounds.
+    pub deck: Vec<Fault>,
+}
+
+impl Arena {
+    /// A set that has settled, one or two controllers, and an application that writes.
+    pub async fn new(size: usize, mut rng: Rng) -> Self {
+        let mut network = Network::new();
+        let mut nodes = Vec::new();
+        for number in 0..size {
+            nodes.push(Node::start(&mut network, number).await);
+        }
+        let dns = DnsServer::start().await;
+        dns.tasks("mongo", nodes.iter().map(|n| n.mongod.ip()));
+        let controllers: Vec<_> = (0..1 + rng.below(2)).map(|_| Some(controller(&dns, size))).collect();
+        let first = controllers[0].as_ref().unwrap();
+        let settled = |s: &Status| settled(s, size);
+        first.until("a settled set", LIMIT, settled).await;
+        let stored = checks::right(&nodes).await.expect("a set that is right");
+        let workload = Workload::start(&uri(&nodes)).await;
+        assert!(workload.goes_on(LIMIT).await, "writes are acknowledged");
+        let primary = stored.primary;
+        Self {
+            rng,
+            network,
+            dns,
+            nodes,
+            workload,
+            controllers_killed: 0,
+            primary,
+            controllers,
+            stored,
+            trace: Vec::new(),
+            began: Instant::now(),
+            checked: 0,
+            controllers_spared: false,
+            deck: Vec::new(),
+        }
+    }
+
+    pub fn note(&mut self, what: &str) {
+        self.trace.push(format!("{:>8.3} {what}", self.began.elapsed().as_secs_f64()));
+    }
+
+    pub fn begin_round(&mut self, round: u64, fault: Fault) {
+        self.note(&format!("round {round}: {}", fault.name()));
+        self.controllers_spared = fault == Fault::Wipe;
+        self.workload.begin_round();
+    }
+
+    pub fn ips(&self) -> Vec<Ipv4Addr> {
+        self.nodes.iter().map(|n| n.mongod.ip()).collect()
+    }
+
+    /// DNS lists every mongod, where it is now.
+    pub fn list_all(&self) {
+        self.dns.tasks("mongo", self.ips());
+    }
+
+    /// DNS lists all but these.
+    pub fn list_without(&self, hidden: &[usize]) {
+        let kept = (0..self.nodes.len()).filter(|n| !hidden.contains(n)).map(|n| self.nodes[n].mongod.ip());
+        self.dns.tasks("mongo", kept);
+    }
+
+    /// Some time passes, in which a controller may die or come back.
+    pub async fn moment(&mut self, at_most: u64) {
+        let time = Duration::from_millis(self.rng.between(0, at_most));
+        sleep(time / 2).await;
+        if !self.controllers_spared && self.rng.percent(25) {
+            let which = self.rng.below(self.controllers.len());
+            self.note(&format!("controller {which} dies or comes back"));
+            self.controllers[which] = match self.controllers[which].take() {
+                Some(_) => {
+                    self.controllers_killed += 1;
+                    None
+                }
+                None => Some(controller(&self.dns, self.nodes.len())),
+            };
+        }
+        sleep(time / 2).await;
+    }
+
+    /// The faults are over: within the limit all is as it should be, in the controller's eyes and in ours.
+    pub async fn comes_right(&mut self) {
+        self.note("the fault is over");
+        for which in 0..self.controllers.len() {
+            if self.controllers[which].is_none() {
+                self.controllers[which] = Some(controller(&self.dns, self.nodes.len()));
+            }
+        }
+        let deadline = Instant::now() + LIMIT;
+        let mut why = "no controller says that the set has settled".to_owned();
+        loop {
+            let status = self.first_controller().status().await;
+            if status.is_some_and(|s| settled(&s, self.nodes.len())) {
+                match checks::right(&self.nodes).await {
+                    Ok(stored) if stored.set != self.stored.set => why = "it is another set".to_owned(),
+                    Ok(stored) => {
+                        self.primary = stored.primary;
+                        break;
+                    }
+                    Err(what) => why = what,
+                }
+            }
+            self.help_the_application().await;
+            if Instant::now() > deadline {
+                panic!("not right within {LIMIT:?}: {why}\n{}", self.report().await);
+            }
+            sleep(POLL).await;
+        }
+        while !self.workload.goes_on(Duration::from_secs(2)).await {
+            self.help_the_application().await;
+            assert!(Instant::now() < deadline, "writes do not go on\n{}", self.report().await);
+        }
+        self.workload.follow(&uri(&self.nodes)).await;
+    }
+
+    fn first_controller(&self) -> &Controller {
+        self.controllers.iter().flatten().next().expect("a controller runs")
+    }
+
+    /// An application that cannot write asks again where its set is, as it does when it is restarted.
+    async fn help_the_application(&self) {
+        if self.workload.is_stuck()
+            && let Ok(uri) = self.first_controller().get("/v1/uri?database=nemesis").await
+        {
+            self.workload.follow(uri.trim()).await;
+        }
+    }
+
+    /// Of what was acknowledged, nothing is missing where writes go now.
+    pub async fn every_write_is_there(&mut self) {
+        let acknowledged = self.workload.acknowledged();
+        let missing = checks::missing(&self.nodes[self.primary].mongod, &acknowledged[self.checked..]).await;
+        // Once more at the next round: what is rolled back then is not the newest any more.
+        self.checked = acknowledged.len().saturating_sub(2000);
+        assert!(missing.is_empty(), "LOST {} acknowledged writes: {missing:?}\n{}", missing.len(), self.report().await);
+    }
+
+    pub async fn all_writes_are_there(&mut self) {
+        self.checked = 0;
+        self.every_write_is_there().await;
+    }
+
+    /// A forced config betrays itself: its version jumps by a large random number.
+    pub async fn nothing_was_forced_without_need(&mut self, needed: bool) {
+        let now = checks::stored(&self.nodes[self.primary].mongod, self.primary).await;
+        let grown = now.version - self.stored.version;
+        assert!(needed || grown < 9000, "a config was forced, and nothing called for it\n{}", self.report().await);
+        self.stored = now;
+    }
+
+    /// All there is to know after a failure.
+    pub async fn report(&self) -> String {
+        let mut text = self.trace.join("\n");
+        for controller in self.controllers.iter().flatten() {
+            let log = controller.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+            text += &format!("\n\n{:#?}\n{tail}", controller.status().await);
+        }
+        for node in &self.nodes {
+            text += &format!("\n{}: {}", node.mongod.address(), checks::describe(&node.mongod).await);
+        }
+        text
+    }
+
+    /// No controller from here on.
+    pub fn without_controllers(&mut self) {
+        self.controllers.clear();
+    }
+}
+
+fn controller(dns: &DnsServer, size: usize) -> Controller {
+    let expect = size.to_string();
+    // Short graces: a round must not take half a minute to believe that a mongod is gone.
+    let settings = [("RSCTL_REMOVE_AFTER", "2s"), ("RSCTL_FORGET_AFTER", "6s"), ("RSCTL_EXPECT", &*expect)];
+    Controller::start(Path::new(env!("CARGO_BIN_EXE_rsctl")), dns.address(), &settings).unwrap()
+}
+
+/// The controller has nothing left to do, and every mongod is a voter.
+fn settled(status: &Status, size: usize) -> bool {
+    let well = status.members.iter().all(|m| m.healthy && m.votes == 1);
+    status.primary.is_some()
+        && well
+        && status.members.len() == size
+        && status.next == "nothing"
+        && status.waiting.is_empty()
+}
+
+pub fn uri(nodes: &[Node]) -> String {
+    let hosts: Vec<_> = nodes.iter().map(|n| n.mongod.address().to_string()).collect();
+    format!("mongodb://{}/?replicaSet=rs", hosts.join(","))
+}

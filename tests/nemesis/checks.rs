@@ -1,0 +1,96 @@
+//! What must hold after every round, asked of the mongods themselves.
+
+use std::collections::{BTreeSet, HashSet};
+
+use futures_util::TryStreamExt;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReadConcern;
+
+use crate::arena::Node;
+use crate::support::mongods::Mongod;
+use crate::workload::collection;
+
+/// What the primary stores.
+pub struct Stored {
+    pub primary: usize,
+    pub version: i64,
+    pub set: ObjectId,
+    config: Document,
+}
+
+/// One primary; its config names every mongod and nobody else; the voters are seven at most, and odd.
+pub async fn right(nodes: &[Node]) -> Result<Stored, String> {
+    let mut primaries = Vec::new();
+    for (number, node) in nodes.iter().enumerate() {
+        let hello = node.mongod.command(doc! { "hello": 1 }).await.map_err(|e| e.to_string())?;
+        if hello.get_bool("isWritablePrimary").unwrap_or(false) {
+            primaries.push(number);
+        }
+    }
+    let [primary] = primaries[..] else { return Err(format!("the primaries are {primaries:?}")) };
+    let stored = stored(&nodes[primary].mongod, primary).await;
+    let members: Vec<_> = stored.config.get_array("members").unwrap().iter().filter_map(Bson::as_document).collect();
+    let hosts: BTreeSet<_> = members.iter().map(|m| m.get_str("host").unwrap().to_owned()).collect();
+    let addresses: BTreeSet<_> = nodes.iter().map(|n| n.mongod.address().to_string()).collect();
+    if hosts != addresses || members.len() != addresses.len() {
+        return Err(format!("the members are {hosts:?}, the mongods {addresses:?}"));
+    }
+    if members.iter().any(|m| m.contains_key("newlyAdded")) {
+        return Err("a newcomer does not vote yet".to_owned());
+    }
+    let voters = members.iter().filter(|m| whole(m, "votes") > 0).count();
+    if voters > 7 || voters % 2 == 0 {
+        return Err(format!("there are {voters} voters"));
+    }
+    let status = nodes[primary].mongod.command(doc! { "replSetGetStatus": 1 }).await.map_err(|e| e.to_string())?;
+    let peers = status.get_array("members").unwrap().iter().filter_map(Bson::as_document);
+    let unwell: Vec<_> = peers.filter(|m| whole(m, "health") != 1 || ![1, 2].contains(&whole(m, "state"))).collect();
+    if unwell.is_empty() { Ok(stored) } else { Err(format!("not well: {unwell:?}")) }
+}
+
+/// A number of whatever type; absent counts as one, as votes do.
+fn whole(document: &Document, field: &str) -> i64 {
+    match document.get(field) {
+        Some(Bson::Int32(n)) => i64::from(*n),
+        Some(Bson::Int64(n)) => *n,
+        Some(Bson::Double(n)) => *n as i64,
+        _ => 1,
+    }
+}
+
+/// The config as this mongod stores it.
+pub async fn stored(mongod: &Mongod, primary: usize) -> Stored {
+    let client = mongod.client();
+    let found = client.database("local").collection::<Document>("system.replset").find_one(doc! {}).await;
+    client.shutdown().immediate(true).await;
+    let config = found.unwrap().expect("a config");
+    let set = config.get_document("settings").unwrap().get_object_id("replicaSetId").unwrap();
+    Stored { primary, version: whole(&config, "version"), set, config }
+}
+
+/// Of these writes, those that a majority read at this mongod does not find.
+pub async fn missing(primary: &Mongod, numbers: &[i64]) -> Vec<i64> {
+    let Some(first) = numbers.first() else { return Vec::new() };
+    let client = primary.client();
+    let filter = doc! { "_id": { "$gte": *first } };
+    let cursor = collection(&client).find(filter).read_concern(ReadConcern::majority()).await.unwrap();
+    let found: Vec<Document> = cursor.try_collect().await.unwrap();
+    client.shutdown().immediate(true).await;
+    let found: HashSet<i64> = found.iter().filter_map(|d| d.get_i64("_id").ok()).collect();
+    numbers.iter().copied().filter(|number| !found.contains(number)).collect()
+}
+
+/// For the report of a failure.
+pub async fn describe(mongod: &Mongod) -> String {
+    match mongod.command(doc! { "replSetGetStatus": 1 }).await {
+        Ok(status) => {
+            let peers = status.get_array("members").map(Vec::as_slice).unwrap_or_default();
+            let peers = peers.iter().filter_map(Bson::as_document);
+            let line =
+                |m: &Document| format!("{} {}", m.get_str("name").unwrap_or("?"), m.get_str("stateStr").unwrap_or("?"));
+            peers.map(line).collect::<Vec<_>>().join(", ")
+        }
+        Err(error) => error.to_string(),
+    }
+}

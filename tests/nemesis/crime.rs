@@ -1,0 +1,59 @@
+//! The check can fail: what rsctl never does is done here by hand, and the lost writes are found missing.
+
+use std::time::Duration;
+
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::arena::Arena;
+use crate::checks;
+use crate::rng::Rng;
+
+/// A mongod that lacks acknowledged writes is forced into a set of its own.
+pub async fn a_lost_write_is_reported() {
+    let mut arena = Arena::new(3, Rng::new(1)).await;
+    arena.without_controllers();
+    let stale = last_of_the_chain(&arena).await;
+    let before = arena.workload.acknowledged().len();
+    let held = doc! { "configureFailPoint": "stopReplProducer", "mode": "alwaysOn" };
+    arena.nodes[stale].mongod.command(held).await.unwrap();
+    assert!(arena.workload.goes_on(Duration::from_secs(20)).await);
+    while arena.workload.acknowledged().len() < before + 50 {
+        assert!(arena.workload.goes_on(Duration::from_secs(20)).await);
+    }
+    let acknowledged = arena.workload.acknowledged();
+    let there = checks::missing(&arena.nodes[arena.primary].mongod, &acknowledged).await;
+    assert!(there.is_empty(), "nothing is lost yet, but {there:?}");
+    for node in (0..3).filter(|n| *n != stale) {
+        arena.nodes[node].mongod.kill();
+    }
+    let criminal = &arena.nodes[stale].mongod;
+    let mut config =
+        criminal.command(doc! { "replSetGetConfig": 1 }).await.unwrap().get_document("config").unwrap().clone();
+    let own = criminal.address().to_string();
+    let alone = |m: &&Bson| m.as_document().is_some_and(|m| m.get_str("host").is_ok_and(|h| h == own));
+    let members: Vec<Bson> = config.get_array("members").unwrap().iter().filter(alone).cloned().collect();
+    config.insert("members", members);
+    config.insert("version", config.get_i32("version").unwrap() + 1);
+    config.remove("term");
+    criminal.command(doc! { "replSetReconfig": config, "force": true }).await.unwrap();
+    while !leads(criminal.command(doc! { "hello": 1 }).await.unwrap()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let missing = checks::missing(criminal, &acknowledged).await;
+    assert!(!missing.is_empty(), "acknowledged writes are gone, and nobody noticed");
+}
+
+/// The secondary that nobody copies from: without it majorities go on.
+async fn last_of_the_chain(arena: &Arena) -> usize {
+    let mut sources = Vec::new();
+    for node in &arena.nodes {
+        let status = node.mongod.command(doc! { "replSetGetStatus": 1 }).await.unwrap();
+        sources.push(status.get_str("syncSourceHost").unwrap_or_default().to_owned());
+    }
+    let is_source = |node: usize| sources.contains(&arena.nodes[node].mongod.address().to_string());
+    (0..3).find(|n| *n != arena.primary && !is_source(*n)).expect("somebody is last")
+}
+
+fn leads(hello: Document) -> bool {
+    hello.get_bool("isWritablePrimary").unwrap_or(false)
+}

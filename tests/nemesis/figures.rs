@@ -1,0 +1,44 @@
+//! What a run was worth, in a few lines.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::arena::Arena;
+
+#[derive(Default)]
+pub struct Figures {
+    /// By kind of fault: the longest time without a write, and the time to come right after the fault ended.
+    rounds: BTreeMap<&'static str, Vec<(Duration, Duration)>>,
+}
+
+impl Figures {
+    pub fn note(&mut self, fault: &'static str, gap: Duration, right: Duration) {
+        self.rounds.entry(fault).or_default().push((gap, right));
+    }
+
+    pub fn print(&self, size: usize, seed: u64, arena: &Arena) {
+        let rounds: usize = self.rounds.values().map(Vec::len).sum();
+        println!(
+            "{size} mongods, seed {seed}: {rounds} rounds, {} writes acknowledged, 0 lost, {} of unknown outcome, {} \
+             controllers killed",
+            arena.workload.acknowledged().len(),
+            arena.workload.unknown(),
+            arena.controllers_killed,
+        );
+        for (fault, rounds) in &self.rounds {
+            let (gaps, rights) = (rounds.iter().map(|r| r.0).collect(), rounds.iter().map(|r| r.1).collect());
+            println!(
+                "  {fault}: {} rounds, no writes for {}, right again after {}",
+                rounds.len(),
+                spread(gaps),
+                spread(rights)
+            );
+        }
+    }
+}
+
+fn spread(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let (median, most) = (times[times.len() / 2], times[times.len() - 1]);
+    format!("{:.2} s ({:.2} s at most)", median.as_secs_f64(), most.as_secs_f64())
+}

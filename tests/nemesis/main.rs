@@ -1,0 +1,77 @@
+//! Real mongods, the real controller, an application that writes, and a nemesis beside them.
+//!
+//! Each round something goes wrong, or several things at once: mongods are killed, frozen, stopped, moved, swapped,
+//! wiped, cut off; DNS fails and lies; controllers are killed at any moment. Then the set must come right again, with
+//! every acknowledged write in it. What goes wrong comes from a seed: `RSCTL_NEMESIS_SEED=7` picks another,
+//! `RSCTL_NEMESIS_ROUNDS=500` asks for more rounds. Processes and the network keep their own time, so a seed gives the
+//! same faults again, not the same moments.
+//!
+//! Spared is what no controller can survive: a majority of the directories is never lost, and a directory is wiped only
+//! while everything else is well and another mongod leads.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
+#![allow(clippy::print_stdout, reason = "figures are worth seeing")]
+#![allow(unreachable_pub, dead_code, reason = "nobody outside sees a test")]
+
+mod arena;
+mod checks;
+mod crime;
+mod faults;
+mod figures;
+mod network;
+mod workload;
+
+#[path = "../sim/rng.rs"]
+mod rng;
+#[path = "../support/mod.rs"]
+mod support;
+
+use arena::Arena;
+use faults::Fault;
+use figures::Figures;
+use rng::Rng;
+use std::time::Instant;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+async fn rounds(size: usize, rounds: u64) {
+    let seed = number("RSCTL_NEMESIS_SEED").unwrap_or(1);
+    let rounds = number("RSCTL_NEMESIS_ROUNDS").unwrap_or(rounds);
+    let mut arena = Arena::new(size, Rng::new(seed ^ (size as u64) << 32)).await;
+    let mut figures = Figures::default();
+    for round in 0..rounds {
+        let fault = Fault::pick(&mut arena);
+        arena.begin_round(round, fault);
+        fault.strike(&mut arena).await;
+        let ended = Instant::now();
+        arena.comes_right().await;
+        let gap = arena.workload.gap();
+        arena.every_write_is_there().await;
+        arena.nothing_was_forced_without_need(fault.may_force()).await;
+        figures.note(fault.name(), gap, ended.elapsed());
+    }
+    arena.all_writes_are_there().await;
+    figures.print(size, seed, &arena);
+}
+
+fn on_runtime(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(test);
+}
+
+#[test]
+fn three_mongods_keep_every_acknowledged_write() {
+    network::alone("three_mongods_keep_every_acknowledged_write", || on_runtime(rounds(3, 24)));
+}
+
+#[test]
+fn five_mongods_keep_every_acknowledged_write() {
+    network::alone("five_mongods_keep_every_acknowledged_write", || on_runtime(rounds(5, 12)));
+}
+
+#[test]
+fn a_force_onto_a_stale_mongod_is_found_out() {
+    network::alone("a_force_onto_a_stale_mongod_is_found_out", || on_runtime(crime::a_lost_write_is_reported()));
+}

@@ -1,0 +1,167 @@
+//! A network of its own for the test, and one for each mongod, so that they can be cut off from each other.
+//!
+//! The test runs itself again in a new network namespace, and everything it makes there goes when it ends. Each mongod
+//! sits in a namespace behind a bridge, as a container does. A way is cut by sending its packets to a link address that
+//! nobody has: silence, as behind a firewall, and not a refusal. Where namespaces cannot be made, everything runs on
+//! loopback and nothing can be cut.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::support::mongods::free_ip;
+use crate::support::process::{DIE_WITH_US, spawn};
+
+pub const PORT: u16 = 27017;
+/// Where clients and controllers are (198.18.0.0/15 is for tests of networks: RFC 2544).
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+const INSIDE: &str = "RSCTL_NEMESIS_INSIDE";
+
+/// Runs a test of this program in a network namespace of its own, where that is possible.
+pub fn alone(name: &str, test: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() || !has_namespaces() {
+        return test();
+    }
+    let mut command = Command::new(DIE_WITH_US[0]);
+    command.args(&DIE_WITH_US[1..]).args(["unshare", "-n"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]).env(INSIDE, "1").stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = spawn(command).unwrap().wait_with_output().unwrap();
+    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // Its tests must not be counted twice.
+    for line in told.lines().filter(|l| !l.starts_with("running ") && !l.starts_with("test ") && !l.is_empty()) {
+        println!("{line}");
+    }
+    assert!(output.status.success(), "{errors}");
+}
+
+fn has_namespaces() -> bool {
+    let mut attempt = Command::new("unshare");
+    attempt.args(["-n", "nsenter", "--net=/proc/self/ns/net", "ip", "link", "add", "br0", "type", "bridge"]);
+    let possible = attempt.stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    if !possible {
+        println!("SKIPPED: partitions: this needs root, unshare, nsenter and ip");
+    }
+    possible
+}
+
+/// The network as the test sees it.
+pub struct Network {
+    namespaces: bool,
+    given: u16,
+}
+
+impl Network {
+    pub fn new() -> Self {
+        let namespaces = std::env::var_os(INSIDE).is_some();
+        if namespaces {
+            ip("link set lo up");
+            ip("link add br0 type bridge");
+            ip(&format!("addr add {OUTSIDE}/16 dev br0"));
+            ip("link set br0 up");
+        }
+        Self { namespaces, given: 1 }
+    }
+
+    pub fn can_cut(&self) -> bool {
+        self.namespaces
+    }
+
+    pub fn fresh_ip(&mut self) -> Ipv4Addr {
+        if !self.namespaces {
+            return free_ip(PORT);
+        }
+        self.given += 1;
+        Ipv4Addr::new(198, 18, (self.given / 250) as u8, (self.given % 250) as u8 + 2)
+    }
+
+    /// A place for one mongod.
+    pub fn lodging(&mut self, number: usize) -> Option<Lodging> {
+        self.namespaces.then(|| Lodging::new(number))
+    }
+}
+
+/// A network namespace, held open by a process that sleeps.
+pub struct Lodging {
+    holder: Child,
+}
+
+impl Lodging {
+    fn new(number: usize) -> Self {
+        let mut command = Command::new(DIE_WITH_US[0]);
+        command.args(&DIE_WITH_US[1..]).args(["unshare", "-n", "sleep", "infinity"]);
+        let holder = spawn(command).unwrap();
+        let lodging = Self { holder };
+        let ours = fs::read_link("/proc/self/ns/net").unwrap();
+        while fs::read_link(lodging.path()).is_ok_and(|theirs| theirs == ours) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let pid = lodging.holder.id();
+        ip(&format!("link add v{number} type veth peer name eth0 netns {pid}"));
+        ip(&format!("link set v{number} master br0 up"));
+        lodging.ip("link set lo up");
+        lodging
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/{}/ns/net", self.holder.id())
+    }
+
+    /// What to put before a program that is to run here.
+    pub fn entrance(&self) -> Vec<String> {
+        vec!["nsenter".to_owned(), format!("--net={}", self.path())]
+    }
+
+    fn ip(&self, words: &str) {
+        let mut entrance = self.entrance();
+        entrance.push("ip".to_owned());
+        run(&entrance, words);
+    }
+
+    /// From now on it is found at this address only. Its link address follows, as with Docker, so that nobody has to
+    /// learn it anew.
+    pub fn settle_at(&self, at: Ipv4Addr) {
+        let [a, b, c, d] = at.octets();
+        self.ip("link set eth0 down");
+        self.ip("addr flush dev eth0");
+        self.ip(&format!("link set eth0 address 02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}"));
+        self.ip(&format!("addr add {at}/16 dev eth0"));
+        self.ip("link set eth0 up");
+    }
+
+    /// Nobody is found here any more.
+    pub fn leave(&self) {
+        self.ip("link set eth0 down");
+    }
+
+    /// Nothing gets from here to there.
+    pub fn cut(&self, there: Ipv4Addr) {
+        self.ip(&format!("neigh replace {there} lladdr 02:00:00:00:de:ad dev eth0 nud permanent"));
+    }
+
+    /// Nothing gets from here to clients and controllers.
+    pub fn cut_outside(&self) {
+        self.cut(OUTSIDE);
+    }
+
+    pub fn mend(&self) {
+        self.ip("neigh flush dev eth0 nud permanent");
+    }
+}
+
+impl Drop for Lodging {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+fn ip(words: &str) {
+    run(&["ip".to_owned()], words);
+}
+
+fn run(program: &[String], words: &str) {
+    let output = Command::new(&program[0]).args(&program[1..]).args(words.split(' ')).output().unwrap();
+    assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+}
