@@ -50,7 +50,7 @@
 //! |---|---|
 //! | [`cli`] | flags, their variables and help; no meaning |
 //! | [`settings`] | from flags and environment to what each command works with, checked as a whole |
-//! | [`commands`] | one file for each command; `ports` builds the real DNS and the real mongods from settings |
+//! | [`commands`] | one module for each command; `ports` builds the real DNS and the real mongods from settings |
 //! | [`discovery`] | which tasks exist, according to DNS |
 //! | [`mongo`] | the only door to mongods: what one look asks, and the few commands that change something |
 //! | [`model`] | values: hosts, configs, what nodes said, what the operator wants |

@@ -8,6 +8,8 @@ mod answers;
 mod harness;
 #[path = "cli/programs.rs"]
 mod programs;
+#[path = "cli/recipes.rs"]
+mod recipes;
 #[path = "cli/recover.rs"]
 mod recover;
 #[path = "cli/supervision.rs"]

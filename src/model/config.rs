@@ -7,6 +7,7 @@ use super::member::{TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_WAS};
 use super::{Change, Host, Member, MemberId, NewRole, SetName};
 use bson::{Bson, Document, oid::ObjectId};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most members of a set (MongoDB manual, "Replica Set Members"; refused with 103 by 6.0.5).
 pub const MEMBERS_MAX: usize = 50;
@@ -117,6 +118,12 @@ impl ReplConfig {
     pub fn allows_chaining(&self) -> bool {
         let settings = self.document.get_document("settings");
         settings.ok().and_then(|s| s.get_bool("chainingAllowed").ok()).unwrap_or(true)
+    }
+
+    /// How often members tell each other that they live (`settings.heartbeatIntervalMillis`, 2 s unless set).
+    pub fn heartbeat_interval(&self) -> Duration {
+        let ms = self.document.get_document("settings").ok().and_then(|s| integer(s, "heartbeatIntervalMillis"));
+        Duration::from_millis(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(2000))
     }
 
     /// An identity that no slot of this config has had.

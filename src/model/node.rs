@@ -5,6 +5,7 @@ use bson::oid::ObjectId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Everything one mongod told in one look.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,6 +200,8 @@ pub struct SetView {
 pub struct Peer {
     /// Whether the last heartbeat was answered.
     pub healthy: bool,
+    /// Time since a heartbeat of its own came in; none while none has.
+    pub unheard_for: Option<Duration>,
     /// Its state.
     pub state: NodeState,
     /// The newest write it is known to have applied.

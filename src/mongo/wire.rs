@@ -11,6 +11,7 @@ use crate::model::{
 };
 use bson::{Bson, Document};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What `hello` says, as far as we use it. Needs no login.
 pub(super) struct Hello {
@@ -75,6 +76,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
             id,
             Peer {
                 healthy: integer(entry, "health")? == 1,
+                unheard_for: unheard_for(reply, entry),
                 state: state(integer(entry, "state")?),
                 applied: entry.get_document("optime").map(optime).unwrap_or_default(),
                 applied_wall_ms: wall_ms(entry),
@@ -91,6 +93,14 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
         peers: peers.collect::<BTreeMap<_, _>>(),
     };
     Ok((state(own), view))
+}
+
+/// Both times are of the clock of the node that answers. 1970 stands for "never".
+fn unheard_for(reply: &Document, entry: &Document) -> Option<Duration> {
+    let heard = entry.get_datetime("lastHeartbeatRecv").ok()?.timestamp_millis();
+    let now = reply.get_datetime("date").ok()?.timestamp_millis();
+    let passed = u64::try_from(now - heard).unwrap_or(0);
+    (heard > 0).then(|| Duration::from_millis(passed))
 }
 
 /// `lastAppliedWallTime` is exact to the millisecond; `optimeDate`, of older servers, to the second.

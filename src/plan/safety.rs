@@ -77,7 +77,9 @@ fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change]
     }
     // Voters, not members: who has no vote has vouched for nothing, and without a primary nobody can remove those
     // that are gone.
-    let found = |m: &&Member| m.data.is_some_and(|data| now.holder(data).is_some());
+    // A tag names a voter's directory; who has none, as an arbiter, is whole where it answers.
+    let whole = |m: &Member| now.occupant(m).is_some_and(|p| m.arbiter || p.probe.data.is_some());
+    let found = |m: &&Member| m.data.map_or_else(|| whole(m), |data| now.holder(data).is_some());
     let directories = base.voters().filter(found).count();
     if directories < base.majority() {
         return Some(format!("the data of only {directories} of {} voters is found", base.voters().count()));

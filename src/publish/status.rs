@@ -90,6 +90,9 @@ pub struct MemberStatus {
     pub id: i64,
     /// Its address in the config.
     pub host: String,
+    /// Where that led when it was looked at, as `IP:port`; none when its name led nowhere.
+    #[serde(default)]
+    pub address: Option<String>,
     /// MongoDB's name for its state, or `UNREACHABLE`.
     pub state: String,
     /// Its votes in the config.
@@ -192,6 +195,7 @@ pub(crate) mod tests {
         let member = |(id, host): (usize, &&str)| MemberStatus {
             id: id as i64,
             host: (*host).to_owned(),
+            address: Some(format!("10.0.1.{}:27017", id + 1)),
             state: if id == 0 { "PRIMARY" } else { "SECONDARY" }.to_owned(),
             votes: 1,
             priority: 1.0,

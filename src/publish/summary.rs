@@ -81,6 +81,7 @@ fn member_status(look: &Observed, member: &Member, peer: Option<Peer>, newest: O
     MemberStatus {
         id: member.id.0,
         host: member.host.to_string(),
+        address: node.and_then(|n| n.at).map(|at| at.to_string()),
         state: state.or(seen_by_primary).map_or_else(|| "UNREACHABLE".to_owned(), |s| s.to_string()),
         votes: u8::from(member.votes_now()),
         priority: member.priority,

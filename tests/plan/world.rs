@@ -50,6 +50,7 @@ pub struct Spec {
     pub feature: Option<FeatureVersion>,
     pub sees: Option<Option<String>>,
     pub sees_down: Vec<String>,
+    pub unheard: Vec<(String, Duration)>,
     pub sees_up: Vec<String>,
     pub applied: Option<u32>,
     /// Of its optimes; else that of its config.
@@ -164,7 +165,8 @@ impl World {
             // Whom only the others can reach is a plain secondary.
             let state = state.unwrap_or(if healthy { S::Secondary } else { S::Other });
             let applied = optime(there.and_then(|(_, s)| s.applied));
-            (member.id, Peer { healthy, state, applied, applied_wall_ms: None, message: None })
+            let unheard_for = spec.unheard.iter().find(|(w, _)| words::host(w) == member.host).map(|(_, time)| *time);
+            (member.id, Peer { healthy, unheard_for, state, applied, applied_wall_ms: None, message: None })
         });
         let committed = optime(spec.committed);
         let sync_source = spec.source.as_ref().map(|word| words::host(word));

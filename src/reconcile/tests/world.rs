@@ -114,6 +114,7 @@ pub(super) fn member(n: u8, state: NodeState, members: &[Host], down: &[usize]) 
     let config = bson::doc! { "_id": "rs", "version": 1, "members": entries, "settings": settings };
     let peer = |n: usize| Peer {
         healthy: !down.contains(&n),
+        unheard_for: None,
         state: NodeState::Secondary,
         applied: Default::default(),
         applied_wall_ms: None,
@@ -141,6 +142,10 @@ impl Admin for World {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
         self.asked.lock().unwrap().push((at, limit));
         self.nodes.lock().unwrap().get(&at).cloned().unwrap_or(Err(ProbeError::Refused))
+    }
+
+    async fn listens(&self, at: SocketAddr) -> bool {
+        self.nodes.lock().unwrap().get(&at).is_some_and(Result::is_ok)
     }
 
     async fn initiate(&self, at: SocketAddr, _: &ReplConfig) -> Result<(), Error> {
