@@ -13,13 +13,13 @@ use tracing::level_filters::LevelFilter;
 use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
 use crate::settings::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
 use crate::telemetry::LogFormat;
-use crate::wanted::positive;
+use crate::wanted::{Wanted, positive};
 
 mod apps;
-mod recover;
+mod orders;
 
 pub use apps::{Credentials, Env, EnvForm, Exec, Uri, Variables, Wait};
-pub use recover::Recover;
+pub use orders::{Forget, Recover};
 
 /// Keeps a MongoDB replica set right on Docker Swarm and tells applications where it is.
 #[derive(Debug, Parser)]
@@ -230,20 +230,6 @@ pub struct Status {
     /// How to log in to the nodes.
     #[command(flatten)]
     pub login: Login,
-}
-
-/// `rsctl forget`.
-#[derive(Args, Debug)]
-pub struct Forget {
-    /// Members to take out: host:port as in `rsctl status`, or without the port
-    #[arg(required = true, value_name = "NODE")]
-    pub nodes: Vec<String>,
-    /// The controller's door for orders
-    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
-    pub admin: ControllerUrl,
-    /// Wait so long until they are out
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
-    pub wait: Duration,
 }
 
 /// How `rsctl status` answers.
