@@ -139,7 +139,7 @@ impl<G: Ground> Run<G> {
             Ok(()) => "ok".to_owned(),
             Err(Error::LockHeld) => "held".to_owned(),
             Err(Error::Server { code, .. }) => format!("refused, {code}"),
-            Err(other) => format!("{}", other.kind()),
+            Err(other) => other.kind().to_owned(),
         }
     }
 
