@@ -313,6 +313,10 @@ impl Admin for Warped {
         self.believes(at, answer)
     }
 
+    async fn listens(&self, at: SocketAddr) -> bool {
+        self.port.listens(at).await
+    }
+
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
         if self.mutant == Mutant::InitiatesTwice {
             let other = {

@@ -124,6 +124,28 @@ async fn load_balancers_may_set_a_limit_to_how_far_behind() {
 }
 
 #[tokio::test]
+async fn haproxy_says_in_a_header_which_server_it_means() {
+    let server = serving(healthy()).await;
+    // As HAProxy 2.6 sends it, with `http-check send-state`.
+    let state = |place: &str| format!("DOWN 1/2; {place}; name=primary/mongo1; node=vm; weight=1/1; scur=0/0; qcur=0");
+    for (path, place, code) in [
+        ("/primary", "address=10.0.1.1; port=27017", 200),
+        ("/primary", "address=10.0.1.2; port=27017", 503),
+        ("/replica", "address=10.0.1.2; port=27017", 200),
+        ("/replica", "address=10.0.1.9; port=27017", 503),
+        ("/replica", "address=10.0.1.2; port=27018", 503),
+        ("/replica", "address=10.0.1.2", 400),
+        ("/replica", "address=mongo; port=27017", 400),
+        ("/primary?host=mongo-node1:27017", "address=10.0.1.2; port=27017", 200),
+        ("/primary?host=10.0.1.1:27017", "", 200),
+    ] {
+        let request = format!("GET {path} HTTP/1.0\r\nx-haproxy-server-state: {}\r\n\r\n", state(place));
+        let reply = server.raw(&request).await;
+        assert!(reply.starts_with(&format!("HTTP/1.0 {code} ")), "{path}, {place}: {reply}");
+    }
+}
+
+#[tokio::test]
 async fn load_balancers_ask_in_three_ways() {
     let server = serving(healthy()).await;
     for method in ["GET", "HEAD", "OPTIONS"] {
