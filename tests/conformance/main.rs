@@ -35,6 +35,8 @@ mod sim {
     pub mod limits;
     pub mod node;
     pub mod ports;
+    pub mod queue;
+    pub mod record;
     pub mod replication;
     pub mod rng;
     pub mod world;

@@ -1,8 +1,12 @@
 //! Mongods, network, DNS and Swarm, simulated behind the two ports of the controller, under faults that a seed picks.
 //!
-//! `SIM_SEEDS=1000000` sets how many seeds are lived through, `SIM_SEED=7` relives one and tells all that happened.
-//! Left out: arbiters, servers before 5.0, chained commit points, primary catch-up, priorities and takeovers,
-//! authentication, oplogs that end, clocks that differ.
+//! `SIM_SEEDS=1000000` sets how many seeds are lived through (from `SIM_FIRST` on), `SIM_SEED=7` relives one and tells
+//! all that happened. `SIM_MUTANT=KeepsWipedVotes SIM_MUTANT_SEEDS=5000` looks for one mutant only.
+//!
+//! What the faults spare stands in `limits`. Left out altogether: arbiters, and whatever else an operator configures by
+//! hand; servers before 5.0; chained commit points; primary catch-up, priorities and takeovers; two sets under one
+//! name, and user data on blank nodes (the planner's scenarios have both); authentication; oplogs that end; clocks
+//! that differ.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failed seed must be told")]

@@ -76,7 +76,7 @@ pub const ALL: [(Mutant, Shows); 15] = [
     (Mutant::ForcesAnybody, Shows::InLosses),
     (Mutant::ForcesByPlace, Shows::InLosses),
     (Mutant::ForcesUnseen, Shows::InDeeds("who is not there cannot elect")),
-    (Mutant::ForcesNewcomers, Shows::InLosses),
+    (Mutant::ForcesNewcomers, Shows::InDeeds("the newest voter is asked to lead; it takes its loss in that moment")),
     (Mutant::UnseatsPrimaries, Shows::InDeeds("an election keeps what was acknowledged; service stops for a moment")),
     (Mutant::RemovesEarly, Shows::InDeeds("a reconfig loses nothing; one more loss may stop the set")),
     (Mutant::TakesSilenceForGone, Shows::InDeeds("a reconfig loses nothing; one more loss may stop the set")),
@@ -207,6 +207,7 @@ impl Warped {
         Probe {
             process: ProcessId(ObjectId::from_bytes(id)),
             wire: WireVersion(17),
+            feature: None,
             state: NodeState::Blank,
             set: Some(SetName::new(super::world::SET)),
             sees_primary: None,
@@ -382,6 +383,7 @@ impl Admin for Warped {
     }
 
     async fn release_lock(&self, at: SocketAddr) -> Result<(), Error> {
+        held(&self.locks).remove(&at);
         self.port.release_lock(at).await
     }
 
