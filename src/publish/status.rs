@@ -1,6 +1,6 @@
 //! One look at the set, as the JSON of `/v1/status` and the text of `rsctl status` show it.
 
-use super::Counts;
+use super::{Counts, RecoveryStatus};
 use crate::model::SetName;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -50,6 +50,9 @@ pub struct Status {
     pub waiting: Vec<String>,
     /// What a person should know or mend.
     pub findings: Vec<FindingStatus>,
+    /// While nobody takes writes: what is known, and what `rsctl recover` would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryStatus>,
     /// The age of the look, at the moment of serving.
     pub looked_ms_ago: u64,
 }
@@ -87,6 +90,9 @@ pub struct MemberStatus {
     pub id: i64,
     /// Its address in the config.
     pub host: String,
+    /// Where that led when it was looked at, as `IP:port`; none when its name led nowhere.
+    #[serde(default)]
+    pub address: Option<String>,
     /// MongoDB's name for its state, or `UNREACHABLE`.
     pub state: String,
     /// Its votes in the config.
@@ -151,6 +157,7 @@ impl Status {
             steps: Vec::new(),
             waiting: Vec::new(),
             findings: Vec::new(),
+            recovery: None,
             looked_ms_ago: 0,
         }
     }
@@ -188,6 +195,7 @@ pub(crate) mod tests {
         let member = |(id, host): (usize, &&str)| MemberStatus {
             id: id as i64,
             host: (*host).to_owned(),
+            address: Some(format!("10.0.1.{}:27017", id + 1)),
             state: if id == 0 { "PRIMARY" } else { "SECONDARY" }.to_owned(),
             votes: 1,
             priority: 1.0,
@@ -211,6 +219,7 @@ pub(crate) mod tests {
             steps: vec![],
             waiting: vec![],
             findings: vec![],
+            recovery: None,
             looked_ms_ago: 0,
         }
     }

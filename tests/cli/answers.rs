@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 fn member(id: u8, state: &str, lag_ms: Option<u64>, note: Option<&str>) -> Value {
     json!({
-        "id": id, "host": format!("mongo-node{}:27017", id + 1), "state": state, "votes": 1, "priority": 1.0,
+        "id": id, "host": format!("mongo-node{}:27017", id + 1), "address": format!("10.0.1.{}:27017", id + 1),
+        "state": state, "votes": 1, "priority": 1.0,
         "healthy": note.is_none(), "lag_ms": lag_ms, "note": note,
     })
 }

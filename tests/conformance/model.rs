@@ -49,7 +49,7 @@ async fn live(shared: Shared) {
     loop {
         let (next, sooner) = {
             let world = shared.get();
-            (world.events.first_key_value().map(|((at, _), _)| *at), Arc::clone(&world.sooner))
+            (world.events.next_at(), Arc::clone(&world.sooner))
         };
         let next = began + Duration::from_millis(next.unwrap_or(u64::from(u32::MAX)));
         tokio::select! {

@@ -222,6 +222,7 @@ impl Warped {
             user_data: UserData::None,
             lock: None,
             view: None,
+            oplog_end: None,
         }
     }
 
@@ -316,6 +317,10 @@ impl Admin for Warped {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
         let answer = self.port.probe(at, limit).await;
         self.believes(at, answer)
+    }
+
+    async fn listens(&self, at: SocketAddr) -> bool {
+        self.port.listens(at).await
     }
 
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {

@@ -8,4 +8,5 @@ pub mod controller;
 pub mod dns;
 pub mod mongods;
 pub mod process;
+pub mod report;
 pub mod writer;

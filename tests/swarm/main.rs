@@ -14,7 +14,6 @@
 mod agent;
 mod lab;
 mod remote;
-mod report;
 mod stack;
 mod story;
 #[path = "../support/mod.rs"]
@@ -23,13 +22,9 @@ mod support;
 use std::process::ExitCode;
 
 use lab::{Lab, Up};
-use report::Report;
 use story::Story;
+use support::report::{Failure, Outcome, Report};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// What goes wrong in a test: told in one line.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Outcome<T = ()> = Result<T, Failure>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -63,7 +58,8 @@ async fn tell(lab: &Lab, report: &mut Report) -> Outcome {
     match lab.up(3).await? {
         Up::Ready => {}
         Up::Impossible(why) => {
-            report.ignore_all(story::STEPS.iter().map(|(name, _)| *name), &why);
+            let names = story::STEPS.iter().map(|(name, _)| *name);
+            report.ignore_all("the story on a real Swarm", names, &why);
             return Ok(());
         }
     }

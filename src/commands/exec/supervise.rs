@@ -142,7 +142,7 @@ impl Supervisor<'_> {
             }
         };
         // A shell that ends before the server that it started leaves the port taken.
-        child.kill();
+        self.reaper.clear(child).await;
         code
     }
 }
@@ -247,6 +247,7 @@ mod tests {
         let hidden = crate::publish::MemberStatus {
             id: 0,
             host: "b:1".into(),
+            address: None,
             state: "SECONDARY".into(),
             votes: 1,
             priority: 0.0,

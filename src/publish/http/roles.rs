@@ -1,11 +1,12 @@
 //! Whether one member is in a role: what a load balancer asks before it sends a client there. The paths are those
 //! that users of Patroni know.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 
@@ -22,12 +23,18 @@ pub(super) fn routes() -> Router<Served> {
         (&["/read-only"], &["PRIMARY", "SECONDARY"]),
     ] {
         for path in paths {
-            let check = move |served: State<Served>, query: Parameters| async move { role(&served, query, states) };
+            let check = move |served: State<Served>, query: Parameters, headers: HeaderMap| async move {
+                role(&served, query, &headers, states)
+            };
             router = router.route(path, get(check).options(check));
         }
     }
     router
 }
+
+/// Which server HAProxy is about to judge, with `http-check send-state`:
+/// `UP; address=10.0.1.5; port=27017; name=primary/mongo1; …`.
+const SERVER_STATE: &str = "x-haproxy-server-state";
 
 /// What is asked.
 struct Question {
@@ -36,7 +43,7 @@ struct Question {
 }
 
 impl Question {
-    fn read(query: Parameters) -> Result<Self, &'static str> {
+    fn read(query: Parameters, headers: &HeaderMap) -> Result<Self, &'static str> {
         let wanted =
             "the parameters are ?host=HOST:PORT, a member's address, and &lag=10s if it must not be further behind";
         let Query(pairs) = query.map_err(|_| wanted)?;
@@ -50,16 +57,29 @@ impl Question {
                 _ => return Err(wanted),
             }
         }
-        Ok(Self { host: host.ok_or(wanted)?, lag })
+        let host = host.or_else(|| server_of_haproxy(headers)).ok_or(wanted)?;
+        Ok(Self { host, lag })
     }
+
+    /// A balancer knows members by where they are, whatever the set calls them.
+    fn means(&self, member: &MemberStatus) -> bool {
+        member.host == self.host || member.address.as_ref() == Some(&self.host)
+    }
+}
+
+fn server_of_haproxy(headers: &HeaderMap) -> Option<String> {
+    let state = headers.get(SERVER_STATE)?.to_str().ok()?;
+    let value = |name| state.split("; ").find_map(|part| part.strip_prefix(name));
+    let (ip, port): (IpAddr, u16) = (value("address=")?.parse().ok()?, value("port=")?.parse().ok()?);
+    Some(SocketAddr::new(ip, port).to_string())
 }
 
 fn seconds_or_span(text: &str) -> Option<Duration> {
     text.parse().map(Duration::from_secs).ok().or_else(|| span(text).ok())
 }
 
-fn role(served: &Served, query: Parameters, states: &[&str]) -> Response {
-    let question = match Question::read(query) {
+fn role(served: &Served, query: Parameters, headers: &HeaderMap, states: &[&str]) -> Response {
+    let question = match Question::read(query, headers) {
         Ok(question) => question,
         Err(wanted) => return line(StatusCode::BAD_REQUEST, wanted),
     };
@@ -67,7 +87,7 @@ fn role(served: &Served, query: Parameters, states: &[&str]) -> Response {
         return line(StatusCode::SERVICE_UNAVAILABLE, &why);
     }
     let newest = served.newest();
-    let Some(member) = newest.status.members.iter().find(|member| member.host == question.host) else {
+    let Some(member) = newest.status.members.iter().find(|member| question.means(member)) else {
         return line(StatusCode::SERVICE_UNAVAILABLE, "no member has this address");
     };
     if !member.healthy || !states.contains(&member.state.as_str()) {

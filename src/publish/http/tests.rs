@@ -124,6 +124,28 @@ async fn load_balancers_may_set_a_limit_to_how_far_behind() {
 }
 
 #[tokio::test]
+async fn haproxy_says_in_a_header_which_server_it_means() {
+    let server = serving(healthy()).await;
+    // As HAProxy 2.6 sends it, with `http-check send-state`.
+    let state = |place: &str| format!("DOWN 1/2; {place}; name=primary/mongo1; node=vm; weight=1/1; scur=0/0; qcur=0");
+    for (path, place, code) in [
+        ("/primary", "address=10.0.1.1; port=27017", 200),
+        ("/primary", "address=10.0.1.2; port=27017", 503),
+        ("/replica", "address=10.0.1.2; port=27017", 200),
+        ("/replica", "address=10.0.1.9; port=27017", 503),
+        ("/replica", "address=10.0.1.2; port=27018", 503),
+        ("/replica", "address=10.0.1.2", 400),
+        ("/replica", "address=mongo; port=27017", 400),
+        ("/primary?host=mongo-node1:27017", "address=10.0.1.2; port=27017", 200),
+        ("/primary?host=10.0.1.1:27017", "", 200),
+    ] {
+        let request = format!("GET {path} HTTP/1.0\r\nx-haproxy-server-state: {}\r\n\r\n", state(place));
+        let reply = server.raw(&request).await;
+        assert!(reply.starts_with(&format!("HTTP/1.0 {code} ")), "{path}, {place}: {reply}");
+    }
+}
+
+#[tokio::test]
 async fn load_balancers_ask_in_three_ways() {
     let server = serving(healthy()).await;
     for method in ["GET", "HEAD", "OPTIONS"] {
@@ -133,8 +155,8 @@ async fn load_balancers_ask_in_three_ways() {
     }
 }
 
-/// Reads events until the named one comes; its `id` and `data`.
-async fn event(stream: &mut TcpStream, name: &str) -> (Option<String>, String) {
+/// Reads one event: its name, its `id`, its `data`.
+async fn any_event(stream: &mut TcpStream) -> (String, Option<String>, String) {
     let mut text = String::new();
     loop {
         // One byte at a time, so that the next event is left for the next call.
@@ -143,10 +165,20 @@ async fn event(stream: &mut TcpStream, name: &str) -> (Option<String>, String) {
             continue;
         }
         let field = |field: &str| text.lines().find_map(|line| line.strip_prefix(field)).map(str::to_owned);
-        if field("event: ").is_some_and(|event| event == name) {
-            return (field("id: "), field("data: ").unwrap());
+        if let Some(name) = field("event: ") {
+            return (name, field("id: "), field("data: ").unwrap());
         }
         text.clear();
+    }
+}
+
+/// Reads events until the named one comes; its `id` and `data`.
+async fn event(stream: &mut TcpStream, wanted: &str) -> (Option<String>, String) {
+    loop {
+        let (name, id, data) = any_event(stream).await;
+        if name == wanted {
+            return (id, data);
+        }
     }
 }
 
@@ -177,7 +209,7 @@ async fn listeners_hear_of_every_uri_and_status() {
 
     // Whoever comes back is told what it has not heard.
     let mut back = listening(&server, &format!("last-event-id: {}\r\n", second.unwrap())).await;
-    event(&mut back, "status").await;
+    assert_eq!(any_event(&mut back).await.0, "status", "the URI is known there");
     server.feed.send(snapshot(healthy())).unwrap();
     assert_eq!(event(&mut back, "uri").await.0, first);
     let mut late = listening(&server, "last-event-id: \"something old\"\r\n").await;

@@ -1,4 +1,6 @@
-//! What passed, what failed, and how long it took, in cargo's own words at the end.
+//! What passed, what failed, and how long it took, in cargo's own words at the end: for tests that are programs.
+
+#![allow(clippy::print_stdout, reason = "this reports to people")]
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -6,10 +8,12 @@ use std::process::ExitCode;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::{Failure, Outcome};
+/// What goes wrong in a test: told in one line.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub type Outcome<T = ()> = Result<T, Failure>;
 
 /// The checks so far.
-pub(super) struct Report {
+pub struct Report {
     words: Vec<String>,
     began: Instant,
     passed: usize,
@@ -19,20 +23,20 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(words: Vec<String>) -> Self {
+    pub fn new(words: Vec<String>) -> Self {
         Self { words, began: Instant::now(), passed: 0, failed: Vec::new(), ignored: 0, filtered: 0 }
     }
 
-    pub(super) fn wants(&self, name: &str) -> bool {
+    pub fn wants(&self, name: &str) -> bool {
         self.words.is_empty() || self.words.iter().any(|word| name.contains(word.as_str()))
     }
 
-    pub(super) fn pass_over(&mut self) {
+    pub fn pass_over(&mut self) {
         self.filtered += 1;
     }
 
     /// Runs one check and says how it ended; whether it passed.
-    pub(super) async fn step(&mut self, name: &str, check: impl Future<Output = Outcome<String>>) -> bool {
+    pub async fn step(&mut self, name: &str, check: impl Future<Output = Outcome<String>>) -> bool {
         let began = Instant::now();
         // A half-done step may leave the story in any state: the steps after it look for themselves.
         let ended = AssertUnwindSafe(check).catch_unwind().await;
@@ -50,20 +54,21 @@ impl Report {
         }
     }
 
-    pub(super) fn fail(&mut self, name: &str, failure: &Failure) {
+    pub fn fail(&mut self, name: &str, failure: &Failure) {
         println!("FAILED {name}: {failure}");
         self.failed.push(name.to_owned());
     }
 
-    pub(super) fn ignore_all<'a>(&mut self, names: impl Iterator<Item = &'a str>, why: &str) {
-        println!("\nSKIPPED: the story on a real Swarm: {why}\n");
+    /// These checks cannot be made here, all for one reason.
+    pub fn ignore_all<'a>(&mut self, what: &str, names: impl IntoIterator<Item = &'a str>, why: &str) {
+        println!("\nSKIPPED: {what}: {why}\n");
         for name in names {
             println!("test {name} ... ignored, {why}");
             self.ignored += 1;
         }
     }
 
-    pub(super) fn sum_up(self) -> ExitCode {
+    pub fn sum_up(self) -> ExitCode {
         let Self { passed, failed, ignored, filtered, began, .. } = self;
         println!();
         for name in &failed {

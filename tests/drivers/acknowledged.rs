@@ -1,0 +1,80 @@
+//! The reckoning: is every acknowledged write there, and did the application write again after everything?
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReadConcern;
+
+use super::application::{Application, DATABASE};
+use super::story::Told;
+use crate::support::report::Outcome;
+
+/// How one driver came out of it.
+pub struct Judged {
+    pub driver: &'static str,
+    pub version: String,
+    pub restarts: usize,
+    pub writes: usize,
+    pub failed: usize,
+    pub missing: usize,
+    /// Each event, and how long it could not write because of it; none where it did not write again.
+    pub gaps: Vec<(&'static str, Option<Duration>)>,
+    last_complaint: Option<String>,
+}
+
+impl Judged {
+    /// In one line.
+    pub fn verdict(&self) -> Outcome<String> {
+        let Self { writes, missing, restarts, last_complaint, .. } = self;
+        if *missing > 0 {
+            return Err(format!("{missing} of {writes} acknowledged writes are lost").into());
+        }
+        if let Some((event, _)) = self.gaps.iter().find(|(_, gap)| gap.is_none()) {
+            return Err(format!("it did not write after `{event}`; it last said: {last_complaint:?}").into());
+        }
+        // The set moved as a whole once: whoever was started anew more often was so without need, or fell over.
+        if *restarts != 1 {
+            return Err(format!("started anew {restarts} times, not once; it last said: {last_complaint:?}").into());
+        }
+        let longest = self.gaps.iter().filter_map(|(_, gap)| *gap).max().unwrap_or_default();
+        Ok(format!("longest gap {longest:.2?}; all {writes} writes there"))
+    }
+}
+
+/// The longest time without an acknowledgement that ended after `since` and not after `until`.
+pub fn longest_gap(acknowledged: &[(i64, u64)], since: u64, until: u64) -> Duration {
+    let ended = |pair: &&[(i64, u64)]| pair[1].1 > since && pair[1].1 <= until;
+    let longest = acknowledged.windows(2).filter(ended).map(|pair| pair[1].1.saturating_sub(pair[0].1)).max();
+    Duration::from_millis(longest.unwrap_or(until.saturating_sub(since)))
+}
+
+/// Ends the applications, and reads at the primary what a majority holds.
+pub async fn judge(uri: &str, applications: Vec<Application>, events: &[Told]) -> Outcome<Vec<Judged>> {
+    let database = Client::with_uri_str(uri).await?.database(DATABASE);
+    let mut judged = Vec::new();
+    for (nth, application) in applications.into_iter().enumerate() {
+        let driver = application.driver.name;
+        let told = application.stop().await?;
+        let collection = database.collection::<Document>(driver);
+        let found = collection.distinct("_id", doc! {}).read_concern(ReadConcern::majority()).await?;
+        let found: HashSet<i64> = found.iter().filter_map(number).collect();
+        judged.push(Judged {
+            driver,
+            version: told.version,
+            restarts: told.starts.saturating_sub(1),
+            writes: told.acknowledged.len(),
+            failed: told.complaints.len(),
+            missing: told.acknowledged.iter().filter(|(id, _)| !found.contains(id)).count(),
+            gaps: events.iter().map(|event| (event.event, event.gaps[nth])).collect(),
+            last_complaint: told.complaints.last().cloned(),
+        });
+    }
+    Ok(judged)
+}
+
+/// JavaScript writes doubles, exact up to 2^53.
+fn number(id: &Bson) -> Option<i64> {
+    id.as_i64().or_else(|| id.as_f64().map(|id| id as i64))
+}

@@ -1,0 +1,71 @@
+//! The drivers, and how an application with each of them is started.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::rust;
+use crate::support::report::Outcome;
+
+/// One driver.
+pub struct Driver {
+    pub name: &'static str,
+    /// The variable that its application reads the URI from.
+    pub variable: &'static str,
+    /// What stands there before rsctl: the database and the options stay.
+    pub uri: &'static str,
+    /// The newest MongoDB that it can talk to, as `scripts/mongod` knows it; none for the one of all tests.
+    pub newest: Option<&'static str>,
+    program: Program,
+}
+
+enum Program {
+    /// This very program.
+    Us,
+    /// What `scripts/drivers` prints for the first word, with the application as its argument.
+    Made(&'static str, Option<&'static str>),
+}
+
+pub const DRIVERS: [Driver; 6] = [
+    Driver::modern("rust", Program::Us),
+    Driver::modern("node", Program::Made("node", Some("node.js"))),
+    Driver::modern("mongoose", Program::Made("node", Some("mongoose.js"))),
+    Driver::modern("python", Program::Made("python", Some("python.py"))),
+    Driver {
+        variable: "ORION_MONGO_URI",
+        uri: "mongodb://mongo/drivers?serverSelectionTryOnce=false",
+        ..Driver::modern("c", Program::Made("c", None))
+    },
+    Driver {
+        variable: "LCB_DATABASE_URI",
+        newest: Some("5.0.4"), // it writes by OP_QUERY, which went with 5.1
+        ..Driver::modern("mongoose-4", Program::Made("node", Some("mongoose4.js")))
+    },
+];
+
+impl Driver {
+    const fn modern(name: &'static str, program: Program) -> Self {
+        Self { name, variable: "MONGO_URL", uri: "mongodb://mongo/drivers", newest: None, program }
+    }
+
+    /// The words that start its application; installs what is missing.
+    pub fn program(&self) -> Outcome<Vec<PathBuf>> {
+        match self.program {
+            Program::Us => Ok(vec![std::env::current_exe()?, rust::ENTER.into()]),
+            Program::Made(kind, script) => {
+                let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/apps"));
+                Ok(std::iter::once(made(kind)?).chain(script.map(|name| folder.join(name))).collect())
+            }
+        }
+    }
+}
+
+fn made(kind: &str) -> Outcome<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/drivers");
+    let output = Command::new(script).arg(kind).stdin(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    eprint!("{said}");
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout)?.trim().into());
+    }
+    Err(said.lines().last().unwrap_or("scripts/drivers does not say why").into())
+}
