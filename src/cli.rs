@@ -19,6 +19,10 @@ use crate::settings::values::{
 use crate::telemetry::LogFormat;
 use crate::wanted::{Wanted, positive, span};
 
+mod recover;
+
+pub use recover::Recover;
+
 /// Keeps a MongoDB replica set right on Docker Swarm and tells applications where it is.
 #[derive(Debug, Parser)]
 #[command(name = "rsctl", version, arg_required_else_help = true)]
@@ -50,6 +54,16 @@ is gone or the controller restarts.
 
 Exit code: 0 they are out, 1 cannot be done, 124 timed out (it goes on).")]
     Forget(Box<Forget>),
+    /// Show what is known of a set that has no primary, and bring it back
+    #[command(after_help = "\
+Run it beside the controller (docker exec): orders are taken on loopback only. Where a majority of the data is at
+hand, it is brought back and no acknowledged write is lost. Where it is not, this shows what would be lost and ends
+with 5; the command to type for going on all the same is then the last line of what it shows. Without a controller
+it acts by itself, with the flags that say where the nodes are.
+
+Exit code: 0 there is a primary, 1 cannot be found out, 3 --dry-run: something could be done, 5 refused for safety,
+124 timed out (it goes on).")]
+    Recover(Box<Recover>),
     /// Print the connection URI of the set
     #[command(after_help = "Exit code: 0 printed, 1 cannot be found out, 4 no members known, 124 timed out.")]
     Uri(Box<Uri>),

@@ -50,7 +50,7 @@
 //! |---|---|
 //! | [`cli`] | flags, their variables and help; no meaning |
 //! | [`settings`] | from flags and environment to what each command works with, checked as a whole |
-//! | [`commands`] | one file for each command; `ports` builds the real DNS and the real mongods from settings |
+//! | [`commands`] | one module for each command; `ports` builds the real DNS and the real mongods from settings |
 //! | [`discovery`] | which tasks exist, according to DNS |
 //! | [`mongo`] | the only door to mongods: what one look asks, and the few commands that change something |
 //! | [`model`] | values: hosts, configs, what nodes said, what the operator wants |
@@ -78,9 +78,11 @@
 //!
 //! **Invariant:** a config is edited, never rebuilt. What we do not know keeps its value and its place.
 //!
-//! **Invariant:** `plan::recovery` alone wishes for force, and a force changes addresses, not who votes.
+//! **Invariant:** `plan::recovery` alone wishes for force, and a force changes addresses, not who votes; but for a loss
+//! that an operator accepted, once, on the evidence that he was shown.
 //!
-//! **Invariant:** nothing that comes over HTTP changes anything or reaches a mongod.
+//! **Invariant:** nothing that comes over HTTP changes anything or reaches a mongod. Orders come through a door of their
+//! own, on loopback.
 //!
 //! Absent on purpose: a Docker client (DNS is enough, and the socket is root); a store of our own; an election between
 //! controllers; a DNS cache; a retry inside a step (after a timeout its outcome is unknown, so the loop looks);

@@ -8,6 +8,10 @@ mod answers;
 mod harness;
 #[path = "cli/programs.rs"]
 mod programs;
+#[path = "cli/recipes.rs"]
+mod recipes;
+#[path = "cli/recover.rs"]
+mod recover;
 #[path = "cli/supervision.rs"]
 mod supervision;
 
@@ -20,7 +24,9 @@ use tokio::time::Instant;
 
 #[test]
 fn help_is_as_recorded() {
-    for command in ["run", "status", "plan", "forget", "uri", "exec", "env", "wait", "healthcheck", "completions"] {
+    let commands =
+        ["run", "status", "plan", "forget", "recover", "uri", "exec", "env", "wait", "healthcheck", "completions"];
+    for command in commands {
         let Ended { code, out, err } = rsctl(&[command, "--help"]).env("RSCTL_PORT", "secret").run();
         assert_eq!((code, err.as_str()), (0, ""));
         golden(&format!("help-{command}"), &out);

@@ -18,7 +18,8 @@ mod words;
 mod world;
 
 use parse::Scenario;
-use rsctl::plan::{Plan, Step, plan};
+use rsctl::model::OpTime;
+use rsctl::plan::{Evidence, Plan, Step, Verdict, evidence, plan};
 use std::fs;
 use std::path::PathBuf;
 
@@ -50,6 +51,40 @@ fn told(plan: &Plan, prefix: &str) -> Vec<String> {
     lines.iter().map(|line| words::shorten(line)).collect()
 }
 
+/// What is known of a set without a primary.
+fn known(evidence: &Evidence) -> Vec<String> {
+    let Evidence { directories, missing, have, need, committed, verdict } = evidence;
+    let or_unknown =
+        |at: &Option<OpTime>| at.map_or_else(|| "?".to_owned(), |at| format!("{}.{}", at.term, at.seconds));
+    let mut lines: Vec<String> = directories
+        .iter()
+        .map(|d| {
+            let data = d.data.map_or_else(|| "no data".to_owned(), |data| words::word_of(&data.0.bytes()));
+            let slot = d.slot.map_or_else(|| "no slot".to_owned(), |id| format!("slot {id}"));
+            let vote = if d.in_hand { ", votes" } else { "" };
+            format!("found: {} {} {data} at {}, {slot}{vote}", d.host, d.state, or_unknown(&d.newest))
+        })
+        .collect();
+    lines.extend(missing.iter().map(|m| format!("missing: {} {}", m.host, m.instead)));
+    lines.push(format!("votes: {have} of {need}, committed {}", or_unknown(committed)));
+    match verdict {
+        Verdict::Primary(host) => lines.push(format!("verdict: {host} is primary")),
+        Verdict::Electing => lines.push("verdict: electing".to_owned()),
+        Verdict::Safe { step, by_itself } => {
+            lines.push(format!("verdict: safe{}: {step}", if *by_itself { " by itself" } else { "" }));
+            lines.extend(evolve::sends(step).map(|sent| format!("sends: {sent}")));
+        }
+        Verdict::Loss(loss) => {
+            lines.push(format!("verdict: loss: {}", loss.step));
+            lines.extend(evolve::sends(&loss.step).map(|sent| format!("sends: {sent}")));
+            lines.extend(loss.lost.iter().map(|lost| format!("lost: {lost}")));
+        }
+        Verdict::Refused(reasons) => lines.extend(reasons.iter().map(|r| format!("refused: {r}"))),
+        Verdict::Unknown(reasons) => lines.extend(reasons.iter().map(|r| format!("unknown: {r}"))),
+    }
+    lines.iter().map(|line| words::shorten(line)).collect()
+}
+
 trait LowercaseFirst {
     fn to_lowercase_first(&self) -> String;
 }
@@ -67,6 +102,9 @@ fn decided(scenario: &Scenario) -> Vec<String> {
     let mut look = world.look();
     let mut next = plan(&look, &world.policy);
     let mut lines = told(&next, "");
+    if scenario.evidence {
+        lines.extend(known(&evidence(&look, &world.policy)));
+    }
     for left in (0..scenario.then).rev() {
         if next.next == Step::Wait {
             break;

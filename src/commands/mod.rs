@@ -11,6 +11,7 @@ mod forget;
 mod healthcheck;
 mod plan;
 mod ports;
+mod recover;
 pub mod run;
 mod source;
 mod status;
@@ -32,6 +33,7 @@ pub async fn dispatch(command: Command) -> Outcome {
         Command::Status(settings) => stoppable(status::status(*settings)).await,
         Command::Plan(settings) => stoppable(plan::plan(*settings)).await,
         Command::Forget(settings) => stoppable(forget::forget(settings)).await,
+        Command::Recover(settings) => stoppable(recover::recover(*settings)).await,
         Command::Uri(settings) => stoppable(uri::uri(*settings)).await,
         Command::Env(settings) => stoppable(env::env(*settings)).await,
         Command::Wait(source, timeout) => stoppable(wait::wait(&source, timeout)).await,

@@ -43,9 +43,7 @@ pub async fn run(settings: Run) -> Outcome {
         watch::channel(Arc::new(Snapshot { status, looked_at: Instant::now(), counts: Counts::default() }));
     let liveness = LIVENESS_MIN.max(settings.interval * LIVENESS_INTERVALS);
     tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
-    let orders = ports.orders();
-    let forget: http::Forget = Arc::new(move |host| orders.forget(host));
-    tokio::spawn(http::serve_orders(door, newest.clone(), liveness, forget));
+    tokio::spawn(http::serve_orders(door, newest.clone(), liveness, ports.orders()));
     if let Some(path) = settings.publish_file {
         tokio::spawn(keep_file(path, newest));
     }

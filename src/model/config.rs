@@ -7,6 +7,7 @@ use super::member::{TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_WAS};
 use super::{Change, Host, Member, MemberId, NewRole, SetName};
 use bson::{Bson, Document, oid::ObjectId};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most members of a set (MongoDB manual, "Replica Set Members"; refused with 103 by 6.0.5).
 pub const MEMBERS_MAX: usize = 50;
@@ -119,6 +120,12 @@ impl ReplConfig {
         settings.ok().and_then(|s| s.get_bool("chainingAllowed").ok()).unwrap_or(true)
     }
 
+    /// How often members tell each other that they live (`settings.heartbeatIntervalMillis`, 2 s unless set).
+    pub fn heartbeat_interval(&self) -> Duration {
+        let ms = self.document.get_document("settings").ok().and_then(|s| integer(s, "heartbeatIntervalMillis"));
+        Duration::from_millis(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(2000))
+    }
+
     /// An identity that no slot of this config has had.
     pub fn next_id(&self) -> MemberId {
         MemberId(self.members.iter().map(|m| m.id.0).max().unwrap_or(-1) + 1)
@@ -138,9 +145,14 @@ impl ReplConfig {
     }
 
     /// The config after these changes, for a forced reconfig: above every version that is seen anywhere, so that no
-    /// node keeps to an older one. The server adds a large random number to it.
+    /// node keeps to an older one. The server adds a large random number to it, and forgets who is `newlyAdded`: they
+    /// all vote then.
     pub fn forced(&self, changes: &[Change], version: i64) -> Result<Self, ConfigError> {
-        self.edited(changes, version)
+        let mut next = self.edited(changes, version)?;
+        for member in Arc::make_mut(&mut next.members) {
+            member.newly_added = false;
+        }
+        Ok(next)
     }
 
     fn edited(&self, changes: &[Change], version: i64) -> Result<Self, ConfigError> {
@@ -181,6 +193,7 @@ fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
         Change::Readdress { id, .. }
         | Change::TakeVote { id }
         | Change::GiveVote { id, .. }
+        | Change::GiveBareVote { id, .. }
         | Change::Promote { id }
         | Change::Tag { id, .. } => *id,
     };
@@ -200,7 +213,10 @@ fn edit_member(entry: &mut Document, change: &Change) {
         }
         Change::TakeVote { .. } => {
             let was = format!("{}/{}", integer(entry, "votes").unwrap_or(1), number(entry, "priority").unwrap_or(1.0));
-            set_tag(entry, TAG_WAS, was);
+            // Half given back and taken again: what it was at first still counts.
+            if read_was(entry).is_none() {
+                set_tag(entry, TAG_WAS, was);
+            }
             entry.insert("votes", 0);
             entry.insert("priority", 0);
         }
@@ -209,6 +225,12 @@ fn edit_member(entry: &mut Document, change: &Change) {
             entry.insert("votes", i32::from(votes));
             entry.insert("priority", priority);
             remove_tag(entry, TAG_WAS);
+            remove_tag(entry, TAG_ADDED);
+            set_tag(entry, TAG_DATA, data.to_string());
+        }
+        Change::GiveBareVote { data, .. } => {
+            entry.insert("votes", 1);
+            entry.insert("priority", 0);
             remove_tag(entry, TAG_ADDED);
             set_tag(entry, TAG_DATA, data.to_string());
         }

@@ -119,6 +119,14 @@ pub enum Change {
         /// The directory that votes from now on.
         data: DataId,
     },
+    /// The same, but for the priority, which comes back in a step of its own: beside an arbiter, the server refuses to
+    /// give a second member with data both at once (103, "PSA topology", seen on 6.0.5).
+    GiveBareVote {
+        /// The slot.
+        id: MemberId,
+        /// The directory that votes from now on.
+        data: DataId,
+    },
     /// A spare becomes a voter.
     Promote {
         /// The slot.

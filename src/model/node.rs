@@ -5,6 +5,7 @@ use bson::oid::ObjectId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Everything one mongod told in one look.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,17 @@ pub struct Probe {
     pub lock: Option<Lock>,
     /// How it sees the other members.
     pub view: Option<SetView>,
+    /// The newest entry of its oplog. Asked only of a REMOVED node, which tells it in no other way.
+    pub oplog_end: Option<OpTime>,
+}
+
+impl Probe {
+    /// The newest write that it is known to hold.
+    pub fn newest(&self) -> Option<OpTime> {
+        // A node that has just started may not have looked at its oplog yet.
+        let applied = self.view.as_ref().map(|view| view.applied).filter(|applied| applied.seconds > 0);
+        applied.or(self.oplog_end)
+    }
 }
 
 /// `topologyVersion.processId`: new with every start of a mongod.
@@ -157,6 +169,15 @@ pub struct OpTime {
     pub counter: u32,
 }
 
+/// With the wall-clock time of the write, as the server wrote it down: `2025-11-21T12:40:11Z #3, term 4`.
+impl fmt::Display for OpTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = bson::DateTime::from_millis(i64::from(self.seconds) * 1000);
+        let time = time.try_to_rfc3339_string().unwrap_or_else(|_| self.seconds.to_string());
+        write!(f, "{time} #{}, term {}", self.counter, self.term)
+    }
+}
+
 /// What `replSetGetStatus` of one node says about its set.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SetView {
@@ -179,6 +200,8 @@ pub struct SetView {
 pub struct Peer {
     /// Whether the last heartbeat was answered.
     pub healthy: bool,
+    /// Time since a heartbeat of its own came in; none while none has.
+    pub unheard_for: Option<Duration>,
     /// Its state.
     pub state: NodeState,
     /// The newest write it is known to have applied.

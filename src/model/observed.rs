@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a look cannot fail. What is unknown stands in it as a value, apart from what is absent.
 
-use super::{Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, TaskList};
+use super::{Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, RecoveryOrder, TaskList};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -33,6 +33,8 @@ pub struct Observed {
     pub fsynced: BTreeSet<ProcessId>,
     /// Members that an operator wants out, as `host:port`.
     pub forget: BTreeSet<Host>,
+    /// A recovery that an operator ordered.
+    pub order: Option<RecoveryOrder>,
     /// Steps that failed not long ago.
     pub refusals: Vec<Refusal>,
 }

@@ -1,17 +1,23 @@
 //! Every difference between MongoDB versions that rsctl knows of, in one place.
 //!
-//! [T] was tried on the servers that `scripts/mongod` fetches (4.2.6, 4.4.2, 5.0.4, 6.0.5). [D] is read from MongoDB's
-//! documentation or source only; 7.0 and 8.0 have not been tried.
+//! (T) was tried on the servers that `scripts/mongod` fetches: 4.2.6, 4.4.2, 5.0.4, 6.0.5. (D) is only read, in MongoDB's
+//! manual or tickets or in the server's source. 7.0 and 8.0 have not been tried.
 //!
-//! | what | 4.4 | 5.0, 6.0 | where it matters |
-//! |---|---|---|---|
-//! | a voter that is added counts in majorities | at once | when it holds data (`newlyAdded`), if the feature version is 5.0 too [T] | [`Probe::guards_new_voters`] |
-//! | `serverStatus.catalogStats` | absent | there [T], also in STARTUP | [`super::UserData`] |
-//! | feature version of a mongod with `--replSet` and nothing but `local` | unknown, error 258 [T] | the same [T] | [`super::UserData`] |
-//! | a delayed member has | `slaveDelay` | `secondaryDelaySecs` [T] | `ReplConfig::from_stored` reads both |
-//! | `create` in `local` of a blank mongod | aborts the server [T] | aborts it [T] | rsctl only inserts |
-//! | `dbHash` on `local` of a blank mongod | aborts the server [T] | not tried | never sent |
-//! | SIGTERM waits for clients to leave | no [D] | up to 15 s [T] | the stack file's grace period |
+//! | since | what | what follows |
+//! |---|---|---|
+//! | 4.4 | `hello`, `topologyVersion`, `local.replset.initialSyncId`, a config with a term, one vote a reconfig (T) | [`WireVersion::OLDEST`] |
+//! | 5.0 | a voter that is added does not count before it holds data: `newlyAdded` (T) ((D) SERVER-46344). Not while the feature version is 4.4 (T) | [`Probe::guards_new_voters`] |
+//! | 5.0 | `serverStatus.catalogStats`, while blank too (T) ((D) SERVER-55784). Time series and views are not among its `collections` (T) | [`super::UserData`] |
+//! | 5.0 | `secondaryDelaySecs` was `slaveDelay` (D) (manual, replica set configuration) | a config is read with both, and never renamed |
+//! | 5.0 | SIGTERM waits 15 s for clients to leave: 16 s on 5.0.4, 2 s on 4.4.2 (T). The parameter that shortens it is unknown to 4.4 (T) | the stack files |
+//! | 5.0 | writes wait for a majority unless told otherwise (D) (5.0 release notes, "Implicit Default Write Concern"). A reconfig that would change that is refused (D) (manual, `replSetReconfig`) | applications on 4.4 ask for `w=majority` themselves |
+//! | 6.0 | `__system` no longer logs in by SCRAM-SHA-1 (18) (T) | SCRAM-SHA-256, which all take (T) |
+//! | 8.0 | a majority has acknowledged what it has written to its oplog, applied or not (D) (8.0 compatibility changes, "Write Concern Majority") | what is chosen by applied writes may not win its election at once; nothing that must be safe rests on that choice |
+//!
+//! The same on 4.4.2, 5.0.4 and 6.0.5 (T): `replSetStepUp`, `replSetSyncFrom`, `replSetAbortPrimaryCatchUp` (20 when there is
+//! none), force, hosts that change in place, a moved node's `hello` without set name and its 93, `maxTimeMS` of a
+//! reconfig. `create` in `local` aborts a blank 6.0.5, and `dbHash` there a blank 4.4.2: rsctl sends neither.
+//! `replSetStepUp` is in the source of 7.0 (D) and in no manual; should a server not have it, MongoDB elects by itself.
 
 use super::Probe;
 use std::fmt;
@@ -23,7 +29,7 @@ pub struct WireVersion(pub i32);
 
 impl WireVersion {
     /// The oldest server that can be kept safe. Before 4.4 there is no `initialSyncId`, so that a wiped directory cannot
-    /// be told from a whole one, and a reconfig may change any number of votes at once [T].
+    /// be told from a whole one, and a reconfig may change any number of votes at once (T).
     pub const OLDEST: Self = Self::V4_4;
 
     const V4_4: Self = Self(9);
@@ -35,6 +41,11 @@ impl WireVersion {
         let known =
             [(25, "8.0"), (21, "7.0"), (17, "6.0"), (13, "5.0"), (9, "4.4"), (8, "4.2"), (7, "4.0"), (6, "3.6")];
         known.iter().find(|(wire, _)| *wire == self.0).map(|(_, name)| *name)
+    }
+
+    /// A reconfig that changes the implicit default write concern is refused with 103 (5.0 and later, seen on 6.0.5).
+    pub fn compares_default_write_concern(self) -> bool {
+        self >= Self::V5_0
     }
 
     /// The program may still run with the feature version of 4.4, as in the middle of an upgrade: so do 5.0 and the
@@ -82,7 +93,7 @@ pub struct UnknownFeatureVersion;
 
 impl Probe {
     /// As a primary, it keeps a voter that is added from voting before it holds data (`newlyAdded`). 4.4 does not, nor
-    /// does 5.0.4 while its feature version is 4.4 [T]; when in doubt it does not.
+    /// does 5.0.4 while its feature version is 4.4 (T); when in doubt it does not.
     pub fn guards_new_voters(&self) -> bool {
         if self.wire.may_act_as_4_4() {
             return self.feature.is_some_and(|feature| feature >= FeatureVersion::V5_0);

@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -29,6 +30,8 @@ use tokio::time::timeout;
 pub trait Admin {
     /// Asks one mongod everything, within the limit.
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError>;
+    /// Whether somebody takes connections there: far cheaper than a probe, and says no more.
+    async fn listens(&self, at: SocketAddr) -> bool;
     /// `replSetInitiate`.
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
     /// `replSetReconfig`, not by force.
@@ -159,6 +162,10 @@ impl Admin for Mongods {
             Ok(answer) => answer,
             Err(_) => Err(ProbeError::Timeout),
         }
+    }
+
+    async fn listens(&self, at: SocketAddr) -> bool {
+        matches!(timeout(GRACE, TcpStream::connect(at)).await, Ok(Ok(_)))
     }
 
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {

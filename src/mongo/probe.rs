@@ -125,6 +125,11 @@ async fn stored(client: &Client, mut probe: Probe, wanted: Option<SetName>) -> R
     if probe.state == NodeState::Blank && (probe.config.is_some() || probe.data.is_some()) {
         probe.state = NodeState::Startup;
     }
+    if probe.state == NodeState::Removed {
+        let collection = client.database("local").collection::<Document>("oplog.rs");
+        let last = collection.find_one(doc! {}).sort(doc! { "$natural": -1 }).projection(doc! { "ts": 1, "t": 1 });
+        probe.oplog_end = last.await.map_err(|error| trouble("oplog.rs", error))?.as_ref().map(wire::optime);
+    }
     if probe.state == NodeState::Blank {
         probe.user_data = user_data(client).await?;
     }
@@ -167,6 +172,7 @@ fn bare(hello: Hello, state: NodeState) -> Probe {
         user_data: UserData::Unknown,
         lock: None,
         view: None::<SetView>,
+        oplog_end: None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::model::{
 };
 use bson::{Bson, Document};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What `hello` says, as far as we use it. Needs no login.
 pub(super) struct Hello {
@@ -75,6 +76,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
             id,
             Peer {
                 healthy: integer(entry, "health")? == 1,
+                unheard_for: unheard_for(reply, entry),
                 state: state(integer(entry, "state")?),
                 applied: entry.get_document("optime").map(optime).unwrap_or_default(),
                 applied_wall_ms: wall_ms(entry),
@@ -93,13 +95,22 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
     Ok((state(own), view))
 }
 
+/// Both times are of the clock of the node that answers. 1970 stands for "never".
+fn unheard_for(reply: &Document, entry: &Document) -> Option<Duration> {
+    let heard = entry.get_datetime("lastHeartbeatRecv").ok()?.timestamp_millis();
+    let now = reply.get_datetime("date").ok()?.timestamp_millis();
+    let passed = u64::try_from(now - heard).unwrap_or(0);
+    (heard > 0).then(|| Duration::from_millis(passed))
+}
+
 /// `lastAppliedWallTime` is exact to the millisecond; `optimeDate`, of older servers, to the second.
 fn wall_ms(entry: &Document) -> Option<i64> {
     let time = ["lastAppliedWallTime", "optimeDate"].iter().find_map(|f| entry.get_datetime(f).ok())?;
     Some(time.timestamp_millis()).filter(|ms| *ms > 0)
 }
 
-fn optime(document: &Document) -> OpTime {
+/// An optime, or an entry of the oplog, which has the same two fields.
+pub(super) fn optime(document: &Document) -> OpTime {
     let ts = document.get_timestamp("ts").ok();
     OpTime {
         term: integer(document, "t").unwrap_or(-1),

@@ -7,9 +7,15 @@
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{Host, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig};
+use std::time::Duration;
 
 /// Looks in a row that must find the old primary's port closed.
 const DOWN_LOOKS: u32 = 2;
+
+/// So many heartbeats in a row must not have come before their sender counts as silent,
+const HEARTBEATS_MISSED: u32 = 4;
+/// and so long: a primary that only stumbles is quicker up again than another one is elected.
+const SILENCE_MIN: Duration = Duration::from_secs(3);
 
 /// Asks the secondary with the newest write to stand for election.
 pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
@@ -144,12 +150,18 @@ fn maybe_alive(now: &Situation<'_>, config: &ReplConfig, ready: &[(&Member, &Pro
     })
 }
 
+/// A majority has given the host up, or has heard nothing of it for several heartbeats: the server itself waits 10 s for
+/// an answer before it gives up a host that went without a word (`heartbeatTimeoutSecs`).
 fn seen_down_by_majority(
     now: &Situation<'_>,
     config: &ReplConfig,
     ready: &[(&Member, &Process<'_>)],
     host: &Host,
 ) -> bool {
-    let sees_down = |p: &Process<'_>| now.look.peer(p.probe, host).is_some_and(|peer| !peer.healthy);
+    let silence = SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_MISSED);
+    let sees_down = |p: &Process<'_>| {
+        let peer = now.look.peer(p.probe, host);
+        peer.is_some_and(|peer| !peer.healthy || peer.unheard_for.is_some_and(|unheard| unheard >= silence))
+    };
     ready.iter().filter(|(_, p)| sees_down(p)).count() >= config.majority()
 }

@@ -39,20 +39,9 @@ pub(super) fn check(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
     if voters > VOTERS_MAX {
         return Err(Fault::Voters(voters));
     }
-    if !next.members().iter().any(|m| m.votes && m.priority > 0.0) {
-        return Err(Fault::NobodyElectable);
-    }
-    if let Some(member) = next.members().iter().find(|m| !m.votes && m.priority > 0.0) {
-        return Err(Fault::PriorityWithoutVote(member.host.clone()));
-    }
-    if base.set_name() != next.set_name() || base.replica_set_id() != next.replica_set_id() {
-        return Err(Fault::Identity);
-    }
-    for member in next.members() {
-        if base.member_at(&member.host).is_some_and(|old| old.id != member.id) {
-            return Err(Fault::Permutation(member.host.clone()));
-        }
-    }
+    electable(next)?;
+    same_set(base, next)?;
+    no_permutation(base, next)?;
     // New slots do not count: the server keeps them from voting until they hold data.
     let votes_of = |config: &ReplConfig, id| config.member(id).map(|m| m.votes);
     let changed = base.members().iter().filter(|m| m.votes != votes_of(next, m.id).unwrap_or(false)).count();
@@ -63,18 +52,54 @@ pub(super) fn check(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
 /// never voted, are kept from it.
 pub(super) fn check_forced(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
     unique(next)?;
-    if base.set_name() != next.set_name() || base.replica_set_id() != next.replica_set_id() {
-        return Err(Fault::Identity);
-    }
+    same_set(base, next)?;
     let ids = |config: &ReplConfig| config.members().iter().map(|m| m.id).collect::<Vec<_>>();
     let changed =
         next.members().iter().filter(|m| base.member(m.id).is_none_or(|old| old.votes_now() != m.votes)).count();
     if ids(base) != ids(next) || changed > 0 {
         return Err(Fault::ManyVotes(changed));
     }
+    no_permutation(base, next)
+}
+
+/// Whether `next` may follow `base` by a force that accepts loss: votes go, at most one comes, and of the members only
+/// arbiters go.
+pub(super) fn check_loss(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
+    unique(next)?;
+    same_set(base, next)?;
+    electable(next)?;
+    let gained = next.voters().filter(|m| !base.member(m.id).is_some_and(Member::votes_now)).count();
+    let removed = base.members().iter().filter(|m| next.member(m.id).is_none());
+    let (arbiters, others): (Vec<_>, Vec<_>) = removed.partition(|m| m.arbiter);
+    let added = next.members().len() + arbiters.len() + others.len() - base.members().len();
+    if gained > 1 || !others.is_empty() || added > 0 {
+        return Err(Fault::ManyVotes(gained + others.len() + added));
+    }
+    if next.voters().count() > VOTERS_MAX {
+        return Err(Fault::Voters(next.voters().count()));
+    }
+    no_permutation(base, next)
+}
+
+fn no_permutation(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
     let taken = |m: &&Member| base.member_at(&m.host).is_some_and(|old| old.id != m.id);
     match next.members().iter().find(taken) {
         Some(member) => Err(Fault::Permutation(member.host.clone())),
+        None => Ok(()),
+    }
+}
+
+fn same_set(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
+    let same = base.set_name() == next.set_name() && base.replica_set_id() == next.replica_set_id();
+    if same { Ok(()) } else { Err(Fault::Identity) }
+}
+
+fn electable(next: &ReplConfig) -> Result<(), Fault> {
+    if !next.members().iter().any(|m| m.votes && m.priority > 0.0) {
+        return Err(Fault::NobodyElectable);
+    }
+    match next.members().iter().find(|m| !m.votes && m.priority > 0.0) {
+        Some(member) => Err(Fault::PriorityWithoutVote(member.host.clone())),
         None => Ok(()),
     }
 }

@@ -22,6 +22,7 @@ mod waiting;
 
 pub use finding::{Finding, Severity};
 pub use preview::{Foreseen, preview};
+pub use recovery::{Directory, Evidence, Loss, Missing, Verdict, evidence};
 pub use safety::ANY_RECONFIG;
 pub use step::{Plan, Step};
 pub use waiting::WaitingOn;

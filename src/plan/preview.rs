@@ -73,9 +73,12 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
             world.lined_up.extend(pair);
             true
         }
-        Step::Wait | Step::Initiate { .. } | Step::StepUp { .. } | Step::EndCatchUp { .. } | Step::Recover { .. } => {
-            false
-        }
+        Step::Wait
+        | Step::Initiate { .. }
+        | Step::StepUp { .. }
+        | Step::EndCatchUp { .. }
+        | Step::Recover { .. }
+        | Step::AcceptLoss { .. } => false,
     }
 }
 

@@ -2,7 +2,15 @@
 //!
 //! **Invariant:** this is the only place that wishes for force. A force changes where members are, never who votes:
 //! the voters are the same directories before and after, so every majority after meets every majority before, and the
-//! vote rule elects one that holds each acknowledged write.
+//! vote rule elects one that holds each acknowledged write. The one exception, in `loss`, takes an operator's order
+//! that names the very evidence he was shown, and the set.
+
+mod arbiters;
+mod evidence;
+mod loss;
+
+pub use evidence::{Directory, Evidence, Missing, Verdict, evidence};
+pub use loss::Loss;
 
 use super::placement::{Placement, place};
 use super::situation::Situation;
@@ -17,6 +25,9 @@ const COOLDOWN: Duration = Duration::from_secs(60);
 /// Gives the members of a set without a reachable majority their present addresses.
 pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let config = now.config?;
+    if let Some(ordered) = ordered(now, waiting) {
+        return Some(ordered);
+    }
     let placement = place(now, config);
     if placement.moves.is_empty() {
         return None;
@@ -32,20 +43,74 @@ pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     if !waits_are_over(now, waiting) || now.policy.recovery == Recovery::Manual || !configs_agree(config, &found) {
         return None;
     }
-    let version = now.ours.iter().filter_map(|p| p.probe.config.as_ref()).map(ReplConfig::version).max()? + 1;
+    let (step, at_hand) = force(now, config, placement, &found)?;
+    let voters = config.voters().count();
+    let because = format!("the data of {at_hand} of {voters} voters is at hand, at addresses the config does not know");
+    Proposal::new(step, because)
+}
+
+/// What an operator ordered, as long as things are as he was shown them.
+fn ordered(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let order = now.look.order.as_ref()?;
+    let evidence = evidence::weigh(now);
+    if evidence.id() != order.evidence {
+        return None;
+    }
+    let accepted = order.accepts_loss_of.as_ref() == Some(&now.policy.set);
+    let proposal = match evidence.verdict {
+        Verdict::Safe { step, .. } => {
+            Proposal::new(step, "an operator ordered it, and a majority of the data is at hand")
+        }
+        Verdict::Loss(loss) if accepted => loss::proposal(loss),
+        _ => None,
+    };
+    proposal.filter(|_| waits_are_over(now, waiting))
+}
+
+/// The step that is safe on an operator's word: it may count what no tag names but what MongoDB itself counts where it
+/// is.
+fn by_order(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
+    let placement = place(now, config);
+    let found = in_hand(now, config);
+    // A reconfig that is not forced changes one voter and waits for a majority of both. So nobody's config is newer
+    // than the newest of a majority of its own voters, unless somebody forced one, which leaves no term.
+    let configs = || now.ours.iter().filter_map(|p| p.probe.config.as_ref());
+    let one_line = configs_agree(config, &found) || configs().all(|c| c.term().is_some());
+    let possible = !placement.moves.is_empty() && found.len() >= config.majority() && one_line;
+    possible.then(|| force(now, config, placement, &found))?.map(|(step, _)| step)
+}
+
+/// The controller would do it without an order.
+fn by_itself(now: &Situation<'_>, config: &ReplConfig) -> bool {
+    let found = counted(now, config);
+    let enough = found.len() >= config.majority() && force(now, config, place(now, config), &found).is_some();
+    enough && now.policy.recovery == Recovery::Auto && configs_agree(config, &found)
+}
+
+fn newest_version(now: &Situation<'_>) -> Option<i64> {
+    now.ours.iter().filter_map(|p| p.probe.config.as_ref()).map(ReplConfig::version).max()
+}
+
+/// The step that gives the members their present addresses, if that leads to a majority of the voters, and to how many.
+fn force(
+    now: &Situation<'_>,
+    config: &ReplConfig,
+    placement: Placement,
+    found: &[(&Member, &Process<'_>)],
+) -> Option<(Step, usize)> {
+    let version = newest_version(now)? + 1;
     let changes = forced_changes(now, config, placement);
     let next = config.forced(&changes, version).ok()?;
-    let reached: Vec<_> = found.into_iter().filter(|(_, p)| votes_in(now, p, &next)).collect();
+    let in_place = |m: &Member, p: &Process<'_>| m.data.is_none() && p.is_at(&m.host);
+    let reached: Vec<_> = found.iter().filter(|(m, p)| in_place(m, p) || votes_in(now, p, &next)).collect();
     if reached.len() < config.majority() {
         return None;
     }
     // Any of them is safe; one that is still in place and has the newest write leads soonest.
-    let applied = |p: &Process<'_>| p.probe.view.as_ref().map(|view| view.applied);
-    let (_, target) = reached.iter().max_by_key(|(_, p)| (accepts(p, &next), applied(p)))?;
-    let (at_hand, voters) = (reached.len(), config.voters().count());
-    let because = format!("the data of {at_hand} of {voters} voters is at hand, at addresses the config does not know");
-    let step = Step::Recover { on: target.hosts[0].clone(), base: config.clone(), changes, version };
-    Proposal::new(step, because)
+    let at_hand = reached.len();
+    let holders = reached.into_iter().filter(|(m, _)| !m.arbiter);
+    let (_, target) = holders.max_by_key(|(_, p)| (accepts(p, &next), p.probe.newest()))?;
+    Some((Step::Recover { on: target.hosts[0].clone(), base: config.clone(), changes, version }, at_hand))
 }
 
 /// The server compares a forced config with the one it stores, which may be older than the newest: there too an address
@@ -73,6 +138,18 @@ fn counted<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a M
         _ => false,
     })
     .collect()
+}
+
+/// All of those, and voters without a tag that are where the config has them, as members: the server counts them there
+/// too.
+fn in_hand<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a Member, &'s Process<'a>)> {
+    let named = |data: DataId| config.members().iter().any(|m| m.data == Some(data)) || now.is_copied(data);
+    let untagged = config.voters().filter(|m| m.data.is_none());
+    let there = untagged.filter_map(|m| Some((m, now.occupant(m)?))).filter(|(m, p)| {
+        let whole = p.state() == NodeState::Secondary && p.probe.data.is_some_and(|data| !named(data));
+        p.probe.sees_primary.is_none() && if m.arbiter { p.state() == NodeState::Arbiter } else { whole }
+    });
+    counted(now, config).into_iter().chain(there).collect()
 }
 
 fn waits_are_over(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> bool {

@@ -4,7 +4,7 @@ use super::lint;
 use super::situation::Situation;
 use super::step::subject_of;
 use super::{Step, WaitingOn};
-use crate::model::{Change, Member, Refusal, ReplConfig};
+use crate::model::{Change, Host, Member, NodeState, Process, Refusal, ReplConfig};
 
 /// What a lost race for the config is remembered under: it says nothing about the change that was to be made.
 pub const ANY_RECONFIG: &str = "any reconfig";
@@ -21,6 +21,7 @@ pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> 
     let reason = match step {
         Step::Reconfig { base, changes, .. } => objection(situation, base, changes),
         Step::Recover { base, changes, version, .. } => objection_to_force(situation, base, changes, *version),
+        Step::AcceptLoss { on, base, changes, version } => objection_to_loss(situation, on, base, changes, *version),
         Step::Wait
         | Step::TakeLock { .. }
         | Step::TakeOverLock { .. }
@@ -55,7 +56,8 @@ fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -
         }
     }
     let costs_a_vote = |c: &Change| matches!(c, Change::Remove { .. } | Change::TakeVote { .. });
-    let gives_a_vote = |c: &Change| matches!(c, Change::GiveVote { .. } | Change::Promote { .. });
+    let gives_a_vote =
+        |c: &Change| matches!(c, Change::GiveVote { .. } | Change::GiveBareVote { .. } | Change::Promote { .. });
     if changes.iter().any(|c| costs_a_vote(c) || gives_a_vote(c)) {
         let live = next.voters().filter(|m| lives_in(situation, base, m.id, changes)).count();
         if live < next.majority() {
@@ -75,7 +77,9 @@ fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change]
     }
     // Voters, not members: who has no vote has vouched for nothing, and without a primary nobody can remove those
     // that are gone.
-    let found = |m: &&Member| m.data.is_some_and(|data| now.holder(data).is_some());
+    // A tag names a voter's directory; who has none, as an arbiter, is whole where it answers.
+    let whole = |m: &Member| now.occupant(m).is_some_and(|p| m.arbiter || p.probe.data.is_some());
+    let found = |m: &&Member| m.data.map_or_else(|| whole(m), |data| now.holder(data).is_some());
     let directories = base.voters().filter(found).count();
     if directories < base.majority() {
         return Some(format!("the data of only {directories} of {} voters is found", base.voters().count()));
@@ -86,9 +90,51 @@ fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change]
     }
 }
 
+/// A force that takes votes can lose what a majority acknowledged, so it takes an operator's word for this set, nobody
+/// who knows of a primary, and every voter of the config to come at hand, the newest of them in the lead.
+fn objection_to_loss(
+    now: &Situation<'_>,
+    on: &Host,
+    base: &ReplConfig,
+    changes: &[Change],
+    version: i64,
+) -> Option<String> {
+    if now.look.order.as_ref().and_then(|order| order.accepts_loss_of.as_ref()) != Some(&now.policy.set) {
+        return Some("no operator has accepted the loss".to_owned());
+    }
+    if !now.look.tasks.is_good() {
+        return Some("DNS gives no good answer".to_owned());
+    }
+    let leads = |p: &Process<'_>| matches!(p.state(), NodeState::Primary | NodeState::Other);
+    if let Some(witness) = now.ours.iter().find(|p| leads(p) || p.probe.sees_primary.is_some()) {
+        return Some(format!("there may be a primary, according to {}", witness.hosts[0]));
+    }
+    let next = match base.forced(changes, version) {
+        Ok(next) => next,
+        Err(error) => return Some(error.to_string()),
+    };
+    let leader = now.look.probe(on).and_then(|p| p.newest());
+    let at = |p: &Process<'_>, m: &Member| p.is_at(&m.host) || now.address_of(p, now.kind()).as_ref() == Some(&m.host);
+    for voter in next.voters() {
+        let whole = |p: &Process<'_>| match voter.arbiter {
+            true => matches!(p.state(), NodeState::Arbiter | NodeState::Blank),
+            false => p.probe.data.is_some(),
+        };
+        match now.ours.iter().find(|p| at(p, voter) && whole(p)) {
+            None => return Some(format!("{} would have a vote and is not at hand", voter.host)),
+            Some(p) if p.probe.newest() > leader => return Some(format!("{} has newer writes", voter.host)),
+            Some(_) => {}
+        }
+    }
+    lint::check_loss(base, &next).err().map(|fault| fault.to_string())
+}
+
 /// Whether a voter of the config to come is alive. Who gets a vote by this very step was shown complete by its rule.
 fn lives_in(situation: &Situation<'_>, base: &ReplConfig, id: crate::model::MemberId, changes: &[Change]) -> bool {
-    let given = |c: &Change| matches!(c, Change::GiveVote { id: to, .. } | Change::Promote { id: to } if *to == id);
+    let given = |c: &Change| match c {
+        Change::GiveVote { id: to, .. } | Change::GiveBareVote { id: to, .. } | Change::Promote { id: to } => *to == id,
+        _ => false,
+    };
     changes.iter().any(given) || base.member(id).is_some_and(|m| situation.is_live(m))
 }
 

@@ -123,6 +123,11 @@ impl<'a> Situation<'a> {
         peer.is_some_and(|peer| peer.healthy && (is_serving(peer.state) || peer.state == NodeState::Arbiter))
     }
 
+    /// The servers compare the implicit default write concern before and after a reconfig (5.0 and later).
+    pub(super) fn checks_default(&self) -> bool {
+        self.ours.iter().any(|p| p.probe.wire.compares_default_write_concern())
+    }
+
     /// An operator wants this member out.
     pub(super) fn is_forgotten(&self, member: &Member) -> bool {
         self.look.forget.contains(&member.host) || self.occupant(member).is_some_and(|p| self.left_out(p))

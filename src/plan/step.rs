@@ -76,6 +76,18 @@ pub enum Step {
         /// Above every version that is seen.
         version: i64,
     },
+    /// Go on without the votes of directories that are gone, by force, on an operator's order that accepts the loss of
+    /// what only they hold.
+    AcceptLoss {
+        /// The directory with the newest write, which is to lead.
+        on: Host,
+        /// The newest config that is seen.
+        base: ReplConfig,
+        /// Hosts, and who must not vote.
+        changes: Vec<Change>,
+        /// Above every version that is seen.
+        version: i64,
+    },
     /// Have a member write its config and votes to disk.
     Fsync {
         /// The member.
@@ -109,7 +121,7 @@ impl Step {
             Self::LineUp { on, .. } => vec![format!("line up {on}")],
             Self::StepUp { .. } => vec!["step up".to_owned()],
             Self::EndCatchUp { on } => vec![format!("end catch-up {on}")],
-            Self::Recover { .. } => vec!["recover".to_owned()],
+            Self::Recover { .. } | Self::AcceptLoss { .. } => vec!["recover".to_owned()],
             Self::TakeLock { on, .. } | Self::TakeOverLock { on, .. } => vec![format!("lock {on}")],
             Self::Initiate { on, .. } => vec![format!("initiate {on}")],
             Self::ReleaseLock { on } => vec![format!("unlock {on}")],
@@ -126,7 +138,7 @@ pub(crate) fn subject_of(change: &Change) -> String {
         Change::Readdress { id, to } => format!("move {id} to {to}"),
         Change::Remove { id } => format!("remove {id}"),
         Change::TakeVote { id } => format!("take vote {id}"),
-        Change::GiveVote { id, .. } => format!("give vote {id}"),
+        Change::GiveVote { id, .. } | Change::GiveBareVote { id, .. } => format!("give vote {id}"),
         Change::Promote { id } => format!("promote {id}"),
         Change::Tag { id, .. } => format!("tag {id}"),
     }
@@ -147,6 +159,11 @@ impl fmt::Display for Step {
             Self::Recover { base, changes, .. } => {
                 let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
                 write!(f, "force {} (from v{})", words.join(", "), base.version())
+            }
+            Self::AcceptLoss { on, base, changes, .. } => {
+                let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
+                let words = if words.is_empty() { "the config as it is".to_owned() } else { words.join(", ") };
+                write!(f, "force on {on}, accepting loss: {words} (from v{})", base.version())
             }
             Self::Reconfig { base, changes, .. } => {
                 let version = base.version();
@@ -171,6 +188,7 @@ fn describe(change: &Change, base: &ReplConfig) -> String {
             format!("make {} a voter", host(id))
         }
         Change::GiveVote { id, .. } => format!("give {} its vote back", host(id)),
+        Change::GiveBareVote { id, .. } => format!("give {} its vote back without priority", host(id)),
         Change::Promote { id } => format!("make {} a voter", host(id)),
         Change::Tag { id, .. } => format!("tag {}", host(id)),
     }

@@ -7,7 +7,7 @@ use super::placement::place;
 use super::safety::first_free;
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
-use crate::model::{Change, DataId, Member, NodeState, Process};
+use crate::model::{Change, DataId, Member, NodeState, Process, ReplConfig};
 
 /// A directory in a voting slot is not the one that earned the vote. In the middle of its initial sync it would help
 /// to elect a primary that lacks acknowledged writes (seen to happen on 6.0.5), so the vote goes at once.
@@ -45,17 +45,24 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
     let committed = primary.probe.view.as_ref()?.committed;
     for member in config.members().iter().filter(|m| !m.arbiter) {
         let Some(occupant) = now.occupant(member).filter(|p| p.id != primary.id) else { continue };
-        let taken = member.was.is_some() && !member.votes;
+        let bare = member.votes && member.priority == 0.0;
+        let taken = member.was.is_some_and(|(_, priority)| !member.votes || bare && priority > 0.0);
         let kept = member.votes_now() && is_wiped(now, member, occupant);
         if !taken && !kept {
             continue;
         }
         let applied = occupant.probe.view.as_ref().map(|view| view.applied);
-        let caught_up = occupant.state() == NodeState::Secondary && applied >= Some(committed);
+        // Writes of a term that the primary has not heard of are another line of history, which is about to be undone.
+        let same_line = applied.map(|at| at.term) <= primary.probe.view.as_ref().map(|view| view.term);
+        let caught_up = occupant.state() == NodeState::Secondary && applied >= Some(committed) && same_line;
         match occupant.probe.data {
             Some(data) if caught_up && !now.is_copied(data) && slot_of(now, data).is_none_or(|s| s.id == member.id) => {
                 let id = member.id;
-                let change = if taken { Change::GiveVote { id, data } } else { Change::Tag { id, data } };
+                let change = match taken {
+                    true if !member.votes && beside_an_arbiter(config) => Change::GiveBareVote { id, data },
+                    true => Change::GiveVote { id, data },
+                    false => Change::Tag { id, data },
+                };
                 let again = if member.awaits_first_vote() { "" } else { " again" };
                 return reconfig(now, vec![change], format!("{} holds the set's data{again}", member.host));
             }
@@ -63,6 +70,12 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
         }
     }
     None
+}
+
+/// One voter with data, and an arbiter.
+fn beside_an_arbiter(config: &ReplConfig) -> bool {
+    let (arbiters, data): (Vec<_>, Vec<_>) = config.voters().partition(|m| m.arbiter);
+    !arbiters.is_empty() && data.len() == 1
 }
 
 /// What a new member still needs: its directory's name in the config, its state on disk, a config with a term.

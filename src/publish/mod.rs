@@ -5,6 +5,7 @@
 mod counts;
 pub mod file;
 pub mod http;
+mod recovery;
 pub mod rewrite;
 mod status;
 mod summary;
@@ -12,5 +13,6 @@ pub mod template;
 pub mod uri;
 
 pub use counts::Counts;
+pub use recovery::{DirectoryStatus, MissingStatus, RecoveryStatus, VerdictWord};
 pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status, StepStatus};
 pub use summary::summarize;

@@ -1,6 +1,6 @@
 //! One look at the set, as the JSON of `/v1/status` and the text of `rsctl status` show it.
 
-use super::Counts;
+use super::{Counts, RecoveryStatus};
 use crate::model::SetName;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -50,6 +50,9 @@ pub struct Status {
     pub waiting: Vec<String>,
     /// What a person should know or mend.
     pub findings: Vec<FindingStatus>,
+    /// While nobody takes writes: what is known, and what `rsctl recover` would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryStatus>,
     /// The age of the look, at the moment of serving.
     pub looked_ms_ago: u64,
 }
@@ -154,6 +157,7 @@ impl Status {
             steps: Vec::new(),
             waiting: Vec::new(),
             findings: Vec::new(),
+            recovery: None,
             looked_ms_ago: 0,
         }
     }
@@ -215,6 +219,7 @@ pub(crate) mod tests {
             steps: vec![],
             waiting: vec![],
             findings: vec![],
+            recovery: None,
             looked_ms_ago: 0,
         }
     }

@@ -1,5 +1,6 @@
 //! From a look and its plan to the status that people and programs read.
 
+use super::RecoveryStatus;
 use super::status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Status, StepStatus};
 use crate::model::{Host, Member, NodeState, Observed, Peer, Policy, ReplConfig};
 use crate::plan::{self, Plan, WaitingOn};
@@ -27,6 +28,7 @@ pub fn summarize(look: &Observed, plan: &Plan, policy: &Policy) -> Status {
             .collect(),
         waiting: plan.waiting.iter().map(WaitingOn::to_string).collect(),
         findings: plan.findings.iter().map(finding).collect(),
+        recovery: plan.primary.is_none().then(|| RecoveryStatus::of(&plan::evidence(look, policy))),
         looked_ms_ago: 0,
     }
 }

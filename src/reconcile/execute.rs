@@ -22,6 +22,9 @@ pub(super) enum StepError {
     /// Between the look and the initiate a task changed, or somebody took its lock.
     #[error("{0} is not as it was a moment ago")]
     NoLongerBlank(Host),
+    /// Between the look and a force that accepts loss a node showed something else.
+    #[error("{0} is not as it was when the loss was accepted")]
+    Changed(Host),
     /// The mongod said no, or nothing.
     #[error("{0}")]
     Mongod(#[from] Error),
@@ -32,7 +35,7 @@ impl StepError {
     pub(super) fn is_lost_race(&self) -> bool {
         match self {
             Self::Mongod(error) => error.is_lost_race(),
-            Self::NoLongerBlank(_) => true,
+            Self::NoLongerBlank(_) | Self::Changed(_) => true,
             Self::NoAddress(_) | Self::Config(_) => false,
         }
     }
@@ -58,6 +61,10 @@ pub(super) async fn execute<A: Admin>(admin: &A, look: &Observed, step: &Step) -
         Step::Recover { on, base, changes, version } => {
             Ok(admin.force(address(look, on)?, &base.forced(changes, *version)?).await?)
         }
+        Step::AcceptLoss { on, base, changes, version } => {
+            still_the_same(admin, look).await?;
+            Ok(admin.force(address(look, on)?, &base.forced(changes, *version)?).await?)
+        }
         Step::Fsync { on } => Ok(admin.fsync(address(look, on)?).await?),
         Step::LineUp { on, behind } => Ok(admin.sync_from(address(look, on)?, behind).await?),
         Step::StepUp { on } => Ok(admin.step_up(address(look, on)?).await?),
@@ -78,6 +85,20 @@ async fn still_blank<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepErr
     });
     match join_all(questions).await.into_iter().flatten().next() {
         Some(host) => Err(StepError::NoLongerBlank(host.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Asks everybody once more, those too that did not answer: what a loss was accepted for must still be all there is.
+async fn still_the_same<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepError> {
+    let questions = look.nodes.iter().filter_map(|(host, node)| Some((host, node, node.at?)));
+    let questions = questions.map(|(host, node, at)| async move {
+        let now = admin.probe(at, CHECK_LIMIT).await;
+        let words = |p: &Probe| (p.process, p.state, p.sees_primary.clone(), p.config.clone(), p.newest());
+        (now.as_ref().ok().map(words) != node.probe().map(words)).then_some(host)
+    });
+    match join_all(questions).await.into_iter().flatten().next() {
+        Some(host) => Err(StepError::Changed(host.clone())),
         None => Ok(()),
     }
 }

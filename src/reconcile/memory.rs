@@ -236,7 +236,7 @@ impl Memory {
         let process = |host| look.probe(host).map(|p| p.process);
         match step {
             Step::Reconfig { .. } => self.worked(&[ANY_RECONFIG.to_owned()]),
-            Step::Recover { .. } => self.recovered_at = Some(now),
+            Step::Recover { .. } | Step::AcceptLoss { .. } => self.recovered_at = Some(now),
             Step::Fsync { on } => self.fsynced.extend(process(on)),
             Step::LineUp { on, behind } => self.lined_up.extend(process(on).zip(process(behind))),
             _ => {}

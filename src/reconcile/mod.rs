@@ -12,21 +12,27 @@ mod pace;
 mod tests;
 
 use crate::discovery::Discovery;
-use crate::model::{Host, Node, Observed, Policy, ReplConfig, TaskList};
+use crate::model::{Fate, Host, Node, Observed, Policy, ProbeError, RecoveryOrder, ReplConfig, TaskList};
 use crate::mongo::Admin;
-use crate::plan::{ANY_RECONFIG, Plan, Step, plan};
+use crate::plan::{ANY_RECONFIG, Plan, Step, Verdict, evidence, plan};
 use execute::StepError;
+use futures_util::future::join_all;
 use journal::Journal;
 use observe::Observer;
 pub use orders::Orders;
 use pace::Pace;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 /// How often DNS is asked while nothing else is going on.
 const DNS_POLL: Duration = Duration::from_millis(500);
+
+/// How soon, and how often, a primary is asked whether it has the config that it was just given.
+const PEEK: Duration = Duration::from_millis(10);
+const PEEK_LIMIT: Duration = Duration::from_millis(250);
 
 /// Everything the loop works with.
 pub struct Loop<'p, D, A> {
@@ -60,13 +66,14 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             };
             self.take_orders(&mut look);
             let plan = plan(&look, self.policy);
+            self.judge_order(&look, &plan);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
                 observer.memory.settled_on(set);
             }
             journal.planned(&plan);
             report(&look, &plan);
             if plan.next != Step::Wait {
-                self.act(&look, &plan, &mut observer, &mut journal).await;
+                self.act(&look, &plan, &mut observer, &mut journal, &mut report).await;
                 continue;
             }
             let pause = pace.pause(&plan);
@@ -76,7 +83,35 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 () = self.wake.notified() => sleep(pace.news(paused_at.elapsed())).await,
                 () = sleep(pause) => {}
                 () = self.dns_changes(&look.tasks) => {}
+                () = self.a_door_opens(&look) => {}
                 () = &mut shutdown => return,
+            }
+        }
+    }
+
+    /// Looks and acts until somebody takes writes, `enough` says so, or there is something that only a controller
+    /// should do. Returns what is known at the end.
+    pub async fn until_writable(&self, mut enough: impl FnMut(&Observed, &Plan) -> bool) -> (Observed, Plan) {
+        let mut observer = Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval);
+        let mut pace = Pace::new(self.interval);
+        let mut journal = Journal::new();
+        loop {
+            let mut look = observer.look().await;
+            self.take_orders(&mut look);
+            let plan = plan(&look, self.policy);
+            self.judge_order(&look, &plan);
+            journal.planned(&plan);
+            if enough(&look, &plan) || plan.primary.is_some() {
+                return (look, plan);
+            }
+            if plan.next != Step::Wait {
+                self.act(&look, &plan, &mut observer, &mut journal, &mut |_, _| {}).await;
+                continue;
+            }
+            let pause = pace.pause(&plan);
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = sleep(pause) => {}
             }
         }
     }
@@ -88,10 +123,30 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         (look, plan)
     }
 
-    async fn act(&self, look: &Observed, plan: &Plan, observer: &mut Observer<'_, D, A>, journal: &mut Journal) {
+    async fn act(
+        &self,
+        look: &Observed,
+        plan: &Plan,
+        observer: &mut Observer<'_, D, A>,
+        journal: &mut Journal,
+        report: &mut impl FnMut(&Observed, &Plan),
+    ) {
         journal.starting(plan);
         let started = Instant::now();
-        let outcome = execute::execute(self.admin, look, &plan.next).await;
+        // Whether it fails or not: a second try takes a second order.
+        let forces = matches!(plan.next, Step::Recover { .. } | Step::AcceptLoss { .. });
+        let order = look.order.as_ref().filter(|_| forces);
+        self.settle_order(order, Fate::Begun);
+        let mut doing = std::pin::pin!(execute::execute(self.admin, look, &plan.next));
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut doing => outcome,
+            (seen, plan) = self.in_force(look, plan) => {
+                report(&seen, &plan);
+                doing.await
+            }
+        };
+        self.settle_order(order, outcome.as_ref().map_or_else(|e| Fate::Dropped(e.to_string()), |()| Fate::Done));
         match outcome {
             Ok(()) => {
                 journal.done(&plan.next, started.elapsed());
@@ -106,6 +161,38 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         }
     }
 
+    /// A new config is in force as soon as the primary has it, but the server answers only when a majority does, a
+    /// heartbeat later. What applications start with need not wait for that.
+    async fn in_force(&self, look: &Observed, plan: &Plan) -> (Observed, Plan) {
+        let Step::Reconfig { on, base, .. } = &plan.next else { return std::future::pending().await };
+        let Some(node) = look.node(on) else { return std::future::pending().await };
+        let Some(at) = node.at else { return std::future::pending().await };
+        loop {
+            sleep(PEEK).await;
+            let Ok(probe) = self.admin.probe(at, PEEK_LIMIT).await else { continue };
+            if let Some(config) = probe.config.clone().filter(|config| config.is_newer_than(base)) {
+                let mut seen = look.clone();
+                seen.nodes.insert(on.clone(), Node { answer: Ok(Arc::new(probe)), ..node.clone() });
+                return (seen, Plan { config: Some(config), ..plan.clone() });
+            }
+        }
+    }
+
+    /// A task that refused connections in this look takes them now.
+    async fn a_door_opens(&self, look: &Observed) {
+        let shut = |node: &Node| matches!(node.answer, Err(ProbeError::Refused));
+        let shut: Vec<_> = look.nodes.values().filter(|node| shut(node)).filter_map(|node| node.at).collect();
+        if shut.is_empty() {
+            return std::future::pending().await;
+        }
+        for wait in pace::knocks() {
+            sleep(wait).await;
+            if join_all(shut.iter().map(|at| self.admin.listens(*at))).await.contains(&true) {
+                return;
+            }
+        }
+    }
+
     /// Orders are about nodes in sight; one that nobody lists or configures any more is done.
     fn take_orders(&self, look: &mut Observed) {
         let members = look.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref());
@@ -114,7 +201,28 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         if look.tasks.is_good() && !hosts.is_empty() {
             self.orders.keep_only(|text| text.parse().is_ok_and(|host: Host| in_sight(&host)));
         }
+        look.order = self.orders.to_recover();
         look.forget = self.orders.forgotten().iter().filter_map(|text| text.parse().ok()).collect();
+    }
+
+    fn settle_order(&self, order: Option<&RecoveryOrder>, fate: Fate) {
+        if let Some(order) = order {
+            self.orders.settle(order, fate);
+        }
+    }
+
+    /// An order that can no longer be followed as it was meant is dropped, with the reason.
+    fn judge_order(&self, look: &Observed, plan: &Plan) {
+        let Some(order) = &look.order else { return };
+        let now = evidence(look, self.policy);
+        let waiting = || plan.waiting.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let fate = match now.verdict {
+            Verdict::Primary(_) | Verdict::Electing => Fate::Done,
+            _ if now.id() != order.evidence => Fate::Dropped("the evidence is no longer what was shown".to_owned()),
+            _ if self.orders.is_overdue() => Fate::Dropped(format!("it could not be done in time: {}", waiting())),
+            _ => return,
+        };
+        self.orders.settle(order, fate);
     }
 
     async fn dns_changes(&self, seen: &TaskList) {

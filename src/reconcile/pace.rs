@@ -78,6 +78,18 @@ fn due_in(waiting: &WaitingOn) -> Option<Duration> {
     }
 }
 
+/// The waits between knocks at a door that is shut: a mongod that starts is there within a second, one that is gone may
+/// stay so for ever.
+pub(super) fn knocks() -> impl Iterator<Item = Duration> {
+    let (first, last) = (Duration::from_millis(10), Duration::from_millis(100));
+    ExponentialBuilder::default()
+        .with_min_delay(first)
+        .with_max_delay(last)
+        .with_factor(1.1)
+        .without_max_times()
+        .build()
+}
+
 /// How long a step that failed for the `times`th time in a row is left alone.
 pub(super) fn retry_after(step: &Step, times: u32) -> Duration {
     let ms = |ms: u64| Duration::from_millis(ms);

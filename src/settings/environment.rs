@@ -20,7 +20,7 @@ const ALIASES: [(&str, &[&str]); 4] = [
 
 /// Commands that run in the controller's container. Elsewhere a variable such as SERVICE_NAME is the application's
 /// own and means something else.
-const WITH_ALIASES: [&str; 3] = ["run", "status", "healthcheck"];
+const WITH_ALIASES: [&str; 4] = ["run", "status", "recover", "healthcheck"];
 
 /// The variables of the process, or what a test says they are.
 #[derive(Clone, Default)]

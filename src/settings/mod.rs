@@ -6,6 +6,7 @@
 mod environment;
 mod login;
 mod nodes;
+mod orders;
 pub(crate) mod values;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use tracing::level_filters::LevelFilter;
 pub use environment::Environment;
 pub use login::Login;
 pub use nodes::{Nodes, Tls};
+pub use orders::{Forget, Recover};
 pub use values::{ControllerUrl, OnChange};
 
 use crate::cli::{self, EnvForm, Output};
@@ -64,6 +66,8 @@ pub enum Command {
     Plan(Box<Status>),
     /// Take members out.
     Forget(Forget),
+    /// Bring back a set without a primary.
+    Recover(Box<Recover>),
     /// Print the URI.
     Uri(Box<Uri>),
     /// Become a program that knows the set, or watch over it.
@@ -181,17 +185,6 @@ pub struct Env {
     pub readers: Readers,
 }
 
-/// `rsctl forget`.
-#[derive(Debug)]
-pub struct Forget {
-    /// The members, as the operator names them.
-    pub nodes: Vec<String>,
-    /// The controller's door for orders.
-    pub admin: ControllerUrl,
-    /// How long to wait until they are out.
-    pub wait: Duration,
-}
-
 /// Settings that cannot be meant, and requests for help, which clap delivers in the same way.
 #[derive(Debug, thiserror::Error)]
 pub enum Usage {
@@ -265,10 +258,8 @@ fn settle(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         cli::Command::Run(run) => Command::Run(Box::new(Run::new(*run, environment)?)),
         cli::Command::Status(status) => Command::Status(Box::new(Status::new(*status, environment, log.colour)?)),
         cli::Command::Plan(status) => Command::Plan(Box::new(Status::new(*status, environment, log.colour)?)),
-        cli::Command::Forget(forget) => {
-            let cli::Forget { nodes, admin, wait } = *forget;
-            Command::Forget(Forget { nodes, admin, wait })
-        }
+        cli::Command::Forget(forget) => Command::Forget(Forget::new(*forget)),
+        cli::Command::Recover(recover) => Command::Recover(Box::new(Recover::new(*recover, environment)?)),
         cli::Command::Uri(uri) => Command::Uri(Box::new(Uri::new(*uri)?)),
         cli::Command::Exec(exec) => {
             let cli::Exec { variables, on_change, stop_grace, out, command } = *exec;

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use tracing::level_filters::LevelFilter;
 
 use crate::discovery::ServiceName;
-use crate::model::SetName;
+use crate::model::{EvidenceId, SetName};
 use crate::wanted::Wanted;
 
 pub(crate) fn port(text: &str) -> Result<u16, Wanted> {
@@ -27,6 +27,10 @@ pub(crate) fn set_name(text: &str) -> Result<SetName, Wanted> {
 
 pub(crate) fn objectid(text: &str) -> Result<ObjectId, Wanted> {
     ObjectId::parse_str(text).map_err(|_| Wanted("24 hexadecimal digits"))
+}
+
+pub(crate) fn evidence_id(text: &str) -> Result<EvidenceId, Wanted> {
+    text.parse().map_err(|_| Wanted("the twelve hexadecimal digits that `rsctl recover` showed"))
 }
 
 pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wanted> {

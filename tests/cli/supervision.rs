@@ -110,7 +110,7 @@ fn a_program_that_will_not_stop_is_killed_with_all_it_started() {
     let (controller, said) = Controller::changing(healthy());
     let folder = Folder::new("stubborn");
     let log = folder.path("log");
-    let stubborn = "trap '' TERM; sleep 1000 & echo $! $HOSTS >>$LOG; wait; wait; sleep 1000";
+    let stubborn = "trap '' TERM; sleep 60 & echo $! $HOSTS >>$LOG; wait; wait; sleep 60";
     let flags = ["--on-change", "restart", "--stop-grace", "300ms"];
     let running = Running::start(exec(&controller, &flags, &log, stubborn));
     until("the first start", || lines(&log).len() == 1);
@@ -127,7 +127,7 @@ fn what_a_shell_left_behind_is_gone_before_the_next_start() {
     let (controller, said) = Controller::changing(healthy());
     let folder = Folder::new("leftover");
     let log = folder.path("log");
-    let leaving = "sleep 1000 & echo $! >>$LOG; wait";
+    let leaving = "sleep 60 & echo $! >>$LOG; wait";
     let _running = Running::start(exec(&controller, &["--on-change", "restart"], &log, leaving));
     until("the first start", || lines(&log).len() == 1);
     let server: u32 = lines(&log)[0].parse().unwrap();
@@ -159,8 +159,8 @@ fn signals_are_passed_on_and_the_end_is_the_programs_own() {
     for (name, script, signals, expected) in [
         ("own", "echo >$LOG; exit 7", vec![], 7),
         ("trapped", "trap 'exit 9' TERM; echo >$LOG; while :; do sleep 0.05; done", vec![Signal::SIGTERM], 9),
-        ("killed", "echo >$LOG; exec sleep 1000", vec![Signal::SIGTERM], 143),
-        ("interrupted", "echo >$LOG; exec sleep 1000", vec![Signal::SIGINT], 130),
+        ("killed", "echo >$LOG; exec sleep 60", vec![Signal::SIGTERM], 143),
+        ("interrupted", "echo >$LOG; exec sleep 60", vec![Signal::SIGINT], 130),
         ("hung-up", "trap 'exit 6' HUP; echo >$LOG; while :; do sleep 0.05; done", vec![Signal::SIGHUP], 6),
         ("crashed", "kill -SEGV $$", vec![], 139),
     ] {
@@ -217,12 +217,45 @@ fn a_program_waits_for_a_controller_that_comes_later() {
     assert_eq!(running.code(), Some(0));
 }
 
+#[test]
+fn a_terminal_reaches_the_program_once() {
+    let (controller, _said) = Controller::changing(healthy());
+    let folder = Folder::new("terminal");
+    let log = folder.path("log");
+    // Nothing but the shell itself runs when the key comes: it would be interrupted too.
+    let app = "n=0; trap 'n=$((n + 1)); echo interrupted >>$LOG; [ $n -lt 3 ] || exit 3' INT; \
+               echo start >>$LOG; while :; do sleep 0.05; done";
+    let mut run = exec(&controller, &["--on-change", "restart"], &log, "eval \"$APP\"").env("APP", app);
+    let inner = run.command();
+    let words = std::iter::once(inner.get_program()).chain(inner.get_args());
+    let line: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    // `script` puts what it runs on a terminal of its own, and types there what it reads.
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("exec {}", line.join(" ")), "/dev/null"]).env_clear();
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("SHELL", "/bin/sh");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(child) = command.spawn() else {
+        println!("skipped: there is no `script` to make a terminal with");
+        return;
+    };
+    let mut running = Running(child);
+    let mut keys = running.0.stdin.take().unwrap();
+    until("the start", || lines(&log) == ["start"]);
+    for pressed in 1..=3 {
+        std::io::Write::write_all(&mut keys, b"\x03").unwrap();
+        until("Ctrl-C", || lines(&log).len() > pressed);
+        assert_eq!(lines(&log).len(), pressed + 1, "each key once");
+    }
+    assert_eq!(running.code(), Some(3));
+}
+
 /// The program that makes us process 1 of a namespace of our own, as in a container; none without root.
+#[allow(clippy::print_stdout, reason = "what was not tried must be seen")]
 fn as_process_1(mut run: Rsctl) -> Option<Command> {
     let alone = ["--pid", "--fork", "--mount-proc"];
     let possible = Command::new("unshare").args(alone).arg("true").stderr(Stdio::null()).status();
     if !possible.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: no PID namespace can be made here (root can), so nothing is known about process 1");
+        println!("skipped: being process 1 takes a PID namespace (root)");
         return None;
     }
     let inner = run.command();
@@ -258,7 +291,7 @@ fn process_1_can_be_stopped_while_it_waits_and_while_the_program_runs() {
     for (status, expected) in [(unready, 143), (healthy(), 143)] {
         let starts = !status["primary"].is_null();
         said.status(Some(status));
-        let script = "echo >$LOG; exec sleep 1000";
+        let script = "echo >$LOG; exec sleep 60";
         let Some(mut command) = as_process_1(exec(&controller, &["--on-change", "restart"], &log, script)) else {
             return;
         };

@@ -35,6 +35,8 @@ mod sim {
     pub mod limits;
     pub mod node;
     pub mod ports;
+    pub mod queue;
+    pub mod record;
     pub mod replication;
     pub mod rng;
     pub mod world;
@@ -45,9 +47,11 @@ mod support;
 use run::Told;
 use script::Section;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// How many made-up sequences an ordinary run compares.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 6;
+const SIDE_BY_SIDE: usize = 4;
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(name)
@@ -83,24 +87,38 @@ fn model_does(name: &str) {
 /// What is written holds for real mongods.
 fn mongods_do(name: &str) {
     let mut sections = read(name);
-    let mut wrong = Vec::new();
-    for at in 0..sections.len() {
-        let section = &sections[at];
-        if !wanted(section) {
-            continue;
-        }
+    let wrong = Mutex::new(Vec::new());
+    side_by_side(sections.iter_mut().filter(|s| wanted(s)).collect(), |section| {
         let written = run::written(section);
         // Nobody knows yet what will come of it: the model may say what to wait for.
         let hint = if updating() { model::tell(section) } else { written.clone() };
         let told = real::tell(section, &hint);
         if updating() {
-            run::write_down(&mut sections[at], &told);
-            std::fs::write(file(name), script::print(&sections)).unwrap();
+            run::write_down(section, &told);
         } else if told != written {
-            wrong.push(format!("{}\n{}", section.title, difference(&written, "written", &told, "mongods")));
+            let difference = difference(&written, "written", &told, "mongods");
+            wrong.lock().unwrap().push(format!("{}\n{difference}", section.title));
         }
+    });
+    if updating() {
+        std::fs::write(file(name), script::print(&sections)).unwrap();
     }
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{name}: {}", wrong.join("\n"));
+}
+
+/// Sequences mostly wait, so a few run at a time.
+fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync) {
+    let tasks = Mutex::new(tasks);
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some(task) = { tasks.lock().unwrap().pop() } {
+                    work(task);
+                }
+            });
+        }
+    });
 }
 
 /// The first step that differs, after all that came before it.
@@ -136,14 +154,16 @@ fn made_up_sequences_end_alike() {
         Some(seed) => vec![seed],
         None => (0..number("CONFORMANCE_SEEDS").unwrap_or(SEEDS)).collect(),
     };
-    let mut wrong = Vec::new();
-    for seed in seeds {
+    let wrong = Mutex::new(Vec::new());
+    side_by_side(seeds, |seed| {
         let section = random::section(seed);
         let model = model::tell(&section);
         let real = real::tell(&section, &model);
         if model != real {
-            wrong.push(format!("CONFORMANCE_SEED={seed}\n{}", difference(&model, "model", &real, "mongods")));
+            let difference = difference(&model, "model", &real, "mongods");
+            wrong.lock().unwrap().push(format!("CONFORMANCE_SEED={seed}\n{difference}"));
         }
-    }
+    });
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

@@ -2,6 +2,7 @@
 
 use super::run::{self, Ground, Told};
 use super::script::Section;
+use super::sim::checker::Eyes;
 use super::sim::node::Entry;
 use super::sim::ports::Port;
 use super::sim::world::{PORT, Shared, World};
@@ -32,7 +33,7 @@ pub struct Model {
 
 impl Model {
     fn new(nodes: usize) -> Self {
-        let mut world = World::new(7, false, 1, false);
+        let mut world = World::new(7, false, 1, Eyes::DataOnly, false);
         for _ in 0..nodes {
             world.add_place();
         }
@@ -48,7 +49,7 @@ async fn live(shared: Shared) {
     loop {
         let (next, sooner) = {
             let world = shared.get();
-            (world.events.first_key_value().map(|((at, _), _)| *at), Arc::clone(&world.sooner))
+            (world.events.next_at(), Arc::clone(&world.sooner))
         };
         let next = began + Duration::from_millis(next.unwrap_or(u64::from(u32::MAX)));
         tokio::select! {

@@ -13,8 +13,9 @@ pub fn section(seed: u64) -> Section {
     let mut up = [true; NODES];
     let mut at = ['a', 'b', 'c'];
     let mut fresh = 'h';
-    let mut steps: Vec<Step> = ["initiate A", "reconfig A: add b, add c", "stepup A"].map(Step::new).into();
-    while steps.len() < STEPS + 3 {
+    let begin = ["initiate A", "reconfig A: add b, add c", "fsync A", "fsync B", "fsync C", "stepup A"];
+    let mut steps: Vec<Step> = begin.map(Step::new).into();
+    while steps.len() < STEPS + begin.len() {
         let (node, other) = (rng.below(NODES), rng.below(NODES));
         let who = name(node);
         let place = |n: usize| at[n];

@@ -40,7 +40,7 @@ impl Real {
 
 impl Ground for Real {
     type Door = Mongods;
-    const PAUSE: Duration = Duration::from_millis(60);
+    const PAUSE: Duration = Duration::from_millis(40);
     const REST: Duration = Duration::from_secs(3);
 
     fn limit(&self) -> Duration {
@@ -65,9 +65,14 @@ impl Ground for Real {
 
     async fn start(&mut self, node: usize, at: SocketAddr) {
         let IpAddr::V4(ip) = at.ip() else { unreachable!("addresses here are IPv4") };
+        // What a mongod has not been told to save is not saved, however long the sequence takes.
+        let paused = r#"--setParameter=failpoint.pauseCheckpointThread={"mode":"alwaysOn"}"#;
+        let args = vec![paused.to_owned()];
         match &mut self.nodes[node] {
             Some(mongod) => mongod.restart_at(ip, at.port()).await.unwrap(),
-            none => *none = Some(Mongod::start(MongodOptions::at(ip, at.port())).await.unwrap()),
+            none => {
+                *none = Some(Mongod::start(MongodOptions { args, ..MongodOptions::at(ip, at.port()) }).await.unwrap())
+            }
         }
     }
 

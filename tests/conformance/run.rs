@@ -50,7 +50,7 @@ pub trait Ground {
 }
 
 /// Two looks this many pauses apart must both show what is expected.
-const STEADY: u32 = 3;
+const STEADY: u32 = 2;
 
 pub async fn tell<G: Ground>(mut ground: G, section: &Section, hints: Option<&[Told]>) -> Vec<Told> {
     let mut at = Vec::new();

@@ -217,10 +217,17 @@ impl Arena {
     }
 
     /// A forced config betrays itself: its version jumps by a large random number.
+    pub fn was_forced(&self, now: &Stored) -> bool {
+        now.version - self.stored.version > 9000
+    }
+
     pub async fn nothing_was_forced_without_need(&mut self, needed: bool) {
         let now = checks::stored(&self.nodes[self.primary].mongod, self.primary).await;
-        let grown = now.version - self.stored.version;
-        assert!(needed || grown < 9000, "a config was forced, and nothing called for it\n{}", self.report().await);
+        assert!(
+            needed || !self.was_forced(&now),
+            "a config was forced, and nothing called for it\n{}",
+            self.report().await
+        );
         self.stored = now;
     }
 

@@ -41,6 +41,7 @@ pub async fn a_lost_write_is_reported() {
     }
     let missing = checks::missing(criminal, &acknowledged).await;
     assert!(!missing.is_empty(), "acknowledged writes are gone, and nobody noticed");
+    assert!(arena.was_forced(&checks::stored(criminal, stale).await), "a config was forced, and nobody noticed");
 }
 
 /// The secondary that nobody copies from: without it majorities go on.

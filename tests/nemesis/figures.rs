@@ -39,6 +39,6 @@ impl Figures {
 
 fn spread(mut times: Vec<Duration>) -> String {
     times.sort();
-    let (median, most) = (times[times.len() / 2], times[times.len() - 1]);
-    format!("{:.2} s ({:.2} s at most)", median.as_secs_f64(), most.as_secs_f64())
+    let (low, high, most) = (times[(times.len() - 1) / 2], times[times.len() / 2], times[times.len() - 1]);
+    format!("{:.2} s ({:.2} s at most)", (low + high).as_secs_f64() / 2.0, most.as_secs_f64())
 }

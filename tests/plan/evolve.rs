@@ -15,8 +15,12 @@ impl World {
             Step::ReleaseLock { on } => self.set_lock(on, None),
             Step::Initiate { on, config } => self.initiate(on, config),
             Step::Reconfig { on, base, changes } => self.reconfig(on, base, changes),
-            Step::Recover { on, base, changes, version } => {
+            Step::Recover { on, base, changes, version } | Step::AcceptLoss { on, base, changes, version } => {
+                let label = self.configs.iter().find(|(_, c)| *c == base).unwrap().0.clone();
+                let word = self.task(on);
+                self.nodes.get_mut(&word).unwrap().config = (!label.is_empty()).then_some(label);
                 self.install(on, &base.forced(changes, *version).unwrap(), None);
+                self.order = None;
             }
             Step::Fsync { on } => {
                 let process = look.probe(on).unwrap_or_else(|| panic!("{on} cannot be asked")).process;
@@ -91,7 +95,7 @@ impl World {
                 continue;
             }
             let word = self.task(&member.host);
-            self.arrive(&word, &label);
+            self.arrive(&word, &label, member.arbiter);
         }
         let hosts: Vec<Host> = next.members().iter().map(|m| m.host.clone()).collect();
         let is_member =
@@ -120,7 +124,7 @@ impl World {
     }
 
     /// A member that answers holds the set's data before long, and leaves `newlyAdded` behind.
-    fn arrive(&mut self, word: &str, label: &str) {
+    fn arrive(&mut self, word: &str, label: &str, arbiter: bool) {
         use NodeState as S;
         let fresh = format!("{}2", words::default_data(word));
         let Some(spec) = self.nodes.get_mut(word) else { return };
@@ -132,7 +136,7 @@ impl World {
             spec.data = Some(Some(fresh));
         }
         if matches!(state, S::Blank | S::Startup2 | S::Removed | S::Startup) {
-            spec.answer = Answer::State(S::Secondary);
+            spec.answer = Answer::State(if arbiter { S::Arbiter } else { S::Secondary });
             spec.config = (!label.is_empty()).then(|| label.to_owned());
         }
         spec.unhealthy = None;
@@ -142,7 +146,9 @@ impl World {
 /// The changed members of the config that a step sends, in the notation of `config`.
 pub fn sends(step: &Step) -> Option<String> {
     match step {
-        Step::Reconfig { base, changes, .. } | Step::Recover { base, changes, .. } => {
+        Step::Reconfig { base, changes, .. }
+        | Step::Recover { base, changes, .. }
+        | Step::AcceptLoss { base, changes, .. } => {
             let next = base.with(changes).unwrap();
             let old = base.document().get_array("members").unwrap();
             let new = next.document().get_array("members").unwrap();

@@ -74,7 +74,7 @@ const ATTRIBUTES: [&str; 12] = [
     ",tag=dc",
 ];
 const TAGS: [&str; 6] = ["", "", "", "/-", "/B", "/X"];
-const REST: [&str; 9] = [
+const REST: [&str; 15] = [
     "",
     "",
     "",
@@ -84,6 +84,12 @@ const REST: [&str; 9] = [
     "lock-age other=20s",
     "refused \"remove 3\" retry=9ms",
     "policy expect=1",
+    "order",
+    "order loss=other",
+    "order loss=rs",
+    "order loss=rs",
+    "order loss=rs",
+    "order loss=rs",
 ];
 
 fn world() -> impl Strategy<Value = String> {
@@ -179,6 +185,25 @@ fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'stati
             let mut seen = configs.filter(|c| c.replica_set_id() == base.replica_set_id());
             require(seen.all(|c| c.version() < *version), "force below a version that is seen")
         }
+        Step::AcceptLoss { on, base, changes, version } => {
+            let accepted = look.order.as_ref().and_then(|order| order.accepts_loss_of.as_ref());
+            require(accepted == Some(&policy.set), "a loss that nobody accepted")?;
+            require(look.tasks.is_good(), "force in DNS trouble")?;
+            let rid = base.replica_set_id();
+            let of_it = |p: &&Probe| p.config.as_ref().is_some_and(|c| c.replica_set_id() == rid);
+            let ours: Vec<&Probe> = probes().filter(of_it).filter(|p| p.set.as_ref() == Some(&policy.set)).collect();
+            let led = |p: &Probe| p.state == NodeState::Primary || p.sees_primary.is_some();
+            require(!ours.iter().any(|p| led(p)), "a loss beside a primary")?;
+            require(ours.iter().all(|p| p.config.as_ref().unwrap().version() < *version), "force below a version")?;
+            let next = base.forced(changes, *version).map_err(|_| "changes that do not fit")?;
+            let leader = look.probe(on).ok_or("force on nobody")?;
+            for voter in next.voters() {
+                let there = look.probe(&voter.host).ok_or("a vote for one who is not there")?;
+                require(voter.arbiter || there.data.is_some(), "a vote for one without data")?;
+                require(there.newest() <= leader.newest(), "a leader without the newest write")?;
+            }
+            require(next.voters().next().is_some(), "a set without voters")
+        }
         Step::LineUp { on, behind } => {
             let secondary = |h| look.probe(h).is_some_and(|p| p.state == NodeState::Secondary);
             require(on != behind && secondary(on) && secondary(behind), "a line of others than secondaries")
@@ -207,7 +232,7 @@ fn reconfig(look: &Observed, base: &ReplConfig, changes: &[Change]) -> Result<()
             Change::TakeVote { id } => {
                 require(there(*id).is_some_and(|p| p.state != NodeState::Primary), "the primary's vote")?;
             }
-            Change::GiveVote { id, .. } | Change::Promote { id } => {
+            Change::GiveVote { id, .. } | Change::GiveBareVote { id, .. } | Change::Promote { id } => {
                 require(there(*id).is_some_and(|p| p.state == NodeState::Secondary), "a vote for one not ready")?;
             }
             Change::Add { id, .. } => {

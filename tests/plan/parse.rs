@@ -1,7 +1,7 @@
 //! The notation of scenarios; `tests/plan/README.md` explains it.
 
 use crate::words;
-use crate::world::{Answer, Spec, World};
+use crate::world::{Answer, Order, Spec, World};
 use bson::{Bson, Document, doc};
 use rsctl::model::Recovery;
 use rsctl::model::{
@@ -17,6 +17,8 @@ pub struct Scenario {
     pub expected: Vec<String>,
     /// How many steps to do in a row.
     pub then: usize,
+    /// Tell what is known of a set without a primary.
+    pub evidence: bool,
     pub world: World,
 }
 
@@ -37,13 +39,13 @@ pub fn file(text: &str) -> Vec<Scenario> {
         let cut = body.iter().position(|l| l == "----").unwrap_or(body.len());
         let expected = body.get(cut + 1..).unwrap_or_default().iter().filter(|l| !l.is_empty()).cloned().collect();
         let input: Vec<String> = body[..cut].iter().filter(|l| !l.is_empty()).cloned().collect();
-        let (world, then) = world(&input);
-        scenarios.push(Scenario { title, input, expected, then, world });
+        let (world, then, evidence) = world(&input);
+        scenarios.push(Scenario { title, input, expected, then, evidence, world });
     }
     scenarios
 }
 
-fn world(lines: &[String]) -> (World, usize) {
+fn world(lines: &[String]) -> (World, usize, bool) {
     let mut world = World {
         policy: policy(),
         configs: Default::default(),
@@ -56,8 +58,9 @@ fn world(lines: &[String]) -> (World, usize) {
         unsynced: Default::default(),
         refusals: Vec::new(),
         forget: Default::default(),
+        order: None,
     };
-    let mut then = 0;
+    let (mut then, mut evidence) = (0, false);
     for line in lines {
         let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
         match first {
@@ -71,11 +74,13 @@ fn world(lines: &[String]) -> (World, usize) {
             "unsynced" => world.unsynced.extend(rest.split_whitespace().map(str::to_owned)),
             "forget" => world.forget.extend(rest.split_whitespace().map(words::host)),
             "refused" => world.refusals.push(refusal(rest)),
+            "order" => world.order = Some(order(rest)),
+            "evidence" => evidence = true,
             "then" => then = rest.parse().unwrap_or(30),
             _ => add_nodes(&mut world, line),
         }
     }
-    (world, then)
+    (world, then, evidence)
 }
 
 fn policy() -> Policy {
@@ -107,6 +112,7 @@ fn set_policy(policy: &mut Policy, text: &str) {
             "address" => {
                 policy.member_address = MemberAddress::CHOICES.iter().find(|(name, _)| *name == value).unwrap().1;
             }
+            "recovery" => policy.recovery = Recovery::CHOICES.iter().find(|(name, _)| *name == value).unwrap().1,
             "bootstrap" => policy.bootstrap = if value == "never" { Bootstrap::Never } else { Bootstrap::Auto },
             "set" => policy.set = SetName::new(value),
             "token" => policy.token = Token(value.to_owned()),
@@ -114,6 +120,19 @@ fn set_policy(policy: &mut Policy, text: &str) {
             _ => panic!("policy: unknown {key}"),
         }
     }
+}
+
+/// `order`, `order loss=rs`, `order stale`
+fn order(text: &str) -> Order {
+    let mut order = Order { accepts_loss_of: None, stale: false };
+    for (key, value) in options(text) {
+        match key {
+            "loss" => order.accepts_loss_of = Some(SetName::new(value)),
+            "stale" => order.stale = true,
+            _ => panic!("order: unknown {key}"),
+        }
+    }
+    order
 }
 
 fn dns_trouble(text: &str) -> DnsTrouble {
@@ -252,8 +271,13 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "feature" => spec.feature = Some(value.parse().unwrap()),
         "sees" => spec.sees = Some(or_none(value)),
         "sees-down" => spec.sees_down = list(),
+        "unheard" => {
+            let (word, time) = value.split_once(':').unwrap();
+            spec.unheard.push((word.to_owned(), words::duration(time)));
+        }
         "sees-up" => spec.sees_up = list(),
         "source" => spec.source = Some(value.to_owned()),
+        "term" => spec.term = Some(value.parse().unwrap()),
         "applied" => spec.applied = Some(value.parse().unwrap()),
         "committed" => spec.committed = Some(value.parse().unwrap()),
         "user-data" if value == "unknown" => spec.user_data = Some(UserData::Unknown),

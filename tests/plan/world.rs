@@ -3,9 +3,10 @@
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    DnsTrouble, FeatureVersion, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe, ProbeError,
-    Refusal, ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
+    DnsTrouble, EvidenceId, FeatureVersion, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe,
+    ProbeError, RecoveryOrder, Refusal, ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
 };
+use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,14 @@ pub struct World {
     pub unsynced: BTreeSet<String>,
     pub refusals: Vec<Refusal>,
     pub forget: BTreeSet<Host>,
+    pub order: Option<Order>,
+}
+
+/// A recovery that an operator ordered, on the evidence that the world shows unless it is stale.
+#[derive(Clone)]
+pub struct Order {
+    pub accepts_loss_of: Option<SetName>,
+    pub stale: bool,
 }
 
 /// What a scenario says about one address. `None` is the default that follows from the rest.
@@ -41,8 +50,11 @@ pub struct Spec {
     pub feature: Option<FeatureVersion>,
     pub sees: Option<Option<String>>,
     pub sees_down: Vec<String>,
+    pub unheard: Vec<(String, Duration)>,
     pub sees_up: Vec<String>,
     pub applied: Option<u32>,
+    /// Of its optimes; else that of its config.
+    pub term: Option<i64>,
     pub source: Option<String>,
     pub committed: Option<u32>,
     pub user_data: Option<UserData>,
@@ -129,6 +141,11 @@ impl World {
         of_the_set && self.rid_of(from) == self.rid_of(to)
     }
 
+    fn optime(&self, spec: &Spec, seconds: Option<u32>) -> OpTime {
+        let term = spec.term.or_else(|| self.config_of(spec)?.term()).unwrap_or(1);
+        OpTime { term, seconds: seconds.unwrap_or(APPLIED), counter: 1 }
+    }
+
     fn view(&self, word: &str, spec: &Spec) -> Option<SetView> {
         use NodeState as S;
         let Answer::State(state) = spec.answer else { return None };
@@ -137,7 +154,7 @@ impl World {
         }
         let config = self.config_of(spec)?;
         let term = config.term().unwrap_or(1);
-        let optime = |seconds: Option<u32>| OpTime { term, seconds: seconds.unwrap_or(APPLIED), counter: 1 };
+        let optime = |seconds| self.optime(spec, seconds);
         let peers = config.members().iter().map(|member| {
             let said = |list: &[String]| list.iter().any(|w| words::host(w) == member.host);
             let own = self.word(&member.host).and_then(|w| self.owner(w)).is_some_and(|(w, _)| w == word);
@@ -148,7 +165,8 @@ impl World {
             // Whom only the others can reach is a plain secondary.
             let state = state.unwrap_or(if healthy { S::Secondary } else { S::Other });
             let applied = optime(there.and_then(|(_, s)| s.applied));
-            (member.id, Peer { healthy, state, applied, applied_wall_ms: None, message: None })
+            let unheard_for = spec.unheard.iter().find(|(w, _)| words::host(w) == member.host).map(|(_, time)| *time);
+            (member.id, Peer { healthy, unheard_for, state, applied, applied_wall_ms: None, message: None })
         });
         let committed = optime(spec.committed);
         let sync_source = spec.source.as_ref().map(|word| words::host(word));
@@ -203,6 +221,7 @@ impl World {
             user_data: spec.user_data.unwrap_or(if blank { UserData::None } else { UserData::Unknown }),
             lock: spec.lock.as_ref().map(|lock| self.lock(lock)),
             view: self.view(word, spec),
+            oplog_end: (state == NodeState::Removed).then(|| self.optime(spec, spec.applied)),
         })
     }
 
@@ -238,8 +257,17 @@ impl World {
         }
     }
 
-    /// What a controller sees.
+    /// What a controller sees, and what it was ordered.
     pub fn look(&self) -> Observed {
+        let mut look = self.seen();
+        look.order = self.order.as_ref().map(|order| RecoveryOrder {
+            evidence: if order.stale { EvidenceId::new(0) } else { evidence(&look, &self.policy).id() },
+            accepts_loss_of: order.accepts_loss_of.clone(),
+        });
+        look
+    }
+
+    fn seen(&self) -> Observed {
         let mut whole = self.clone();
         whole.add_names();
         let nodes: BTreeMap<Host, Node> =
@@ -265,6 +293,7 @@ impl World {
             locks,
             fsynced,
             forget: self.forget.clone(),
+            order: None,
             lined_up: BTreeSet::new(),
             refusals: self.refusals.clone(),
             nodes,

@@ -3,7 +3,7 @@
 use super::conf::{Conf, ConfRef, No};
 use super::heartbeat::ELECTION_TIMEOUT;
 use super::node::{Answer, Dir, Waiting};
-use super::world::{Command, End, Event, World};
+use super::world::{Command, End, Event, V4_4, World};
 use rsctl::model::{DataId, Host, NodeState, ReplConfig};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -204,7 +204,7 @@ impl World {
     fn try_reconfig(&mut self, place: usize, from: usize, sent: &ReplConfig) -> Result<(), No> {
         let own = self.config(place).ok_or(No(94, "not yet initialized"))?;
         self.reconfig_sent(from, &own.read, sent);
-        let next = own.next(sent, self.places[place].dir.term)?;
+        let next = own.next(sent, self.places[place].dir.term, self.wire != V4_4)?;
         let Some(me) = self.find_self(place, &next) else { return Err(No(74, "no host maps to this node")) };
         if next.read.member(me).is_some_and(|m| m.priority == 0.0) {
             return Err(No(104, "would make itself unelectable"));

@@ -3,7 +3,7 @@
 use super::world::SET;
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
-use rsctl::model::{MEMBERS_MAX, ReplConfig};
+use rsctl::model::{MEMBERS_MAX, Member, ReplConfig};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -63,8 +63,9 @@ impl Conf {
         (next.read.voters().count() <= 7).then_some(next)
     }
 
-    /// What `replSetReconfig` makes of `sent` on a primary of `term`.
-    pub fn next(&self, sent: &ReplConfig, term: i64) -> Result<ConfRef, No> {
+    /// What `replSetReconfig` makes of `sent` on a primary of `term`; whether it marks newcomers, or, as 4.4, has them
+    /// vote at once.
+    pub fn next(&self, sent: &ReplConfig, term: i64, marks: bool) -> Result<ConfRef, No> {
         if sent.version() <= self.read.version() {
             return Err(No(103, "version must be greater than old"));
         }
@@ -75,7 +76,9 @@ impl Conf {
             // The mark goes with the member: who does not vote yet changes no majority by leaving.
             old.votes_now() != (votes && !old.newly_added)
         });
-        if changed.count() > 1 {
+        let new = |m: &&Member| m.votes && known(m.id).is_none();
+        let added = if marks { 0 } else { sent.members().iter().filter(new).count() };
+        if changed.count() + added > 1 {
             return Err(No(103, "can only add or remove at most 1 voting member"));
         }
         let mut doc = sent.document().clone();
@@ -87,7 +90,7 @@ impl Conf {
             let id = id_of(entry);
             let member = sent.members().iter().find(|m| Some(m.id.0) == id).ok_or(No(93, "no _id"))?;
             // A mark stays, whatever becomes of the vote meanwhile.
-            if known(member.id).map_or(member.votes, |old| old.newly_added) {
+            if known(member.id).map_or(marks && member.votes, |old| old.newly_added) {
                 entry.insert("newlyAdded", true);
             }
         }
@@ -130,7 +133,7 @@ impl Conf {
         if hosts.len() != sent.members().len() || ids.len() != sent.members().len() {
             return Err(No(103, "duplicate host or _id"));
         }
-        let permuted = |m: &&rsctl::model::Member| self.read.member_at(&m.host).is_some_and(|old| old.id != m.id);
+        let permuted = |m: &&Member| self.read.member_at(&m.host).is_some_and(|old| old.id != m.id);
         if sent.members().iter().any(|m| permuted(&m)) {
             return Err(No(103, "new and old configurations both have members with this host"));
         }

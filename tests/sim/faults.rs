@@ -75,14 +75,13 @@ impl World {
     }
 
     pub fn kill(&mut self, place: usize) {
-        let now = self.now;
         let refuses = self.rng.percent(70);
         self.kill_so(place, refuses);
     }
 
     /// Kills it; its address then refuses connections, or is silent.
     pub fn kill_so(&mut self, place: usize, refuses: bool) {
-        let address = self.places[place].addr;
+        let (now, address) = (self.now, self.places[place].addr);
         self.record.saw("kills");
         self.note(|w| format!("{} dies{}", w.places[place].name, if refuses { "" } else { " silently" }));
         let here = &mut self.places[place];

@@ -49,8 +49,9 @@ impl World {
 
     /// Limit 1: whether the directory at this place can be lost.
     pub fn may_lose(&self, place: usize) -> bool {
-        // The server may be about to give a newcomer its vote, whatever became of it since.
-        let soon = |m: &Member| m.newly_added && self.resolve(&m.host) == Some(self.places[place].addr);
+        // The server, or under 4.4 a controller, may be about to give a newcomer its vote, whatever became of it since.
+        let soon =
+            |m: &Member| (m.newly_added || m.owed_vote()) && self.resolve(&m.host) == Some(self.places[place].addr);
         let about_to_vote = self.places[place].dir.data.is_some()
             && self.configs().iter().any(|config| config.read.members().iter().any(soon));
         !about_to_vote && self.majority_left(|_, _, keeper| keeper != place) && self.may_move(place)

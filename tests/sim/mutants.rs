@@ -207,6 +207,7 @@ impl Warped {
         Probe {
             process: ProcessId(ObjectId::from_bytes(id)),
             wire: WireVersion(17),
+            feature: None,
             state: NodeState::Blank,
             set: Some(SetName::new(super::world::SET)),
             sees_primary: None,
@@ -216,6 +217,7 @@ impl Warped {
             user_data: UserData::None,
             lock: None,
             view: None,
+            oplog_end: None,
         }
     }
 
@@ -310,6 +312,10 @@ impl Admin for Warped {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
         let answer = self.port.probe(at, limit).await;
         self.believes(at, answer)
+    }
+
+    async fn listens(&self, at: SocketAddr) -> bool {
+        self.port.listens(at).await
     }
 
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {

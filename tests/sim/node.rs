@@ -28,7 +28,7 @@ pub struct Dir {
     pub lock: Option<Lock>,
     /// `fsync` came since it joined: even an unfinished member remembers config and vote then.
     pub fsynced: bool,
-    /// Its identity is one that `initiate` gave it, and not on disk yet.
+    /// Its identity is not on disk yet. (Real servers also save it by themselves, within a minute or at once.)
     pub unsaved: bool,
     /// It was killed in that state: complete, and without an identity until a config names it again.
     pub nameless: bool,
@@ -45,14 +45,13 @@ impl Dir {
     }
 
     /// SIGKILL. A member that has not finished its initial sync forgets that it ever joined (seen on 6.0.5); one
-    /// that was complete does not. Who was initiated forgets its identity until an fsync, and makes another.
+    /// that was complete does not. Its identity it forgets before the first fsync, and makes another.
     pub fn killed(&mut self) {
         if self.unsaved {
             (self.data, self.unsaved, self.nameless) = (None, false, true);
-        } else if self.nameless {
-        } else if self.data.is_none() && !self.fsynced {
+        } else if self.data.is_none() && !self.nameless && !self.fsynced {
             *self = Self { lock: self.lock.take(), ..Self::default() };
-        } else if self.data.is_none() {
+        } else if self.data.is_none() && !self.nameless {
             self.log.clear();
             self.commit = 0;
         }

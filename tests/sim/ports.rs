@@ -8,7 +8,7 @@ use super::world::{Command, End, Event, SET, Shared, World};
 use rsctl::discovery::{Discovery, QUESTION_LIMIT};
 use rsctl::model::{
     DnsTrouble, DnsTroubleKind, Host, Lock, NameAnswer, NodeState, Peer, Probe, ProbeError, ProcessId, ReplConfig,
-    SetName, SetView, TaskList, UserData, WireVersion,
+    SetName, SetView, TaskList, UserData,
 };
 use rsctl::mongo::{Admin, Error};
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +102,12 @@ impl Admin for Port {
         answer
     }
 
+    async fn listens(&self, at: SocketAddr) -> bool {
+        let delay = Duration::from_millis(self.shared.get().latency() * 2);
+        sleep(delay).await;
+        self.shared.get().reached(self.controller, v4(at)).is_ok()
+    }
+
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
         self.command(at, Command::Initiate(config.clone())).await
     }
@@ -146,14 +152,20 @@ impl Admin for Port {
 }
 
 impl World {
-    /// What a mongod says about itself to a controller.
-    pub fn probe(&mut self, controller: usize, at: Ipv4Addr) -> Result<Probe, ProbeError> {
+    /// Which mongod takes the connection of a controller.
+    fn reached(&mut self, controller: usize, at: Ipv4Addr) -> Result<usize, ProbeError> {
         let Some(place) = self.place_at(at) else {
             return Err(if self.refuses(at) { ProbeError::Refused } else { ProbeError::Timeout });
         };
         if self.dropped() || !self.both_ways(End::Controller(controller), End::Place(place)) {
             return Err(ProbeError::Timeout);
         }
+        Ok(place)
+    }
+
+    /// What a mongod says about itself to a controller.
+    pub fn probe(&mut self, controller: usize, at: Ipv4Addr) -> Result<Probe, ProbeError> {
+        let place = self.reached(controller, at)?;
         let now = self.now;
         let here = &self.places[place];
         let Some(proc) = &here.proc else { return Err(ProbeError::Closed) };
@@ -171,7 +183,7 @@ impl World {
         };
         let probe = Probe {
             process: ProcessId(proc.id),
-            wire: WireVersion(17),
+            wire: self.wire,
             feature: None,
             state,
             set: Some(SetName::new(SET)),
@@ -182,6 +194,7 @@ impl World {
             user_data,
             lock: dir.lock.clone(),
             view: self.view(place),
+            oplog_end: (state == NodeState::Removed).then(|| here.dir.last()),
         };
         self.checker.has_answered(controller, at, now, &probe);
         Ok(probe)
@@ -195,6 +208,7 @@ impl World {
             let own = Some(*id) == proc.me;
             let peer = Peer {
                 healthy: own || seen.up,
+                unheard_for: None,
                 state: if own { proc.state } else { seen.state },
                 applied: if own { here.dir.last() } else { seen.optime },
                 applied_wall_ms: None,

@@ -210,7 +210,7 @@ impl World {
         let log = from.log[..length.min(from.log.len())].to_vec();
         let commit = from.commit.min(log.len());
         let dir = &mut self.places[place].dir;
-        (dir.data, dir.log, dir.commit) = (Some(data), log, commit);
+        (dir.data, dir.unsaved, dir.log, dir.commit) = (Some(data), true, log, commit);
         self.places[place].slow_sync = false;
         self.record.saw("initial syncs");
         let due = now + super::heartbeat::ELECTION_TIMEOUT;

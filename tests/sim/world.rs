@@ -10,7 +10,7 @@ use super::queue::Queue;
 use super::record::Record;
 use super::rng::Rng;
 use bson::oid::ObjectId;
-use rsctl::model::{Host, MemberId, NodeState, OpTime};
+use rsctl::model::{Host, MemberId, NodeState, OpTime, WireVersion};
 use rsctl::plan::Plan;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 pub const PORT: u16 = 27017;
 pub const SET: &str = "rs";
+pub const V4_4: WireVersion = WireVersion(9);
 
 /// One end of a connection: a place, or a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,6 +157,8 @@ pub struct World {
     pub rng: Rng,
     pub places: Vec<Place>,
     pub named: bool,
+    /// What every mongod speaks, and behaves as.
+    pub wire: WireVersion,
     /// Ways on which nothing gets through.
     pub cut: BTreeSet<(End, End)>,
     /// Of a hundred messages so many are lost.
@@ -219,6 +222,7 @@ impl World {
             rng: Rng::new(seed),
             places: Vec::new(),
             named,
+            wire: if seed % 4 == 1 { V4_4 } else { WireVersion(17) },
             cut: BTreeSet::new(),
             loss: 0,
             slow_ms: 0,

@@ -58,6 +58,11 @@ impl Controller {
         format!("http://{}", self.listen)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it takes orders.
     pub fn admin_url(&self) -> String {
         format!("http://{}", self.admin)
@@ -154,4 +159,16 @@ pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
         Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
         _ => Err(std::io::Error::other(format!("no 200: {reply}"))),
     }
+}
+
+/// A GET with headers of its own: the entity tag and the body of a 200.
+pub async fn exchange(address: SocketAddr, path: &str, headers: &str) -> std::io::Result<(String, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n").as_bytes()).await?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await?;
+    let found = reply.split_once("\r\n\r\n").filter(|(head, _)| head.contains(" 200 "));
+    let (head, body) = found.ok_or_else(|| std::io::Error::other(format!("no 200: {reply}")))?;
+    let tag = head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("etag: ").map(str::to_owned));
+    Ok((tag.unwrap_or_default(), body.to_owned()))
 }

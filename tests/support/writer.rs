@@ -102,6 +102,12 @@ impl MajorityWriter {
     }
 }
 
+/// Writes these ids at once; a majority acknowledges them.
+pub async fn insert(uri: &str, ids: &[i64]) -> Result<()> {
+    let documents: Vec<_> = ids.iter().map(|id| doc! { "_id": id }).collect();
+    collection(uri).await?.insert_many(documents).await.map(drop)
+}
+
 /// Of these ids, those that a majority read at the primary does not find.
 pub async fn missing(uri: &str, ids: &[i64]) -> Result<Vec<i64>> {
     let writes = collection(uri).await?;

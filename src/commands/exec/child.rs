@@ -5,12 +5,18 @@
 use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::time::{Instant, sleep};
+
+/// How long a killed process may take to be gone. On a machine in its right mind it takes no time.
+const CLEAR_WITHIN: Duration = Duration::from_secs(5);
+const CLEAR_POLL: Duration = Duration::from_millis(5);
 
 /// The running program.
 pub(super) struct Child {
@@ -48,6 +54,11 @@ impl Child {
     pub(super) fn kill(&self) {
         let _ = if self.own_group { killpg(self.id, Signal::SIGKILL) } else { kill(self.id, Signal::SIGKILL) };
     }
+
+    /// Whether somebody is left of what it started, as far as that can be told from us.
+    fn has_heirs(&self) -> bool {
+        self.own_group && killpg(self.id, None).is_ok()
+    }
 }
 
 /// Learns how children end.
@@ -78,6 +89,16 @@ impl Reaper {
                 return code;
             }
             self.news.recv().await;
+        }
+    }
+
+    /// Kills what an ended child left behind, and waits until the kernel has done it: a server may hold a port.
+    pub(super) async fn clear(&self, child: &Child) {
+        let deadline = Instant::now() + CLEAR_WITHIN;
+        while child.has_heirs() && Instant::now() < deadline {
+            child.kill();
+            sleep(CLEAR_POLL).await;
+            self.bury(child.id);
         }
     }
 

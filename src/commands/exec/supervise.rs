@@ -142,7 +142,7 @@ impl Supervisor<'_> {
             }
         };
         // A shell that ends before the server that it started leaves the port taken.
-        child.kill();
+        self.reaper.clear(child).await;
         code
     }
 }

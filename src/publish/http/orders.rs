@@ -1,7 +1,8 @@
 //! The door for orders. Whoever reaches it may change the set, so it listens on loopback only.
 
 use super::{Parameters, Served, accept, line, router};
-use crate::publish::Snapshot;
+use crate::model::{Fate, RecoveryOrder, SetName};
+use crate::publish::{Snapshot, VerdictWord};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,13 +12,20 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Takes a member's address; called for members only.
-pub type Forget = Arc<dyn Fn(String) + Send + Sync>;
+/// Whoever follows orders.
+pub trait TakesOrders: Send + Sync {
+    /// Take this member out; called for members only.
+    fn forget(&self, host: String);
+    /// Bring the set back; called for what the newest look showed only.
+    fn recover(&self, order: RecoveryOrder);
+    /// What became of that order; none of one that is not the newest.
+    fn fate(&self, order: &RecoveryOrder) -> Option<Fate>;
+}
 
 #[derive(Clone)]
 struct Door {
     served: Served,
-    forget: Forget,
+    orders: Arc<dyn TakesOrders>,
 }
 
 /// Serves orders, and everything that can be read, until the process ends.
@@ -25,11 +33,14 @@ pub async fn serve_orders(
     listener: TcpListener,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     liveness_limit: Duration,
-    forget: Forget,
+    orders: Arc<dyn TakesOrders>,
 ) {
     let served = Served::new(snapshots, liveness_limit, 8, 8);
-    let door = Door { served: served.clone(), forget };
-    let orders = axum::Router::new().route("/v1/forget", post(forgetting)).with_state(door);
+    let door = Door { served: served.clone(), orders };
+    let orders = axum::Router::new()
+        .route("/v1/forget", post(forgetting))
+        .route("/v1/recover", post(recovering).get(recovered))
+        .with_state(door);
     match accept(listener, router(served).merge(orders)).await {}
 }
 
@@ -44,6 +55,54 @@ async fn forgetting(State(door): State<Door>, query: Parameters) -> Response {
         let members: Vec<_> = status.members.iter().map(|m| m.host.as_str()).collect();
         return line(StatusCode::NOT_FOUND, &format!("no such member; there are: {}", members.join(", ")));
     };
-    (door.forget)(member.host.clone());
+    door.orders.forget(member.host.clone());
     line(StatusCode::OK, &member.host)
+}
+
+/// Only what the newest look shows can be ordered. The loop compares once more, with the look on which it acts.
+async fn recovering(State(door): State<Door>, query: Parameters) -> Response {
+    let Some(order) = recovery_order(&query) else { return what_recover_takes() };
+    let status = &door.served.newest().status;
+    let Some(recovery) = &status.recovery else {
+        return line(StatusCode::CONFLICT, "there is nothing to recover");
+    };
+    if recovery.evidence != order.evidence.to_string() {
+        return line(StatusCode::CONFLICT, "the evidence is no longer what was shown");
+    }
+    if order.accepts_loss_of.as_ref().is_some_and(|set| set.as_str() != status.set) {
+        return line(StatusCode::FORBIDDEN, &format!("the set is called {}", status.set));
+    }
+    match (recovery.verdict, &order.accepts_loss_of) {
+        (VerdictWord::Automatic | VerdictWord::Safe, _) | (VerdictWord::Loss, Some(_)) => {
+            door.orders.recover(order);
+            line(StatusCode::ACCEPTED, "pending")
+        }
+        (VerdictWord::Loss, None) => line(StatusCode::FORBIDDEN, "it would lose writes, which nobody has accepted"),
+        _ => line(StatusCode::CONFLICT, "there is nothing that could be done"),
+    }
+}
+
+/// What became of an order.
+async fn recovered(State(door): State<Door>, query: Parameters) -> Response {
+    let Some(order) = recovery_order(&query) else { return what_recover_takes() };
+    match door.orders.fate(&order) {
+        Some(fate) => line(StatusCode::OK, &fate.to_string()),
+        None => line(StatusCode::NOT_FOUND, "another order has taken its place, or the controller was restarted"),
+    }
+}
+
+fn recovery_order(query: &Parameters) -> Option<RecoveryOrder> {
+    let pairs = query.as_ref().map(|Query(pairs)| pairs.as_slice()).unwrap_or_default();
+    let (evidence, accepts_loss_of) = match pairs {
+        [(name, evidence)] if name == "evidence" => (evidence, None),
+        [(name, evidence), (loss, set)] if name == "evidence" && loss == "accept-data-loss" => {
+            (evidence, Some(SetName::new(set)))
+        }
+        _ => return None,
+    };
+    Some(RecoveryOrder { evidence: evidence.parse().ok()?, accepts_loss_of })
+}
+
+fn what_recover_takes() -> Response {
+    line(StatusCode::BAD_REQUEST, "the parameters are ?evidence=ID, and perhaps &accept-data-loss=SET")
 }

@@ -155,8 +155,8 @@ async fn load_balancers_ask_in_three_ways() {
     }
 }
 
-/// Reads events until the named one comes; its `id` and `data`.
-async fn event(stream: &mut TcpStream, name: &str) -> (Option<String>, String) {
+/// Reads one event: its name, its `id`, its `data`.
+async fn any_event(stream: &mut TcpStream) -> (String, Option<String>, String) {
     let mut text = String::new();
     loop {
         // One byte at a time, so that the next event is left for the next call.
@@ -165,10 +165,20 @@ async fn event(stream: &mut TcpStream, name: &str) -> (Option<String>, String) {
             continue;
         }
         let field = |field: &str| text.lines().find_map(|line| line.strip_prefix(field)).map(str::to_owned);
-        if field("event: ").is_some_and(|event| event == name) {
-            return (field("id: "), field("data: ").unwrap());
+        if let Some(name) = field("event: ") {
+            return (name, field("id: "), field("data: ").unwrap());
         }
         text.clear();
+    }
+}
+
+/// Reads events until the named one comes; its `id` and `data`.
+async fn event(stream: &mut TcpStream, wanted: &str) -> (Option<String>, String) {
+    loop {
+        let (name, id, data) = any_event(stream).await;
+        if name == wanted {
+            return (id, data);
+        }
     }
 }
 
@@ -199,7 +209,7 @@ async fn listeners_hear_of_every_uri_and_status() {
 
     // Whoever comes back is told what it has not heard.
     let mut back = listening(&server, &format!("last-event-id: {}\r\n", second.unwrap())).await;
-    event(&mut back, "status").await;
+    assert_eq!(any_event(&mut back).await.0, "status", "the URI is known there");
     server.feed.send(snapshot(healthy())).unwrap();
     assert_eq!(event(&mut back, "uri").await.0, first);
     let mut late = listening(&server, "last-event-id: \"something old\"\r\n").await;

@@ -4,12 +4,19 @@ mod world;
 
 use super::execute::{StepError, execute};
 use super::observe::Observer;
-use crate::model::{Host, Naming, Node, NodeState, Probe, ProbeError, ReplConfig, SetName, UserData};
-use crate::plan::Step;
+use super::{Loop, Orders};
+use crate::model::{
+    Bootstrap, Change, Fate, Host, MemberAddress, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError,
+    Recovery, RecoveryOrder, ReplConfig, SetName, Token, UserData,
+};
+use crate::plan::{Step, evidence};
+use crate::publish::http::TakesOrders;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::advance;
+use tokio::sync::Notify;
+use tokio::time::{advance, sleep};
 
 use world::{INTERVAL, SECOND, World, at, blank, host, lock, member, process};
 
@@ -243,4 +250,118 @@ async fn nothing_is_initiated_when_a_task_has_changed_since_the_look() {
     let look = world.observer().look().await;
     execute(&world, &look, &step).await.unwrap();
     assert_eq!(*world.initiated.lock().unwrap(), [at(1)]);
+}
+
+/// A set of three of which only the first one's directory is left.
+fn one_of_three() -> World {
+    let world = World::of_blank_tasks(1);
+    let members = [host(1), host(2), host(3)];
+    world.put(1, Ok(member(1, NodeState::Secondary, &members, &[1, 2])));
+    world
+}
+
+/// Everything that the loop works with, in that world.
+struct Desk {
+    world: World,
+    policy: Policy,
+    orders: Orders,
+    wake: Arc<Notify>,
+}
+
+impl Desk {
+    fn new(world: World) -> Self {
+        let wake = Arc::new(Notify::new());
+        let policy = Policy {
+            set: SetName::new("rs"),
+            expect: 3,
+            member_address: MemberAddress::Ip,
+            remove_after: 30 * SECOND,
+            forget_after: 600 * SECOND,
+            settle: SECOND,
+            recovery: Recovery::Auto,
+            bootstrap: Bootstrap::Never,
+            replica_set_id: None,
+            token: Token("me".to_owned()),
+        };
+        Self { world, policy, orders: Orders::new(Arc::clone(&wake)), wake }
+    }
+
+    fn reconciler(&self) -> Loop<'_, World, World> {
+        let Self { world, policy, orders, wake } = self;
+        Loop { discovery: world, admin: world, policy, interval: INTERVAL, orders, wake }
+    }
+
+    /// The order that accepts what is seen now.
+    async fn accept(&self) -> RecoveryOrder {
+        let (look, _) = self.reconciler().once().await;
+        let order = RecoveryOrder {
+            evidence: evidence(&look, &self.policy).id(),
+            accepts_loss_of: Some(self.policy.set.clone()),
+        };
+        self.orders.recover(order.clone());
+        order
+    }
+
+    async fn run_for(&self, time: Duration) {
+        self.reconciler().run(|_, _| {}, sleep(time)).await;
+    }
+
+    fn forced(&self) -> usize {
+        self.world.forced.lock().unwrap().len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_loss_is_done_once_even_if_it_fails() {
+    let desk = Desk::new(one_of_three());
+    desk.run_for(10 * SECOND).await;
+    assert_eq!(desk.forced(), 0, "nobody has ordered anything");
+    let order = desk.accept().await;
+    desk.run_for(120 * SECOND).await;
+    assert_eq!(*desk.world.forced.lock().unwrap(), [at(1)], "once");
+    assert!(matches!(desk.orders.fate(&order), Some(Fate::Dropped(why)) if why.contains("not known")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_loss_waits_for_two_equal_looks_and_only_so_long() {
+    let mut desk = Desk::new(one_of_three());
+    desk.policy.settle = 60 * SECOND;
+    let order = desk.accept().await;
+    desk.run_for(20 * SECOND).await;
+    assert_eq!((desk.forced(), desk.orders.fate(&order)), (0, Some(Fate::Pending)));
+    desk.run_for(120 * SECOND).await;
+    assert_eq!(desk.forced(), 0, "its giver has left");
+    assert!(matches!(desk.orders.fate(&order), Some(Fate::Dropped(why)) if why.contains("in time")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_loss_is_dropped_when_there_is_more_to_lose_than_was_shown() {
+    let desk = Desk::new(one_of_three());
+    let order = desk.accept().await;
+    desk.world.change(1, |p| p.view.as_mut().unwrap().applied.seconds = 77);
+    desk.run_for(20 * SECOND).await;
+    assert_eq!(desk.forced(), 0);
+    assert!(matches!(desk.orders.fate(&order), Some(Fate::Dropped(why)) if why.contains("no longer")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_loss_is_forced_when_somebody_shows_something_else_since_the_look() {
+    type Edit = fn(&World);
+    let changes: [(&str, u8, Edit); 4] = [
+        ("a new write", 1, |w| w.change(1, |p| p.view.as_mut().unwrap().applied.seconds = 77)),
+        ("a primary", 1, |w| w.change(1, |p| p.sees_primary = Some(host(2)))),
+        ("a restart", 1, |w| w.change(1, |p| p.process = process(9))),
+        ("a lost one is back", 2, |w| w.put(2, Ok(member(2, NodeState::Secondary, &[host(1), host(2), host(3)], &[])))),
+    ];
+    for (what, who, change) in changes {
+        let world = one_of_three();
+        let look = world.observer().look().await;
+        let base = look.probe(&host(1)).unwrap().config.clone().unwrap();
+        let changes = vec![Change::TakeVote { id: MemberId(1) }, Change::TakeVote { id: MemberId(2) }];
+        let step = Step::AcceptLoss { on: host(1), base, changes, version: 2 };
+        change(&world);
+        let refused = execute(&world, &look, &step).await;
+        assert!(matches!(refused, Err(StepError::Changed(h)) if h == host(who)), "{what}");
+        assert!(world.forced.lock().unwrap().is_empty(), "{what}");
+    }
 }

@@ -26,6 +26,7 @@ pub(super) struct World {
     pub(super) resolved: Mutex<Vec<String>>,
     pub(super) kept: Mutex<BTreeSet<SocketAddr>>,
     pub(super) initiated: Mutex<Vec<SocketAddr>>,
+    pub(super) forced: Mutex<Vec<SocketAddr>>,
 }
 
 impl World {
@@ -97,6 +98,7 @@ pub(super) fn blank(n: u8) -> Probe {
         user_data: UserData::None,
         lock: None,
         view: None,
+        oplog_end: None,
     }
 }
 
@@ -108,9 +110,11 @@ pub(super) fn lock(seed: &Host, n: u8) -> Lock {
 pub(super) fn member(n: u8, state: NodeState, members: &[Host], down: &[usize]) -> Probe {
     let entry = |(id, host): (i64, &Host)| bson::doc! { "_id": id, "host": host.to_string() };
     let entries: Vec<_> = (0..).zip(members).map(entry).collect();
-    let config = bson::doc! { "_id": "rs", "version": 1, "members": entries };
+    let settings = bson::doc! { "replicaSetId": ObjectId::from_bytes([7; 12]) };
+    let config = bson::doc! { "_id": "rs", "version": 1, "members": entries, "settings": settings };
     let peer = |n: usize| Peer {
         healthy: !down.contains(&n),
+        unheard_for: None,
         state: NodeState::Secondary,
         applied: Default::default(),
         applied_wall_ms: None,
@@ -140,6 +144,10 @@ impl Admin for World {
         self.nodes.lock().unwrap().get(&at).cloned().unwrap_or(Err(ProbeError::Refused))
     }
 
+    async fn listens(&self, at: SocketAddr) -> bool {
+        self.nodes.lock().unwrap().get(&at).is_some_and(Result::is_ok)
+    }
+
     async fn initiate(&self, at: SocketAddr, _: &ReplConfig) -> Result<(), Error> {
         self.initiated.lock().unwrap().push(at);
         Ok(())
@@ -149,8 +157,9 @@ impl Admin for World {
         Ok(())
     }
 
-    async fn force(&self, _: SocketAddr, _: &ReplConfig) -> Result<(), Error> {
-        Ok(())
+    async fn force(&self, at: SocketAddr, _: &ReplConfig) -> Result<(), Error> {
+        self.forced.lock().unwrap().push(at);
+        Err(Error::Timeout(5000))
     }
 
     async fn sync_from(&self, _: SocketAddr, _: &Host) -> Result<(), Error> {

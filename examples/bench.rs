@@ -1,0 +1,91 @@
+//! The bench: how long an application cannot write, and what the controller costs, measured on this machine.
+//!
+//! Each moment is lived through by three contenders on the same kind of mongods: rsctl with what it can see; the floor,
+//! which knows everything and sends only the ideal commands; and MongoDB alone, at its own timeouts. `scripts/bench`
+//! builds and runs it.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is all it does")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot unwrap has failed")]
+
+#[path = "bench/cost.rs"]
+mod cost;
+#[path = "bench/growth.rs"]
+mod growth;
+#[path = "bench/ideal.rs"]
+mod ideal;
+#[path = "bench/moments.rs"]
+mod moments;
+#[path = "bench/network.rs"]
+mod network;
+#[path = "bench/plot.rs"]
+mod plot;
+#[path = "bench/pulse.rs"]
+mod pulse;
+#[path = "bench/report.rs"]
+mod report;
+#[path = "bench/set.rs"]
+mod set;
+#[path = "bench/stand.rs"]
+mod stand;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+
+use moments::Moment;
+use report::Report;
+use set::Kind;
+use stand::Contender;
+
+/// What is asked of this run.
+pub(crate) struct Wish {
+    /// The controller under test.
+    pub(crate) program: PathBuf,
+    pub(crate) rounds: usize,
+    /// Parts to run; empty means all.
+    pub(crate) only: Vec<String>,
+    /// Where BENCHMARKS.md and its plot are written; none only prints.
+    pub(crate) out: Option<PathBuf>,
+}
+
+impl Wish {
+    /// From the variables that `scripts/bench` sets.
+    fn read() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            program: text("BENCH_PROGRAM").expect("BENCH_PROGRAM: run scripts/bench").into(),
+            rounds: text("BENCH_ROUNDS").and_then(|n| n.parse().ok()).unwrap_or(5),
+            only: text("BENCH_ONLY").map(|list| list.split(',').map(str::to_owned).collect()).unwrap_or_default(),
+            out: text("BENCH_OUT").map(PathBuf::from),
+        }
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| part.starts_with(only.as_str()))
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let wish = Wish::read();
+    let mut report = Report::new(&wish);
+    for moment in Moment::ALL.into_iter().filter(|m| wish.wants(m.name())) {
+        for kind in Kind::ALL {
+            for contender in Contender::ALL {
+                let Some(series) = moments::measure(moment, kind, contender, &wish).await else { continue };
+                report.add(kind, contender, series);
+            }
+            report.tell(moment, kind);
+        }
+    }
+    if wish.wants("cost") {
+        report.cost = cost::measure(&wish).await;
+    }
+    if wish.wants("growth") {
+        report.growth = growth::measure(&wish).await;
+    }
+    println!("\n{}", report.text());
+    if let Some(out) = &wish.out {
+        report.write(out).expect("the report could not be written");
+    }
+}

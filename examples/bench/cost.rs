@@ -1,0 +1,118 @@
+//! What the controller costs: memory, processor, packets, and the time that its commands add.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::Wish;
+use crate::report::median;
+use crate::set::Kind;
+use crate::stand::{Contender, Stand};
+
+/// How long an idle controller is watched.
+const WATCH: Duration = Duration::from_secs(60);
+/// Fields of `/proc/PID/stat` are in ticks of this length (`getconf CLK_TCK` is 100 on every Linux that Docker runs on).
+const TICK_MS: f64 = 10.0;
+
+/// One figure with its goal.
+pub(crate) struct Cost {
+    what: &'static str,
+    measured: f64,
+    unit: &'static str,
+    goal: f64,
+}
+
+impl Cost {
+    pub(crate) fn line(&self) -> String {
+        let Self { what, measured, unit, goal } = self;
+        let met = if measured <= goal { "yes" } else { "**no**" };
+        format!("| {what} | {measured:.2} {unit} | ≤ {goal} {unit} | {met} |\n")
+    }
+}
+
+pub(crate) async fn measure(wish: &Wish) -> Vec<Cost> {
+    eprintln!("cost: an idle set of three, watched for {} s", WATCH.as_secs());
+    let stand = Stand::settled(Contender::Rsctl, Kind::Names, 3, 3, wish).await;
+    let controller = stand.controller.as_ref().unwrap();
+    sleep(Duration::from_secs(10)).await;
+    let pid = controller.pid();
+    let (cpu, packets, began) = (cpu_ms(pid), packets(pid), Instant::now());
+    sleep(WATCH).await;
+    let seconds = began.elapsed().as_secs_f64();
+    let per_second = (self::packets(pid) - packets) / seconds;
+    let share = (cpu_ms(pid) - cpu) / (seconds * 10.0);
+    let size = std::fs::metadata(&wish.program).unwrap().len() as f64 / 1e6;
+    eprintln!("cost: commands");
+    let url = controller.url();
+    let exec = ["exec", "--set", "URI={uri}", "--", "true"];
+    let (plain, wrapped) = paired(&wish.program, &url, &exec);
+    let status = times(&wish.program, &url, &["status"]);
+    vec![
+        Cost { what: "resident, idle, three members", measured: resident_mib(pid), unit: "MiB", goal: 10.0 },
+        Cost { what: "of a core, idle, three members", measured: share, unit: "%", goal: 0.2 },
+        Cost { what: "packets a second and member, idle", measured: per_second / 3.0, unit: "", goal: 5.0 },
+        Cost { what: "program, and all there is in the image", measured: size, unit: "MB", goal: 9.0 },
+        Cost { what: "`rsctl exec` adds to a start", measured: wrapped - plain, unit: "ms", goal: 15.0 },
+        Cost { what: "`rsctl status`", measured: status, unit: "ms", goal: 30.0 },
+    ]
+}
+
+/// Processor time so far, of user and kernel.
+pub(crate) fn cpu_ms(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    let ticks = |n: usize| fields[n].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) * TICK_MS
+}
+
+pub(crate) fn resident_mib(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+/// TCP segments that its open connections have sent and received so far.
+fn packets(pid: u32) -> f64 {
+    let output = Command::new("ss").args(["-tinpHO", "state", "established"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let ours = text.lines().filter(|line| line.contains(&format!("pid={pid},")));
+    let count = |line: &str, field: &str| {
+        let value = line.split_whitespace().find_map(|word| word.strip_prefix(field));
+        value.and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    ours.map(|line| count(line, "segs_out:") + count(line, "segs_in:")).sum()
+}
+
+/// Medians in milliseconds of a program by itself and of the same through `rsctl exec`, in turns.
+fn paired(program: &Path, url: &str, arguments: &[&str]) -> (f64, f64) {
+    let (mut plain, mut wrapped) = (Vec::new(), Vec::new());
+    for _ in 0..21 {
+        plain.push(time(Command::new("true").env_clear().env("PATH", "/usr/bin:/bin")));
+        wrapped.push(time(rsctl(program, url).args(arguments)));
+    }
+    (middle(plain), middle(wrapped))
+}
+
+fn times(program: &Path, url: &str, arguments: &[&str]) -> f64 {
+    middle((0..21).map(|_| time(rsctl(program, url).args(arguments))).collect())
+}
+
+fn rsctl(program: &Path, url: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("RSCTL_CONTROLLER", url);
+    command
+}
+
+fn time(command: &mut Command) -> f64 {
+    let began = std::time::Instant::now();
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+    began.elapsed().as_secs_f64() * 1000.0
+}
+
+fn middle(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    median(&all).unwrap()
+}

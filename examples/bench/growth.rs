@@ -1,0 +1,70 @@
+//! What one controller costs as the set grows.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::Wish;
+use crate::cost::{cpu_ms, resident_mib};
+use crate::set::{Kind, Set};
+use crate::stand::{Stand, controller};
+
+const SIZES: [usize; 6] = [1, 3, 7, 15, 30, 50];
+const VOTERS_MAX: usize = 7;
+/// How many mongods start at the same time.
+const BATCH: usize = 5;
+const WATCH: Duration = Duration::from_secs(20);
+
+/// A set of so many members, and its controller.
+pub(crate) struct Size {
+    pub(crate) members: usize,
+    pub(crate) resident_mib: f64,
+    pub(crate) look_ms: f64,
+    idle_percent: f64,
+    all_in: f64,
+}
+
+impl Size {
+    pub(crate) const HEAD: &'static str =
+        "| members | resident | processor time of a look | idle, of a core | all in after |\n|---|---|---|---|---|\n";
+
+    pub(crate) fn line(&self) -> String {
+        let Self { members, resident_mib, look_ms, idle_percent, all_in } = self;
+        format!("| {members} | {resident_mib:.1} MiB | {look_ms:.1} ms | {idle_percent:.2} % | {all_in:.1} s |\n")
+    }
+}
+
+pub(crate) async fn measure(wish: &Wish) -> Vec<Size> {
+    let mut sizes = Vec::new();
+    for members in SIZES {
+        eprintln!("growth: {members} members");
+        sizes.push(of(members, wish).await);
+    }
+    sizes
+}
+
+async fn of(members: usize, wish: &Wish) -> Size {
+    let mut stand = Stand { set: Set::planned(Kind::Ips, members).await, controller: None };
+    for from in (0..members).step_by(BATCH) {
+        stand.set.start(BATCH.min(members - from)).await;
+    }
+    let began = Instant::now();
+    stand.controller = Some(controller(&stand.set, wish, members, &[]));
+    let voters = members.min(VOTERS_MAX);
+    let all_in = stand.until_members(members, voters).await - began;
+    stand.until_calm().await;
+    sleep(Duration::from_secs(5)).await;
+    let controller = stand.controller.as_ref().unwrap();
+    let pid = controller.pid();
+    let looks = async || {
+        let text = controller.get("/metrics").await.unwrap();
+        let line = text.lines().find(|line| line.starts_with("rsctl_looks_total ")).unwrap();
+        line.split(' ').nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    let (cpu, seen, watched) = (cpu_ms(pid), looks().await, Instant::now());
+    sleep(WATCH).await;
+    let spent = cpu_ms(pid) - cpu;
+    let look_ms = spent / (looks().await - seen).max(1.0);
+    let idle_percent = spent / (watched.elapsed().as_secs_f64() * 10.0);
+    Size { members, resident_mib: resident_mib(pid), look_ms, idle_percent, all_in: all_in.as_secs_f64() }
+}

@@ -1,0 +1,96 @@
+//! The floor: the commands that somebody would send who knows everything beforehand.
+
+use std::time::Duration;
+
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+use tokio::time::{Instant, sleep};
+
+use crate::set::Set;
+
+/// Nothing here takes longer on a machine that works.
+const LIMIT: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// The settings that rsctl chooses for a set of this size, for a floor that is not beaten by its settings.
+pub(crate) fn quick() -> Document {
+    doc! { "heartbeatIntervalMillis": 500 }
+}
+
+/// `replSetInitiate` of one member, and waits until it takes writes.
+pub(crate) async fn initiate(set: &Set, settings: Document) {
+    let config =
+        doc! { "_id": "rs", "version": 1, "members": [{ "_id": 0, "host": set.host(0) }], "settings": settings };
+    set.command(0, doc! { "replSetInitiate": config }).await.unwrap();
+    until_writable(&set.nodes[0].client()).await;
+}
+
+/// `rs.initiate()` of all members at once, as the manual has it.
+pub(crate) async fn initiate_all(set: &Set) {
+    let hosts = (0i32..).zip(0..set.nodes.len());
+    let members: Vec<_> = hosts.map(|(id, n)| doc! { "_id": id, "host": set.host(n) }).collect();
+    set.command(0, doc! { "replSetInitiate": { "_id": "rs", "members": members } }).await.unwrap();
+}
+
+/// One reconfig on the primary, tried again while another one is still on its way.
+pub(crate) async fn reconfig(primary: &Client, edit: impl Fn(&mut Document)) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let mut config = config(primary).await;
+        edit(&mut config);
+        let command = doc! { "replSetReconfig": config, "maxTimeMS": 5000 };
+        let Err(error) = primary.database("admin").run_command(command).await else { return };
+        assert!(Instant::now() < deadline, "the ideal reconfig is refused: {error}");
+        sleep(AGAIN).await;
+    }
+}
+
+/// The newest config, its version one higher.
+pub(crate) async fn config(node: &Client) -> Document {
+    let reply = node.database("admin").run_command(doc! { "replSetGetConfig": 1 }).await.unwrap();
+    let mut config = reply.get_document("config").unwrap().clone();
+    let version = i64::from(config.get_i32("version").unwrap_or_default());
+    config.insert("version", version + 1);
+    config
+}
+
+pub(crate) fn members(config: &mut Document) -> &mut Vec<Bson> {
+    config.get_array_mut("members").unwrap()
+}
+
+pub(crate) fn member(list: &mut [Bson], host: &str) -> usize {
+    let at = |entry: &Bson| entry.as_document().unwrap().get_str("host").is_ok_and(|h| h == host);
+    list.iter().position(at).unwrap()
+}
+
+/// A member to be added under an `_id` that nobody has.
+pub(crate) fn newcomer(config: &Document, host: &str, votes: i32) -> Document {
+    let ids = config.get_array("members").unwrap().iter().map(|m| m.as_document().unwrap().get_i32("_id").unwrap());
+    doc! { "_id": ids.max().unwrap_or(0) + 1, "host": host, "votes": votes, "priority": votes }
+}
+
+/// `replSetStepUp` on one of them until somebody is elected.
+pub(crate) async fn step_up(candidates: &[Client]) {
+    let deadline = Instant::now() + LIMIT;
+    for node in candidates.iter().cycle() {
+        if node.database("admin").run_command(doc! { "replSetStepUp": 1 }).await.is_ok() {
+            // Waiting for a member that is gone is not what a perfect observer would do.
+            let _ = node.database("admin").run_command(doc! { "replSetAbortPrimaryCatchUp": 1 }).await;
+            return;
+        }
+        assert!(Instant::now() < deadline, "nobody can be elected");
+        sleep(AGAIN).await;
+    }
+}
+
+pub(crate) async fn until_writable(node: &Client) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let hello = node.database("admin").run_command(doc! { "hello": 1 }).await.unwrap_or_default();
+        if hello.get_bool("isWritablePrimary").unwrap_or(false) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no primary: {hello}");
+        sleep(AGAIN).await;
+    }
+}

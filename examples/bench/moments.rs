@@ -1,0 +1,325 @@
+//! What applications and operators wait for, from the event to its end.
+
+use std::time::Duration;
+
+use mongodb::bson::{Bson, doc};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::Wish;
+use crate::ideal;
+use crate::network::BlackHole;
+use crate::pulse::Pulse;
+use crate::report::{Goal, Series};
+use crate::set::{Kind, Set};
+use crate::stand::{Contender, LIMIT, Stand, controller};
+
+/// A grace that the bench sets (`stand::controller`).
+const GRACE: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    ColdStart,
+    PrimaryKilled,
+    TaskRemoved,
+    MemberMoved,
+    StackRecreated,
+    MemberAdded,
+    MemberRemoved,
+}
+
+impl Moment {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::ColdStart,
+        Self::PrimaryKilled,
+        Self::TaskRemoved,
+        Self::MemberMoved,
+        Self::StackRecreated,
+        Self::MemberAdded,
+        Self::MemberRemoved,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ColdStart => "cold-start",
+            Self::PrimaryKilled => "primary-killed",
+            Self::TaskRemoved => "task-removed",
+            Self::MemberMoved => "member-moved",
+            Self::StackRecreated => "stack-recreated",
+            Self::MemberAdded => "member-added",
+            Self::MemberRemoved => "member-removed",
+        }
+    }
+}
+
+/// Lives through a moment as often as wished. None where this contender has nothing to show.
+pub(crate) async fn measure(moment: Moment, kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+    eprintln!("{} with {}: {who:?}", moment.name(), kind.word());
+    match moment {
+        Moment::ColdStart => Some(cold_start(kind, who, wish).await),
+        Moment::PrimaryKilled => Some(vec![primary_gone(kind, who, wish, false).await?]),
+        Moment::TaskRemoved => Some(vec![primary_gone(kind, who, wish, true).await?]),
+        Moment::MemberMoved => member_moved(kind, who, wish).await,
+        Moment::StackRecreated => stack_recreated(kind, who, wish).await,
+        Moment::MemberAdded => member_added(kind, who, wish).await,
+        Moment::MemberRemoved => member_removed(kind, who, wish).await,
+    }
+}
+
+async fn cold_start(kind: Kind, who: Contender, wish: &Wish) -> Vec<Series> {
+    let mut writable =
+        Series::new("cold start: writable", Goal { at_most: Some(0.5), than_alone: Some(20.0), of_floor: None });
+    let mut all_in = Series::new("cold start: all voting", Goal::of_floor(1.5));
+    for _ in 0..wish.rounds {
+        let mut stand = Stand { set: Set::planned(kind, 3).await, controller: None };
+        stand.set.start(2).await;
+        if who == Contender::Rsctl {
+            let controller = controller(&stand.set, wish, 3, &[]);
+            let waits = |s: &rsctl::publish::Status| s.waiting.iter().any(|w| w.contains("2 of 3"));
+            controller.until("the third task awaited", LIMIT, waits).await;
+            stand.controller = Some(controller);
+        }
+        let answered = stand.set.start(1).await;
+        let uri = match who {
+            Contender::Rsctl => published(&stand, |_| true).await,
+            Contender::Floor => {
+                ideal::initiate(&stand.set, ideal::quick()).await;
+                format!("mongodb://{}/?replicaSet=rs", stand.set.host(0))
+            }
+            Contender::Alone => {
+                ideal::initiate_all(&stand.set).await;
+                stand.set.uri()
+            }
+        };
+        let adding = async {
+            if who == Contender::Floor {
+                let primary = stand.set.nodes[0].client();
+                let hosts = [stand.set.host(1), stand.set.host(2)];
+                ideal::reconfig(&primary, |config| {
+                    for host in &hosts {
+                        let entry = ideal::newcomer(config, host, 1);
+                        ideal::members(config).push(Bson::Document(entry));
+                    }
+                })
+                .await;
+            }
+        };
+        let writing = async {
+            let mut pulse = Pulse::start(&uri).await;
+            writable.push(pulse.next_after(answered, LIMIT).await);
+        };
+        tokio::join!(adding, writing);
+        all_in.push(Some(stand.until_members(3, 3).await - answered));
+    }
+    vec![writable, all_in]
+}
+
+/// The published URI, as soon as there is one that will do.
+async fn published(stand: &Stand, will_do: impl Fn(&str) -> bool) -> String {
+    let controller = stand.controller.as_ref().unwrap();
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(uri) = controller.get("/v1/uri").await.ok().filter(|uri| will_do(uri)) {
+            return uri.trim().to_owned();
+        }
+        assert!(Instant::now() < deadline, "no URI\n{}", controller.log());
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn primary_gone(kind: Kind, who: Contender, wish: &Wish, vanishes: bool) -> Option<Series> {
+    let mut series = if vanishes {
+        Series::new("primary's container gone", Goal { at_most: Some(1.0), than_alone: None, of_floor: None })
+    } else {
+        Series::new("primary killed", Goal { at_most: Some(0.5), than_alone: Some(15.0), of_floor: None })
+    };
+    let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
+    let mut pulse = Pulse::start(&stand.set.uri()).await;
+    for _ in 0..wish.rounds {
+        pulse.next_after(Instant::now(), LIMIT).await?;
+        let primary = stand.primary().await;
+        let others = stand.clients(primary).await;
+        let killed = Instant::now();
+        stand.set.nodes[primary].kill();
+        let hole = if vanishes { Some(BlackHole::dig(stand.set.nodes[primary].ip())?) } else { None };
+        stand.set.announce();
+        let helping = async {
+            if who == Contender::Floor {
+                ideal::step_up(&others).await;
+            }
+        };
+        let (gap, ()) = tokio::join!(pulse.next_after(killed, LIMIT), helping);
+        series.push(gap);
+        drop(hole);
+        stand.set.nodes[primary].restart().await.unwrap();
+        stand.set.announce();
+        stand.until_whole(3).await;
+    }
+    Some(series)
+}
+
+async fn member_moved(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+    // Known by IP, a member that moved is lost to a set that nobody looks after.
+    if who == Contender::Alone && kind == Kind::Ips {
+        return None;
+    }
+    let mut series = Series::new("member back at a new address", Goal::of_floor(1.5));
+    let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
+    for _ in 0..wish.rounds {
+        let primary = stand.primary().await;
+        let moving = (0..3).find(|n| *n != primary).unwrap();
+        let old = stand.set.host(moving);
+        let client = stand.set.nodes[primary].client();
+        let answered = stand.set.relocate(&[moving]).await;
+        if who == Contender::Floor && kind == Kind::Ips {
+            let new = stand.set.host(moving);
+            ideal::reconfig(&client, |config| readdress(config, &old, &new)).await;
+        }
+        series.push(Some(stand.until_members(3, 3).await - answered));
+        stand.until_calm().await;
+    }
+    Some(vec![series])
+}
+
+fn readdress(config: &mut mongodb::bson::Document, old: &str, new: &str) {
+    let list = ideal::members(config);
+    let Some(entry) =
+        list.iter_mut().map(|m| m.as_document_mut().unwrap()).find(|m| m.get_str("host").is_ok_and(|h| h == old))
+    else {
+        return;
+    };
+    entry.insert("host", new);
+}
+
+async fn stack_recreated(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+    if who == Contender::Alone && kind == Kind::Ips {
+        return None;
+    }
+    let mut series = Series::new("whole stack at new addresses", Goal { at_most: Some(1.0), ..Goal::default() });
+    let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
+    for _ in 0..wish.rounds {
+        let old: Vec<_> = (0..3).map(|n| stand.set.host(n)).collect();
+        let answered = stand.set.relocate(&[0, 1, 2]).await;
+        let hosts: Vec<_> = (0..3).map(|n| stand.set.host(n)).collect();
+        let uri = match who {
+            Contender::Rsctl => published(&stand, |uri| hosts.iter().all(|host| uri.contains(host.as_str()))).await,
+            Contender::Floor => {
+                let nodes: Vec<_> = (0..3).map(|n| stand.set.nodes[n].client()).collect();
+                if kind == Kind::Ips {
+                    let mut config = ideal::config(&nodes[0]).await;
+                    old.iter().zip(&hosts).for_each(|(old, new)| readdress(&mut config, old, new));
+                    let force = doc! { "replSetReconfig": config, "force": true };
+                    nodes[0].database("admin").run_command(force).await.unwrap();
+                }
+                ideal::step_up(&nodes).await;
+                stand.set.uri()
+            }
+            Contender::Alone => stand.set.uri(),
+        };
+        series.push(Pulse::start(&uri).await.next_after(answered, LIMIT).await);
+        stand.until_whole(3).await;
+        // A recovery by force is done at most once a minute, and a controller of its own each round shows the first.
+        if who == Contender::Rsctl && kind == Kind::Ips {
+            stand.controller = Some(controller(&stand.set, wish, 3, &[]));
+            stand.until_calm().await;
+        }
+    }
+    Some(vec![series])
+}
+
+async fn member_added(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+    if who == Contender::Alone {
+        return None;
+    }
+    let mut added = Series::new("a member added", Goal::of_floor(1.5));
+    let mut told = Series::new("URI change told", Goal { at_most: Some(0.05), ..Goal::default() });
+    let rounds = wish.rounds;
+    let mut stand = Stand::settled(who, kind, 3, 3 + rounds, wish).await;
+    for round in 0..rounds {
+        let primary = stand.primary().await;
+        let client = stand.set.nodes[primary].client();
+        let news = stand.controller.as_ref().map(|c| tokio::spawn(long_poll(c.url())));
+        let changes = tokio::spawn(config_changes(client.clone()));
+        let answered = stand.set.start(1).await;
+        let host = stand.set.host(3 + round);
+        if who == Contender::Floor {
+            ideal::reconfig(&client, |config| {
+                let entry = ideal::newcomer(config, &host, 0);
+                ideal::members(config).push(Bson::Document(entry));
+            })
+            .await;
+        }
+        added.push(Some(stand.until_members(4 + round, 3).await - answered));
+        let changed = changes.await.unwrap();
+        if let Some(news) = news {
+            told.push(Some(news.await.unwrap().saturating_duration_since(changed)));
+        }
+        stand.until_calm().await;
+    }
+    Some(if who == Contender::Rsctl { vec![added, told] } else { vec![added] })
+}
+
+/// When the primary's config became another one.
+async fn config_changes(primary: mongodb::Client) -> Instant {
+    let version = ideal::config(&primary).await.get_i32("version").unwrap();
+    while ideal::config(&primary).await.get_i32("version").is_ok_and(|now| now == version) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    Instant::now()
+}
+
+/// When a client that waits for it is told of another URI.
+async fn long_poll(url: String) -> Instant {
+    let address = url.trim_start_matches("http://").parse().unwrap();
+    let (tag, _) = crate::support::controller::exchange(address, "/v1/uri", "").await.unwrap();
+    let known = format!("If-None-Match: {tag}\r\n");
+    let (next, _) = crate::support::controller::exchange(address, "/v1/uri?wait=60s", &known).await.unwrap();
+    assert_ne!(next, tag, "the wait ran out");
+    Instant::now()
+}
+
+async fn member_removed(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+    if who == Contender::Alone {
+        return None;
+    }
+    let mut series = Series::new("a member replaced by the spare, after its grace", Goal::of_floor(1.5));
+    for _ in 0..wish.rounds {
+        let mut stand = Stand::settled(who, kind, 3, 4, wish).await;
+        stand.set.start(1).await;
+        let spare = stand.set.host(3);
+        let client = stand.set.nodes[stand.primary().await].client();
+        if who == Contender::Floor {
+            ideal::reconfig(&client, |config| {
+                let entry = ideal::newcomer(config, &spare, 0);
+                ideal::members(config).push(Bson::Document(entry));
+            })
+            .await;
+        }
+        stand.until_members(4, 3).await;
+        stand.until_calm().await;
+        let primary = stand.primary().await;
+        let lost = (0..3).find(|n| *n != primary).unwrap();
+        let host = stand.set.host(lost);
+        stand.set.nodes[lost].kill();
+        stand.set.announce();
+        let over = Instant::now() + GRACE;
+        if who == Contender::Floor {
+            sleep_until(over).await;
+            ideal::reconfig(&client, |config| {
+                let list = ideal::members(config);
+                let at = ideal::member(list, &spare);
+                let entry = list[at].as_document_mut().unwrap();
+                entry.insert("votes", 1);
+                entry.insert("priority", 1);
+            })
+            .await;
+            ideal::reconfig(&client, |config| {
+                let list = ideal::members(config);
+                let at = ideal::member(list, &host);
+                list.remove(at);
+            })
+            .await;
+        }
+        series.push(Some(stand.until_members(3, 3).await.saturating_duration_since(over)));
+    }
+    Some(vec![series])
+}

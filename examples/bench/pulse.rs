@@ -1,0 +1,59 @@
+//! An application that writes all the time, one `w: majority` write after the other.
+
+use std::time::Duration;
+
+use mongodb::Client;
+use mongodb::bson::doc;
+use mongodb::options::{ClientOptions, WriteConcern};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Between two writes: often enough to measure to a few milliseconds, seldom enough to leave the machine free.
+const PACE: Duration = Duration::from_millis(5);
+
+/// A write that a majority acknowledged.
+#[derive(Clone, Copy)]
+struct Beat {
+    started: Instant,
+    acknowledged: Instant,
+}
+
+/// Writes until dropped.
+pub(crate) struct Pulse {
+    last: watch::Receiver<Option<Beat>>,
+    task: JoinHandle<()>,
+}
+
+impl Pulse {
+    /// Begins to write through a driver that has nothing but this URI.
+    pub(crate) async fn start(uri: &str) -> Self {
+        let mut options = ClientOptions::parse(uri).await.unwrap();
+        options.write_concern = Some(WriteConcern::majority());
+        let writes = Client::with_options(options).unwrap().database("bench").collection("writes");
+        let (tell, last) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            loop {
+                let started = Instant::now();
+                if writes.insert_one(doc! {}).await.is_ok() {
+                    tell.send_replace(Some(Beat { started, acknowledged: Instant::now() }));
+                    sleep(PACE).await;
+                }
+            }
+        });
+        Self { last, task }
+    }
+
+    /// From `moment` until the first write that began later was acknowledged; none if that takes longer than `limit`.
+    pub(crate) async fn next_after(&mut self, moment: Instant, limit: Duration) -> Option<Duration> {
+        let later = self.last.wait_for(|beat| beat.is_some_and(|b| b.started >= moment));
+        let beat = timeout(limit, later).await.ok()?.unwrap().unwrap();
+        Some(beat.acknowledged - moment)
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,192 @@
+//! The figures: medians beside their floor and beside MongoDB alone, as text for a terminal and as BENCHMARKS.md.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Wish;
+use crate::cost::Cost;
+use crate::growth::Size;
+use crate::moments::Moment;
+use crate::plot;
+use crate::set::Kind;
+use crate::stand::Contender;
+
+/// What a figure has to reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Goal {
+    /// In seconds.
+    pub(crate) at_most: Option<f64>,
+    /// Times the floor, at most.
+    pub(crate) of_floor: Option<f64>,
+    /// So many times faster than MongoDB alone, at least.
+    pub(crate) than_alone: Option<f64>,
+}
+
+impl Goal {
+    pub(crate) fn of_floor(times: f64) -> Self {
+        Self { of_floor: Some(times), ..Self::default() }
+    }
+}
+
+/// One contender's times of one moment. None is a wait that ran out.
+pub(crate) struct Series {
+    name: &'static str,
+    goal: Goal,
+    samples: Vec<Option<Duration>>,
+}
+
+impl Series {
+    pub(crate) fn new(name: &'static str, goal: Goal) -> Self {
+        Self { name, goal, samples: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, sample: Option<Duration>) {
+        eprintln!("  {}: {}", self.name, sample.map_or("never".to_owned(), |t| format!("{:.3} s", t.as_secs_f64())));
+        self.samples.push(sample);
+    }
+}
+
+/// Seconds: the middle one, the least and the most.
+#[derive(Clone, Copy)]
+struct Figure {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Figure {
+    fn of(samples: &[Option<Duration>]) -> Option<Self> {
+        let mut all: Vec<f64> = samples.iter().map(|s| s.map_or(f64::INFINITY, |t| t.as_secs_f64())).collect();
+        all.sort_by(f64::total_cmp);
+        Some(Self { median: median(&all)?, least: *all.first()?, most: *all.last()? })
+    }
+}
+
+/// Of sorted values.
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
+    let middle = sorted.len().checked_sub(1)? / 2;
+    Some((sorted[middle] + sorted[sorted.len() / 2]) / 2.0)
+}
+
+struct Row {
+    name: &'static str,
+    kind: Kind,
+    goal: Goal,
+    rsctl: Option<Figure>,
+    floor: Option<Figure>,
+    alone: Option<Figure>,
+}
+
+pub(crate) struct Report {
+    rows: Vec<Row>,
+    rounds: usize,
+    program: String,
+    pub(crate) cost: Vec<Cost>,
+    pub(crate) growth: Vec<Size>,
+}
+
+impl Report {
+    pub(crate) fn new(wish: &Wish) -> Self {
+        let version = Command::new(&wish.program).arg("--version").output().unwrap();
+        let program = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+        Self { rows: Vec::new(), rounds: wish.rounds, program, cost: Vec::new(), growth: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, kind: Kind, who: Contender, series: Vec<Series>) {
+        for Series { name, goal, samples } in series {
+            let figure = Figure::of(&samples);
+            let at = self.rows.iter().position(|r| r.name == name && r.kind == kind).unwrap_or_else(|| {
+                self.rows.push(Row { name, kind, goal, rsctl: None, floor: None, alone: None });
+                self.rows.len() - 1
+            });
+            match who {
+                Contender::Rsctl => self.rows[at].rsctl = figure,
+                Contender::Floor => self.rows[at].floor = figure,
+                Contender::Alone => self.rows[at].alone = figure,
+            }
+        }
+    }
+
+    /// Says what is known by now: a bench that takes long shows what it does.
+    pub(crate) fn tell(&self, moment: Moment, kind: Kind) {
+        eprintln!("{} with {}: done", moment.name(), kind.word());
+    }
+
+    /// All of it, as Markdown that reads well as it is.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("# Benchmarks\n\nMade by `scripts/bench`; not edited by hand. {}\n\n", self.machine());
+        if !self.rows.is_empty() {
+            text += "Times in seconds: the median, and in brackets the least and the most, of this run. *Floor*: perfect \
+                     knowledge and the ideal commands on the same mongods. *Alone*: MongoDB at its own timeouts.\n\n";
+            text += "| moment | members by | rsctl | floor | alone | of floor | faster than alone | goal | |\n";
+            text += "|---|---|---|---|---|---|---|---|---|\n";
+            self.rows.iter().for_each(|row| text += &row.line());
+        }
+        if !self.cost.is_empty() {
+            text += "\n## Cost\n\n| what | measured | goal | |\n|---|---|---|---|\n";
+            self.cost.iter().for_each(|cost| text += &cost.line());
+        }
+        if !self.growth.is_empty() {
+            text += "\n## As the set grows\n\nReal mongods, all on this machine, which is why the largest sets are slow: \
+                     with 50 members it is the mongods that keep it busy.\n\n![cost by members](benchmarks.svg)\n\n";
+            text += Size::HEAD;
+            self.growth.iter().for_each(|size| text += &size.line());
+        }
+        text
+    }
+
+    /// Writes BENCHMARKS.md, and the plot beside it.
+    pub(crate) fn write(&self, out: &Path) -> std::io::Result<()> {
+        std::fs::write(out, self.text())?;
+        if !self.growth.is_empty() {
+            std::fs::write(out.with_file_name("benchmarks.svg"), plot::svg(&self.growth))?;
+        }
+        Ok(())
+    }
+
+    fn machine(&self) -> String {
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').nth(2).unwrap_or("?").to_owned();
+        format!("{}, MongoDB 6.0.5, {cores} cores, {} rounds, load {load} at the end.", self.program, self.rounds)
+    }
+}
+
+impl Row {
+    fn line(&self) -> String {
+        let show = |figure: Option<Figure>| match figure {
+            Some(f) if f.median.is_finite() => format!("**{:.2}** ({:.2}–{:.2})", f.median, f.least, f.most),
+            Some(_) => "never".to_owned(),
+            None => "–".to_owned(),
+        };
+        let ratio = |a: Option<Figure>, b: Option<Figure>| Some(a?.median / b?.median);
+        let of_floor = ratio(self.rsctl, self.floor);
+        let faster = ratio(self.alone, self.rsctl);
+        let times = |r: Option<f64>| r.filter(|r| r.is_finite()).map_or("–".to_owned(), |r| format!("{r:.1} ×"));
+        let (rsctl, floor, alone) = (show(self.rsctl), show(self.floor), show(self.alone));
+        let (goal, met) = self.verdict(of_floor, faster);
+        let (of_floor, faster) = (times(of_floor), times(faster));
+        let kind = self.kind.word();
+        format!("| {} | {kind} | {rsctl} | {floor} | {alone} | {of_floor} | {faster} | {goal} | {met} |\n", self.name)
+    }
+
+    fn verdict(&self, of_floor: Option<f64>, faster: Option<f64>) -> (String, &'static str) {
+        let (mut goal, mut met) = (String::new(), true);
+        let mut demand = |words: String, holds: bool| {
+            let _ = write!(goal, "{}{words}", if goal.is_empty() { "" } else { ", " });
+            met &= holds;
+        };
+        if let Some(limit) = self.goal.at_most {
+            demand(format!("≤ {limit} s"), self.rsctl.is_some_and(|f| f.median <= limit));
+        }
+        if let Some(limit) = self.goal.of_floor {
+            demand(format!("≤ {limit} × floor"), of_floor.is_some_and(|r| r <= limit));
+        }
+        if let Some(limit) = self.goal.than_alone {
+            demand(format!("≥ {limit} × faster"), faster.is_none_or(|r| r >= limit));
+        }
+        (goal, if met { "yes" } else { "**no**" })
+    }
+}

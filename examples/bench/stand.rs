@@ -1,0 +1,157 @@
+//! One contender with a set of its own.
+
+use std::time::Duration;
+
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+use rsctl::publish::Status;
+use tokio::time::{Instant, sleep};
+
+use crate::Wish;
+use crate::ideal;
+use crate::set::{Kind, PORT, Set};
+use crate::support::controller::Controller;
+
+/// For what should take seconds.
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+const POLL: Duration = Duration::from_millis(3);
+
+/// Who looks after the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Contender {
+    /// The program under test, with real discovery.
+    Rsctl,
+    /// Perfect knowledge and the ideal commands.
+    Floor,
+    /// Nobody: MongoDB at its own settings and timeouts.
+    Alone,
+}
+
+impl Contender {
+    pub(crate) const ALL: [Self; 3] = [Self::Rsctl, Self::Floor, Self::Alone];
+}
+
+pub(crate) struct Stand {
+    pub(crate) set: Set,
+    pub(crate) controller: Option<Controller>,
+}
+
+impl Stand {
+    /// So many members that run and are well, and addresses for `planned` in all.
+    pub(crate) async fn settled(contender: Contender, kind: Kind, voters: usize, planned: usize, wish: &Wish) -> Self {
+        let mut stand = Self { set: Set::planned(kind, planned).await, controller: None };
+        stand.set.start(voters).await;
+        match contender {
+            Contender::Rsctl => stand.controller = Some(controller(&stand.set, wish, 3, &[])),
+            Contender::Floor => stand.form(ideal::quick()).await,
+            Contender::Alone => stand.form(doc! {}).await,
+        }
+        stand.until_whole(voters).await;
+        stand
+    }
+
+    /// A set of all who run, made by hand.
+    pub(crate) async fn form(&self, settings: Document) {
+        ideal::initiate(&self.set, settings).await;
+        let primary = self.set.nodes[0].client();
+        ideal::reconfig(&primary, |config| {
+            for n in 1..self.set.nodes.len() {
+                let entry = ideal::newcomer(config, &self.set.host(n), 1);
+                ideal::members(config).push(Bson::Document(entry));
+            }
+        })
+        .await;
+    }
+
+    /// Who takes writes.
+    pub(crate) async fn primary(&self) -> usize {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            for n in 0..self.set.nodes.len() {
+                let hello = self.set.command(n, doc! { "hello": 1 }).await.unwrap_or_default();
+                if hello.get_bool("isWritablePrimary").unwrap_or(false) {
+                    return n;
+                }
+            }
+            assert!(Instant::now() < deadline, "no primary\n{}", self.story());
+            sleep(POLL).await;
+        }
+    }
+
+    /// Waits until every member of the config serves and has its vote, at the address that it has now. Gives the moment.
+    pub(crate) async fn until_members(&self, members: usize, voters: usize) -> Instant {
+        let deadline = Instant::now() + LIMIT;
+        let mut seen = Document::new();
+        loop {
+            let client = self.set.nodes[self.primary().await].client();
+            // The same connection for as long as it leads: a new one each time would be what we measure.
+            while let Ok(status) = client.database("admin").run_command(doc! { "replSetGetStatus": 1 }).await {
+                if self.are_well(&status, members, voters) {
+                    return Instant::now();
+                }
+                if !status.get_i32("myState").is_ok_and(|state| state == 1) {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{members} members are not well: {status}\n{}", self.story());
+                seen = status;
+                sleep(POLL).await;
+            }
+            assert!(Instant::now() < deadline, "{members} members are not well: {seen}\n{}", self.story());
+        }
+    }
+
+    fn are_well(&self, status: &Document, members: usize, voters: usize) -> bool {
+        let list = status.get_array("members").unwrap();
+        let serves = |entry: &Bson| {
+            let entry = entry.as_document().unwrap();
+            let here = entry.get_str("name").is_ok_and(|name| self.set.position(name).is_some());
+            here && matches!(entry.get_i32("state"), Ok(1 | 2)) && entry.get_f64("health").is_ok_and(|h| h == 1.0)
+        };
+        list.len() == members
+            && list.iter().all(serves)
+            && status.get_i32("votingMembersCount").is_ok_and(|n| n == voters as i32)
+    }
+
+    /// All who run are voters and well, and a controller has nothing left to do.
+    pub(crate) async fn until_whole(&self, voters: usize) {
+        self.until_members(voters, voters).await;
+        self.until_calm().await;
+    }
+
+    /// A controller has nothing left to do.
+    pub(crate) async fn until_calm(&self) {
+        let calm = |s: &Status| s.next == "nothing" && s.waiting.is_empty() && s.members.iter().all(|m| m.healthy);
+        if let Some(controller) = &self.controller {
+            controller.until("a calm set", LIMIT, calm).await;
+        }
+    }
+
+    /// Connections that are open before they are needed.
+    pub(crate) async fn clients(&self, but: usize) -> Vec<Client> {
+        let others = (0..self.set.nodes.len()).filter(|n| *n != but);
+        let clients: Vec<_> = others.map(|n| self.set.nodes[n].client()).collect();
+        for client in &clients {
+            client.database("admin").run_command(doc! { "ping": 1 }).await.unwrap();
+        }
+        clients
+    }
+
+    fn story(&self) -> String {
+        self.controller.as_ref().map(Controller::log).unwrap_or_default()
+    }
+}
+
+/// The controller under test: default settings but for what a bench cannot wait for.
+pub(crate) fn controller(set: &Set, wish: &Wish, expect: usize, more: &[(&str, &str)]) -> Controller {
+    let (expect, port) = (expect.to_string(), PORT.to_string());
+    let settings = [
+        ("RSCTL_EXPECT", expect.as_str()),
+        ("RSCTL_PORT", port.as_str()),
+        ("RSCTL_MEMBER_ADDRESS", set.kind.setting()),
+        ("RSCTL_INTERVAL", "5s"),
+        ("RSCTL_REMOVE_AFTER", "2s"),
+        ("RSCTL_FORGET_AFTER", "2s"),
+    ];
+    let all: Vec<_> = settings.iter().chain(more).copied().collect();
+    Controller::start(&wish.program, set.dns.address(), &all).unwrap()
+}

@@ -1,0 +1,106 @@
+//! `rsctl recover`: shows what is known of a set without a primary, and has the safe thing done, or on the operator's
+//! word a thing that loses writes.
+
+mod hand;
+mod show;
+
+use super::source::plain;
+use crate::cli::Output;
+use crate::model::RecoveryOrder;
+use crate::outcome::{Exit, Outcome, note};
+use crate::publish::{RecoveryStatus, Status, VerdictWord};
+use crate::settings::Recover;
+use hand::Hand;
+use tokio::time::Instant;
+
+pub(super) async fn recover(settings: Recover) -> Outcome {
+    let deadline = Instant::now() + settings.wait;
+    let (hand, status) = match Hand::find(&settings).await {
+        Ok(found) => found,
+        Err(outcome) => return outcome,
+    };
+    let Some(recovery) = &status.recovery else { return nothing_to_do(&status) };
+    let shown = show(&settings, &status, recovery);
+    if shown.exit != Exit::Ok {
+        return shown;
+    }
+    let order = match ordered(&settings, &status, recovery) {
+        Ok(order) => order,
+        Err(outcome) => return outcome,
+    };
+    if let Some(order) = &order
+        && let Err(refused) = hand.order(order).await
+    {
+        note(plain(&refused));
+    }
+    let (status, dropped) = match hand.follow(order.as_ref(), deadline).await {
+        Ok(followed) => followed,
+        Err(outcome) => return outcome,
+    };
+    if let Some(primary) = &status.primary {
+        note(format_args!("{} takes writes", plain(primary)));
+        return Outcome::silent(Exit::Ok);
+    }
+    let Some(reason) = dropped else {
+        let waiting = status.waiting.join("; ");
+        let wait = settings.wait;
+        let why = format_args!("no primary after {wait:?}; waiting: {}", plain(&waiting)).to_string();
+        return Outcome::because(Exit::TimedOut, why);
+    };
+    if let Some(recovery) = &status.recovery {
+        let shown = show(&settings, &status, recovery);
+        if shown.exit != Exit::Ok {
+            return shown;
+        }
+    }
+    Outcome::because(Exit::Refused, plain(&reason))
+}
+
+/// Somebody takes writes, or there is not even a set.
+fn nothing_to_do(status: &Status) -> Outcome {
+    match &status.primary {
+        Some(primary) => {
+            note(format_args!("nothing to recover: {} is primary", plain(primary)));
+            Outcome::silent(Exit::Ok)
+        }
+        None => Outcome::because(Exit::Failed, "the controller does not tell what could be recovered"),
+    }
+}
+
+fn show(settings: &Recover, status: &Status, recovery: &RecoveryStatus) -> Outcome {
+    match settings.output {
+        Output::Table => Outcome::print(Exit::Ok, &show::table(status, recovery)),
+        Output::Json => match serde_json::to_string(recovery) {
+            Ok(json) => Outcome::print(Exit::Ok, &(json + "\n")),
+            Err(error) => Outcome::error(Exit::Failed, &error),
+        },
+    }
+}
+
+/// What to order; none where the members need nobody. Else the end.
+fn ordered(settings: &Recover, status: &Status, recovery: &RecoveryStatus) -> Result<Option<RecoveryOrder>, Outcome> {
+    let reasons = || plain(&recovery.reasons.join("; "));
+    match recovery.verdict {
+        VerdictWord::Refused => return Err(Outcome::because(Exit::Refused, reasons())),
+        VerdictWord::Unknown => return Err(Outcome::because(Exit::Failed, reasons())),
+        _ if settings.dry_run => return Err(Outcome::silent(Exit::Degraded)),
+        VerdictWord::Primary | VerdictWord::Electing => return Ok(None),
+        VerdictWord::Automatic | VerdictWord::Safe | VerdictWord::Loss => {}
+    }
+    let accepted = settings.accepts_loss_of.as_ref();
+    if accepted.is_some_and(|set| set.as_str() != status.set) {
+        let why = format!("the set is called {}, so nothing is done", plain(&status.set));
+        return Err(Outcome::because(Exit::Refused, why));
+    }
+    let Ok(evidence) = recovery.evidence.parse() else {
+        return Err(Outcome::because(Exit::Failed, "the controller's evidence has no readable name"));
+    };
+    if settings.evidence.is_some_and(|shown| shown != evidence) {
+        return Err(Outcome::because(Exit::Refused, "the evidence is no longer what was shown, so nothing is done"));
+    }
+    let loses = recovery.verdict == VerdictWord::Loss;
+    if loses && (accepted.is_none() || settings.evidence.is_none()) {
+        return Err(Outcome::because(Exit::Refused, "only a loss of writes brings the set back, so nothing is done"));
+    }
+    Ok(Some(RecoveryOrder { evidence, accepts_loss_of: accepted.filter(|_| loses).cloned() }))
+}

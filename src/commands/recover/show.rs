@@ -1,0 +1,74 @@
+//! The evidence on one screen.
+
+use super::super::source::plain;
+use crate::publish::{DirectoryStatus, RecoveryStatus, Status, VerdictWord};
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+
+/// The table fits a terminal of this width.
+const COLUMNS: u16 = 120;
+
+pub(super) fn table(status: &Status, recovery: &RecoveryStatus) -> String {
+    let RecoveryStatus { votes, votes_needed, committed, .. } = recovery;
+    let committed = committed.as_deref().map_or("not known here".to_owned(), plain);
+    let set = plain(&status.set);
+    let mut lines = vec![format!("set {set} · no primary · {votes} of {votes_needed} needed votes in hand")];
+    lines.push(format!("newest commit point: {committed}"));
+    lines.push(String::new());
+    if !recovery.directories.is_empty() {
+        lines.extend(directories(&recovery.directories));
+        lines.push(String::new());
+    }
+    for missing in &recovery.missing {
+        let data = missing.data.as_deref().map(|data| format!(", data {}", brief(data))).unwrap_or_default();
+        lines.push(format!(
+            "missing: {} (member {}{data}): {}",
+            plain(&missing.host),
+            missing.member,
+            plain(&missing.note)
+        ));
+    }
+    lines.extend(recovery.step.iter().map(|step| format!("would do: {}", plain(step))));
+    lines.extend(recovery.lost.iter().map(|lost| format!("would lose: {}", plain(lost))));
+    lines.extend(recovery.reasons.iter().map(|reason| format!("refused: {}", plain(reason))));
+    lines.push(match recovery.verdict {
+        VerdictWord::Primary => "nothing to recover".to_owned(),
+        VerdictWord::Electing => "nothing to recover: a majority is in place and elects a primary".to_owned(),
+        VerdictWord::Automatic => {
+            "safe: no acknowledged write is lost, and the controller does it by itself".to_owned()
+        }
+        VerdictWord::Safe => "safe: no acknowledged write is lost".to_owned(),
+        VerdictWord::Loss => {
+            let evidence = plain(&recovery.evidence);
+            format!("only with loss: rsctl recover --accept-data-loss {set} --evidence {evidence}")
+        }
+        VerdictWord::Refused => "nothing is done".to_owned(),
+        VerdictWord::Unknown => "not enough is known to do anything".to_owned(),
+    });
+    lines.join("\n") + "\n"
+}
+
+fn directories(directories: &[DirectoryStatus]) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(COLUMNS);
+    table.set_header(["FOUND", "STATE", "DATA", "NEWEST WRITE", "CONFIG", "MEMBER", "VOTE"]);
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    for directory in directories {
+        table.add_row([
+            plain(&directory.host),
+            plain(&directory.state),
+            or_dash(directory.data.as_deref().map(brief)),
+            or_dash(directory.newest.as_deref().map(plain)),
+            or_dash(directory.config_version.map(|version| format!("v{version}"))),
+            or_dash(directory.member.map(|id| id.to_string())),
+            if directory.votes { "in hand" } else { "-" }.to_owned(),
+        ]);
+    }
+    // The style pads every column, the first one too.
+    table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect()
+}
+
+/// Enough of an identity to tell a few of them apart.
+fn brief(data: &str) -> String {
+    plain(data).chars().take(8).collect()
+}
