@@ -217,6 +217,7 @@ impl Warped {
             user_data: UserData::None,
             lock: None,
             view: None,
+            oplog_end: None,
         }
     }
 

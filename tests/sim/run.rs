@@ -8,6 +8,7 @@ use super::record::Record;
 use super::world::{Event, SET, Said, Shared, World};
 use rsctl::model::{Bootstrap, MemberAddress, NodeState, Policy, Recovery, SetName, Token};
 use rsctl::plan::Step;
+use rsctl::publish::http::TakesOrders;
 use rsctl::reconcile::{Loop, Orders};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
