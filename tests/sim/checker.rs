@@ -271,7 +271,13 @@ impl World {
             self.violated(format!("controller {from} forces with {at_hand} voters at hand"));
         }
         // A voter's directory may sit in another voter's slot: the server sees to that by itself.
-        let strangers = new.voters().filter(|m| {
+        // One that the controller cannot see, at an address that stays as it was, has its vote from the server already.
+        let seen_or_moved = |w: &Self, m: &Member| {
+            let moved = newest.read.member(m.id).is_none_or(|old| old.host != m.host);
+            let heard = |at| w.checker.evidence[from].answer(at).is_some_and(|(when, ..)| when + 5000 >= now);
+            moved || w.resolve(&m.host).is_some_and(heard)
+        };
+        let strangers = new.voters().filter(|m| seen_or_moved(self, m)).filter(|m| {
             let found = self.place_of(&m.host).map(|p| self.places[p].dir.data);
             found.is_some_and(|data| {
                 // Who is not tagged is not moved either.
