@@ -11,17 +11,15 @@ use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
 use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
-use crate::publish::file::Readers;
-use crate::publish::uri::{Database, Format};
-use crate::settings::values::{
-    ControllerUrl, OnChange, Services, log_level, objectid, port, set_name, size, socket, switch,
-};
+use crate::settings::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
 use crate::telemetry::LogFormat;
-use crate::wanted::{Wanted, positive, span};
+use crate::wanted::{Wanted, positive};
 
-mod recover;
+mod apps;
+mod orders;
 
-pub use recover::Recover;
+pub use apps::{Credentials, Env, EnvForm, Exec, Uri, Variables, Wait};
+pub use orders::{Forget, Recover};
 
 /// Keeps a MongoDB replica set right on Docker Swarm and tells applications where it is.
 #[derive(Debug, Parser)]
@@ -220,21 +218,6 @@ pub struct Source {
     pub discovery: Discovery,
 }
 
-/// Credentials that go into what is printed or set. They are never taken from a variable: only asking prints them.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Credentials for the answer")]
-pub struct Credentials {
-    /// User to put into the URI
-    #[arg(long, value_name = "NAME")]
-    pub username: Option<String>,
-    /// File with that user's password
-    #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-    /// Database that knows that user
-    #[arg(long, value_name = "DATABASE", default_value = "admin")]
-    pub auth_source: String,
-}
-
 /// `rsctl status`.
 #[derive(Args, Debug)]
 pub struct Status {
@@ -249,20 +232,6 @@ pub struct Status {
     pub login: Login,
 }
 
-/// `rsctl forget`.
-#[derive(Args, Debug)]
-pub struct Forget {
-    /// Members to take out: host:port as in `rsctl status`, or without the port
-    #[arg(required = true, value_name = "NODE")]
-    pub nodes: Vec<String>,
-    /// The controller's door for orders
-    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
-    pub admin: ControllerUrl,
-    /// Wait so long until they are out
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
-    pub wait: Duration,
-}
-
 /// How `rsctl status` answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -274,107 +243,6 @@ pub enum Output {
 
 impl Output {
     const CHOICES: [(&str, Self); 2] = [("table", Self::Table), ("json", Self::Json)];
-}
-
-/// `rsctl uri`.
-#[derive(Args, Debug)]
-pub struct Uri {
-    /// Database to put into the URI
-    #[arg(long, value_name = "NAME")]
-    pub database: Option<Database>,
-    /// Form of the answer
-    #[arg(long, value_name = "FORM", default_value = "uri", value_parser = one_of(&Format::CHOICES))]
-    pub format: Format,
-    /// Wait so long for a primary and all members; without it take what is known now
-    #[arg(long, value_name = "TIME", value_parser = span)]
-    pub wait: Option<Duration>,
-    /// Whom to ask.
-    #[command(flatten)]
-    pub source: Source,
-    /// What to put in.
-    #[command(flatten)]
-    pub credentials: Credentials,
-}
-
-/// Which variables to set, and to what.
-#[derive(Args, Debug)]
-pub struct Variables {
-    /// Variable to set; without a TEMPLATE the URI that it holds is corrected
-    #[arg(long = "set", value_name = "NAME[=TEMPLATE]", required = true)]
-    pub set: Vec<String>,
-    /// Database for {uri} and {database}
-    #[arg(long, value_name = "NAME")]
-    pub database: Option<Database>,
-    /// Wait so long for a primary and all members; 0s takes what is known now
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
-    pub wait: Duration,
-    /// Whom to ask.
-    #[command(flatten)]
-    pub source: Source,
-    /// What to put in.
-    #[command(flatten)]
-    pub credentials: Credentials,
-}
-
-/// `rsctl exec`.
-#[derive(Args, Debug)]
-pub struct Exec {
-    /// What to do when the set is elsewhere: ignore, restart or signal[=NAME]
-    #[arg(long, value_name = "ACTION", default_value = "ignore")]
-    pub on_change: OnChange,
-    /// How long a program that is to be restarted may take to end before it is killed
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
-    pub stop_grace: Duration,
-    /// Keep the variables in this file too, as NAME=VALUE for its owner only
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// The variables.
-    #[command(flatten)]
-    pub variables: Variables,
-    /// The program to become, and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    pub command: Vec<std::ffi::OsString>,
-}
-
-/// `rsctl env`.
-#[derive(Args, Debug)]
-pub struct Env {
-    /// File to write, replaced atomically; - is stdout
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-    /// Who may read the file: its owner only, or everyone, where another user needs it and it holds no secret
-    #[arg(long, value_name = "WHO", default_value = "owner", value_parser = one_of(&Readers::CHOICES))]
-    pub readers: Readers,
-    /// Lines as NAME=VALUE, or as shell exports
-    #[arg(long, value_name = "FORM", default_value = "env", value_parser = one_of(&EnvForm::CHOICES))]
-    pub format: EnvForm,
-    /// The variables.
-    #[command(flatten)]
-    pub variables: Variables,
-}
-
-/// The lines that `rsctl env` writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EnvForm {
-    /// `NAME=VALUE`, for `env_file:`.
-    Env,
-    /// `export NAME='VALUE'`, for a shell.
-    Export,
-}
-
-impl EnvForm {
-    const CHOICES: [(&str, Self); 2] = [("env", Self::Env), ("export", Self::Export)];
-}
-
-/// `rsctl wait`.
-#[derive(Args, Debug)]
-pub struct Wait {
-    /// How long
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive)]
-    pub timeout: Duration,
-    /// Whom to ask.
-    #[command(flatten)]
-    pub source: Source,
 }
 
 /// `rsctl healthcheck`.

@@ -191,10 +191,12 @@ impl fmt::Display for Finding {
                  or restart rsctl if a new set is wanted",
             ),
             Self::RecoveryManual => f.write_str(
-                "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest to you",
+                "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest \
+                 to you: `rsctl recover`",
             ),
             Self::ConfigsDisagree => f.write_str(
-                "the configs that the found voters store differ by more than one voter, so none of them is forced",
+                "the configs that the found voters store differ by more than one voter, so none of them is forced; \
+                 `rsctl recover` shows what can be done",
             ),
             Self::Full { host } => write!(f, "{host} cannot join: a set has at most 50 members"),
             Self::Wiped { host } => {

@@ -72,10 +72,9 @@ fn ordered(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal
 fn by_order(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
     let placement = place(now, config);
     let found = in_hand(now, config);
-    // A reconfig that is not forced changes one voter and waits for a majority of both. So nobody's config is newer
-    // than the newest of a majority of its own voters, unless somebody forced one, which leaves no term.
-    let configs = || now.ours.iter().filter_map(|p| p.probe.config.as_ref());
-    let one_line = configs_agree(config, &found) || configs().all(|c| c.term().is_some());
+    // What a human forced, which is what else they could differ by, has no term before the next reconfig.
+    let mut configs = now.ours.iter().filter_map(|p| p.probe.config.as_ref());
+    let one_line = configs_agree(config, &found) || configs.all(|c| c.term().is_some());
     let possible = !placement.moves.is_empty() && found.len() >= config.majority() && one_line;
     possible.then(|| force(now, config, placement, &found))?.map(|(step, _)| step)
 }

@@ -123,9 +123,9 @@ impl<'a> Situation<'a> {
         peer.is_some_and(|peer| peer.healthy && (is_serving(peer.state) || peer.state == NodeState::Arbiter))
     }
 
-    /// The servers compare the implicit default write concern before and after a reconfig (5.0 and later).
+    /// The servers refuse a config that would change the implicit default write concern.
     pub(super) fn checks_default(&self) -> bool {
-        self.ours.iter().any(|p| p.probe.wire.compares_default_write_concern())
+        self.ours.iter().any(|p| p.probe.wire.guards_default_write_concern())
     }
 
     /// An operator wants this member out.

@@ -140,7 +140,8 @@ impl fmt::Display for WaitingOn {
                 let names: Vec<_> = missing.iter().map(Host::to_string).collect();
                 write!(
                     f,
-                    "the data of {have} of {need} needed voters is found; not that of {}: bring back its volume",
+                    "the data of {have} of {need} needed voters is found; not that of {}: bring back its volume, or see \
+                     `rsctl recover`",
                     names.join(", ")
                 )
             }

@@ -89,8 +89,8 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         }
     }
 
-    /// Looks and acts until somebody takes writes, `enough` says so, or there is something that only a controller
-    /// should do. Returns what is known at the end.
+    /// Looks and acts until somebody takes writes or `enough` says so. What comes after that is a controller's to do.
+    /// Returns what is known at the end.
     pub async fn until_writable(&self, mut enough: impl FnMut(&Observed, &Plan) -> bool) -> (Observed, Plan) {
         let mut observer = Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval);
         let mut pace = Pace::new(self.interval);

@@ -30,7 +30,7 @@ use arena::Arena;
 use faults::Fault;
 use figures::Figures;
 use rng::Rng;
-use std::time::Instant;
+use tokio::time::Instant;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()

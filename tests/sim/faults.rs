@@ -48,7 +48,7 @@ impl World {
             n if n < 11 => self.controller_crashes(),
             n if n < 20 => {
                 let controller = self.rng.below(self.wakes.len());
-                self.dns_fails(controller, 15_000);
+                self.dns_fails(controller, 25_000);
             }
             n if n < 36 => self.task_dies(),
             n if n < 44 => self.task_is_stopped(),
@@ -59,7 +59,7 @@ impl World {
             n if n < 80 => self.slow_replication(),
             n if n < 86 => self.volume_is_wiped(),
             n if n < 90 => self.straggler_before_a_wipe(),
-            n if n < 94 => self.scale_up(),
+            n if n < 94 => drop(self.scale_up()),
             n if n < 96 => self.operator_forgets(),
             _ => self.scale_down(),
         }
@@ -206,6 +206,14 @@ impl World {
         self.after(10, 8000, Event::Undo(Undo::Controller(controller)));
     }
 
+    /// Every controller misses another task, and all of them see enough to begin.
+    pub fn dns_differs(&mut self) {
+        for controller in 0..self.wakes.len() {
+            self.dns[controller] = DnsView::Partial([controller].into());
+            self.after(4000, 8000, Event::Undo(Undo::Dns(controller)));
+        }
+    }
+
     pub fn dns_fails(&mut self, controller: usize, limit: u64) {
         self.record.saw("lying DNS");
         let view = match self.rng.below(6) {
@@ -278,12 +286,27 @@ impl World {
         if !self.faults_on || self.fragile() || !Self::up(&self.places[victim]) || self.leader() == Some(victim) {
             return;
         }
+        if self.rng.percent(40) {
+            self.silenced_behind_stragglers(victim);
+            return;
+        }
         self.wipe(victim, false);
         if self.places[victim].wiped.is_some() {
             self.record.saw("wipes behind stragglers");
             self.places[victim].slow_sync = true;
             self.after(4000, 14_000, Event::Undo(Undo::KillPrimary));
         }
+    }
+
+    /// The same moment with another temptation: the member is only silent, and a newcomer could have its slot.
+    fn silenced_behind_stragglers(&mut self, victim: usize) {
+        self.record.saw("newcomers beside a silent voter");
+        self.kill(victim);
+        self.after(15_000, 25_000, Event::Undo(Undo::Start(victim)));
+        if let Some(place) = self.scale_up() {
+            self.places[place].slow_sync = true;
+        }
+        self.after(2000, 9000, Event::Undo(Undo::KillPrimary));
     }
 
     fn kill_primary(&mut self) {
@@ -335,13 +358,15 @@ impl World {
         self.places.len() - 1
     }
 
-    fn scale_up(&mut self) {
-        if self.places.iter().filter(|p| !p.retired).count() < PLACES_MAX {
-            let place = self.add_place();
-            self.note(|w| format!("{} is new", w.places[place].name));
-            let at = self.places[place].addr;
-            self.start(place, at);
+    fn scale_up(&mut self) -> Option<usize> {
+        if self.places.iter().filter(|p| !p.retired).count() >= PLACES_MAX {
+            return None;
         }
+        let place = self.add_place();
+        self.note(|w| format!("{} is new", w.places[place].name));
+        let at = self.places[place].addr;
+        self.start(place, at);
+        Some(place)
     }
 
     /// A task and its volume go for good.

@@ -1,8 +1,12 @@
 //! Mongods, network, DNS and Swarm, simulated behind the two ports of the controller, under faults that a seed picks.
 //!
-//! `SIM_SEEDS=1000000` sets how many seeds are lived through, `SIM_SEED=7` relives one and tells all that happened.
-//! Left out: arbiters, servers before 5.0, chained commit points, primary catch-up, priorities and takeovers,
-//! authentication, oplogs that end, clocks that differ.
+//! `SIM_SEEDS=1000000` sets how many seeds are lived through (from `SIM_FIRST` on), `SIM_SEED=7` relives one and tells
+//! all that happened. `SIM_MUTANT=KeepsWipedVotes SIM_MUTANT_SEEDS=5000` looks for one mutant only.
+//!
+//! What the faults spare stands in `limits`. Left out altogether: arbiters, and whatever else an operator configures by
+//! hand; servers before 5.0; chained commit points; primary catch-up, priorities and takeovers; two sets under one
+//! name, and user data on blank nodes (the planner's scenarios have both); authentication; oplogs that end; clocks
+//! that differ.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failed seed must be told")]
@@ -32,12 +36,12 @@ use record::Records;
 use run::{Failure, Life};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// How many seeds an ordinary run lives through, where nobody says.
 const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 10_000 };
 /// Within how many seeds a mutant must be found.
-const MUTANT_SEEDS: u64 = 20_000;
+const MUTANT_SEEDS: u64 = 10_000;
 const TRACE_LINES: usize = 120;
 
 const AS_IT_IS: Life = Life { mutant: Mutant::None, eyes: Eyes::All, trace: false };
@@ -112,11 +116,11 @@ fn no_acknowledged_write_is_lost_and_every_set_comes_right() {
     }
 }
 
-fn mutants(eyes: Eyes, shows: fn(Shows) -> bool, wanted: fn(Harm) -> bool) {
+fn mutants(list: &[(Mutant, Shows)], eyes: Eyes, shows: fn(Shows) -> bool, wanted: fn(Harm) -> bool) {
     let only = std::env::var("SIM_MUTANT").ok();
     let chosen = |m: &Mutant| only.as_ref().is_none_or(|name| *name == format!("{m:?}"));
     let seeds = number("SIM_MUTANT_SEEDS").unwrap_or(MUTANT_SEEDS);
-    let wanted_mutants = mutants::ALL.into_iter().filter(|(mutant, how)| shows(*how) && chosen(mutant));
+    let wanted_mutants = list.iter().copied().filter(|(mutant, how)| shows(*how) && chosen(mutant));
     let missed: Vec<_> = wanted_mutants
         .filter(|(mutant, _)| match first(0..seeds, Life { mutant: *mutant, eyes, trace: false }, wanted).0 {
             Some((seed, failure)) => {
@@ -133,12 +137,30 @@ fn mutants(eyes: Eyes, shows: fn(Shows) -> bool, wanted: fn(Harm) -> bool) {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn the_checker_notices_what_a_rule_prevents() {
-    mutants(Eyes::All, |_| true, |harm| matches!(harm, Harm::Command | Harm::Lost));
+    mutants(&mutants::ALL, Eyes::All, |_| true, noticed);
 }
 
 /// And where the rule prevents loss, writes are lost: the checker sees that without a look at what controllers do.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn without_a_rule_that_prevents_loss_writes_are_lost() {
-    mutants(Eyes::DataOnly, |how| how == Shows::InLosses, |harm| harm == Harm::Lost);
+    mutants(&mutants::ALL, Eyes::DataOnly, |how| how == Shows::Losses, |harm| harm == Harm::Lost);
+}
+
+fn noticed(harm: Harm) -> bool {
+    matches!(harm, Harm::Command | Harm::Lost)
+}
+
+/// What these do takes lies of DNS that last, while the primary stays listed.
+#[test]
+#[ignore = "not yet: found neither within 2000 seeds nor within a minute"]
+fn the_checker_notices_who_trusts_dns_alone() {
+    mutants(&mutants::NOT_YET, Eyes::All, |_| true, noticed);
+}
+
+/// They would lose writes in the end, which takes two more faults in the right moment.
+#[test]
+#[ignore = "not yet: noticed by what they do, not by what they lose"]
+fn without_these_rules_writes_would_be_lost_too() {
+    mutants(&mutants::ALL, Eyes::DataOnly, |how| how == Shows::DeedsSoFar, |harm| harm == Harm::Lost);
 }

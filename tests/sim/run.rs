@@ -73,6 +73,9 @@ impl Driver {
         }
         world.at(100, Event::Write);
         // DNS may lie from the beginning, when it matters most.
+        if tasks > world.expect && dice.percent(50) {
+            world.dns_differs();
+        }
         for controller in 0..controllers {
             if dice.percent(25) {
                 world.dns_fails(controller, 3000);

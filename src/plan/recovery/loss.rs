@@ -145,6 +145,13 @@ fn told(
             "every write that {gone} may be taking now, out of rsctl's sight: make sure that nothing runs there"
         ));
     }
+    let members = config.members();
+    let silent = now.look.nodes.iter().filter(|(host, node)| {
+        node.listed && node.answer.is_err() && host.name().is_none() && !members.iter().any(|m| &m.host == *host)
+    });
+    lost.extend(silent.map(|(host, _)| {
+        format!("what the task at {host} holds, which DNS lists and which does not answer: wait for it, if it may")
+    }));
     let ahead = now.ours.iter().filter(|p| p.probe.data.is_some() && p.probe.newest() > Some(newest));
     lost.extend(ahead.map(|p| {
         let at = p.probe.newest().unwrap_or_default();

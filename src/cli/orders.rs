@@ -1,4 +1,4 @@
-//! `rsctl recover`.
+//! Commands that give orders.
 
 use std::time::Duration;
 
@@ -8,6 +8,20 @@ use super::{Discovery, Login, Output, one_of};
 use crate::model::{EvidenceId, SetName};
 use crate::settings::values::{ControllerUrl, evidence_id, set_name};
 use crate::wanted::span;
+
+/// `rsctl forget`.
+#[derive(Args, Debug)]
+pub struct Forget {
+    /// Members to take out: host:port as in `rsctl status`, or without the port
+    #[arg(required = true, value_name = "NODE")]
+    pub nodes: Vec<String>,
+    /// The controller's door for orders
+    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
+    pub admin: ControllerUrl,
+    /// Wait so long until they are out
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
+    pub wait: Duration,
+}
 
 /// `rsctl recover`.
 #[derive(Args, Debug)]
