@@ -133,6 +133,16 @@ fn list(hosts: &[Host]) -> String {
     hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(", ")
 }
 
+const TWO_VOTERS: &str = "two voters survive no loss: run three mongods";
+const BOOTSTRAP_NEVER: &str = "no mongod has a config, and --bootstrap never forbids to begin a set: restore the \
+    volumes, or set --bootstrap auto for a first start";
+const CONFIG_LOST: &str = "every mongod is blank now, yet a set was seen before: it is not begun again; restore the \
+    volumes, or restart rsctl if a new set is wanted";
+const RECOVERY_MANUAL: &str =
+    "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest to `rsctl recover`";
+const CONFIGS_DISAGREE: &str = "the configs that the found voters store differ by more than one voter, so none of \
+    them is forced: see `rsctl recover`";
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -181,23 +191,11 @@ impl fmt::Display for Finding {
             Self::TwoPrimaries { hosts } => {
                 write!(f, "{} both say PRIMARY; nothing is changed until one remains", list(hosts))
             }
-            Self::TwoVoters => f.write_str("two voters survive no loss: run three mongods"),
-            Self::BootstrapNever => f.write_str(
-                "no mongod has a config, and --bootstrap never forbids to begin a set: restore the volumes, or set \
-                 --bootstrap auto for a first start",
-            ),
-            Self::ConfigLost => f.write_str(
-                "every mongod is blank now, yet a set was seen before: it is not begun again; restore the volumes, \
-                 or restart rsctl if a new set is wanted",
-            ),
-            Self::RecoveryManual => f.write_str(
-                "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest \
-                 to you: `rsctl recover`",
-            ),
-            Self::ConfigsDisagree => f.write_str(
-                "the configs that the found voters store differ by more than one voter, so none of them is forced; \
-                 `rsctl recover` shows what can be done",
-            ),
+            Self::TwoVoters => f.write_str(TWO_VOTERS),
+            Self::BootstrapNever => f.write_str(BOOTSTRAP_NEVER),
+            Self::ConfigLost => f.write_str(CONFIG_LOST),
+            Self::RecoveryManual => f.write_str(RECOVERY_MANUAL),
+            Self::ConfigsDisagree => f.write_str(CONFIGS_DISAGREE),
             Self::Full { host } => write!(f, "{host} cannot join: a set has at most 50 members"),
             Self::Wiped { host } => {
                 write!(f, "{host} lost its data directory; it has no vote until it holds the data again")

@@ -141,8 +141,12 @@ fn lives_in(situation: &Situation<'_>, base: &ReplConfig, id: crate::model::Memb
 /// The first of these steps that was not refused a moment ago; else the first one, so that its refusal is told.
 pub(super) fn first_free(situation: &Situation<'_>, steps: impl Iterator<Item = Step>) -> Option<Step> {
     let steps: Vec<Step> = steps.collect();
-    let free = |step: &&Step| refusal_of(situation, &step.subjects()).is_none();
-    steps.iter().find(free).or(steps.first()).cloned()
+    steps.iter().find(|step| is_free(situation, step)).or(steps.first()).cloned()
+}
+
+/// It was not refused a moment ago.
+pub(super) fn is_free(situation: &Situation<'_>, step: &Step) -> bool {
+    refusal_of(situation, &step.subjects()).is_none()
 }
 
 /// The refusal that these subjects still have to wait out.

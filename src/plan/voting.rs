@@ -4,7 +4,7 @@
 
 use super::membership::reconfig;
 use super::placement::place;
-use super::safety::first_free;
+use super::safety::{first_free, is_free};
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{Change, DataId, Member, NodeState, Process, ReplConfig};
@@ -78,9 +78,14 @@ fn beside_an_arbiter(config: &ReplConfig) -> bool {
     !arbiters.is_empty() && data.len() == 1
 }
 
-/// What a new member still needs: its directory's name in the config, its state on disk, a config with a term.
+/// What a new member still needs: its state on disk, its directory's name in the config, a config with a term.
 pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (_, config) = now.writable()?;
+    let save = saved(now, config);
+    // A node that cannot save must not keep the others from their tags.
+    if save.as_ref().is_some_and(|save| is_free(now, &save.step)) {
+        return save;
+    }
     // The server is about to give a newcomer its vote by a reconfig of its own; a tag now would only collide with it.
     let vote_underway =
         |m: &Member| m.newly_added && now.occupant(m).is_some_and(|p| p.state() == NodeState::Secondary);
@@ -101,8 +106,13 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
     if config.term().is_none() {
         return reconfig(now, Vec::new(), "the config has no term, as after a forced reconfig");
     }
-    // A member killed shortly after it joined can forget its config and its vote (seen on 6.0.5).
-    let unsynced = config.members().iter().filter_map(|member| {
+    save
+}
+
+/// A member killed shortly after it joined can forget its config and its vote, and its directory gets another identity
+/// than it had (seen on 6.0.5): so its state goes to disk before its tag goes into the config.
+fn saved(now: &Situation<'_>, config: &ReplConfig) -> Option<Proposal> {
+    let unsaved = config.members().iter().filter_map(|member| {
         let occupant = now.occupant(member)?;
         let joined = matches!(occupant.state(), NodeState::Primary | NodeState::Secondary | NodeState::Arbiter);
         // An arbiter that does not let us log in shows no config, and takes no commands.
@@ -110,7 +120,7 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
         let on = occupant.hosts[0].clone();
         (joined && may_be_told && !now.look.fsynced.contains(&occupant.id)).then_some(Step::Fsync { on })
     });
-    let step = first_free(now, unsynced)?;
+    let step = first_free(now, unsaved)?;
     Proposal::new(step, "a member killed soon after it joined can forget its config and its vote")
 }
 
