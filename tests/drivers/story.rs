@@ -62,10 +62,16 @@ pub async fn tell(
     told.push(reckon("primary moves", since, applications).await?);
 
     let since = now_ms()?;
+    let began = Instant::now();
     cluster.nodes.iter_mut().for_each(Mongod::kill);
     let moves = cluster.nodes.iter_mut().map(|node| node.restart_at(free_ip(PORT), PORT));
     join_all(moves).await.into_iter().collect::<Result<(), _>>()?;
     cluster.list_all();
+    let up = began.elapsed();
+    let here: Vec<String> = cluster.nodes.iter().map(|node| node.address().to_string()).collect();
+    let led = |s: &Status| s.primary.as_ref().is_some_and(|primary| here.contains(primary));
+    controller.until("a primary where the mongods are", LIMIT, led).await;
+    println!("all moved: the last mongod answers after {up:.1?}, there is a primary after {:.1?}", began.elapsed());
     settled(cluster, controller).await;
     told.push(reckon("all move at once", since, applications).await?);
     Ok(told)
