@@ -106,7 +106,7 @@ fn rsctl(program: &Path, url: &str) -> Command {
 }
 
 fn time(command: &mut Command) -> f64 {
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     assert!(status.success(), "{command:?}: {status}");
     began.elapsed().as_secs_f64() * 1000.0
