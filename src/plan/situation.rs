@@ -148,7 +148,11 @@ impl<'a> Situation<'a> {
     /// reach it.
     pub(super) fn is_live(&self, member: &Member) -> bool {
         match self.occupant(member) {
-            Some(process) => self.seat(process) == Some(member.id) && self.is_intact(member, process.probe),
+            // What leads has a majority behind it, whatever its slot's tag says.
+            Some(process) => {
+                let leads = Some(process.id) == self.primary;
+                self.seat(process) == Some(member.id) && (leads || self.is_intact(member, process.probe))
+            }
             None => self.look.probe(&member.host).is_none() && self.serves_at_primary(member),
         }
     }
