@@ -32,7 +32,7 @@ pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     if placement.moves.is_empty() {
         return None;
     }
-    let found = counted(now, config);
+    let found = in_hand(now, config);
     if found.len() < config.majority() {
         let missing = config.voters().filter(|m| !found.iter().any(|(c, _)| c.id == m.id));
         let missing = missing.map(|m| m.host.clone()).collect();
@@ -81,7 +81,7 @@ fn by_order(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
 
 /// The controller would do it without an order.
 fn by_itself(now: &Situation<'_>, config: &ReplConfig) -> bool {
-    let found = counted(now, config);
+    let found = in_hand(now, config);
     let enough = found.len() >= config.majority() && force(now, config, place(now, config), &found).is_some();
     enough && now.policy.recovery == Recovery::Auto && configs_agree(config, &found)
 }
@@ -139,8 +139,8 @@ fn counted<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a M
     .collect()
 }
 
-/// All of those, and voters without a tag that are where the config has them, as members: the server counts them there
-/// too.
+/// All of those, and voters without a tag that are where the config has them, as members. The server counts their votes
+/// as they are, so a force that changes other members' hosts adds nothing to what they can decide.
 fn in_hand<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a Member, &'s Process<'a>)> {
     let named = |data: DataId| config.members().iter().any(|m| m.data == Some(data)) || now.is_copied(data);
     let untagged = config.voters().filter(|m| m.data.is_none());
@@ -221,7 +221,7 @@ pub(super) fn refusal(now: &Situation<'_>) -> Option<Finding> {
     if place(now, config).moves.is_empty() {
         return None;
     }
-    let found = counted(now, config);
+    let found = in_hand(now, config);
     let enough = found.len() >= config.majority();
     match (enough, now.policy.recovery) {
         (true, Recovery::Manual) => Some(Finding::RecoveryManual),

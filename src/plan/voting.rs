@@ -63,6 +63,9 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
                     true => Change::GiveVote { id, data },
                     false => Change::Tag { id, data },
                 };
+                if let Some(save) = saved(now, config, |m| m.id == id).filter(|save| is_free(now, &save.step)) {
+                    return Some(save);
+                }
                 let again = if member.awaits_first_vote() { "" } else { " again" };
                 return reconfig(now, vec![change], format!("{} holds the set's data{again}", member.host));
             }
@@ -81,7 +84,7 @@ fn beside_an_arbiter(config: &ReplConfig) -> bool {
 /// What a new member still needs: its state on disk, its directory's name in the config, a config with a term.
 pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (_, config) = now.writable()?;
-    let save = saved(now, config);
+    let save = saved(now, config, |_| true);
     // A node that cannot save must not keep the others from their tags.
     if save.as_ref().is_some_and(|save| is_free(now, &save.step)) {
         return save;
@@ -111,8 +114,8 @@ pub(super) fn settle_in(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
 
 /// A member killed shortly after it joined can forget its config and its vote, and its directory gets another identity
 /// than it had (seen on 6.0.5): so its state goes to disk before its tag goes into the config.
-fn saved(now: &Situation<'_>, config: &ReplConfig) -> Option<Proposal> {
-    let unsaved = config.members().iter().filter_map(|member| {
+fn saved(now: &Situation<'_>, config: &ReplConfig, whom: impl Fn(&Member) -> bool) -> Option<Proposal> {
+    let unsaved = config.members().iter().filter(|m| whom(m)).filter_map(|member| {
         let occupant = now.occupant(member)?;
         let joined = matches!(occupant.state(), NodeState::Primary | NodeState::Secondary | NodeState::Arbiter);
         // An arbiter that does not let us log in shows no config, and takes no commands.

@@ -34,6 +34,9 @@ pub enum Harm {
     Panic,
 }
 
+/// How long a look and the way of a command may take together, in milliseconds.
+const ON_ITS_WAY: u64 = 500;
+
 #[derive(Default)]
 pub struct Checker {
     eyes: Eyes,
@@ -45,6 +48,8 @@ pub struct Checker {
     /// Who led in which term.
     leaders: BTreeMap<i64, ObjectId>,
     pub set: Option<ObjectId>,
+    /// When the set was initiated.
+    pub began_at: Option<u64>,
     evidence: Vec<Evidence>,
 }
 
@@ -56,8 +61,8 @@ pub struct Evidence {
     answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
     /// Whom each named as primary, and when it did.
     named: BTreeMap<Ipv4Addr, (u64, Host)>,
-    /// What the primary said to be committed.
-    committed: OpTime,
+    /// What the primary said to be committed, and when.
+    committed: Vec<(u64, OpTime)>,
     /// The first identity that no config has which it saw on a primary.
     next_id: MemberId,
     /// What its life before knew: a command of that life may still be on its way.
@@ -67,7 +72,7 @@ pub struct Evidence {
 impl Evidence {
     fn born(born: u64) -> Self {
         let (listed, answered, named) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (committed, next_id, earlier) = (OpTime::default(), MemberId(0), None);
+        let (committed, next_id, earlier) = (Vec::new(), MemberId(0), None);
         Self { born, listed, answered, named, committed, next_id, earlier }
     }
 
@@ -105,7 +110,7 @@ impl Checker {
         evidence.named.extend(probe.sees_primary.clone().map(|host| (address, (now, host))));
         if let Some(config) = probe.config.as_ref().filter(|_| probe.state == NodeState::Primary) {
             evidence.next_id = config.next_id();
-            evidence.committed = probe.view.as_ref().map(|v| v.committed).unwrap_or_default();
+            evidence.committed.extend(probe.view.as_ref().map(|v| (now, v.committed)));
         }
     }
 }
@@ -160,6 +165,7 @@ impl World {
     }
 
     pub fn initiated(&mut self, rs: ObjectId) {
+        self.checker.began_at = Some(self.now);
         if self.checker.set.replace(rs).is_some() {
             self.violated("a second set was initiated".to_owned());
         }
@@ -236,7 +242,10 @@ impl World {
         if !old.votes && new.votes && (data.is_none() || state != NodeState::Secondary) {
             self.violated(format!("controller {from} gives a vote to {}, which is {state}", old.host));
         }
-        let committed = self.checker.evidence[from].committed;
+        // What it has been told since it decided does not count against it.
+        let told = self.checker.evidence[from].committed.iter().rev();
+        let told = told.clone().find(|(at, _)| at + ON_ITS_WAY <= self.now);
+        let committed = told.map(|(_, at)| *at).unwrap_or_default();
         let behind = self.place_of(&new.host).is_some_and(|p| self.places[p].dir.last() < committed);
         if old.was.is_some() && !old.votes && new.votes && behind {
             self.violated(format!(
@@ -262,9 +271,14 @@ impl World {
         let answered = |w: &Self, m: &Member| {
             let answers = w.checker.evidence[from].answered.values();
             let mut fresh = answers.filter(|(at, ..)| at + 5000 >= now);
-            fresh.any(|(_, data, state)| {
+            let tagged = fresh.any(|(_, data, state)| {
                 data.is_some() && *data == m.data && matches!(state, NodeState::Removed | NodeState::Secondary)
-            })
+            });
+            // Who has no tag counts where it is, as it does for the server.
+            let there = w.resolve(&m.host).and_then(|at| w.checker.evidence[from].answered.get(&at));
+            let in_place = there
+                .is_some_and(|(at, data, state)| at + 5000 >= now && data.is_some() && *state == NodeState::Secondary);
+            tagged || m.data.is_none() && in_place
         };
         let at_hand = new.voters().filter(|m| answered(self, m)).count();
         if at_hand < new.majority() {

@@ -11,16 +11,27 @@
 //! 4. The directory of a member without a vote never starts at a voter's address, for the server lets it vote there at
 //!    once, as it does a wiped one.
 //! 5. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
+//! 6. A controller that begins some seconds after the first start has `--bootstrap never`, as the README asks for: it
+//!    cannot know of a set whose volumes are all away while there are as many blank tasks as it expects.
 
 use super::conf::ConfRef;
 use super::world::{End, World};
-use rsctl::model::{Member, NodeState};
+use rsctl::model::{Bootstrap, Member, NodeState};
 
 /// So many ticks of a primary (0.5 s each) in which it would have taken the reconfig, and a well controller saw both it
 /// and the wiped member, are enough to take a vote.
 const CHANCES: u32 = 6;
 
+/// After so long, in milliseconds, a set counts as started.
+const STARTED: u64 = 5000;
+
 impl World {
+    /// Limit 6.
+    pub fn bootstrap(&self) -> Bootstrap {
+        let started = self.checker.began_at.is_some_and(|began| began + STARTED < self.now);
+        if started { Bootstrap::Never } else { Bootstrap::Auto }
+    }
+
     /// The newest config that any volume holds, and that of whoever leads.
     pub fn configs(&self) -> Vec<ConfRef> {
         let stored = || self.places.iter().filter(|p| !p.retired);

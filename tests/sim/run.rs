@@ -6,7 +6,7 @@ use super::mutants::{Mutant, Warped};
 use super::ports::Port;
 use super::record::Record;
 use super::world::{Event, SET, Said, Shared, World};
-use rsctl::model::{Bootstrap, MemberAddress, NodeState, Policy, Recovery, SetName, Token};
+use rsctl::model::{MemberAddress, NodeState, Policy, Recovery, SetName, Token};
 use rsctl::plan::Step;
 use rsctl::publish::http::TakesOrders;
 use rsctl::reconcile::{Loop, Orders};
@@ -212,7 +212,7 @@ impl Driver {
             forget_after: Duration::from_secs(if hasty { 1 } else { 15 }),
             settle: Duration::from_millis(300),
             recovery: Recovery::Auto,
-            bootstrap: Bootstrap::Auto,
+            bootstrap: self.shared.get().bootstrap(),
             replica_set_id: None,
             token: Token(format!("c{controller}-{}", self.lives)),
         };
