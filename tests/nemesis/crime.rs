@@ -12,7 +12,7 @@ use crate::rng::Rng;
 pub async fn a_lost_write_is_reported() {
     let mut arena = Arena::new(3, Rng::new(1)).await;
     arena.without_controllers();
-    let stale = last_of_the_chain(&arena).await;
+    let stale = secondary_to_leave_behind(&arena).await;
     let before = arena.workload.acknowledged().len();
     let held = doc! { "configureFailPoint": "stopReplProducer", "mode": "alwaysOn" };
     arena.nodes[stale].mongod.command(held).await.unwrap();
@@ -44,15 +44,18 @@ pub async fn a_lost_write_is_reported() {
     assert!(arena.was_forced(&checks::stored(criminal, stale).await), "a config was forced, and nobody noticed");
 }
 
-/// The secondary that nobody copies from: without it majorities go on.
-async fn last_of_the_chain(arena: &Arena) -> usize {
-    let mut sources = Vec::new();
-    for node in &arena.nodes {
-        let status = node.mongod.command(doc! { "replSetGetStatus": 1 }).await.unwrap();
-        sources.push(status.get_str("syncSourceHost").unwrap_or_default().to_owned());
+/// The secondary to be left behind. The other one copies from the primary from now on, so that majorities go on.
+async fn secondary_to_leave_behind(arena: &Arena) -> usize {
+    let mut secondaries = (0..3).filter(|n| *n != arena.primary);
+    let (stale, other) = (secondaries.next().unwrap(), secondaries.next().unwrap());
+    let primary = arena.nodes[arena.primary].mongod.address().to_string();
+    let other = &arena.nodes[other].mongod;
+    other.command(doc! { "replSetSyncFrom": &primary }).await.unwrap();
+    let source = async || other.command(doc! { "replSetGetStatus": 1 }).await.unwrap();
+    while source().await.get_str("syncSourceHost").is_ok_and(|source| source != primary) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let is_source = |node: usize| sources.contains(&arena.nodes[node].mongod.address().to_string());
-    (0..3).find(|n| *n != arena.primary && !is_source(*n)).expect("somebody is last")
+    stale
 }
 
 fn leads(hello: Document) -> bool {

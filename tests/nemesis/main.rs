@@ -67,12 +67,12 @@ fn on_runtime(test: impl Future<Output = ()>) {
 
 #[test]
 fn three_mongods_keep_every_acknowledged_write() {
-    network::alone("three_mongods_keep_every_acknowledged_write", || on_runtime(rounds(3, 24)));
+    network::alone("three_mongods_keep_every_acknowledged_write", || on_runtime(rounds(3, 16)));
 }
 
 #[test]
 fn five_mongods_keep_every_acknowledged_write() {
-    network::alone("five_mongods_keep_every_acknowledged_write", || on_runtime(rounds(5, 12)));
+    network::alone("five_mongods_keep_every_acknowledged_write", || on_runtime(rounds(5, 10)));
 }
 
 #[test]
