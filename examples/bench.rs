@@ -75,7 +75,6 @@ async fn main() {
                 let Some(series) = moments::measure(moment, kind, contender, &wish).await else { continue };
                 report.add(kind, contender, series);
             }
-            report.tell(moment, kind);
         }
     }
     if wish.wants("cost") {

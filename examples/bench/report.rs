@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::Wish;
 use crate::cost::Cost;
 use crate::growth::Size;
-use crate::moments::Moment;
 use crate::plot;
 use crate::set::Kind;
 use crate::stand::Contender;
@@ -107,11 +106,6 @@ impl Report {
                 Contender::Alone => self.rows[at].alone = figure,
             }
         }
-    }
-
-    /// Says what is known by now: a bench that takes long shows what it does.
-    pub(crate) fn tell(&self, moment: Moment, kind: Kind) {
-        eprintln!("{} with {}: done", moment.name(), kind.word());
     }
 
     /// All of it, as Markdown that reads well as it is.

@@ -67,8 +67,7 @@ fn ordered(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal
     proposal.filter(|_| waits_are_over(now, waiting))
 }
 
-/// The step that is safe on an operator's word: it may count what no tag names but what MongoDB itself counts where it
-/// is.
+/// The step that is safe on an operator's word, also where the configs that are stored have drifted apart.
 fn by_order(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
     let placement = place(now, config);
     let found = in_hand(now, config);
@@ -79,11 +78,9 @@ fn by_order(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
     possible.then(|| force(now, config, placement, &found))?.map(|(step, _)| step)
 }
 
-/// The controller would do it without an order.
+/// What [`by_order`] found safe, the controller would do without an order.
 fn by_itself(now: &Situation<'_>, config: &ReplConfig) -> bool {
-    let found = in_hand(now, config);
-    let enough = found.len() >= config.majority() && force(now, config, place(now, config), &found).is_some();
-    enough && now.policy.recovery == Recovery::Auto && configs_agree(config, &found)
+    now.policy.recovery == Recovery::Auto && configs_agree(config, &in_hand(now, config))
 }
 
 fn newest_version(now: &Situation<'_>) -> Option<i64> {

@@ -38,8 +38,8 @@ fn slot_of<'a>(now: &Situation<'a>, data: DataId) -> Option<&'a Member> {
 }
 
 /// The wiped member holds everything again that a majority has: its vote comes back. So does the vote of a newcomer
-/// that had to wait for it. Where the vote could not be taken
-/// because there is no majority without it, the danger is over by now too, and only the tag changes.
+/// that had to wait for it. Where the vote could not be taken because there is no majority without it, the danger is
+/// over by now too, and only the tag changes.
 pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let committed = primary.probe.view.as_ref()?.committed;

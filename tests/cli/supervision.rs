@@ -97,6 +97,7 @@ fn a_program_keeps_running_while_one_of_its_hosts_is_left_or_nobody_knows() {
     said.members(&[]);
     said.until_asked(4);
     said.status(None); // the controller is gone, and past it nobody answers
+    // Nothing may happen, so there is nothing to wait for but the time in which it would: an answer takes two at most.
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(lines(&log), [FIRST]);
     said.members(&["10.0.0.8:27017"]);

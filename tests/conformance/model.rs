@@ -3,7 +3,6 @@
 use super::run::{self, Ground, Told};
 use super::script::Section;
 use super::sim::checker::Eyes;
-use super::sim::node::Entry;
 use super::sim::ports::Port;
 use super::sim::world::{PORT, Shared, World};
 use rsctl::model::{Host, NodeState};
@@ -116,13 +115,7 @@ impl Ground for Model {
         if world.proc(node).is_none_or(|p| p.state != NodeState::Primary || !p.writable) {
             return false;
         }
-        world.writes += 1;
-        let write = world.writes;
-        let dir = &mut world.places[node].dir;
-        let term = dir.term;
-        dir.log.push(Entry { term, write });
-        world.spread(node);
-        world.advance_commit(node);
+        world.write_at(node);
         true
     }
 }

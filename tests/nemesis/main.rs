@@ -3,8 +3,9 @@
 //! Each round something goes wrong, or several things at once: mongods are killed, frozen, stopped, moved, swapped,
 //! wiped, cut off; DNS fails and lies; controllers are killed at any moment. Then the set must come right again, with
 //! every acknowledged write in it. What goes wrong comes from a seed: `RSCTL_NEMESIS_SEED=7` picks another,
-//! `RSCTL_NEMESIS_ROUNDS=500` asks for more rounds, `RSCTL_NEMESIS_ONLY=wiped` for one kind of fault. Processes and the network keep their own time, so a seed gives the
-//! same faults again, not the same moments. `RSCTL_NEMESIS_TRACE=1` tells at the end what was done.
+//! `RSCTL_NEMESIS_ROUNDS=500` asks for more rounds, `RSCTL_NEMESIS_ONLY=wiped` for one kind of fault. Processes and the
+//! network keep their own time, so a seed gives the same faults again, not the same moments. `RSCTL_NEMESIS_TRACE=1`
+//! tells at the end what was done.
 //!
 //! Spared is what no controller can survive: a majority of the directories is never lost, and a directory is wiped only
 //! while everything else is well and another mongod leads.

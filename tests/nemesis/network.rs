@@ -10,12 +10,16 @@ use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::support::mongods::free_ip;
 use crate::support::process::{DIE_WITH_US, spawn};
 
 pub const PORT: u16 = 27017;
 /// Where clients and controllers are (198.18.0.0/15 is for tests of networks: RFC 2544).
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// For `unshare` to do its one system call, on a busy machine.
+const NAMESPACE_LIMIT: Duration = Duration::from_secs(30);
 const INSIDE: &str = "RSCTL_NEMESIS_INSIDE";
 
 /// Runs a test of this program in a network namespace of its own, where that is possible.
@@ -94,7 +98,9 @@ impl Lodging {
         let holder = spawn(command).unwrap();
         let lodging = Self { holder };
         let ours = fs::read_link("/proc/self/ns/net").unwrap();
+        let began = Instant::now();
         while fs::read_link(lodging.path()).is_ok_and(|theirs| theirs == ours) {
+            assert!(began.elapsed() < NAMESPACE_LIMIT, "no network namespace of its own for mongod {number}");
             std::thread::sleep(Duration::from_millis(2));
         }
         let pid = lodging.holder.id();

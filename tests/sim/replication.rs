@@ -31,6 +31,11 @@ impl World {
             .filter(|i| self.places[*i].proc.as_ref().is_some_and(|p| p.state == NodeState::Primary && p.writable))
             .collect();
         let Some(place) = self.rng.pick(&primaries) else { return };
+        self.write_at(place);
+    }
+
+    /// A primary takes one more write.
+    pub fn write_at(&mut self, place: usize) {
         self.writes += 1;
         let write = self.writes;
         let dir = &mut self.places[place].dir;
