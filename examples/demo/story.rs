@@ -62,14 +62,19 @@ impl Play {
         self.narrator.say(&format!("all three hold the data, {} after the controller began", seconds(start.elapsed())));
         self.all_vote(3).await?;
         self.narrator.say(&format!("and all three may vote, after {}", seconds(start.elapsed())));
-        let rests =
-            |status: &Value| status["next"] == "nothing" && status["waiting"].as_array().is_some_and(Vec::is_empty);
-        self.until("nothing left to do", rests).await?;
+        self.comes_to_rest().await?;
         let uri = self.controller.run(&["uri", "--wait", "30s"]).await?;
         self.narrator.headline("What applications get, and what people see");
         self.narrator.show("rsctl uri", &uri);
         self.show_status().await?;
         Ok(uri.trim().to_owned())
+    }
+
+    /// A status that is shown says how things are, not what is under way.
+    async fn comes_to_rest(&mut self) -> Result<(), Failure> {
+        let rests =
+            |status: &Value| status["next"] == "nothing" && status["waiting"].as_array().is_some_and(Vec::is_empty);
+        self.until("nothing left to do", rests).await.map(drop)
     }
 
     /// The worst ordinary accident, and Swarm's answer to it.
@@ -141,6 +146,7 @@ impl Play {
             return Err(Failure(format!("{} of {count} acknowledged writes are LOST: {missing:?}", missing.len())));
         }
         self.narrator.say(&format!("{count} writes were acknowledged, and all {count} are there"));
+        self.comes_to_rest().await?;
         self.show_status().await
     }
 
