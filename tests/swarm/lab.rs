@@ -19,6 +19,10 @@ const DIR: &str = "/var/tmp/rsctl-lab-story";
 const UP_LIMIT: Duration = Duration::from_secs(900);
 const BUILD_LIMIT: Duration = Duration::from_secs(1500);
 const ASK_LIMIT: Duration = Duration::from_secs(30);
+/// What `scripts/lab` makes images of: MongoDB of today, the last one for old drivers, the applications.
+const IMAGES: [&[&str]; 3] = [&["mongo-image"], &["mongo-image", OLD_MONGO], &["apps-image"]];
+/// The newest that Let's Chat's driver can write to, as `scripts/mongod` knows it.
+pub(super) const OLD_MONGO: &str = "5.0.4";
 /// The exit code of `scripts/lab` where a Swarm cannot be had.
 const IMPOSSIBLE: i32 = 77;
 
@@ -49,7 +53,7 @@ impl Lab {
         self.root.join(relative)
     }
 
-    /// Engines in one Swarm, with both images.
+    /// Engines in one Swarm, with all images.
     pub(super) async fn up(&self, engines: usize) -> Outcome<Up> {
         let up = self.output(UP_LIMIT, self.script(&["up", &engines.to_string()])).await?;
         if up.status.code() == Some(IMPOSSIBLE) {
@@ -59,8 +63,10 @@ impl Lab {
         }
         succeeded("scripts/lab up", up)?;
         let binary = self.run(BUILD_LIMIT, &self.path("scripts/build"), &[]).await?;
-        let mongo = self.lab(UP_LIMIT, &["mongo-image"]).await?;
-        self.lab(UP_LIMIT, &["load", mongo.trim()]).await?;
+        for image in IMAGES {
+            let tar = self.lab(UP_LIMIT, image).await?;
+            self.lab(UP_LIMIT, &["load", tar.trim()]).await?;
+        }
         self.lab(UP_LIMIT, &["rsctl-image", binary.trim()]).await?;
         self.rsctl.get_or_init(|| binary.trim().to_owned());
         Ok(Up::Ready)
@@ -71,7 +77,7 @@ impl Lab {
         self.lab(Duration::from_secs(120), &["down"]).await.map(drop)
     }
 
-    /// One more engine, with both images.
+    /// One more engine, with both images of the stack.
     pub(super) async fn add(&self, node: &str) -> Outcome {
         self.lab(Duration::from_secs(120), &["add", node]).await?;
         let mongo = self.lab(ASK_LIMIT, &["mongo-image"]).await?;
@@ -118,12 +124,13 @@ impl Lab {
         variables: &BTreeMap<&str, &str>,
     ) -> Outcome<String> {
         let mut command = self.command(Path::new(program));
-        command.args(args).envs(variables);
+        command.args(args);
         for line in self.lab(ASK_LIMIT, &["env"]).await?.lines() {
             if let Some((name, value)) = line.strip_prefix("export ").and_then(|line| line.split_once('=')) {
                 command.env(name, value);
             }
         }
+        command.envs(variables);
         succeeded(program, self.output(limit, command).await?)
     }
 
