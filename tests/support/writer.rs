@@ -46,6 +46,11 @@ pub trait Door: Send + Sync + 'static {
     /// Done once a majority has this id.
     fn write(&self, id: i64) -> impl Future<Output = std::result::Result<(), String>> + Send;
 
+    /// How often.
+    fn pace(&self) -> Duration {
+        PACE
+    }
+
     /// The first id, where several write into one collection.
     fn first(&self) -> i64 {
         0
@@ -148,7 +153,7 @@ pub async fn missing_in(writes: Collection<Document>, ids: &[i64]) -> Result<Vec
 }
 
 async fn write(door: impl Door, tally: Arc<Mutex<Tally>>, stopped: watch::Receiver<bool>) {
-    let mut pace = interval(PACE);
+    let mut pace = interval(door.pace());
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for id in door.first().. {
         pace.tick().await;

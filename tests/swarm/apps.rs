@@ -13,11 +13,14 @@ use super::stack;
 
 const BASE: &str = "APPS=localhost:1/apps:test";
 
+/// An application whose image holds no rsctl.
+pub(super) const APP_ALONE: &str = "localhost:1/app-alone:test";
+
 /// Targets of `tests/swarm/apps/Dockerfile` that become images.
 const TARGETS: [(&str, &str); 4] = [
     ("orion", "localhost:1/orion-alone:test"),
     ("chat", "localhost:1/chat-alone:test"),
-    ("app", "localhost:1/app-alone:test"),
+    ("app", APP_ALONE),
     ("haproxy", "localhost:1/haproxy:test"),
 ];
 
@@ -83,6 +86,9 @@ pub(super) const HAPROXY: Recipe = Recipe {
     doors: &[Door { path: None, ..Door::web("HAProxy", "door:27017", "", "door", "writes") }],
 };
 
+/// The application as Compose starts it.
+pub(super) const COMPOSED: Door = Door::web("app", "app:8080", "/", "app", "orders");
+
 impl Door {
     const fn web(
         name: &'static str,
@@ -143,5 +149,5 @@ pub(super) async fn deploy(lab: &Lab, recipes: &[Recipe], network: &str, suffix:
 pub(super) async fn remove(lab: &Lab, recipes: &[Recipe], suffix: &str) -> Outcome {
     let stacks: Vec<_> = recipes.iter().map(|recipe| format!("{}{suffix}", recipe.stack)).collect();
     let stacks: Vec<_> = stacks.iter().map(String::as_str).collect();
-    lab.docker(stack::DESK, &[&["stack", "rm"][..], &stacks].concat()).await.map(drop)
+    stack::begin_removal(lab, &stacks).await
 }

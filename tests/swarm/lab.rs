@@ -55,6 +55,25 @@ impl Lab {
 
     /// Engines in one Swarm, with all images.
     pub(super) async fn up(&self, engines: usize) -> Outcome<Up> {
+        // The engines mostly wait while they start, and the compiler does not. Without engines nothing need be compiled.
+        let engines = async {
+            match self.engines(engines).await {
+                Ok(Up::Ready) => Ok(()),
+                other => Err(other),
+            }
+        };
+        let build = async { self.run(BUILD_LIMIT, &self.path("scripts/build"), &[]).await.map_err(Err) };
+        let binary = match tokio::try_join!(engines, build) {
+            Ok(((), binary)) => binary,
+            Err(ended) => return ended,
+        };
+        self.lab(UP_LIMIT, &["rsctl-image", binary.trim()]).await?;
+        self.rsctl.get_or_init(|| binary.trim().to_owned());
+        Ok(Up::Ready)
+    }
+
+    /// The engines, with every image that needs nothing to be compiled by us.
+    async fn engines(&self, engines: usize) -> Outcome<Up> {
         let up = self.output(UP_LIMIT, self.script(&["up", &engines.to_string()])).await?;
         if up.status.code() == Some(IMPOSSIBLE) {
             let text = String::from_utf8_lossy(&up.stderr);
@@ -62,13 +81,10 @@ impl Lab {
             return Ok(Up::Impossible(why.unwrap_or("no reason given").to_owned()));
         }
         succeeded("scripts/lab up", up)?;
-        let binary = self.run(BUILD_LIMIT, &self.path("scripts/build"), &[]).await?;
         for image in IMAGES {
             let tar = self.lab(UP_LIMIT, image).await?;
             self.lab(UP_LIMIT, &["load", tar.trim()]).await?;
         }
-        self.lab(UP_LIMIT, &["rsctl-image", binary.trim()]).await?;
-        self.rsctl.get_or_init(|| binary.trim().to_owned());
         Ok(Up::Ready)
     }
 
@@ -99,12 +115,12 @@ impl Lab {
 
     /// The docker client of an engine; what it prints on stdout.
     pub(super) async fn docker(&self, node: &str, args: &[&str]) -> Outcome<String> {
-        self.lab(ASK_LIMIT, &[&["docker", node], args].concat()).await
+        succeeded(&format!("docker {}", args.join(" ")), self.output(ASK_LIMIT, self.client(node, args)).await?)
     }
 
     /// The same, with what it says on stderr: logs of services are there.
     pub(super) async fn spoken(&self, node: &str, args: &[&str]) -> Outcome<String> {
-        let output = self.output(ASK_LIMIT, self.script(&[&["docker", node], args].concat())).await?;
+        let output = self.output(ASK_LIMIT, self.client(node, args)).await?;
         Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
     }
 
@@ -132,6 +148,17 @@ impl Lab {
         }
         command.envs(variables);
         succeeded(program, self.output(limit, command).await?)
+    }
+
+    /// What `scripts/lab docker` runs, without that shell: it is asked many times a second.
+    fn client(&self, node: &str, args: &[&str]) -> Command {
+        let mut command = self.command(Path::new("docker"));
+        command.arg("-H").arg(format!("unix://{}/{node}/docker.sock", self.dir)).args(args);
+        command.env("DOCKER_CONFIG", format!("{}/client", self.dir)).env("DOCKER_BUILDKIT", "0");
+        for mine in ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"] {
+            command.env_remove(mine);
+        }
+        command
     }
 
     fn script(&self, args: &[&str]) -> Command {

@@ -13,6 +13,7 @@
 
 mod agent;
 mod apps;
+mod beside;
 mod lab;
 mod remote;
 mod stack;

@@ -40,14 +40,9 @@ pub(super) async fn deploy_as(lab: &Lab, stack: &str, file: &str, variables: &BT
     lab.session(DEPLOY_LIMIT, "docker", &args, variables).await.map(drop)
 }
 
-/// Removes stacks, and waits until none of them runs. A network stays as long as an application is in it.
+/// Removes stacks, and waits until none of them runs.
 pub(super) async fn remove(lab: &Lab, nodes: &[String], stacks: &[&str]) -> Outcome {
-    if let Err(failure) = lab.docker(DESK, &[&["stack", "rm"], stacks].concat()).await {
-        let text = failure.to_string();
-        if !text.contains("network") || !text.contains("in use") {
-            return Err(failure);
-        }
-    }
+    begin_removal(lab, stacks).await?;
     until(REMOVE_LIMIT, "the end of every task", async || {
         for node in nodes {
             let stack = "{{.Label \"com.docker.stack.namespace\"}} {{.Names}}";
@@ -61,6 +56,16 @@ pub(super) async fn remove(lab: &Lab, nodes: &[String], stacks: &[&str]) -> Outc
         Ok(Ok(()))
     })
     .await
+}
+
+/// Has stacks removed. A network stays as long as an application is in it.
+pub(super) async fn begin_removal(lab: &Lab, stacks: &[&str]) -> Outcome {
+    match lab.docker(DESK, &[&["stack", "rm"], stacks].concat()).await {
+        Err(failure) if !failure.to_string().contains("network") || !failure.to_string().contains("in use") => {
+            Err(failure)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The running container of a service on a node.

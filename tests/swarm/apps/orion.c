@@ -1,7 +1,9 @@
 /* In place of Orion: libmongoc below the same variables and flags, behind the same port and paths. It knows two requests:
  *   GET /v2/entities         asks the database, as a health check should: 200, or 500
- *   POST /v2/entities        a body {"id": N} is written, and acknowledged by a majority: 201, or 500 */
+ *   POST /v2/entities        a body {"id": N} is written, and acknowledged by a majority: 201, or 500
+ * As Orion, it does not begin beside the file of another one; it leaves its own behind, as Orion does when it is killed. */
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <mongoc/mongoc.h>
 #include <netinet/in.h>
@@ -122,6 +124,8 @@ int main(int count, char **words)
     bson_error_t error;
     signal(SIGTERM, end);
     signal(SIGPIPE, SIG_IGN);
+    if (open("/tmp/contextBroker.pid", O_WRONLY | O_CREAT | O_EXCL, 0644) < 0)
+        return die("a broker seems to be running already");
     if (!text)
         return die("neither ORION_MONGO_URI nor -dbhost");
     database = getenv("ORION_MONGO_DB");

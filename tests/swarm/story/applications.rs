@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::Instant;
 
-use super::Story;
+use super::{Story, moving};
 use crate::Outcome;
 use crate::apps::{self, APP, HAPROXY, ORION, Recipe};
 use crate::lab::Lab;
@@ -28,6 +29,13 @@ pub(super) async fn start(story: &mut Story<'_>) -> Outcome<String> {
         writing.push(format!("{} after {:.1} s", door.name, began.elapsed().as_secs_f64()));
     }
     story.applications = true;
+    for (door, role) in [("door:27017", "isWritablePrimary"), ("door:27018", "secondary")] {
+        let behind = story.agent()?.command(door, json!({"hello": 1})).await?;
+        if behind[role] != true {
+            return Err(format!("{door} leads to one that is not {role}: {behind}").into());
+        }
+    }
+    story.beside.begin(moving::NAME, moving::moved(story.lab, story.nodes.clone()));
     Ok(format!("images built on three engines in {built:.1} s; first writes by {}", writing.join(", ")))
 }
 

@@ -2,6 +2,7 @@
 
 mod accidents;
 mod applications;
+mod compose;
 mod engines;
 mod moving;
 mod planned;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::agent::{Agent, DRIVER};
+use super::beside::Beside;
 use super::lab::Lab;
 use super::remote::{Missing, Tally, until};
 use super::stack::{self, DESK, MONGO, RSCTL};
@@ -33,11 +35,12 @@ pub(super) const STEPS: &[(&str, Step)] = &[
     ("rsctl's own task is replaced", |story| Box::pin(story.judged(accidents::controller))),
     ("an application starts through rsctl exec", |story| Box::pin(story.judged(planned::application))),
     ("the stack is removed and deployed again", |story| Box::pin(story.judged(planned::redeployed))),
+    (moving::NAME, |story| Box::pin(story.ended(moving::NAME, moving::moved))),
     ("applications are scaled, and an engine drained", |story| Box::pin(story.judged(applications::scaled))),
-    ("applications follow a set to new addresses", |story| Box::pin(story.judged(moving::moved))),
     ("a fourth engine joins as a spare", |story| Box::pin(story.judged(engines::fourth))),
     ("an engine dies with a secondary, and returns", |story| Box::pin(story.judged(engines::secondary))),
     ("an engine dies with the primary, and returns", |story| Box::pin(story.judged(engines::primary))),
+    (compose::NAME, |story| Box::pin(story.ended(compose::NAME, compose::starts))),
     ("a rolling update waits for each member", |story| Box::pin(story.judged(planned::updated))),
     ("a volume is wiped under its name", |story| Box::pin(story.judged(accidents::wiped))),
 ];
@@ -55,6 +58,7 @@ pub(super) struct Story<'l> {
     nodes: Vec<String>,
     /// Whether those of the recipes are there, and write.
     applications: bool,
+    beside: Beside<'l>,
 }
 
 /// The parts of a config that must only change for a reason.
@@ -75,15 +79,34 @@ struct Place {
 impl<'l> Story<'l> {
     pub(super) fn new(lab: &'l Lab) -> Self {
         let nodes = ["node1", "node2", "node3"].map(str::to_owned).into();
-        Self { lab, agent: None, uri: String::new(), nodes, applications: false }
+        Self { lab, agent: None, uri: String::new(), nodes, applications: false, beside: Beside::default() }
     }
 
     /// A step, and after it the judge: applications write again, and every write that was ever acknowledged is there.
     async fn judged(&mut self, step: impl AsyncFnOnce(&mut Story<'l>) -> Outcome<String>) -> Outcome<String> {
-        let note = step(self).await?;
-        let uri = self.uri.clone();
-        let agent = self.agent()?;
-        Ok(format!("{note}; {}", verdict(agent, &uri).await?))
+        let mut beside = std::mem::take(&mut self.beside);
+        let told = beside
+            .while_waiting_for(async {
+                let note = step(self).await?;
+                let uri = self.uri.clone();
+                let agent = self.agent()?;
+                Ok(format!("{note}; {}", verdict(agent, &uri).await?))
+            })
+            .await;
+        self.beside.adopt(beside);
+        told
+    }
+
+    /// How something ended that went on beside other steps; should it not have begun, it does now.
+    async fn ended<S: Future<Output = Outcome<String>> + 'l>(
+        &mut self,
+        name: &'static str,
+        story: impl FnOnce(&'l Lab, Vec<String>) -> S,
+    ) -> Outcome<String> {
+        if let Some(ended) = self.beside.end_of(name).await {
+            return ended;
+        }
+        story(self.lab, self.nodes.clone()).await
     }
 
     fn agent(&mut self) -> Outcome<&mut Agent> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rsctl::publish::Status;
 use tokio::time::Instant;
 
-use super::{Story, at_rest, brief, stack, verdict};
+use super::{at_rest, brief, stack, verdict};
 use crate::Outcome;
 use crate::agent::Agent;
 use crate::apps::{self, APP, CHAT, HAPROXY, ORION, Recipe};
@@ -24,6 +24,8 @@ const RECIPES: [Recipe; 4] = [CHAT, ORION, APP, HAPROXY];
 /// Services whose tasks must be started anew when every address has changed, and how many tasks they have.
 const RESTARTED: [(&str, usize); 4] =
     [("chat-old_chat", 1), ("broker-old_orion", 2), ("broker-old_old-orion", 1), ("app-old_app", 1)];
+/// Keeps the URI in a file on every node.
+const FILE_STACK: &str = "uri";
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Its stack, the recipes, and somebody in its network.
@@ -33,11 +35,13 @@ struct Second<'l> {
     agent: Agent,
 }
 
+/// The step that tells how it ended.
+pub(super) const NAME: &str = "applications follow a set to new addresses";
+
 /// Applications start with it, lose its primary, and lose every address that they knew.
-pub(super) async fn moved(story: &mut Story<'_>) -> Outcome<String> {
-    super::applications::leave(story).await?;
+pub(super) async fn moved(lab: &Lab, nodes: Vec<String>) -> Outcome<String> {
     let began = Instant::now();
-    let mut second = Second::begin(story.lab, story.nodes.clone()).await?;
+    let mut second = Second::begin(lab, nodes).await?;
     let ended = second.told(began).await;
     if ended.is_err() {
         second.explain().await;
@@ -51,6 +55,8 @@ impl<'l> Second<'l> {
     async fn begin(lab: &'l Lab, nodes: Vec<String>) -> Outcome<Self> {
         deploy(lab, "auto").await?;
         apps::deploy(lab, &RECIPES, NETWORK, SUFFIX).await?;
+        stack::deploy_as(lab, FILE_STACK, "deploy/apps/uri-file.yml", &BTreeMap::from([("MONGO_NETWORK", NETWORK)]))
+            .await?;
         Ok(Self { lab, nodes, agent: Agent::enter(lab, DESK, NETWORK)? })
     }
 
@@ -60,6 +66,7 @@ impl<'l> Second<'l> {
         }
         let first = self.uri().await?;
         self.whole().await?;
+        self.in_files(&first).await?;
         let started = began.elapsed().as_secs_f64();
 
         self.agent.mark().await?;
@@ -80,10 +87,13 @@ impl<'l> Second<'l> {
         let published = again.elapsed().as_secs_f64();
         let moved = verdict(&mut self.agent, &second).await?;
         let written = again.elapsed().as_secs_f64();
+        self.in_files(&second).await?;
+        let filed = again.elapsed().as_secs_f64();
         self.restarted_once(&before).await?;
         Ok(format!(
             "all write {started:.1} s after the deploy; primary's task removed: {killed}; all addresses new, published after \
-             {published:.1} s, each application started anew and writing after {written:.1} s: {moved}"
+             {published:.1} s, each application started anew and writing after {written:.1} s, in the file on every node after {filed:.1} s at most: \
+             {moved}"
         ))
     }
 
@@ -149,6 +159,20 @@ impl<'l> Second<'l> {
         Ok(())
     }
 
+    /// Another container of each node reads this in its volume, as a user who may not write there.
+    async fn in_files(&self, uri: &str) -> Outcome {
+        for node in &self.nodes {
+            until(LIMIT, &format!("the file on {node} to say {uri}"), async || {
+                let container =
+                    ["run", "--rm", "--user", "1234:1234", "-v", "mongo-uri:/mongo:ro", "localhost:1/mongo:test"];
+                let said = self.lab.docker(node, &[&container[..], &["cat", "/mongo/uri"]].concat()).await?;
+                Ok(if said.trim() == uri { Ok(()) } else { Err(said) })
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     async fn explain(&mut self) {
         if let Ok(ran) = self.agent.rsctl(&["status"], Duration::from_secs(20)).await {
             println!("--- rsctl status of the second set ({:?})\n{}{}", ran.code, ran.out, ran.err);
@@ -170,7 +194,7 @@ impl<'l> Second<'l> {
     async fn end(self) -> Outcome {
         apps::remove(self.lab, &RECIPES, SUFFIX).await?;
         drop(self.agent);
-        stack::remove(self.lab, &self.nodes, &[STACK]).await
+        stack::begin_removal(self.lab, &[FILE_STACK, STACK]).await
     }
 }
 
