@@ -51,16 +51,19 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
 }
 
 /// An elected member asks every other one for newer writes before it takes writes itself, and waits up to 10 s for
-/// one that left without a word, as a removed container does (seen on 6.0.5). When nobody who answers has a newer
-/// one, there is nothing to wait for: what a majority acknowledged it has, or it had not been elected.
+/// one that left without a word, as a removed container does (seen on 6.0.5). When no voter that answers has a newer
+/// one, there is nothing to wait for: what a majority acknowledged it has, or it had not been elected. A write that
+/// only a spare has is out of its reach: members with a vote do not copy from those without (manual,
+/// `replSetSyncFrom`), so it waited for such a one until the time was up (15 s on Swarm, 6.0.5).
 pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let config = now.config?;
     let elected = config.voters().filter_map(|m| now.occupant(m)).find(|p| p.state() == NodeState::Other)?;
     let silent = config.members().iter().any(|m| now.occupant(m).is_none());
-    if !silent || now.ours.iter().any(|p| applied(p) > applied(elected)) {
+    let newer = |m: &Member| now.occupant(m).is_some_and(|p| applied(p) > applied(elected));
+    if !silent || config.voters().any(newer) {
         return None;
     }
-    let because = format!("{} is elected, and nobody who answers has newer writes", elected.hosts[0]);
+    let because = format!("{} is elected, and no voter that answers has newer writes", elected.hosts[0]);
     Proposal::new(Step::EndCatchUp { on: elected.hosts[0].clone() }, because)
 }
 
