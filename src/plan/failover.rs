@@ -154,7 +154,8 @@ fn maybe_alive(now: &Situation<'_>, config: &ReplConfig, ready: &[(&Member, &Pro
 }
 
 /// A majority has given the host up, or has heard nothing of it for several heartbeats: the server itself waits 10 s for
-/// an answer before it gives up a host that went without a word (`heartbeatTimeoutSecs`).
+/// an answer before it gives up a host that went without a word (`heartbeatTimeoutSecs`). Who was just started has not
+/// asked anybody yet, and knows of a primary from its heartbeats alone.
 fn seen_down_by_majority(
     now: &Situation<'_>,
     config: &ReplConfig,
@@ -164,7 +165,9 @@ fn seen_down_by_majority(
     let silence = SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_MISSED);
     let sees_down = |p: &Process<'_>| {
         let peer = now.look.peer(p.probe, host);
-        peer.is_some_and(|peer| !peer.healthy || peer.unheard_for.is_some_and(|unheard| unheard >= silence))
+        peer.is_some_and(|peer| {
+            peer.asked && !peer.healthy || peer.unheard_for.is_some_and(|unheard| unheard >= silence)
+        })
     };
     ready.iter().filter(|(_, p)| sees_down(p)).count() >= config.majority()
 }

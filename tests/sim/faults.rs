@@ -329,7 +329,8 @@ impl World {
         let controller = self.rng.below(self.wakes.len());
         self.note(|w| format!("an operator wants {} out, says controller {controller}", w.places[place].name));
         self.record.saw("forget orders");
-        self.places[place].unwanted = true;
+        let here = &mut self.places[place];
+        (here.unwanted, here.unwanted_at) = (true, Some(here.addr));
         self.orders.push(Order::Forget(controller, place));
         self.after(500, 15_000, Event::Undo(Undo::Retire(place)));
     }
@@ -353,6 +354,7 @@ impl World {
             slow_sync: false,
             died_at: None,
             unwanted: false,
+            unwanted_at: None,
             refuses: true,
         });
         self.places.len() - 1
