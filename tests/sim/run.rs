@@ -184,7 +184,7 @@ impl Driver {
                 let host = |ip| rsctl::model::Host::ip(std::net::IpAddr::V4(ip), super::world::PORT);
                 let place = &world.places[place];
                 let named = rsctl::model::Host::named(&place.name, super::world::PORT);
-                let wanted = if world.named { named.ok() } else { Some(host(place.addr)) };
+                let wanted = if world.named { named.ok() } else { place.unwanted_at.map(host) };
                 drop(world);
                 if let Some(host) = wanted {
                     self.told[controller].forget(host.to_string());
