@@ -336,8 +336,8 @@ impl World {
         self.after(500, 15_000, Event::Undo(Undo::Retire(place)));
     }
 
-    /// The address by which an operator knows the node: where it answers, or where the config has its directory. Which
-    /// one it will have next he cannot know.
+    /// The address by which an operator knows the node: where it answers, or where the config has its directory, unless
+    /// another answers there. Which one it will have next he cannot know.
     fn known_at(&self, place: usize) -> Option<Ipv4Addr> {
         let here = &self.places[place];
         if here.proc.is_some() {
@@ -345,7 +345,7 @@ impl World {
         }
         let config = self.configs().into_iter().next()?;
         let slot = config.read.members().iter().find(|m| m.data.is_some() && m.data == here.dir.data)?;
-        self.resolve(&slot.host)
+        self.resolve(&slot.host).filter(|at| self.place_at(*at).is_none())
     }
 
     pub fn fresh_address(&mut self) -> Ipv4Addr {
