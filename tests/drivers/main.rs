@@ -64,18 +64,19 @@ async fn tell(report: &mut Report) -> Outcome {
             Err(why) => report.ignore_all(driver.name, [driver.name], &why.to_string()),
         }
     }
-    // Old drivers cannot talk to new servers: they have sets of their own, which go through the same beside the others.
+    // Old drivers cannot talk to new servers: they have sets of their own. With them it is mostly waiting.
     let (old, modern): (Vec<_>, Vec<_>) = programs.into_iter().partition(|(driver, _)| driver.newest.is_some());
-    let addresses = async { tokio::join!(told_to(&modern, Kind::Addresses), told_to(&old, Kind::Addresses)) };
-    let (modern_ips, old_ips) = addresses.await;
-    let mut judged = modern_ips?;
-    judged.extend(old_ips?);
-    if can_be_named() {
-        let (modern_names, old_names) = tokio::join!(told_to(&modern, Kind::Names), told_to(&old, Kind::Names));
-        judged.extend(modern_names?);
-        judged.extend(old_names?);
-    } else {
+    let named = can_be_named();
+    let by_name = async |programs| if named { told_to(programs, Kind::Names).await } else { Ok(Vec::new()) };
+    let one_after_the_other = async { (told_to(&modern, Kind::Addresses).await, by_name(&modern).await) };
+    let ((modern_ips, modern_names), old_ips, old_names) =
+        tokio::join!(one_after_the_other, told_to(&old, Kind::Addresses), by_name(&old));
+    if !named {
         report.ignore_all("members by name", ["members by name"], "naming a mongod takes namespaces (root)");
+    }
+    let mut judged = Vec::new();
+    for judgement in [modern_ips, old_ips, modern_names, old_names] {
+        judged.extend(judgement?);
     }
     for kind in [Kind::Addresses, Kind::Names] {
         println!("\n{kind:?}\n{}", table::render(judged.iter().filter(|judged| judged.kind == kind)));

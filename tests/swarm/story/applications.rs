@@ -78,12 +78,13 @@ pub(super) async fn scaled(story: &mut Story<'_>) -> Outcome<String> {
     story.lab.docker(DESK, &["node", "update", "--availability", "active", &drained]).await?;
     let lab = story.lab;
     let (whole, scaled) = tokio::join!(story.whole(), scale(lab, 2));
-    (whole?, scaled?);
+    whole?;
+    scaled?;
     let back = began.elapsed().as_secs_f64();
     let gap = story.gap().await?;
     story.same_shape(&before).await?;
     Ok(format!(
-        "1 to 4 tasks after {grown:.1} s, the primary's engine {drained} drained after {empty:.1} s, back and 2 tasks after \
+        "4 tasks of each after {grown:.1} s, the primary's engine {drained} drained after {empty:.1} s, back and 2 tasks after \
          {back:.1} s, longest gap {gap:.1} s"
     ))
 }
