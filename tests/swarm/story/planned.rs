@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{Story, differs, host_on};
 use crate::Outcome;
 use crate::agent::Agent;
+use crate::lab::Lab;
 use crate::remote::until;
 use crate::stack::{self, DB, DESK, MONGO, NETWORK, RSCTL};
 
@@ -77,7 +78,37 @@ pub(super) async fn application(story: &mut Story<'_>) -> Outcome<String> {
     if !right || hosts != names {
         return Err(format!("the application started with {}", said.trim()).into());
     }
-    Ok(format!("SHOP_URI={uri}"))
+    let file = written_by_a_task(story.lab).await?;
+    if file.trim() != format!("DATABASE_URL=mongodb://{names}/app?replicaSet=rs") {
+        return Err(format!("the file for an application says {file}").into());
+    }
+    Ok(format!("SHOP_URI={uri}; a task that writes a file for another one: {}", file.trim()))
+}
+
+/// Runs the snippet `app-env` of `deploy/apps/README.md` as a stack; what others, who are not root, find in its volume.
+async fn written_by_a_task(lab: &Lab) -> Outcome<String> {
+    let page = std::fs::read_to_string(lab.path("deploy/apps/README.md"))?;
+    let snippet = page.split("```yaml\napp-env:").nth(1).and_then(|rest| rest.split("```").next());
+    let service =
+        snippet.ok_or("no such snippet")?.replace("rsctl:latest", "localhost:1/rsctl:test").replace('\n', "\n  ");
+    let (network, volumes) = (format!("networks: {{{NETWORK}: {{external: true}}}}"), "volumes: {app-env: {}}");
+    let file = format!("{}/init.yml", lab.dir());
+    let stack =
+        format!("version: '3.8'\nservices:\n  app-env:{service}  networks: [{NETWORK}]\n{network}\n{volumes}\n");
+    std::fs::write(&file, stack)?;
+    stack::deploy_as(lab, "init", &file, &BTreeMap::new()).await?;
+    let node = until(Duration::from_secs(30), "a task to write the file", async || {
+        let tasks = ["service", "ps", "init_app-env", "--format", "{{.Node}} {{.CurrentState}} {{.Error}}"];
+        let said = lab.docker(DESK, &tasks).await?;
+        let done =
+            said.lines().filter_map(|line| line.split_once(' ')).find(|(_, state)| state.starts_with("Complete"));
+        Ok(done.map(|(node, _)| node.to_owned()).ok_or(said.clone()))
+    })
+    .await?;
+    let reader = ["run", "--rm", "--user", "1234:1234", "-v", "init_app-env:/env:ro", "localhost:1/mongo:test"];
+    let found = lab.docker(&node, &[&reader[..], &["cat", "/env/mongo.env"]].concat()).await?;
+    stack::begin_removal(lab, &["init"]).await?;
+    Ok(found)
 }
 
 /// Everything goes but the volumes, and comes back elsewhere.
