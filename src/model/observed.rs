@@ -56,7 +56,8 @@ pub struct Node {
     pub silent_for: Duration,
     /// For how long the primary has seen it down.
     pub unhealthy_for: Duration,
-    /// Looks since its last answer that found its port closed, or DNS without it once the port was closed.
+    /// Looks since its last answer that found its port closed, or DNS without it once the port was closed. Silence of a
+    /// listed task leaves one of them.
     pub down_looks: u32,
     /// Where the host name that it reports leads.
     pub naming: Naming,

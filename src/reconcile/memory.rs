@@ -124,7 +124,9 @@ impl Memory {
                 // A closed port, and then a task that DNS has dropped: a removed container goes like that, and its
                 // address turns silent before the port can be found closed again.
                 Err(_) if since.down_looks > 0 && good && is_listed == Listed::No => since.down_looks + 1,
-                Err(_) => since.down_looks,
+                // Silence tells nothing of a port that was closed a while ago: whoever was there may be back, and cut off
+                // from us alone.
+                Err(_) => since.down_looks.min(1),
             };
             node.ever_listed = since.ever_listed;
             node.unlisted_for = since.unlisted.time();

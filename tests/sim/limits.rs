@@ -8,6 +8,8 @@
 //!    controller does. After that there is no excuse.
 //! 3. A majority of voters moves to other addresses only when all voters are tagged: who is not is never guessed, and
 //!    waits for a human.
+//!    Nor is a directory lost while one that is needed stores a config of other voters, by two or more: what is left then
+//!    waits for a human too.
 //! 4. The directory of a member without a vote never starts at a voter's address, for the server lets it vote there at
 //!    once, as it does a wiped one.
 //! 5. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
@@ -17,6 +19,7 @@
 use super::conf::ConfRef;
 use super::world::{End, World};
 use rsctl::model::{Bootstrap, Member, NodeState};
+use std::collections::BTreeSet;
 
 /// So many ticks of a primary (0.5 s each) in which it would have taken the reconfig, and a well controller saw both it
 /// and the wiped member, are enough to take a vote.
@@ -65,7 +68,16 @@ impl World {
             |m: &Member| (m.newly_added || m.owed_vote()) && self.resolve(&m.host) == Some(self.places[place].addr);
         let about_to_vote = self.places[place].dir.data.is_some()
             && self.configs().iter().any(|config| config.read.members().iter().any(soon));
-        !about_to_vote && self.majority_left(|_, _, keeper| keeper != place) && self.may_move(place)
+        !about_to_vote
+            && self.majority_left(|w, _, keeper| keeper != place && w.is_abreast(keeper))
+            && self.may_move(place)
+    }
+
+    /// What it stores differs from the newest config by one voter at most, those included that are about to vote.
+    fn is_abreast(&self, place: usize) -> bool {
+        let votes = |c: &ConfRef| c.read.members().iter().filter(|m| m.votes).map(|m| m.id).collect::<BTreeSet<_>>();
+        let Some(own) = self.places[place].dir.config.as_ref().map(votes) else { return false };
+        self.configs().iter().all(|config| own.symmetric_difference(&votes(config)).count() <= 1)
     }
 
     /// Limit 3: whether the mongod at this place may come back at another address.
