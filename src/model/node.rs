@@ -202,6 +202,8 @@ pub struct SetView {
 pub struct Peer {
     /// Whether the last heartbeat was answered.
     pub healthy: bool,
+    /// Whether any heartbeat was answered, or failed. Before that it is not healthy, which says nothing of it.
+    pub asked: bool,
     /// Time since a heartbeat of its own came in; none while none has.
     pub unheard_for: Option<Duration>,
     /// Its state.

@@ -71,11 +71,14 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
     let list = reply.get_array("members").map_err(|_| Error::Unreadable("replSetGetStatus.members"))?;
     let peers = list.iter().filter_map(Bson::as_document).filter_map(|entry| {
         let id = MemberId(integer(entry, "_id")?);
+        // -1 until the first heartbeat is answered or fails, as after a restart (seen on 6.0.5).
+        let health = integer(entry, "health")?;
         let message = ["lastHeartbeatMessage", "infoMessage"].iter().find_map(|f| entry.get_str(f).ok());
         Some((
             id,
             Peer {
-                healthy: integer(entry, "health")? == 1,
+                healthy: health == 1,
+                asked: health >= 0,
                 unheard_for: unheard_for(reply, entry),
                 state: state(integer(entry, "state")?),
                 applied: entry.get_document("optime").map(optime).unwrap_or_default(),

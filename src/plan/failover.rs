@@ -51,16 +51,19 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
 }
 
 /// An elected member asks every other one for newer writes before it takes writes itself, and waits up to 10 s for
-/// one that left without a word, as a removed container does (seen on 6.0.5). When nobody who answers has a newer
-/// one, there is nothing to wait for: what a majority acknowledged it has, or it had not been elected.
+/// one that left without a word, as a removed container does (seen on 6.0.5). When no voter that answers has a newer
+/// one, there is nothing to wait for: what a majority acknowledged it has, or it had not been elected. A write that
+/// only a spare has is out of its reach: members with a vote do not copy from those without (manual,
+/// `replSetSyncFrom`), so it waited for such a one until the time was up (15 s on Swarm, 6.0.5).
 pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let config = now.config?;
     let elected = config.voters().filter_map(|m| now.occupant(m)).find(|p| p.state() == NodeState::Other)?;
     let silent = config.members().iter().any(|m| now.occupant(m).is_none());
-    if !silent || now.ours.iter().any(|p| applied(p) > applied(elected)) {
+    let newer = |m: &Member| now.occupant(m).is_some_and(|p| applied(p) > applied(elected));
+    if !silent || config.voters().any(newer) {
         return None;
     }
-    let because = format!("{} is elected, and nobody who answers has newer writes", elected.hosts[0]);
+    let because = format!("{} is elected, and no voter that answers has newer writes", elected.hosts[0]);
     Proposal::new(Step::EndCatchUp { on: elected.hosts[0].clone() }, because)
 }
 
@@ -151,7 +154,8 @@ fn maybe_alive(now: &Situation<'_>, config: &ReplConfig, ready: &[(&Member, &Pro
 }
 
 /// A majority has given the host up, or has heard nothing of it for several heartbeats: the server itself waits 10 s for
-/// an answer before it gives up a host that went without a word (`heartbeatTimeoutSecs`).
+/// an answer before it gives up a host that went without a word (`heartbeatTimeoutSecs`). Who was just started has not
+/// asked anybody yet, and knows of a primary from its heartbeats alone.
 fn seen_down_by_majority(
     now: &Situation<'_>,
     config: &ReplConfig,
@@ -161,7 +165,9 @@ fn seen_down_by_majority(
     let silence = SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_MISSED);
     let sees_down = |p: &Process<'_>| {
         let peer = now.look.peer(p.probe, host);
-        peer.is_some_and(|peer| !peer.healthy || peer.unheard_for.is_some_and(|unheard| unheard >= silence))
+        peer.is_some_and(|peer| {
+            peer.asked && !peer.healthy || peer.unheard_for.is_some_and(|unheard| unheard >= silence)
+        })
     };
     ready.iter().filter(|(_, p)| sees_down(p)).count() >= config.majority()
 }

@@ -91,7 +91,7 @@ pub enum Finding {
     },
     /// The set could be recovered, but that is left to the operator.
     RecoveryManual,
-    /// The configs that are seen differ by more than one voter.
+    /// The newest config was forced, and the others that are seen differ from it by more than one voter.
     ConfigsDisagree,
     /// A member lost its data directory, and with it its vote.
     Wiped {
@@ -145,8 +145,8 @@ const CONFIG_LOST: &str = "every mongod is blank now, yet a set was seen before:
     volumes, or restart rsctl if a new set is wanted";
 const RECOVERY_MANUAL: &str =
     "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest to `rsctl recover`";
-const CONFIGS_DISAGREE: &str = "the configs that the found voters store differ by more than one voter, so none of \
-    them is forced: see `rsctl recover`";
+const CONFIGS_DISAGREE: &str = "the newest config was forced by hand, and those that the found voters store differ \
+    from it by more than one voter, so none of them is forced: see `rsctl recover`";
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

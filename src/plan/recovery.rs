@@ -67,20 +67,17 @@ fn ordered(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal
     proposal.filter(|_| waits_are_over(now, waiting))
 }
 
-/// The step that is safe on an operator's word, also where the configs that are stored have drifted apart.
+/// The step that is safe on an operator's word.
 fn by_order(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
     let placement = place(now, config);
     let found = in_hand(now, config);
-    // What a human forced, which is what else they could differ by, has no term before the next reconfig.
-    let mut configs = now.ours.iter().filter_map(|p| p.probe.config.as_ref());
-    let one_line = configs_agree(config, &found) || configs.all(|c| c.term().is_some());
-    let possible = !placement.moves.is_empty() && found.len() >= config.majority() && one_line;
+    let possible = !placement.moves.is_empty() && found.len() >= config.majority() && configs_agree(config, &found);
     possible.then(|| force(now, config, placement, &found))?.map(|(step, _)| step)
 }
 
 /// What [`by_order`] found safe, the controller would do without an order.
-fn by_itself(now: &Situation<'_>, config: &ReplConfig) -> bool {
-    now.policy.recovery == Recovery::Auto && configs_agree(config, &in_hand(now, config))
+fn by_itself(now: &Situation<'_>) -> bool {
+    now.policy.recovery == Recovery::Auto
 }
 
 fn newest_version(now: &Situation<'_>) -> Option<i64> {
@@ -160,17 +157,21 @@ fn waits_are_over(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> bool {
     true
 }
 
-/// A majority of the newest config's voters store that config, or one that a single reconfig may lead from.
+/// The newest config, a majority of whose voters is at hand, is the one that counts.
 ///
-/// Why that is enough. A reconfig changes one vote at most, and waits until a majority has the config before it. So
-/// a config next to the newest one that is seen shares a voter with every majority of it, and one that is committed
+/// Why a majority is enough. A reconfig changes one vote at most, and waits until a majority has the config before it.
+/// So a config next to the newest one that is seen shares a voter with every majority of it, and one that is committed
 /// is stored by somebody in every majority at hand: it would be the newest seen. And nothing comes after a config that
-/// is not committed. Whoever is not needed for that majority may be out of date by any number of votes: it was away,
-/// and what it stores says nothing about what the others may have decided.
+/// is not committed. Whoever stores an older one was away, for any number of votes: what it stores says nothing about
+/// what the others may have decided, and the server would give it the newest as soon as it could reach it.
 ///
-/// The server promises no such order for configs that a human has forced. A majority whose configs are two votes or
-/// more from the newest is a sign of that, and is left to him.
+/// The server promises no such order for a config that was forced, until a primary builds on it: that gives it a term,
+/// and takes a majority that has it. Before that, a majority whose configs are two votes or more from the newest is a
+/// sign that a human forced it, and is left to him.
 fn configs_agree(config: &ReplConfig, found: &[(&Member, &Process<'_>)]) -> bool {
+    if config.term().is_some() {
+        return true;
+    }
     let voters = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<BTreeSet<MemberId>>();
     let newest = voters(config);
     let next_to = |c: &ReplConfig| newest.symmetric_difference(&voters(c)).count() <= 1;

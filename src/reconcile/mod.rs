@@ -201,12 +201,10 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let members = look.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref());
         let hosts: Vec<Host> = members.flat_map(ReplConfig::members).map(|m| m.host.clone()).collect();
         let in_sight = |host: &Host| hosts.contains(host) || look.node(host).is_some_and(|node| node.listed);
-        if look.tasks.is_good() && !hosts.is_empty() {
-            let concerned = |host: Host| in_sight(&host) && !is_out(look, &host);
-            self.orders.keep_only(|text| text.parse().is_ok_and(concerned));
-        }
-        look.order = self.orders.to_recover();
-        look.forget = self.orders.forgotten().iter().filter_map(|text| text.parse().ok()).collect();
+        let unsure = !look.tasks.is_good() || hosts.is_empty();
+        let due = |host: &Host| in_sight(host) && !is_out(look, host);
+        let forget = self.orders.forgotten(look, |concerned| unsure || concerned.iter().any(due));
+        (look.order, look.forget) = (self.orders.to_recover(), forget);
     }
 
     fn settle_order(&self, order: Option<&RecoveryOrder>, fate: Fate) {

@@ -1,9 +1,9 @@
 //! What an operator asked of the running controller. Kept in memory: a restart forgets what was not begun. Whom to leave
 //! out is then noted on the mongods themselves.
 
-use crate::model::{Fate, RecoveryOrder};
+use crate::model::{DataId, Fate, Host, Node, Observed, RecoveryOrder, ReplConfig};
 use crate::publish::http::TakesOrders;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -15,7 +15,8 @@ const RECOVERY_VALID_FOR: Duration = Duration::from_secs(30);
 /// The operator's orders, shared between the door that takes them and the loop that follows them.
 #[derive(Debug)]
 pub struct Orders {
-    forget: Mutex<BTreeSet<String>>,
+    /// Addresses as they were told, with the directory there.
+    forget: Mutex<BTreeMap<String, Option<DataId>>>,
     recovery: Mutex<Option<Recovery>>,
     wake: Arc<Notify>,
 }
@@ -30,7 +31,7 @@ struct Recovery {
 
 impl TakesOrders for Orders {
     fn forget(&self, host: String) {
-        self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+        self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(host, None);
         self.wake.notify_one();
     }
 
@@ -52,14 +53,27 @@ impl Orders {
         Self { forget: Mutex::default(), recovery: Mutex::default(), wake }
     }
 
-    /// Whom to leave out.
-    pub(super) fn forgotten(&self) -> BTreeSet<String> {
-        self.forget.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// An order that has nobody left to be about is done.
-    pub(super) fn keep_only(&self, concerned: impl Fn(&str) -> bool) {
-        self.forget.lock().unwrap_or_else(PoisonError::into_inner).retain(|host| concerned(host));
+    /// Where those are whom to leave out. An order is about the node that had the address when it was given: IPs pass from
+    /// task to task, so there it follows the directory. One that `concerns` nobody any more is done.
+    pub(super) fn forgotten(&self, look: &Observed, concerns: impl Fn(&BTreeSet<Host>) -> bool) -> BTreeSet<Host> {
+        let mut forgotten = BTreeSet::new();
+        self.forget.lock().unwrap_or_else(PoisonError::into_inner).retain(|text, directory| {
+            let Ok(host) = text.parse::<Host>() else { return false };
+            let found = look.probe(&host).and_then(|p| p.data);
+            *directory = directory.or(found).or_else(|| tagged(look, &host));
+            let holds = |node: &Node| directory.is_some() && node.probe().is_some_and(|p| p.data == *directory);
+            let mut hosts = BTreeSet::new();
+            if host.name().is_none() {
+                hosts.extend(look.nodes.iter().filter(|(_, node)| holds(node)).map(|(at, _)| at.clone()));
+            }
+            if host.name().is_some() || found.is_none() || found == *directory {
+                hosts.insert(host);
+            }
+            let kept = concerns(&hosts);
+            forgotten.extend(hosts);
+            kept
+        });
+        forgotten
     }
 
     /// The order that waits to be followed.
@@ -81,4 +95,11 @@ impl Orders {
             recovery.fate = fate;
         }
     }
+}
+
+/// The directory that the newest config has at this address.
+fn tagged(look: &Observed, host: &Host) -> Option<DataId> {
+    let configs = look.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref());
+    let newest: Option<&ReplConfig> = configs.reduce(|a, b| if b.is_newer_than(a) { b } else { a });
+    newest?.member_at(host)?.data
 }

@@ -17,7 +17,7 @@ use crate::support::mongods::{Mongod, MongodOptions};
 use crate::workload::Workload;
 
 /// After a fault has ended, the set must be right within so long. On a quiet machine it takes a few seconds.
-const LIMIT: Duration = Duration::from_secs(90);
+pub const LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(30);
 
 /// One mongod and the place where it runs.

@@ -15,6 +15,7 @@
 #![allow(unreachable_pub, dead_code, reason = "nobody outside sees a test")]
 
 mod arena;
+mod blind;
 mod checks;
 mod crime;
 mod faults;
@@ -79,4 +80,11 @@ fn five_mongods_keep_every_acknowledged_write() {
 #[test]
 fn a_force_onto_a_stale_mongod_is_found_out() {
     network::alone("a_force_onto_a_stale_mongod_is_found_out", || on_runtime(crime::a_lost_write_is_reported()));
+}
+
+#[test]
+fn a_controller_that_cannot_see_a_healthy_primary_leaves_it_alone() {
+    network::alone("a_controller_that_cannot_see_a_healthy_primary_leaves_it_alone", || {
+        on_runtime(blind::leaves_a_healthy_primary_alone());
+    });
 }

@@ -20,6 +20,8 @@ pub const PORT: u16 = 27017;
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 /// For `unshare` to do its one system call, on a busy machine.
 const NAMESPACE_LIMIT: Duration = Duration::from_secs(30);
+/// A link address that nobody has.
+const NOBODY: &str = "02:00:00:00:de:ad";
 const INSIDE: &str = "RSCTL_NEMESIS_INSIDE";
 
 /// Runs a test of this program in a network namespace of its own, where that is possible.
@@ -78,6 +80,21 @@ impl Network {
         }
         self.given += 1;
         Ipv4Addr::new(198, 18, (self.given / 250) as u8, (self.given % 250) as u8 + 2)
+    }
+
+    /// What a program of this user sends to that address vanishes, and nobody else's does.
+    pub fn blind(&self, user: u32, there: Ipv4Addr) {
+        ip("link add hole type veth peer name bottom");
+        ip("link set hole up");
+        ip("link set bottom up");
+        ip(&format!("neigh add {there} lladdr {NOBODY} dev hole nud permanent"));
+        ip(&format!("route add {there}/32 dev hole table {user}"));
+        ip(&format!("rule add to {there}/32 uidrange {user}-{user} lookup {user}"));
+    }
+
+    /// Ends that.
+    pub fn unblind(&self) {
+        ip("link del hole");
     }
 
     /// A place for one mongod.
@@ -143,7 +160,7 @@ impl Lodging {
 
     /// Nothing gets from here to there.
     pub fn cut(&self, there: Ipv4Addr) {
-        self.ip(&format!("neigh replace {there} lladdr 02:00:00:00:de:ad dev eth0 nud permanent"));
+        self.ip(&format!("neigh replace {there} lladdr {NOBODY} dev eth0 nud permanent"));
     }
 
     /// Nothing gets from here to clients and controllers.

@@ -28,7 +28,7 @@ const STATES: [&str; 20] = [
     "shutting-down",
     "= a",
 ];
-const MORE: [&str; 28] = [
+const MORE: [&str; 29] = [
     "",
     "",
     "",
@@ -49,6 +49,7 @@ const MORE: [&str; 28] = [
     "sees=z",
     "sees-up=a,b,c,d",
     "sees-down=b,c",
+    "unasked=a,b",
     "applied=9",
     "committed=12",
     "user-data=2",

@@ -271,6 +271,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "feature" => spec.feature = Some(value.parse().unwrap()),
         "sees" => spec.sees = Some(or_none(value)),
         "sees-down" => spec.sees_down = list(),
+        "unasked" => spec.unasked = list(),
         "unheard" => {
             let (word, time) = value.split_once(':').unwrap();
             spec.unheard.push((word.to_owned(), words::duration(time)));

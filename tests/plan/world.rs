@@ -50,6 +50,7 @@ pub struct Spec {
     pub feature: Option<FeatureVersion>,
     pub sees: Option<Option<String>>,
     pub sees_down: Vec<String>,
+    pub unasked: Vec<String>,
     pub unheard: Vec<(String, Duration)>,
     pub sees_up: Vec<String>,
     pub applied: Option<u32>,
@@ -161,13 +162,15 @@ impl World {
             let own = self.word(&member.host).and_then(|w| self.owner(w)).is_some_and(|(w, _)| w == word);
             let healthy =
                 own || (said(&spec.sees_up) || self.answers_heartbeats(spec, &member.host)) && !said(&spec.sees_down);
+            let asked = !said(&spec.unasked);
+            let healthy = healthy && asked;
             let there = self.word(&member.host).and_then(|w| self.owner(w));
             let state = there.and_then(|(w, _)| self.state(w)).filter(|_| healthy);
             // Whom only the others can reach is a plain secondary.
             let state = state.unwrap_or(if healthy { S::Secondary } else { S::Other });
             let applied = optime(there.and_then(|(_, s)| s.applied));
             let unheard_for = spec.unheard.iter().find(|(w, _)| words::host(w) == member.host).map(|(_, time)| *time);
-            (member.id, Peer { healthy, unheard_for, state, applied, applied_wall_ms: None, message: None })
+            (member.id, Peer { healthy, asked, unheard_for, state, applied, applied_wall_ms: None, message: None })
         });
         let committed = optime(spec.committed);
         let sync_source = spec.source.as_ref().map(|word| words::host(word));

@@ -36,6 +36,8 @@ pub enum Harm {
 
 /// How long a look and the way of a command may take together, in milliseconds.
 const ON_ITS_WAY: u64 = 500;
+/// How long a reconfig waits for the one before it.
+const WAITS_AT_PRIMARY: u64 = 5000;
 
 #[derive(Default)]
 pub struct Checker {
@@ -48,6 +50,8 @@ pub struct Checker {
     /// Who led in which term.
     leaders: BTreeMap<i64, ObjectId>,
     pub set: Option<ObjectId>,
+    /// Nothing that comes now says anything (limit 7).
+    pub over: bool,
     /// When the set was initiated.
     pub began_at: Option<u64>,
     evidence: Vec<Evidence>,
@@ -57,6 +61,10 @@ pub struct Checker {
 #[derive(Clone)]
 pub struct Evidence {
     pub born: u64,
+    /// Somebody who has a config answered.
+    knows_set: bool,
+    /// Whom DNS named in its last answer.
+    listing: BTreeSet<Ipv4Addr>,
     listed: BTreeMap<Ipv4Addr, u64>,
     answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
     /// Whom each named as primary, and when it did.
@@ -73,7 +81,8 @@ impl Evidence {
     fn born(born: u64) -> Self {
         let (listed, answered, named) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (committed, next_id, earlier) = (Vec::new(), MemberId(0), None);
-        Self { born, listed, answered, named, committed, next_id, earlier }
+        let (knows_set, listing) = (false, BTreeSet::new());
+        Self { born, knows_set, listing, listed, answered, named, committed, next_id, earlier }
     }
 
     /// Neither DNS nor the mongod itself spoke of this address lately.
@@ -81,7 +90,12 @@ impl Evidence {
         let listed = self.listed.get(&address).copied().unwrap_or(self.born);
         let answered = self.answered.get(&address).map_or(self.born, |(at, ..)| *at);
         let gone = listed.max(answered) + REMOVE_AFTER.as_millis() as u64 <= now;
-        gone || self.earlier.as_ref().is_some_and(|e| e.gone(address, now))
+        gone || self.before(now).is_some_and(|e| e.gone(address, now))
+    }
+
+    /// What its life before knew, as long as a command of that life may be on its way, or wait at the primary.
+    fn before(&self, now: u64) -> Option<&Self> {
+        self.earlier.as_deref().filter(|_| self.born + ON_ITS_WAY + WAITS_AT_PRIMARY > now)
     }
 
     fn answer(&self, address: Ipv4Addr) -> Option<&(u64, Option<DataId>, NodeState)> {
@@ -99,13 +113,24 @@ impl Checker {
         self.evidence[controller].earlier = Some(Box::new(Evidence { earlier: None, ..before }));
     }
 
-    pub fn was_listed(&mut self, controller: usize, address: Ipv4Addr, now: u64) {
-        self.evidence[controller].listed.insert(address, now);
+    pub fn were_listed(&mut self, controller: usize, addresses: BTreeSet<Ipv4Addr>, now: u64) {
+        let evidence = &mut self.evidence[controller];
+        evidence.listed.extend(addresses.iter().map(|address| (*address, now)));
+        evidence.listing = addresses;
+    }
+
+    /// A controller was told of the set, in this life or in the one whose commands may still be on their way; or DNS
+    /// just told it of one of those that hold the set's config.
+    pub fn was_told_of_set(&self, controller: usize, now: u64, mut holders: impl Iterator<Item = Ipv4Addr>) -> bool {
+        let evidence = &self.evidence[controller];
+        let knew = evidence.knows_set || evidence.before(now).is_some_and(|e| e.knows_set);
+        knew || holders.any(|address| evidence.listing.contains(&address))
     }
 
     pub fn has_answered(&mut self, controller: usize, address: Ipv4Addr, now: u64, probe: &Probe) {
         let evidence = &mut self.evidence[controller];
         evidence.answered.insert(address, (now, probe.data, probe.state));
+        evidence.knows_set |= probe.config.is_some();
         evidence.named.remove(&address);
         evidence.named.extend(probe.sees_primary.clone().map(|host| (address, (now, host))));
         if let Some(config) = probe.config.as_ref().filter(|_| probe.state == NodeState::Primary) {
@@ -164,10 +189,17 @@ impl World {
         }
     }
 
-    pub fn initiated(&mut self, rs: ObjectId) {
+    pub fn initiated(&mut self, from: usize, rs: ObjectId) {
         self.checker.began_at = Some(self.now);
-        if self.checker.set.replace(rs).is_some() {
+        if self.checker.set.replace(rs).is_none() {
+            return;
+        }
+        if self.could_know_of_set(from) {
             self.violated("a second set was initiated".to_owned());
+        } else {
+            self.note(|_| format!("a second set is initiated, and controller {from} could not know"));
+            self.record.saw("second sets that no controller could know to be second");
+            self.checker.over = true;
         }
     }
 
@@ -207,13 +239,23 @@ impl World {
         by_name(member.host.name()).or_else(|| self.resolve(&member.host))
     }
 
+    /// An operator wants this slot's member out, which is or was the one at this place. The address that he named may
+    /// have passed to another since, which is not meant.
+    fn is_unwanted(&self, place: usize, member: &Member) -> bool {
+        let (here, address) = (&self.places[place], self.last_address(member));
+        let passed_on = address.and_then(|at| self.place_at(at)).is_some_and(|other| other != place);
+        let named = [Some(here.addr), here.unwanted_at].contains(&address) && !passed_on;
+        let its = member.data.is_some() && member.data == here.dir.data;
+        here.unwanted && (named || its)
+    }
+
     fn removed(&mut self, place: usize, from: usize, member: &Member) {
         let now = self.now;
         let gone = self.last_address(member).is_some_and(|at| self.checker.evidence[from].gone(at, now));
         let peer = self.places[place].proc.as_ref().and_then(|p| p.peers.get(&member.id));
         // A look takes a while, and so does the way of a command.
         let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < now);
-        let unwanted = self.places.iter().any(|p| p.unwanted && self.last_address(member) == Some(p.addr));
+        let unwanted = (0..self.places.len()).any(|p| self.is_unwanted(p, member));
         if !unwanted && (!gone || well) {
             self.violated(format!("controller {from} removes {}, which is not gone", member.host));
         }

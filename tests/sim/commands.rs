@@ -1,8 +1,8 @@
 //! What a controller asks of a mongod, with the real answers and codes.
 
 use super::conf::{Conf, ConfRef, No};
-use super::heartbeat::ELECTION_TIMEOUT;
-use super::node::{Answer, Dir, Waiting};
+use super::heartbeat::{ELECTION_TIMEOUT, HEARTBEAT};
+use super::node::{Answer, Dir, PeerSeen, Waiting};
 use super::world::{Command, End, Event, V4_4, World};
 use rsctl::model::{DataId, Host, NodeState, ReplConfig};
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ impl World {
         }
         self.note(|w| format!("controller {from} tells {}: {}", w.places[place].name, brief(&command)));
         let outcome = match command {
-            Command::Initiate(config) => self.initiate(place, &config),
+            Command::Initiate(config) => self.initiate(place, from, &config),
             Command::Reconfig { sent, force: true, .. } => self.force(place, from, &sent),
             Command::Reconfig { sent, force: false, limit } => {
                 self.reconfig(place, sent, limit, answer);
@@ -104,7 +104,7 @@ impl World {
         if proc.peers.get(&member.id).is_some_and(|p| p.up) { Ok(()) } else { Err(No(6, "it is not reachable")) }
     }
 
-    fn initiate(&mut self, place: usize, sent: &ReplConfig) -> Result<(), No> {
+    fn initiate(&mut self, place: usize, from: usize, sent: &ReplConfig) -> Result<(), No> {
         if self.config(place).is_some() {
             return Err(No(23, "already initialized"));
         }
@@ -122,7 +122,7 @@ impl World {
             log: std::mem::take(&mut dir.log),
             ..Dir::default()
         };
-        self.initiated(rs);
+        self.initiated(from, rs);
         self.install(place, config);
         self.set_state(place, NodeState::Secondary);
         self.stand(place, None);
@@ -257,7 +257,9 @@ impl World {
             return;
         }
         let (Some(config), Some(proc)) = (self.config(place), &self.places[place].proc) else { return };
-        let ready = |id| proc.peers.get(&id).is_some_and(|p| p.up && p.state == NodeState::Secondary);
+        // Real servers do it when a heartbeat is answered.
+        let heard = |p: &PeerSeen| p.up && p.heard_at + 2 * HEARTBEAT >= self.now;
+        let ready = |id| proc.peers.get(&id).is_some_and(|p| heard(p) && p.state == NodeState::Secondary);
         let Some(member) = config.read.members().iter().find(|m| m.newly_added && ready(m.id)) else { return };
         if let Some(next) = config.without_mark(member.id.0) {
             self.install_as_primary(place, next);

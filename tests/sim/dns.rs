@@ -71,9 +71,7 @@ impl World {
             return Said::Answer(none(DnsTroubleKind::NoSuchService));
         }
         let now = self.now;
-        for (_, address) in &listing {
-            self.checker.was_listed(controller, *address, now);
-        }
+        self.checker.were_listed(controller, listing.iter().map(|(_, address)| *address).collect(), now);
         let hosts = listing.into_iter().map(|(_, ip)| Host::ip(IpAddr::V4(ip), PORT)).collect();
         Said::Answer(TaskList { hosts, trouble: Vec::new() })
     }

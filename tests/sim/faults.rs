@@ -328,12 +328,26 @@ impl World {
     /// An operator has a node taken out before he removes it for good.
     fn operator_forgets(&mut self) {
         let Some(place) = self.goes_for_good() else { return };
+        let Some(known_at) = self.known_at(place) else { return };
         let controller = self.rng.below(self.wakes.len());
         self.note(|w| format!("an operator wants {} out, says controller {controller}", w.places[place].name));
         self.record.saw("forget orders");
-        self.places[place].unwanted = true;
+        let here = &mut self.places[place];
+        (here.unwanted, here.unwanted_at) = (true, Some(known_at));
         self.orders.push(Order::Forget(controller, place));
         self.after(500, 15_000, Event::Undo(Undo::Retire(place)));
+    }
+
+    /// The address by which an operator knows the node: where it answers, or where the config has its directory, unless
+    /// another answers there. Which one it will have next he cannot know.
+    fn known_at(&self, place: usize) -> Option<Ipv4Addr> {
+        let here = &self.places[place];
+        if here.proc.is_some() {
+            return Some(here.addr);
+        }
+        let config = self.configs().into_iter().next()?;
+        let slot = config.read.members().iter().find(|m| m.data.is_some() && m.data == here.dir.data)?;
+        self.resolve(&slot.host).filter(|at| self.place_at(*at).is_none())
     }
 
     pub fn fresh_address(&mut self) -> Ipv4Addr {
@@ -355,6 +369,7 @@ impl World {
             slow_sync: false,
             died_at: None,
             unwanted: false,
+            unwanted_at: None,
             refuses: true,
         });
         self.places.len() - 1

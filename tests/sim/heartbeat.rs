@@ -60,8 +60,8 @@ impl World {
         let now = self.now;
         let Some(config) = self.config(place) else { return };
         let Some(proc) = self.proc(place) else { return };
-        for peer in proc.peers.values_mut().filter(|p| p.up && p.heard_at + HEARTBEAT_TIMEOUT < now) {
-            peer.up = false;
+        for peer in proc.peers.values_mut().filter(|p| p.heard_at + HEARTBEAT_TIMEOUT < now) {
+            (peer.up, peer.asked) = (false, true);
         }
         if proc.leader.is_some_and(|l| Some(l) != proc.me && proc.peers.get(&l).is_some_and(|p| !p.up)) {
             proc.leader = None;
@@ -91,7 +91,7 @@ impl World {
         let mut changed = false;
         for id in down {
             if let Some(peer) = proc.peers.get_mut(&id) {
-                peer.up = false;
+                (peer.up, peer.asked) = (false, true);
             }
             if proc.leader == Some(id) {
                 proc.leader = None;
@@ -184,6 +184,7 @@ impl World {
             let config = sender.config.as_ref().map_or((None, 0), |c| (c.read.term(), c.read.version()));
             let seen = PeerSeen {
                 up: true,
+                asked: true,
                 up_since: before.filter(|b| b.up).map_or(now, |b| b.up_since),
                 heard_at: now,
                 state: sender.state,
@@ -249,6 +250,7 @@ impl World {
         for member in config.read.members() {
             let unheard = PeerSeen {
                 up: false,
+                asked: false,
                 up_since: now,
                 // A primary gives a member it has just heard of the time of one election timeout.
                 heard_at: now,

@@ -1,25 +1,29 @@
 //! What the faults spare: the losses that no controller can survive. This is the one place that excuses anything.
 //!
-//! 1. A majority of the voters' directories is never lost (wiped, or gone with their task).
+//! 1. A majority of the voters' directories is never lost (wiped, or gone with their task): neither of the newest
+//!    config's voters, nor of those that the others would still know. A config that only the lost directory had may
+//!    have been in force or not: nobody can tell, and the voters of the one before are too few.
 //! 2. A volume is wiped under an address that holds a vote only while every other voter is up and reachable, another
 //!    member leads (or all are up to date), and the controllers are well. Nothing else fails until the directory is
 //!    whole, or its vote is gone and a majority knows, or there were [`CHANCES`] to take it: the server lets such a
 //!    mongod vote before anybody can act, so a second fault in that moment can lose acknowledged writes whatever a
 //!    controller does. After that there is no excuse.
 //! 3. A majority of voters moves to other addresses only when all voters are tagged: who is not is never guessed, and
-//!    waits for a human.
-//!    Nor is a directory lost while one that is needed stores a config of other voters, by two or more: what is left then
-//!    waits for a human too.
+//!    waits for a human. A newcomer that holds data stays where it is until its vote is counted: the server gives it
+//!    by itself, and only then comes the tag.
 //! 4. The directory of a member without a vote never starts at a voter's address, for the server lets it vote there at
 //!    once, as it does a wiped one.
 //! 5. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
 //! 6. A controller that begins some seconds after the first start has `--bootstrap never`, as the README asks for: it
 //!    cannot know of a set whose volumes are all away while there are as many blank tasks as it expects.
+//! 7. For the same reason one of those that were there before may begin a second set, if it has never been told of the
+//!    first, and its DNS lists nobody who could tell. Nothing holds against a blank task that it is not the service's
+//!    first: only `--expect` of the service's size does, and here DNS hides tasks, or there are more than expected. The
+//!    seed ends there.
 
 use super::conf::ConfRef;
-use super::world::{End, World};
+use super::world::{End, Place, World};
 use rsctl::model::{Bootstrap, Member, NodeState};
-use std::collections::BTreeSet;
 
 /// So many ticks of a primary (0.5 s each) in which it would have taken the reconfig, and a well controller saw both it
 /// and the wiped member, are enough to take a vote.
@@ -37,12 +41,23 @@ impl World {
 
     /// The newest config that any volume holds, and that of whoever leads.
     pub fn configs(&self) -> Vec<ConfRef> {
-        let stored = || self.places.iter().filter(|p| !p.retired);
+        self.configs_of(|_| true)
+    }
+
+    fn configs_of(&self, counts: impl Fn(usize) -> bool) -> Vec<ConfRef> {
+        let here = |(at, place): &(usize, &Place)| counts(*at) && !place.retired;
+        let stored = || self.places.iter().enumerate().filter(here).map(|(_, place)| place);
         let newest = stored()
             .filter_map(|p| p.dir.config.clone())
             .reduce(|a, b| if b.read.is_newer_than(&a.read) { b } else { a });
-        let leads = |p: &&super::world::Place| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary);
+        let leads = |p: &&Place| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary);
         newest.into_iter().chain(stored().filter(leads).filter_map(|p| p.dir.config.clone())).collect()
+    }
+
+    /// Limit 7: whether a controller could know that there is a set already.
+    pub fn could_know_of_set(&self, controller: usize) -> bool {
+        let holders = self.places.iter().filter(|p| !p.retired && p.dir.config.is_some());
+        self.checker.was_told_of_set(controller, self.now, holders.map(|p| p.addr))
     }
 
     /// The place that holds the directory which earned this slot's vote.
@@ -54,8 +69,8 @@ impl World {
         })
     }
 
-    fn majority_left(&self, keeps: impl Fn(&Self, &Member, usize) -> bool) -> bool {
-        self.configs().iter().all(|config| {
+    fn majority_left(&self, configs: &[ConfRef], keeps: impl Fn(&Self, &Member, usize) -> bool) -> bool {
+        configs.iter().all(|config| {
             let kept = config.read.voters().filter(|m| self.keeper(m).is_some_and(|p| keeps(self, m, p))).count();
             kept >= config.read.majority()
         })
@@ -63,26 +78,24 @@ impl World {
 
     /// Limit 1: whether the directory at this place can be lost.
     pub fn may_lose(&self, place: usize) -> bool {
-        // The server, or under 4.4 a controller, may be about to give a newcomer its vote, whatever became of it since.
-        let soon =
-            |m: &Member| (m.newly_added || m.owed_vote()) && self.resolve(&m.host) == Some(self.places[place].addr);
-        let about_to_vote = self.places[place].dir.data.is_some()
-            && self.configs().iter().any(|config| config.read.members().iter().any(soon));
-        !about_to_vote
-            && self.majority_left(|w, _, keeper| keeper != place && w.is_abreast(keeper))
-            && self.may_move(place)
-    }
-
-    /// What it stores differs from the newest config by one voter at most, those included that are about to vote.
-    fn is_abreast(&self, place: usize) -> bool {
-        let votes = |c: &ConfRef| c.read.members().iter().filter(|m| m.votes).map(|m| m.id).collect::<BTreeSet<_>>();
-        let Some(own) = self.places[place].dir.config.as_ref().map(votes) else { return false };
-        self.configs().iter().all(|config| own.symmetric_difference(&votes(config)).count() <= 1)
+        let others_know = self.configs_of(|other| other != place);
+        let left = |configs: &[ConfRef]| self.majority_left(configs, |_, _, keeper| keeper != place);
+        left(&self.configs()) && left(&others_know) && self.may_move(place)
     }
 
     /// Limit 3: whether the mongod at this place may come back at another address.
     pub fn may_move(&self, place: usize) -> bool {
-        self.all_tagged() || self.majority_left(|w, m, keeper| keeper != place && w.at_home(m, keeper))
+        let left = || self.majority_left(&self.configs(), |w, m, keeper| keeper != place && w.at_home(m, keeper));
+        !self.about_to_vote(place) && (self.all_tagged() || left())
+    }
+
+    /// The server, or under 4.4 a controller, may be about to give a newcomer its vote, whatever became of it since.
+    fn about_to_vote(&self, place: usize) -> bool {
+        let soon =
+            |m: &Member| (m.newly_added || m.owed_vote()) && self.resolve(&m.host) == Some(self.places[place].addr);
+        let dir = &self.places[place].dir;
+        (dir.data.is_some() || dir.nameless)
+            && self.configs().iter().any(|config| config.read.members().iter().any(soon))
     }
 
     /// Limit 4: the places between which addresses can be exchanged.
@@ -109,7 +122,7 @@ impl World {
 
     /// Limit 2: everybody but this place is well.
     pub fn all_others_well(&self, place: usize) -> bool {
-        let leads = |p: &super::world::Place| p.proc.as_ref().is_some_and(|p| p.writable);
+        let leads = |p: &Place| p.proc.as_ref().is_some_and(|p| p.writable);
         let follows = !leads(&self.places[place]) && self.places.iter().filter(|p| leads(p)).count() == 1;
         let good = |view: &super::dns::DnsView| matches!(view, super::dns::DnsView::Good);
         let well = |m: &Member| {
@@ -155,7 +168,7 @@ impl World {
     /// Whether a wiped volume may still vote without holding anything.
     pub fn fragile(&mut self) -> bool {
         let acked = self.checker.acked.len();
-        let leads = |p: &super::world::Place| p.proc.as_ref().is_some_and(|p| p.writable);
+        let leads = |p: &Place| p.proc.as_ref().is_some_and(|p| p.writable);
         let leader = self.places.iter().position(leads);
         let settled = leader.is_some_and(|leader| self.config_on_majority(leader));
         for place in 0..self.places.len() {

@@ -71,6 +71,8 @@ pub fn at(log: &[Entry], length: usize) -> OpTime {
 #[derive(Clone, Copy, Debug)]
 pub struct PeerSeen {
     pub up: bool,
+    /// A heartbeat was answered, or failed.
+    pub asked: bool,
     pub up_since: u64,
     pub heard_at: u64,
     pub state: NodeState,

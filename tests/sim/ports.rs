@@ -213,6 +213,7 @@ impl World {
             let own = Some(*id) == proc.me;
             let peer = Peer {
                 healthy: own || seen.up,
+                asked: own || seen.asked,
                 unheard_for: None,
                 state: if own { proc.state } else { seen.state },
                 applied: if own { here.dir.last() } else { seen.optime },

@@ -124,6 +124,9 @@ impl Driver {
             if let Some((harm, what)) = world.checker.broken.take() {
                 return Err(self.failure(&mut world, harm, what));
             }
+            if world.checker.over {
+                return Ok(world.lived());
+            }
             if !peace {
                 continue;
             }
@@ -156,11 +159,7 @@ impl Driver {
         let lacks = |p: &&super::world::Place| !p.retired && !p.dir.log.starts_with(&world.checker.acked);
         match world.places.iter().find(lacks).map(|p| p.name.clone()) {
             Some(name) => Err(self.failure(world, Harm::Lost, format!("{name} lacks acknowledged writes at the end"))),
-            None => {
-                let written = world.checker.acked.iter().filter(|e| e.write > 0).count();
-                (world.record.acknowledged, world.record.simulated_ms) = (written as u64, world.now);
-                Ok(std::mem::take(&mut world.record))
-            }
+            None => Ok(world.lived()),
         }
     }
 
@@ -185,7 +184,7 @@ impl Driver {
                 let host = |ip| rsctl::model::Host::ip(std::net::IpAddr::V4(ip), super::world::PORT);
                 let place = &world.places[place];
                 let named = rsctl::model::Host::named(&place.name, super::world::PORT);
-                let wanted = if world.named { named.ok() } else { Some(host(place.addr)) };
+                let wanted = if world.named { named.ok() } else { place.unwanted_at.map(host) };
                 drop(world);
                 if let Some(host) = wanted {
                     self.told[controller].forget(host.to_string());
@@ -245,6 +244,12 @@ impl Driver {
 }
 
 impl World {
+    fn lived(&mut self) -> Record {
+        let written = self.checker.acked.iter().filter(|e| e.write > 0).count();
+        (self.record.acknowledged, self.record.simulated_ms) = (written as u64, self.now);
+        std::mem::take(&mut self.record)
+    }
+
     /// Why the set is not as it should be.
     pub fn unsettled(&self) -> Option<String> {
         let leads =

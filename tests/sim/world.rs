@@ -47,6 +47,8 @@ pub struct Place {
     pub died_at: Option<u64>,
     /// An operator has asked for it to be taken out.
     pub unwanted: bool,
+    /// What its address was when he did.
+    pub unwanted_at: Option<Ipv4Addr>,
     /// Whether its address refuses connections while nobody is there, or stays silent.
     pub refuses: bool,
 }

@@ -32,6 +32,16 @@ pub struct Controller {
 impl Controller {
     /// Starts `rsctl run` with these settings and no others.
     pub fn start(program: &Path, dns: SocketAddr, settings: &[(&str, &str)]) -> std::io::Result<Self> {
+        Self::start_through(&[], program, dns, settings)
+    }
+
+    /// The same with more options of `setpriv`, such as a user of its own.
+    pub fn start_through(
+        privileges: &[&str],
+        program: &Path,
+        dns: SocketAddr,
+        settings: &[(&str, &str)],
+    ) -> std::io::Result<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let log = std::env::temp_dir().join(format!("rsctl-{}-{number}.log", std::process::id()));
@@ -40,7 +50,7 @@ impl Controller {
         let listen = chosen.transpose().map_err(std::io::Error::other)?.map_or_else(free_address, Ok)?;
         let admin = free_address()?;
         let mut command = Command::new(DIE_WITH_US[0]);
-        command.args(&DIE_WITH_US[1..]).arg(program).arg("run");
+        command.args(&DIE_WITH_US[1..]).args(privileges).arg(program).arg("run");
         clean(&mut command)
             .env("RSCTL_SERVICE", "mongo")
             .env("RSCTL_DNS", dns.to_string())

@@ -172,7 +172,7 @@ fn verdict(now: &Situation<'_>, missing: &[Missing], committed: Option<OpTime>) 
         return Verdict::Electing;
     }
     if let Some(step) = by_order(now, config) {
-        return Verdict::Safe { by_itself: by_itself(now, config), step };
+        return Verdict::Safe { by_itself: by_itself(now), step };
     }
     let reasons = objections(now, missing);
     if !reasons.is_empty() {

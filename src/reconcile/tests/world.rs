@@ -115,6 +115,7 @@ pub(super) fn member(n: u8, state: NodeState, members: &[Host], down: &[usize]) 
     let config = bson::doc! { "_id": "rs", "version": 1, "members": entries, "settings": settings };
     let peer = |n: usize| Peer {
         healthy: !down.contains(&n),
+        asked: true,
         unheard_for: None,
         state: NodeState::Secondary,
         applied: Default::default(),
