@@ -115,9 +115,10 @@ impl Door {
     }
 }
 
-/// Builds every Dockerfile, on each of these engines.
+/// Builds every Dockerfile, once, on each of these engines.
 pub(super) async fn build(lab: &Lab, nodes: &[String]) -> Outcome {
-    try_join_all(nodes.iter().map(|node| build_on(lab, node))).await.map(drop)
+    let all = || async { try_join_all(nodes.iter().map(|node| build_on(lab, node))).await.map(drop) };
+    lab.recipes.get_or_try_init(all).await.copied()
 }
 
 async fn build_on(lab: &Lab, node: &str) -> Outcome {

@@ -31,6 +31,8 @@ pub(super) struct Lab {
     root: PathBuf,
     dir: String,
     rsctl: OnceCell<String>,
+    /// Whether the recipes' images are there.
+    pub(super) recipes: tokio::sync::OnceCell<()>,
 }
 
 /// Whether there is one.
@@ -42,7 +44,12 @@ pub(super) enum Up {
 impl Lab {
     pub(super) fn new() -> Self {
         let dir = std::env::var("RSCTL_LAB_DIR").unwrap_or_else(|_| DIR.to_owned());
-        Self { root: env!("CARGO_MANIFEST_DIR").into(), dir, rsctl: OnceCell::new() }
+        Self {
+            root: env!("CARGO_MANIFEST_DIR").into(),
+            dir,
+            rsctl: OnceCell::new(),
+            recipes: tokio::sync::OnceCell::new(),
+        }
     }
 
     pub(super) fn dir(&self) -> &str {

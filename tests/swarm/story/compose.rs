@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::verdict;
 use crate::Outcome;
 use crate::agent::Agent;
-use crate::apps::{APP_ALONE, COMPOSED};
+use crate::apps::{self, APP_ALONE, COMPOSED};
 use crate::lab::Lab;
 use crate::remote::until;
 use crate::stack::DESK;
@@ -23,7 +23,8 @@ const NETWORK: &str = "recipe_default";
 const UP_LIMIT: Duration = Duration::from_secs(120);
 
 /// The application begins when the init container has ended, and outlives the primary.
-pub(super) async fn starts(lab: &Lab, _: Vec<String>) -> Outcome<String> {
+pub(super) async fn starts(lab: &Lab, nodes: Vec<String>) -> Outcome<String> {
+    apps::build(lab, &nodes).await?;
     let need = lab.run(UP_LIMIT, &lab.path("scripts/need"), &["docker-compose:docker-compose"]).await;
     if let Err(why) = need {
         println!("skipped: {NAME}: {why}");

@@ -20,7 +20,7 @@ const RETURN_LIMIT: Duration = Duration::from_secs(120);
 pub(super) async fn fourth(story: &mut Story<'_>) -> Outcome<String> {
     // Their images are on the first three engines only.
     applications::leave(story).await?;
-    story.beside.begin(compose::NAME, compose::starts(story.lab, Vec::new()));
+    story.beside.begin(compose::NAME, compose::starts(story.lab, story.nodes.clone()));
     let before = story.shape().await?;
     let began = Instant::now();
     story.lab.add(FOURTH).await?;

@@ -40,6 +40,7 @@ pub(super) const NAME: &str = "applications follow a set to new addresses";
 
 /// Applications start with it, lose its primary, and lose every address that they knew.
 pub(super) async fn moved(lab: &Lab, nodes: Vec<String>) -> Outcome<String> {
+    apps::build(lab, &nodes).await?;
     let began = Instant::now();
     let mut second = Second::begin(lab, nodes).await?;
     let ended = second.told(began).await;
