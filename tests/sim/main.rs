@@ -151,8 +151,8 @@ fn noticed(harm: Harm) -> bool {
     matches!(harm, Harm::Command | Harm::Lost)
 }
 
-/// What these do takes faults that come together too seldom: lies of DNS that last, a vote in the one moment in which its
-/// holder is behind, a forced config while a newcomer copies.
+/// What these do takes faults that come together too seldom: lies of DNS that last, a forced config while a newcomer
+/// copies.
 #[test]
 #[ignore = "not yet: not found within 10,000 seeds, or only by a side effect"]
 fn the_checker_notices_the_other_mutants_too() {
