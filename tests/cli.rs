@@ -63,36 +63,6 @@ fn bad_settings_are_one_line_and_exit_code_2() {
             "RSCTL_KEYFILE (--keyfile): /nowhere/key: cannot be read: No such file or directory (os error 2)",
         ),
         (
-            vec!["exec", "--set", "A", "--", "true"],
-            ("X", ""),
-            "--set: A is not set; set it to a mongodb:// URI, or give a template such as A={uri}",
-        ),
-        (
-            vec!["exec", "--set", "A={hots}", "--", "true"],
-            ("X", ""),
-            "--set: the template of A has an unknown placeholder at character 1; known are {uri} {hosts} {replica_set} {database}, and {{ and }} for braces",
-        ),
-        (
-            vec!["exec", "--set", "A={uri}", "--on-change", "signal=KILL", "--", "true"],
-            ("X", ""),
-            "--on-change: `signal=KILL` is not accepted; accepted: ignore, restart, signal, or signal=NAME with HUP, INT, QUIT, TERM, USR1, USR2 or WINCH",
-        ),
-        (
-            vec!["exec", "--set", "A", "--", "true"],
-            ("A", "mongo:27017"),
-            "--set: A: holds no URI that begins with mongodb:// or mongodb+srv://",
-        ),
-        (
-            vec!["exec", "--set", "A", "--", "true"],
-            ("A", "mongodb://mongo/a/b"),
-            "--set: A: holds a URI whose database has a slash",
-        ),
-        (
-            vec!["exec", "--set", "A={uri}", "--wait", "1", "--", "true"],
-            ("X", ""),
-            "--wait: `1` is not accepted; accepted: a time with its unit: 300ms, 30s, 10m, 2h or 1m30s",
-        ),
-        (
             vec!["env", "--out", "-", "--set", "A={database}"],
             ("X", ""),
             "--set: the template of A has {database}, which needs --database",

@@ -59,6 +59,43 @@ fn a_program_that_cannot_start_is_told_as_a_shell_would() {
 }
 
 #[test]
+fn a_program_never_starts_with_what_cannot_be_meant() {
+    let known = "known are {uri} {hosts} {replica_set} {database}, and {{ and }} for braces";
+    let controller = Controller::with(healthy().to_string());
+    for (flags, variable, expected) in [
+        (vec!["A"], "", "--set: A is not set; set it to a mongodb:// URI, or give a template such as A={uri}"),
+        (vec!["A"], "mongo:27017", "--set: A: holds no URI that begins with mongodb:// or mongodb+srv://"),
+        (vec!["A"], "http://mongo/db", "--set: A: holds no URI that begins with mongodb:// or mongodb+srv://"),
+        (vec!["A"], "mongodb://mongo/a/b", "--set: A: holds a URI whose database has a slash"),
+        (vec!["A"], "mongodb:///db", "--set: A: holds a URI whose hosts cannot be read"),
+        (vec!["A"], "mongodb://mongo:99999/db", "--set: A: holds a URI whose hosts cannot be read"),
+        (vec!["A", "--set", "A={hosts}"], "mongodb://mongo/db", "--set: A is named twice"),
+        (vec!["=x"], "", "--set: the part before `=` is no name of a variable (letters, digits and `_`)"),
+        (vec!["B={hots}"], "", &format!("--set: the template of B has an unknown placeholder at character 1; {known}")),
+        (vec!["B={uri"], "", &format!("--set: the template of B has a `{{` without its `}}` at character 1; {known}")),
+        (
+            vec!["B={uri}", "--database", "a/b"],
+            "",
+            "--database: `a/b` is not accepted; accepted: a database name of at most 63 bytes without / \\ . \" $ * < > : | ? and space",
+        ),
+        (
+            vec!["B={uri}", "--on-change", "signal=KILL"],
+            "",
+            "--on-change: `signal=KILL` is not accepted; accepted: ignore, restart, signal, or signal=NAME with HUP, INT, QUIT, TERM, USR1, USR2 or WINCH",
+        ),
+        (
+            vec!["B={uri}", "--wait", "1"],
+            "",
+            "--wait: `1` is not accepted; accepted: a time with its unit: 300ms, 30s, 10m, 2h or 1m30s",
+        ),
+    ] {
+        let args: Vec<&str> = ["exec", "--set"].into_iter().chain(flags).chain(["--", "echo", "started"]).collect();
+        let ended = rsctl(&args).asking(&controller).env("A", variable).run();
+        assert_eq!(ended, Ended { code: 2, out: String::new(), err: format!("error: {expected}\n") });
+    }
+}
+
+#[test]
 fn a_program_does_not_start_before_the_set_is_ready() {
     let mut status = healthy();
     status["primary"] = serde_json::Value::Null;

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 use super::driver::Driver;
+use super::names::Hosts;
 use crate::support::controller::{Controller, clean};
 use crate::support::process::{DIE_WITH_US, spawn};
 use crate::support::report::Outcome;
@@ -40,9 +41,15 @@ pub struct Application {
 
 impl Application {
     /// `rsctl exec --on-change restart --set VARIABLE -- PROGRAM`.
-    pub fn start(driver: &'static Driver, program: &[PathBuf], controller: &Controller) -> Outcome<Self> {
+    pub fn start(
+        driver: &'static Driver,
+        program: &[PathBuf],
+        controller: &Controller,
+        hosts: Option<&Hosts>,
+    ) -> Outcome<Self> {
         let mut command = Command::new(DIE_WITH_US[0]);
-        command.args(&DIE_WITH_US[1..]).arg(Path::new(env!("CARGO_BIN_EXE_rsctl")));
+        command.args(&DIE_WITH_US[1..]).args(hosts.map(Hosts::words).unwrap_or_default());
+        command.arg(Path::new(env!("CARGO_BIN_EXE_rsctl")));
         command.args(["exec", "--on-change", "restart", "--set", driver.variable, "--"]).args(program);
         clean(&mut command).env(driver.variable, driver.uri).env("COLLECTION", driver.name);
         // Without its controller it must not ask around on this machine.

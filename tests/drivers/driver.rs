@@ -25,6 +25,15 @@ enum Program {
     Made(&'static str, Option<&'static str>),
 }
 
+/// How a set calls its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By IP address.
+    Addresses,
+    /// By names that stay, as the stack that ships has it.
+    Names,
+}
+
 pub const DRIVERS: [Driver; 6] = [
     Driver::modern("rust", Program::Us),
     Driver::modern("node", Program::Made("node", Some("node.js"))),

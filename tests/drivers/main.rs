@@ -18,6 +18,7 @@ mod application;
 #[allow(dead_code, reason = "shared with the tests of the controller")]
 mod cluster;
 mod driver;
+mod names;
 mod rust;
 mod story;
 #[path = "../support/mod.rs"]
@@ -30,7 +31,10 @@ use std::process::ExitCode;
 use acknowledged::Judged;
 use application::Application;
 use cluster::{Cluster, LIMIT, is_settled};
-use driver::{DRIVERS, Driver};
+use driver::{DRIVERS, Driver, Kind};
+use names::Hosts;
+use story::Set;
+use support::mongods::can_be_named;
 use support::report::{Outcome, Report};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -60,33 +64,50 @@ async fn tell(report: &mut Report) -> Outcome {
             Err(why) => report.ignore_all(driver.name, [driver.name], &why.to_string()),
         }
     }
-    // Old drivers cannot talk to new servers: they have a set of their own, which goes through the same beside the other.
+    // Old drivers cannot talk to new servers: they have sets of their own. With them it is mostly waiting.
     let (old, modern): (Vec<_>, Vec<_>) = programs.into_iter().partition(|(driver, _)| driver.newest.is_some());
-    let (modern, old) = tokio::join!(told_to(modern), told_to(old));
-    let (modern, old) = (modern?, old?);
-    println!("\n{}", table::render(modern.iter().chain(&old)));
-    for judged in modern.iter().chain(&old) {
-        report.step(&format!("{} {}", judged.driver, judged.version), async { judged.verdict() }).await;
+    let named = can_be_named();
+    let by_name = async |programs| if named { told_to(programs, Kind::Names).await } else { Ok(Vec::new()) };
+    let one_after_the_other = async { (told_to(&modern, Kind::Addresses).await, by_name(&modern).await) };
+    let ((modern_ips, modern_names), old_ips, old_names) =
+        tokio::join!(one_after_the_other, told_to(&old, Kind::Addresses), by_name(&old));
+    if !named {
+        report.ignore_all("members by name", ["members by name"], "naming a mongod takes namespaces (root)");
+    }
+    let mut judged = Vec::new();
+    for judgement in [modern_ips, old_ips, modern_names, old_names] {
+        judged.extend(judgement?);
+    }
+    for kind in [Kind::Addresses, Kind::Names] {
+        println!("\n{kind:?}\n{}", table::render(judged.iter().filter(|judged| judged.kind == kind)));
+    }
+    for judged in &judged {
+        let name = format!("{} {}, {:?}", judged.driver, judged.version, judged.kind).to_lowercase();
+        report.step(&name, async { judged.verdict() }).await;
     }
     Ok(())
 }
 
 /// The story of one set, with these applications.
-async fn told_to(programs: Vec<(&'static Driver, Vec<PathBuf>)>) -> Outcome<Vec<Judged>> {
+async fn told_to(programs: &[(&'static Driver, Vec<PathBuf>)], kind: Kind) -> Outcome<Vec<Judged>> {
     let Some((first, _)) = programs.first() else { return Ok(Vec::new()) };
-    let mut cluster = match first.newest {
-        Some(version) => Cluster::of(version, 3).await,
-        None => Cluster::blank(3).await,
+    let mut cluster = match (kind, first.newest) {
+        (Kind::Names, version) => Cluster::named(3, version).await,
+        (Kind::Addresses, Some(version)) => Cluster::of(version, 3).await,
+        (Kind::Addresses, None) => Cluster::blank(3).await,
     };
     let controller = cluster.controller(&[]);
     controller.until("a settled set of three", LIMIT, is_settled(3)).await;
     let since = rust::now_ms()?;
+    let hosts = (kind == Kind::Names).then(|| Hosts::write(&cluster));
     let mut applications = Vec::new();
-    for (driver, words) in &programs {
-        applications.push(Application::start(driver, words, &controller)?);
+    for (driver, words) in programs {
+        applications.push(Application::start(driver, words, &controller, hosts.as_ref())?);
     }
-    let events = story::tell(&mut cluster, &controller, &applications, since).await?;
+    let mut set = Set { cluster: &mut cluster, controller: &controller, hosts: hosts.as_ref() };
+    let events = set.tell(&applications, since).await?;
     let status = controller.status().await.ok_or("the controller does not answer")?;
-    let uri = format!("mongodb://{}/?replicaSet=rs", status.seeds.join(","));
-    acknowledged::judge(&uri, applications, &events).await
+    // Names lead nowhere for us.
+    let uri = format!("mongodb://{}/?directConnection=true", cluster.nodes[cluster.primary(&status)].address());
+    acknowledged::judge(&uri, kind, applications, &events).await
 }

@@ -9,14 +9,18 @@ use tokio::time::Instant;
 
 use super::acknowledged::longest_gap;
 use super::application::Application;
+use super::names::Hosts;
 use super::rust::now_ms;
-use crate::cluster::{Cluster, LIMIT, PORT, is_settled};
+use crate::cluster::{Cluster, LIMIT, PORT, hosts_file, is_settled};
 use crate::support::controller::Controller;
 use crate::support::mongods::{Mongod, free_ip};
 use crate::support::report::Outcome;
 
 /// Old drivers look around every ten seconds.
 const WRITES_WITHIN: Duration = Duration::from_secs(60);
+
+/// Should the event before have taken a recovery too, rsctl does not force another one within a minute.
+const SETTLED_WITHIN: Duration = Duration::from_secs(100);
 
 /// One event, and how long each application could not write because of it; none for one that did not write again.
 #[derive(Debug)]
@@ -25,88 +29,114 @@ pub struct Told {
     pub gaps: Vec<Option<Duration>>,
 }
 
-/// `started` is when the applications were, in milliseconds since 1970.
-pub async fn tell(
-    cluster: &mut Cluster,
-    controller: &Controller,
-    applications: &[Application],
-    started: u64,
-) -> Outcome<Vec<Told>> {
-    let mut told = vec![connected(started, applications).await];
-
-    let since = now_ms()?;
-    let (killed, old) = primary(cluster, controller).await?;
-    cluster.nodes[killed].kill();
-    another_primary(controller, &old).await;
-    told.push(reckon("kill -9 primary", since, applications).await?);
-    cluster.nodes[killed].restart().await?;
-    settled(cluster, controller).await;
-
-    let since = now_ms()?;
-    let (leading, old) = primary(cluster, controller).await?;
-    cluster.nodes[leading].command(doc! { "replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5 }).await?;
-    another_primary(controller, &old).await;
-    told.push(reckon("replSetStepDown", since, applications).await?);
-    settled(cluster, controller).await;
-
-    let since = now_ms()?;
-    let (leading, _) = primary(cluster, controller).await?;
-    move_away(cluster, (leading + 1) % 3).await?;
-    settled(cluster, controller).await;
-    told.push(reckon("secondary moves", since, applications).await?);
-
-    let since = now_ms()?;
-    let (leading, _) = primary(cluster, controller).await?;
-    move_away(cluster, leading).await?;
-    settled(cluster, controller).await;
-    told.push(reckon("primary moves", since, applications).await?);
-
-    let since = now_ms()?;
-    let began = Instant::now();
-    cluster.nodes.iter_mut().for_each(Mongod::kill);
-    let moves = cluster.nodes.iter_mut().map(|node| node.restart_at(free_ip(PORT), PORT));
-    join_all(moves).await.into_iter().collect::<Result<(), _>>()?;
-    cluster.list_all();
-    let up = began.elapsed();
-    let here: Vec<String> = cluster.nodes.iter().map(|node| node.address().to_string()).collect();
-    let led = |s: &Status| s.primary.as_ref().is_some_and(|primary| here.contains(primary));
-    controller.until("a primary where the mongods are", LIMIT, led).await;
-    println!("all moved: the last mongod answers after {up:.1?}, there is a primary after {:.1?}", began.elapsed());
-    settled(cluster, controller).await;
-    told.push(reckon("all move at once", since, applications).await?);
-    Ok(told)
+/// A set, and whoever must know where its members are.
+pub struct Set<'s> {
+    pub cluster: &'s mut Cluster,
+    pub controller: &'s Controller,
+    /// The names, where members have some.
+    pub hosts: Option<&'s Hosts>,
 }
 
-/// The place of the primary, and its address.
-async fn primary(cluster: &Cluster, controller: &Controller) -> Outcome<(usize, String)> {
-    let status = controller.status().await.ok_or("the controller does not answer")?;
-    let host = status.primary.clone().ok_or("there is no primary")?;
-    Ok((cluster.primary(&status), host))
-}
+impl Set<'_> {
+    /// `started` is when the applications were, in milliseconds since 1970.
+    pub async fn tell(&mut self, applications: &[Application], started: u64) -> Outcome<Vec<Told>> {
+        let mut told = vec![connected(started, applications).await];
 
-/// The same data at another address, as after every change of a Swarm task.
-async fn move_away(cluster: &mut Cluster, nth: usize) -> Outcome {
-    cluster.nodes[nth].restart_at(free_ip(PORT), PORT).await?;
-    cluster.list_all();
-    Ok(())
-}
+        let since = now_ms()?;
+        let (killed, old) = self.primary().await?;
+        self.cluster.nodes[killed].kill();
+        self.another_primary(&old).await;
+        told.push(reckon("kill -9 primary", since, applications).await?);
+        self.cluster.nodes[killed].restart().await?;
+        self.settled().await;
 
-async fn another_primary(controller: &Controller, old: &str) {
-    let another = |s: &Status| s.primary.as_deref().is_some_and(|primary| primary != old);
-    controller.until("another primary", LIMIT, another).await;
-}
+        let since = now_ms()?;
+        let (leading, old) = self.primary().await?;
+        let step_down = doc! { "replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5 };
+        self.cluster.nodes[leading].command(step_down).await?;
+        self.another_primary(&old).await;
+        told.push(reckon("replSetStepDown", since, applications).await?);
+        self.settled().await;
 
-/// All well again, and the members are exactly the mongods that run.
-async fn settled(cluster: &Cluster, controller: &Controller) {
-    let mut hosts: Vec<String> = cluster.nodes.iter().map(|node| node.address().to_string()).collect();
-    hosts.sort();
-    let well = is_settled(3);
-    let here = |s: &Status| {
-        let mut members: Vec<_> = s.members.iter().map(|m| m.host.clone()).collect();
-        members.sort();
-        well(s) && members == hosts
-    };
-    controller.until("a settled set where the mongods are", LIMIT, here).await;
+        let since = now_ms()?;
+        let (leading, _) = self.primary().await?;
+        self.move_away(&[(leading + 1) % 3]).await?;
+        self.settled().await;
+        told.push(reckon("secondary moves", since, applications).await?);
+
+        let since = now_ms()?;
+        let (leading, _) = self.primary().await?;
+        self.move_away(&[leading]).await?;
+        self.settled().await;
+        told.push(reckon("primary moves", since, applications).await?);
+
+        let since = now_ms()?;
+        self.all_move().await?;
+        self.settled().await;
+        told.push(reckon("all move at once", since, applications).await?);
+        Ok(told)
+    }
+
+    async fn all_move(&mut self) -> Outcome {
+        let began = Instant::now();
+        self.move_away(&[0, 1, 2]).await?;
+        let up = began.elapsed();
+        let here: Vec<String> = self.cluster.nodes.iter().map(Mongod::host).collect();
+        let led = |s: &Status| s.primary.as_ref().is_some_and(|primary| here.contains(primary));
+        self.since(Instant::now(), "a primary where the mongods are", led).await;
+        println!("all moved: the last mongod answers after {up:.1?}, there is a primary after {:.1?}", began.elapsed());
+        Ok(())
+    }
+
+    /// The place of the primary, and what it is called.
+    async fn primary(&self) -> Outcome<(usize, String)> {
+        let status = self.controller.status().await.ok_or("the controller does not answer")?;
+        let host = status.primary.clone().ok_or("there is no primary")?;
+        Ok((self.cluster.primary(&status), host))
+    }
+
+    /// The same data at other addresses, as after every change of a Swarm task.
+    async fn move_away(&mut self, which: &[usize]) -> Outcome {
+        which.iter().for_each(|nth| self.cluster.nodes[*nth].kill());
+        let ips: Vec<_> =
+            (0..3).map(|nth| if which.contains(&nth) { free_ip(PORT) } else { self.cluster.nodes[nth].ip() }).collect();
+        if let Some(hosts) = self.hosts {
+            self.cluster.nodes.iter_mut().for_each(|node| node.set_hosts(hosts_file(&ips)));
+            hosts.follow(&ips);
+        }
+        let nodes = self.cluster.nodes.iter_mut().enumerate().filter(|(nth, _)| which.contains(nth));
+        let moves = nodes.map(|(nth, node)| node.restart_at(ips[nth], PORT));
+        join_all(moves).await.into_iter().collect::<Result<(), _>>()?;
+        match self.hosts {
+            Some(_) => self.cluster.tell_names(),
+            None => self.cluster.list_all(),
+        }
+        Ok(())
+    }
+
+    async fn another_primary(&self, old: &str) {
+        let another = |s: &Status| s.primary.as_deref().is_some_and(|primary| primary != old);
+        self.controller.until("another primary", LIMIT, another).await;
+    }
+
+    /// All well again, and the members are exactly the mongods that run.
+    async fn settled(&self) {
+        let mut hosts: Vec<String> = self.cluster.nodes.iter().map(Mongod::host).collect();
+        hosts.sort();
+        let well = is_settled(3);
+        let here = |s: &Status| {
+            let mut members: Vec<_> = s.members.iter().map(|m| m.host.clone()).collect();
+            members.sort();
+            well(s) && members == hosts
+        };
+        self.since(Instant::now(), "a settled set where the mongods are", here).await;
+    }
+
+    /// Waits for what a look shows that began later than this: with names, what was seen before looks the same.
+    async fn since(&self, since: Instant, what: &str, wanted: impl Fn(&Status) -> bool) {
+        let fresh = |s: &Status| Duration::from_millis(s.looked_ms_ago) < since.elapsed() && wanted(s);
+        self.controller.until(what, SETTLED_WITHIN, fresh).await;
+    }
 }
 
 /// How long each took from its start to its first write.

@@ -1,6 +1,6 @@
 //! A service `mongo` of real mongods, its DNS, and the real controller beside it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use mongodb::bson::{Document, doc};
 use rsctl::publish::{MemberStatus, Status};
 
 use crate::support::controller::Controller;
-use crate::support::dns::DnsServer;
-use crate::support::mongods::{Mongod, MongodOptions, free_ip};
+use crate::support::dns::{Answer, DnsServer};
+use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip};
 
 pub const PORT: u16 = 27017;
 /// Long enough for a busy machine; nothing here takes half of it on a quiet one.
@@ -51,6 +51,27 @@ impl Cluster {
         self.list_all();
     }
 
+    /// Mongods with stable names, as those of the stack that ships: each has a host name and a hosts file of its own.
+    pub async fn named(count: usize, version: Option<&'static str>) -> Self {
+        let ips: Vec<_> = (0..count).map(|_| free_ip(PORT)).collect();
+        let mut nodes = Vec::new();
+        for (n, ip) in ips.iter().enumerate() {
+            let name = Some(NamedNode { hostname: name(n), hosts: hosts_file(&ips) });
+            nodes.push(Mongod::start(MongodOptions { name, version, ..MongodOptions::at(*ip, PORT) }).await.unwrap());
+        }
+        let cluster = Self { dns: DnsServer::start().await, nodes };
+        cluster.tell_names();
+        cluster
+    }
+
+    /// DNS as Swarm's: the tasks, and every name leading to its task.
+    pub fn tell_names(&self) {
+        self.list_all();
+        for (n, node) in self.nodes.iter().enumerate() {
+            self.dns.set_both(&name(n), Answer::Records(vec![IpAddr::V4(node.ip())]));
+        }
+    }
+
     /// A set of three that has settled, with its controller.
     pub async fn settled(settings: &[(&str, &str)]) -> (Self, Controller) {
         let cluster = Self::blank(3).await;
@@ -74,14 +95,23 @@ impl Cluster {
         Controller::start(Path::new(env!("CARGO_BIN_EXE_rsctl")), self.dns.address(), &hasty).unwrap()
     }
 
-    /// The place of the mongod that a status calls by this address.
+    /// The place of the mongod that a status calls so.
     pub fn position(&self, host: &str) -> usize {
-        self.nodes.iter().position(|node| node.address().to_string() == host).unwrap()
+        self.nodes.iter().position(|node| node.host() == host).unwrap()
     }
 
     pub fn primary(&self, status: &Status) -> usize {
         self.position(status.primary.as_deref().unwrap())
     }
+}
+
+fn name(n: usize) -> String {
+    format!("mongo-node{}", n + 1)
+}
+
+/// Where the names lead, by these addresses.
+pub fn hosts_file(ips: &[Ipv4Addr]) -> Vec<(IpAddr, String)> {
+    ips.iter().enumerate().map(|(n, ip)| (IpAddr::V4(*ip), name(n))).collect()
 }
 
 pub async fn blank_node() -> Mongod {

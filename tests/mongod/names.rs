@@ -1,41 +1,12 @@
 //! Stable host names: what the shipped stack uses. Each mongod has a host name and a hosts file of its own.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, LIMIT, PORT, is_settled, stored_config};
-use crate::support::dns::{Answer, DnsServer};
-use crate::support::mongods::{Mongod, MongodOptions, NamedNode, can_be_named, free_ip};
-
-fn name(n: usize) -> String {
-    format!("mongo-node{}", n + 1)
-}
-
-fn hosts_file(ips: &[Ipv4Addr]) -> Vec<(IpAddr, String)> {
-    ips.iter().enumerate().map(|(n, ip)| (IpAddr::V4(*ip), name(n))).collect()
-}
-
-async fn named(count: usize) -> Cluster {
-    let ips: Vec<_> = (0..count).map(|_| free_ip(PORT)).collect();
-    let mut nodes = Vec::new();
-    for (n, ip) in ips.iter().enumerate() {
-        let node = NamedNode { hostname: name(n), hosts: hosts_file(&ips) };
-        nodes.push(Mongod::start(MongodOptions { name: Some(node), ..MongodOptions::at(*ip, PORT) }).await.unwrap());
-    }
-    let cluster = Cluster { dns: DnsServer::start().await, nodes };
-    tell_names(&cluster);
-    cluster
-}
-
-/// DNS as Swarm's: the tasks, and every name leading to its task.
-fn tell_names(cluster: &Cluster) {
-    cluster.list_all();
-    for (n, node) in cluster.nodes.iter().enumerate() {
-        cluster.dns.set_both(&name(n), Answer::Records(vec![IpAddr::V4(node.ip())]));
-    }
-}
+use crate::cluster::{Cluster, LIMIT, PORT, hosts_file, is_settled, stored_config};
+use crate::support::dns::Answer;
+use crate::support::mongods::{can_be_named, free_ip};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_are_known_by_their_names_and_keep_them_when_every_address_changes() {
@@ -43,7 +14,7 @@ async fn members_are_known_by_their_names_and_keep_them_when_every_address_chang
         println!("skipped: naming a mongod takes namespaces (root)");
         return;
     }
-    let mut cluster = named(3).await;
+    let mut cluster = Cluster::named(3, None).await;
     let controller = cluster.controller(&[]);
     controller.until("a settled set", LIMIT, is_settled(3)).await;
     let uri = controller.get("/v1/uri").await.unwrap();
@@ -60,7 +31,7 @@ async fn members_are_known_by_their_names_and_keep_them_when_every_address_chang
         node.restart_at(*ip, PORT).await.unwrap();
     }
     let answered = Instant::now();
-    tell_names(&cluster);
+    cluster.tell_names();
     controller.until("a primary", LIMIT, |s| s.primary.is_some()).await;
     println!("writable {:?} after the last mongod answered", answered.elapsed());
     controller.until("a settled set", LIMIT, is_settled(3)).await;
@@ -76,14 +47,14 @@ async fn a_name_that_does_not_resolve_yet_is_waited_for_and_never_replaced_by_an
         println!("skipped: naming a mongod takes namespaces (root)");
         return;
     }
-    let cluster = named(3).await;
+    let cluster = Cluster::named(3, None).await;
     cluster.dns.set_both("mongo-node2", Answer::ServFail);
     let controller = cluster.controller(&[]);
     let waits = |s: &rsctl::publish::Status| s.waiting.iter().any(|w| w.contains("must resolve to it"));
     controller.until("the name waited for", LIMIT, waits).await;
     tokio::time::sleep(Duration::from_millis(700)).await; // more than twice the settle time
     assert!(controller.status().await.unwrap().members.is_empty());
-    tell_names(&cluster);
+    cluster.tell_names();
     let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
     assert_eq!(status.seeds, ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"]);
 }
@@ -94,7 +65,7 @@ async fn a_fourth_named_task_joins_under_its_name() {
         println!("skipped: naming a mongod takes namespaces (root)");
         return;
     }
-    let mut cluster = named(4).await;
+    let mut cluster = Cluster::named(4, None).await;
     let fourth = cluster.nodes.pop().unwrap();
     cluster.list_all();
     let controller = cluster.controller(&[]);

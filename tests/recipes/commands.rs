@@ -171,7 +171,8 @@ async fn every_command_of_the_recipes_gives_the_application_what_it_connects_wit
 #[test]
 fn every_stack_file_is_one_that_docker_can_read() {
     let Some(yaml) = Yaml::reader() else { return };
-    for file in ["deploy/haproxy/stack.yml", "deploy/orion/stack.yml", "deploy/lets-chat/stack.yml"] {
+    for file in ["haproxy/stack.yml", "orion/stack.yml", "lets-chat/stack.yml", "apps/stack.yml", "apps/uri-file.yml"] {
+        let file = &format!("deploy/{file}");
         assert!(!yaml.services(file).is_empty(), "{file}");
         let mut docker = std::process::Command::new("docker");
         let output = docker.args(["stack", "config", "-c", file]).current_dir(env!("CARGO_MANIFEST_DIR")).output();

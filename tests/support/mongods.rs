@@ -115,6 +115,12 @@ impl Mongod {
         self.options.ip
     }
 
+    /// What it is called as a member: by its name, if it has one.
+    pub fn host(&self) -> String {
+        let Self { options: MongodOptions { ip, port, name, .. }, .. } = self;
+        name.as_ref().map_or_else(|| format!("{ip}:{port}"), |name| format!("{}:{port}", name.hostname))
+    }
+
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
@@ -203,7 +209,7 @@ impl Mongod {
     pub fn set_hosts(&mut self, hosts: Vec<(IpAddr, String)>) {
         let node = self.options.name.as_mut().unwrap();
         node.hosts = hosts;
-        write_hosts(&self.dir.join("hosts"), node);
+        write_hosts(&self.dir.join("hosts"), &node.hosts);
     }
 
     /// A client of this one process, whatever its state in the set.
@@ -237,7 +243,7 @@ impl Mongod {
         let mut words: Vec<String> = through.clone();
         if let Some(node) = name {
             let hosts = self.dir.join("hosts");
-            write_hosts(&hosts, node);
+            write_hosts(&hosts, &node.hosts);
             // Its own mount namespace for the hosts file, its own UTS namespace for the host name.
             let script =
                 r#"mount --bind "$1" /etc/hosts && echo "$2" >/proc/sys/kernel/hostname && shift 2 && exec "$@""#;
@@ -344,9 +350,9 @@ pub fn can_be_named() -> bool {
 }
 
 /// In place, because the file is bind-mounted: a new file under the old name would not be seen.
-fn write_hosts(path: &Path, node: &NamedNode) {
+pub fn write_hosts(path: &Path, hosts: &[(IpAddr, String)]) {
     let own = (IpAddr::V4(Ipv4Addr::LOCALHOST), "localhost".to_owned());
-    let lines = std::iter::once(&own).chain(&node.hosts).map(|(ip, name)| format!("{ip} {name}\n"));
+    let lines = std::iter::once(&own).chain(hosts).map(|(ip, name)| format!("{ip} {name}\n"));
     fs::write(path, lines.collect::<String>()).unwrap();
 }
 

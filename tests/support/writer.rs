@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::{Error, Result};
 use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, Collection};
@@ -29,10 +29,37 @@ pub struct Tally {
 }
 
 impl Tally {
+    fn new() -> Self {
+        let acknowledged = Vec::new();
+        Self { acknowledged, longest_gap: Duration::ZERO, failed: 0, last_error: None, last: Instant::now() }
+    }
+
     fn acknowledge(&mut self, id: i64) {
         self.longest_gap = self.longest_gap.max(self.last.elapsed());
         self.last = Instant::now();
         self.acknowledged.push(id);
+    }
+}
+
+/// Where writes go in: a driver, or an application that has one.
+pub trait Door: Send + Sync + 'static {
+    /// Done once a majority has this id.
+    fn write(&self, id: i64) -> impl Future<Output = std::result::Result<(), String>> + Send;
+
+    /// How often.
+    fn pace(&self) -> Duration {
+        PACE
+    }
+
+    /// The first id, where several write into one collection.
+    fn first(&self) -> i64 {
+        0
+    }
+}
+
+impl Door for Collection<Document> {
+    async fn write(&self, id: i64) -> std::result::Result<(), String> {
+        self.insert_one(doc! { "_id": id }).await.map(drop).map_err(|error| error.to_string())
     }
 }
 
@@ -46,18 +73,15 @@ pub struct MajorityWriter {
 
 /// Starts to write `{_id: n}` through the real driver, with nothing but the URI.
 pub async fn majority_writer(uri: &str) -> Result<MajorityWriter> {
-    let writes = collection(uri).await?;
-    let empty = Tally {
-        acknowledged: Vec::new(),
-        longest_gap: Duration::ZERO,
-        failed: 0,
-        last_error: None,
-        last: Instant::now(),
-    };
-    let tally = Arc::new(Mutex::new(empty));
+    Ok(writer(collection(uri).await?, uri))
+}
+
+/// The same by another way; the URI is that of the set.
+pub fn writer(door: impl Door, uri: &str) -> MajorityWriter {
+    let tally = Arc::new(Mutex::new(Tally::new()));
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(write(writes, tally.clone(), stopped));
-    Ok(MajorityWriter { uri: uri.to_owned(), tally, stop, task })
+    let task = tokio::spawn(write(door, tally.clone(), stopped));
+    MajorityWriter { uri: uri.to_owned(), tally, stop, task }
 }
 
 impl MajorityWriter {
@@ -92,6 +116,12 @@ impl MajorityWriter {
         false
     }
 
+    /// Ends it.
+    pub async fn rest(self) {
+        self.stop.send_replace(true);
+        let _ = self.task.await;
+    }
+
     /// Ends it, and reads at the primary which acknowledged ids are missing there.
     pub async fn finish(self) -> Result<(Tally, Vec<i64>)> {
         let tally = self.tally();
@@ -110,28 +140,34 @@ pub async fn insert(uri: &str, ids: &[i64]) -> Result<()> {
 
 /// Of these ids, those that a majority read at the primary does not find.
 pub async fn missing(uri: &str, ids: &[i64]) -> Result<Vec<i64>> {
-    let writes = collection(uri).await?;
+    missing_in(collection(uri).await?, ids).await
+}
+
+/// The same, of any collection.
+pub async fn missing_in(writes: Collection<Document>, ids: &[i64]) -> Result<Vec<i64>> {
     let found = writes.distinct("_id", doc! {}).read_concern(ReadConcern::majority()).await?;
-    let found: std::collections::HashSet<i64> = found.iter().filter_map(|id| id.as_i64()).collect();
+    // JavaScript writes doubles, exact up to 2^53, or 32 bits.
+    let number = |id: &Bson| id.as_i64().or(id.as_i32().map(i64::from)).or(id.as_f64().map(|id| id as i64));
+    let found: std::collections::HashSet<i64> = found.iter().filter_map(number).collect();
     Ok(ids.iter().copied().filter(|id| !found.contains(id)).collect())
 }
 
-async fn write(writes: Collection<Document>, tally: Arc<Mutex<Tally>>, stopped: watch::Receiver<bool>) {
-    let mut pace = interval(PACE);
+async fn write(door: impl Door, tally: Arc<Mutex<Tally>>, stopped: watch::Receiver<bool>) {
+    let mut pace = interval(door.pace());
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for id in 0i64.. {
+    for id in door.first().. {
         pace.tick().await;
         if *stopped.borrow() {
             return;
         }
-        let outcome = timeout(WRITE_LIMIT, async { writes.insert_one(doc! { "_id": id }).await }).await;
+        let outcome = timeout(WRITE_LIMIT, async { door.write(id).await }).await;
         let mut tally = tally.lock().unwrap();
         let error = match outcome {
-            Ok(Ok(_)) => {
+            Ok(Ok(())) => {
                 tally.acknowledge(id);
                 continue;
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => error,
             Err(_) => format!("no acknowledgement within {WRITE_LIMIT:?}"),
         };
         tally.failed += 1;
@@ -139,9 +175,11 @@ async fn write(writes: Collection<Document>, tally: Arc<Mutex<Tally>>, stopped: 
     }
 }
 
-async fn collection(uri: &str) -> std::result::Result<Collection<Document>, Error> {
+/// Ours, in the database that the URI names.
+pub async fn collection(uri: &str) -> std::result::Result<Collection<Document>, Error> {
     let mut options = ClientOptions::parse(uri).await?;
+    let database = options.default_database.take().unwrap_or_else(|| "rsctl_demo".to_owned());
     options.server_selection_timeout = Some(WRITE_LIMIT);
     options.write_concern = Some(WriteConcern::majority());
-    Ok(Client::with_options(options)?.database("rsctl_demo").collection("writes"))
+    Ok(Client::with_options(options)?.database(&database).collection("writes"))
 }

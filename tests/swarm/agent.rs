@@ -1,5 +1,6 @@
 //! The near end of the line to our man in the overlay network.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rsctl::publish::Status;
@@ -10,7 +11,10 @@ use tokio::time::timeout;
 
 use super::Outcome;
 use super::lab::Lab;
-use super::remote::{Answer, ENTER, Order};
+use super::remote::{Answer, ENTER, Missing, Order, Place, Tally, Way};
+
+/// The way of the application that writes all through the story: a driver of its own.
+pub(super) const DRIVER: &str = "driver";
 
 /// Longer than any order takes by its own limit.
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
@@ -27,14 +31,6 @@ pub(super) struct Ran {
     pub(super) code: Option<i32>,
     pub(super) out: String,
     pub(super) err: String,
-}
-
-/// How the writing goes.
-pub(super) struct Tally {
-    pub(super) acknowledged: usize,
-    pub(super) failed: usize,
-    pub(super) gap: Duration,
-    pub(super) last_error: Option<String>,
 }
 
 impl Agent {
@@ -80,9 +76,20 @@ impl Agent {
         }
     }
 
-    /// From now on somebody writes, and counts.
+    /// From now on a driver writes, and counts.
     pub(super) async fn write(&mut self, uri: &str) -> Outcome {
-        self.ask(Order::Write { uri: uri.to_owned() }).await.map(drop)
+        let stored = Place { database: "rsctl_demo".to_owned(), collection: "writes".to_owned() };
+        self.write_by(DRIVER, Way::Driver { uri: uri.to_owned() }, stored).await
+    }
+
+    /// From now on writes go this way too; the first of them is acknowledged.
+    pub(super) async fn write_by(&mut self, name: &str, way: Way, stored: Place) -> Outcome {
+        self.ask(Order::Write { name: name.to_owned(), way, stored }).await.map(drop)
+    }
+
+    /// No more writes by this way.
+    pub(super) async fn rest(&mut self, name: &str) -> Outcome {
+        self.ask(Order::Rest { name: name.to_owned() }).await.map(drop)
     }
 
     /// From now on gaps are measured anew.
@@ -90,31 +97,34 @@ impl Agent {
         self.ask(Order::Mark).await.map(drop)
     }
 
-    pub(super) async fn tally(&mut self) -> Outcome<Tally> {
-        match self.ask(Order::Tally).await? {
-            Answer::Tally { acknowledged, failed, gap_ms, last_error } => {
-                Ok(Tally { acknowledged, failed, gap: Duration::from_millis(gap_ms), last_error })
-            }
+    /// How the writing goes, by each way.
+    pub(super) async fn tallies(&mut self) -> Outcome<BTreeMap<String, Tally>> {
+        match self.ask(Order::Tallies).await? {
+            Answer::Tallies(tallies) => Ok(tallies),
             other => unexpected(&other),
         }
     }
 
-    /// Waits for a write that begins from now on.
+    /// Waits until each way has taken a write that begins from now on.
     pub(super) async fn acknowledged(&mut self, limit: Duration) -> Outcome {
-        match self.ask(Order::Acknowledged { seconds: limit.as_secs() }).await? {
-            Answer::Acknowledged(true) => Ok(()),
-            Answer::Acknowledged(false) => {
-                let why = self.tally().await?.last_error.unwrap_or_else(|| "no error either".to_owned());
-                Err(format!("no write was acknowledged for {limit:?}: {why}").into())
-            }
-            other => unexpected(&other),
+        let silent = match self.ask(Order::Acknowledged { seconds: limit.as_secs() }).await? {
+            Answer::Silent(silent) => silent,
+            other => return unexpected(&other),
+        };
+        if silent.is_empty() {
+            return Ok(());
         }
+        let tallies = self.tallies().await?;
+        let why =
+            |name: &String| format!("{name}: {:?}", tallies.get(name).and_then(|tally| tally.last_error.as_ref()));
+        let why: Vec<_> = silent.iter().map(why).collect();
+        Err(format!("no write was acknowledged for {limit:?}: {}", why.join("; ")).into())
     }
 
-    /// The acknowledged writes that cannot be read back, and how many there are in all.
-    pub(super) async fn missing(&mut self) -> Outcome<(Vec<i64>, usize)> {
-        match self.ask(Order::Missing).await? {
-            Answer::Missing { ids, of } => Ok((ids, of)),
+    /// The acknowledged writes that cannot be read back, by each way.
+    pub(super) async fn missing(&mut self, uri: &str) -> Outcome<BTreeMap<String, Missing>> {
+        match self.ask(Order::Missing { uri: uri.to_owned() }).await? {
+            Answer::Missing(missing) => Ok(missing),
             other => unexpected(&other),
         }
     }

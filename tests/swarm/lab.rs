@@ -19,6 +19,10 @@ const DIR: &str = "/var/tmp/rsctl-lab-story";
 const UP_LIMIT: Duration = Duration::from_secs(900);
 const BUILD_LIMIT: Duration = Duration::from_secs(1500);
 const ASK_LIMIT: Duration = Duration::from_secs(30);
+/// What `scripts/lab` makes images of: MongoDB of today, the last one for old drivers, the applications.
+const IMAGES: [&[&str]; 3] = [&["mongo-image"], &["mongo-image", OLD_MONGO], &["apps-image"]];
+/// The newest that Let's Chat's driver can write to, as `scripts/mongod` knows it.
+pub(super) const OLD_MONGO: &str = "5.0.4";
 /// The exit code of `scripts/lab` where a Swarm cannot be had.
 const IMPOSSIBLE: i32 = 77;
 
@@ -49,8 +53,27 @@ impl Lab {
         self.root.join(relative)
     }
 
-    /// Engines in one Swarm, with both images.
+    /// Engines in one Swarm, with all images.
     pub(super) async fn up(&self, engines: usize) -> Outcome<Up> {
+        // The engines mostly wait while they start, and the compiler does not. Without engines nothing need be compiled.
+        let engines = async {
+            match self.engines(engines).await {
+                Ok(Up::Ready) => Ok(()),
+                other => Err(other),
+            }
+        };
+        let build = async { self.run(BUILD_LIMIT, &self.path("scripts/build"), &[]).await.map_err(Err) };
+        let binary = match tokio::try_join!(engines, build) {
+            Ok(((), binary)) => binary,
+            Err(ended) => return ended,
+        };
+        self.lab(UP_LIMIT, &["rsctl-image", binary.trim()]).await?;
+        self.rsctl.get_or_init(|| binary.trim().to_owned());
+        Ok(Up::Ready)
+    }
+
+    /// The engines, with every image that needs nothing to be compiled by us.
+    async fn engines(&self, engines: usize) -> Outcome<Up> {
         let up = self.output(UP_LIMIT, self.script(&["up", &engines.to_string()])).await?;
         if up.status.code() == Some(IMPOSSIBLE) {
             let text = String::from_utf8_lossy(&up.stderr);
@@ -58,11 +81,10 @@ impl Lab {
             return Ok(Up::Impossible(why.unwrap_or("no reason given").to_owned()));
         }
         succeeded("scripts/lab up", up)?;
-        let binary = self.run(BUILD_LIMIT, &self.path("scripts/build"), &[]).await?;
-        let mongo = self.lab(UP_LIMIT, &["mongo-image"]).await?;
-        self.lab(UP_LIMIT, &["load", mongo.trim()]).await?;
-        self.lab(UP_LIMIT, &["rsctl-image", binary.trim()]).await?;
-        self.rsctl.get_or_init(|| binary.trim().to_owned());
+        for image in IMAGES {
+            let tar = self.lab(UP_LIMIT, image).await?;
+            self.lab(UP_LIMIT, &["load", tar.trim()]).await?;
+        }
         Ok(Up::Ready)
     }
 
@@ -71,7 +93,7 @@ impl Lab {
         self.lab(Duration::from_secs(120), &["down"]).await.map(drop)
     }
 
-    /// One more engine, with both images.
+    /// One more engine, with both images of the stack.
     pub(super) async fn add(&self, node: &str) -> Outcome {
         self.lab(Duration::from_secs(120), &["add", node]).await?;
         let mongo = self.lab(ASK_LIMIT, &["mongo-image"]).await?;
@@ -93,12 +115,12 @@ impl Lab {
 
     /// The docker client of an engine; what it prints on stdout.
     pub(super) async fn docker(&self, node: &str, args: &[&str]) -> Outcome<String> {
-        self.lab(ASK_LIMIT, &[&["docker", node], args].concat()).await
+        succeeded(&format!("docker {}", args.join(" ")), self.output(ASK_LIMIT, self.client(node, args)).await?)
     }
 
     /// The same, with what it says on stderr: logs of services are there.
     pub(super) async fn spoken(&self, node: &str, args: &[&str]) -> Outcome<String> {
-        let output = self.output(ASK_LIMIT, self.script(&[&["docker", node], args].concat())).await?;
+        let output = self.output(ASK_LIMIT, self.client(node, args)).await?;
         Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
     }
 
@@ -118,13 +140,25 @@ impl Lab {
         variables: &BTreeMap<&str, &str>,
     ) -> Outcome<String> {
         let mut command = self.command(Path::new(program));
-        command.args(args).envs(variables);
+        command.args(args);
         for line in self.lab(ASK_LIMIT, &["env"]).await?.lines() {
             if let Some((name, value)) = line.strip_prefix("export ").and_then(|line| line.split_once('=')) {
                 command.env(name, value);
             }
         }
+        command.envs(variables);
         succeeded(program, self.output(limit, command).await?)
+    }
+
+    /// What `scripts/lab docker` runs, without that shell: it is asked many times a second.
+    fn client(&self, node: &str, args: &[&str]) -> Command {
+        let mut command = self.command(Path::new("docker"));
+        command.arg("-H").arg(format!("unix://{}/{node}/docker.sock", self.dir)).args(args);
+        command.env("DOCKER_CONFIG", format!("{}/client", self.dir)).env("DOCKER_BUILDKIT", "0");
+        for mine in ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"] {
+            command.env_remove(mine);
+        }
+        command
     }
 
     fn script(&self, args: &[&str]) -> Command {

@@ -12,12 +12,15 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program that reports to people")]
 
 mod agent;
+mod apps;
+mod beside;
 mod lab;
 mod remote;
 mod stack;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
+mod visitor;
 
 use std::process::ExitCode;
 

@@ -3,10 +3,12 @@
 //! It is where applications are: it finds rsctl and the mongods by Swarm's DNS, and runs the application that writes
 //! all through the story.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mongodb::Client;
 use mongodb::bson::{Document, doc, serialize_to_document};
 use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria};
@@ -17,13 +19,14 @@ use tokio::time::{sleep, timeout};
 
 use super::Outcome;
 use super::support::process::DIE_WITH_US;
-use super::support::writer::{MajorityWriter, majority_writer, missing};
+use super::support::writer::{self, MajorityWriter, majority_writer};
+use super::visitor::Visitor;
 
 /// The word that makes this program serve instead of telling the story.
 pub(super) const ENTER: &str = "in-the-overlay";
 
-/// How long the writer may take for its first write: before it, nothing is measured.
-const FIRST_WRITE: Duration = Duration::from_secs(30);
+/// How long a writer may take for its first write: before it, nothing is measured.
+const FIRST_WRITE: Duration = Duration::from_secs(45);
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
 /// What can be asked for.
@@ -31,37 +34,76 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 pub(super) enum Order {
     /// Run `rsctl`.
     Rsctl { args: Vec<String>, seconds: u64 },
-    /// Start to write.
-    Write { uri: String },
+    /// Start to write by one more way.
+    Write { name: String, way: Way, stored: Place },
+    /// Write no more by this way.
+    Rest { name: String },
     /// How the writing goes.
-    Tally,
+    Tallies,
     /// Measure gaps from now on.
     Mark,
-    /// Wait for a write that begins from now on.
+    /// Wait until each way has acknowledged a write that begins from now on.
     Acknowledged { seconds: u64 },
-    /// Read every acknowledged write back.
-    Missing,
+    /// Read every acknowledged write back, by this URI.
+    Missing { uri: String },
     /// Run a command on one mongod.
     Command { host: String, command: serde_json::Value },
     /// Which data directory this mongod has.
     Data { host: String },
 }
 
+/// How writes get to the set.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) enum Way {
+    /// By a driver of our own.
+    Driver { uri: String },
+    /// Through an application: ids from `first` on are posted there.
+    Visit { address: String, path: String, first: i64 },
+}
+
+/// Where they end up.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Place {
+    pub(super) database: String,
+    pub(super) collection: String,
+}
+
 /// What comes back.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Answer {
     Done,
-    Ran { code: Option<i32>, out: String, err: String },
-    Tally { acknowledged: usize, failed: usize, gap_ms: u64, last_error: Option<String> },
-    Acknowledged(bool),
-    Missing { ids: Vec<i64>, of: usize },
+    Ran {
+        code: Option<i32>,
+        out: String,
+        err: String,
+    },
+    Tallies(BTreeMap<String, Tally>),
+    /// The ways that took no write.
+    Silent(Vec<String>),
+    Missing(BTreeMap<String, Missing>),
     Reply(serde_json::Value),
     Failed(String),
 }
 
+/// How the writing goes by one way.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Tally {
+    pub(super) acknowledged: usize,
+    pub(super) failed: usize,
+    pub(super) gap: Duration,
+    pub(super) last_error: Option<String>,
+}
+
+/// What of it cannot be read back.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Missing {
+    pub(super) ids: Vec<i64>,
+    pub(super) of: usize,
+}
+
 /// Serves orders from stdin until it ends.
 pub(super) async fn serve(rsctl: &str) -> ExitCode {
-    let mut desk = Desk { rsctl, uri: String::new(), writer: None };
+    let mut desk = Desk { rsctl, ways: BTreeMap::new() };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let answer = match serde_json::from_str(&line) {
@@ -79,39 +121,53 @@ pub(super) async fn serve(rsctl: &str) -> ExitCode {
 
 struct Desk<'a> {
     rsctl: &'a str,
-    uri: String,
-    writer: Option<MajorityWriter>,
+    ways: BTreeMap<String, (MajorityWriter, Place)>,
 }
 
 impl Desk<'_> {
     async fn serve(&mut self, order: Order) -> Outcome<Answer> {
         match order {
             Order::Rsctl { args, seconds } => self.run(&args, Duration::from_secs(seconds)).await,
-            Order::Write { uri } => self.write(uri).await,
+            Order::Write { name, way, stored } => self.write(name, way, stored).await,
             Order::Command { host, command } => Ok(Answer::Reply(run_command(&host, &command).await?)),
             Order::Data { host } => Ok(Answer::Reply(data(&host).await?)),
-            Order::Mark => {
-                self.writer()?.reset_gap();
+            Order::Rest { name } => {
+                let (writer, _) = self.ways.remove(&name).ok_or_else(|| format!("nobody writes by {name}"))?;
+                writer.rest().await;
                 Ok(Answer::Done)
             }
-            Order::Acknowledged { seconds } => {
-                Ok(Answer::Acknowledged(self.writer()?.next_acknowledged(Duration::from_secs(seconds)).await))
+            Order::Mark => {
+                self.ways.values().for_each(|(writer, _)| writer.reset_gap());
+                Ok(Answer::Done)
             }
-            Order::Tally => {
-                let tally = self.writer()?.tally();
-                let gap_ms = u64::try_from(tally.longest_gap.as_millis())?;
-                let acknowledged = tally.acknowledged.len();
-                Ok(Answer::Tally { acknowledged, failed: tally.failed, gap_ms, last_error: tally.last_error })
+            Order::Acknowledged { seconds } => Ok(Answer::Silent(self.silent(Duration::from_secs(seconds)).await)),
+            Order::Tallies => {
+                Ok(Answer::Tallies(self.ways.iter().map(|(name, (writer, _))| (name.clone(), tally(writer))).collect()))
             }
-            Order::Missing => {
-                let written = self.writer()?.tally().acknowledged;
-                Ok(Answer::Missing { ids: missing(&self.uri, &written).await?, of: written.len() })
-            }
+            Order::Missing { uri } => Ok(Answer::Missing(self.missing(&uri).await?)),
         }
     }
 
-    fn writer(&self) -> Outcome<&MajorityWriter> {
-        self.writer.as_ref().ok_or_else(|| "nobody writes yet".into())
+    /// Those by which no write gets through within the limit.
+    async fn silent(&self, limit: Duration) -> Vec<String> {
+        let waits = self.ways.iter().map(|(name, (writer, _))| async move {
+            let silent = !writer.next_acknowledged(limit).await;
+            silent.then(|| name.clone())
+        });
+        join_all(waits).await.into_iter().flatten().collect()
+    }
+
+    async fn missing(&self, uri: &str) -> Outcome<BTreeMap<String, Missing>> {
+        let client = writer::collection(uri).await?.client().clone();
+        let mut found = BTreeMap::new();
+        for (name, (writer, Place { database, collection })) in &self.ways {
+            let written = writer.tally().acknowledged;
+            let stored = client.database(database).collection(collection);
+            let ids = writer::missing_in(stored, &written).await?;
+            found.insert(name.clone(), Missing { ids, of: written.len() });
+        }
+        client.shutdown().immediate(true).await;
+        Ok(found)
     }
 
     async fn run(&self, args: &[String], limit: Duration) -> Outcome<Answer> {
@@ -123,16 +179,24 @@ impl Desk<'_> {
         Ok(Answer::Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) })
     }
 
-    async fn write(&mut self, uri: String) -> Outcome<Answer> {
-        let writer = majority_writer(&uri).await?;
+    async fn write(&mut self, name: String, way: Way, stored: Place) -> Outcome<Answer> {
+        let writer = match way {
+            Way::Driver { uri } => majority_writer(&uri).await?,
+            Way::Visit { address, path, first } => writer::writer(Visitor { address, path, first }, ""),
+        };
         if !writer.next_acknowledged(FIRST_WRITE).await {
-            let tally = writer.tally();
-            return Err(format!("no write in {FIRST_WRITE:?}: {}", tally.last_error.unwrap_or_default()).into());
+            let why = writer.tally().last_error.unwrap_or_default();
+            return Err(format!("no write by {name} in {FIRST_WRITE:?}: {why}").into());
         }
         writer.reset_gap();
-        (self.uri, self.writer) = (uri, Some(writer));
+        self.ways.insert(name, (writer, stored));
         Ok(Answer::Done)
     }
+}
+
+fn tally(writer: &MajorityWriter) -> Tally {
+    let writer::Tally { acknowledged, longest_gap: gap, failed, last_error, .. } = writer.tally();
+    Tally { acknowledged: acknowledged.len(), failed, gap, last_error }
 }
 
 /// A client of one mongod, whatever its state.

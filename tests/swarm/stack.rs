@@ -13,8 +13,10 @@ pub(super) const RSCTL: &str = "db_rsctl";
 /// The node that orders are given to. It is never killed.
 pub(super) const DESK: &str = "node1";
 
-const STACK: &str = "db";
-const FILE: &str = "deploy/swarm/stack.yml";
+/// The set that the story is about.
+pub(super) const DB: &str = "db";
+/// What begins a set.
+pub(super) const FILE: &str = "deploy/swarm/stack.yml";
 const DEPLOY_LIMIT: Duration = Duration::from_secs(60);
 /// Every mongod has its grace period, and Swarm needs some time to notice.
 const REMOVE_LIMIT: Duration = Duration::from_secs(60);
@@ -26,27 +28,29 @@ pub(super) struct Container {
     pub(super) ip: String,
 }
 
-/// Deploys it, with the settings that do not change during the story.
+/// Deploys the set, with the settings that do not change during the story.
 pub(super) async fn deploy(lab: &Lab, bootstrap: &str) -> Outcome {
     let variables = BTreeMap::from([("RSCTL_REMOVE_AFTER", "10s"), ("RSCTL_BOOTSTRAP", bootstrap)]);
-    let args = ["stack", "deploy", "--resolve-image", "never", "-c", FILE, STACK];
-    lab.session(DEPLOY_LIMIT, "docker", &args, &variables).await.map(drop)
+    deploy_as(lab, DB, FILE, &variables).await
 }
 
-/// Removes it, and waits until none of it runs. The network stays as long as an application is in it.
-pub(super) async fn remove(lab: &Lab, nodes: &[String]) -> Outcome {
-    if let Err(failure) = lab.docker(DESK, &["stack", "rm", STACK]).await {
-        let text = failure.to_string();
-        if !text.contains("network") || !text.contains("in use") {
-            return Err(failure);
-        }
-    }
-    until(REMOVE_LIMIT, "the end of every task of the stack", async || {
+/// Deploys any stack file that ships, with the variables that it asks for.
+pub(super) async fn deploy_as(lab: &Lab, stack: &str, file: &str, variables: &BTreeMap<&str, &str>) -> Outcome {
+    let args = ["stack", "deploy", "--resolve-image", "never", "-c", file, stack];
+    lab.session(DEPLOY_LIMIT, "docker", &args, variables).await.map(drop)
+}
+
+/// Removes stacks, and waits until none of them runs.
+pub(super) async fn remove(lab: &Lab, nodes: &[String], stacks: &[&str]) -> Outcome {
+    begin_removal(lab, stacks).await?;
+    until(REMOVE_LIMIT, "the end of every task", async || {
         for node in nodes {
-            let ours = format!("label=com.docker.stack.namespace={STACK}");
-            let left = lab.docker(node, &["ps", "-q", "--filter", &ours]).await?;
-            if !left.trim().is_empty() {
-                return Ok(Err(format!("{} on {node}", left.trim().replace('\n', " "))));
+            let stack = "{{.Label \"com.docker.stack.namespace\"}} {{.Names}}";
+            let running = lab.docker(node, &["ps", "--format", stack]).await?;
+            let ours = |line: &&str| stacks.iter().any(|stack| line.starts_with(&format!("{stack} ")));
+            let left: Vec<_> = running.lines().filter(ours).collect();
+            if !left.is_empty() {
+                return Ok(Err(format!("{} on {node}", left.join(", "))));
             }
         }
         Ok(Ok(()))
@@ -54,13 +58,23 @@ pub(super) async fn remove(lab: &Lab, nodes: &[String]) -> Outcome {
     .await
 }
 
+/// Has stacks removed. A network stays as long as an application is in it.
+pub(super) async fn begin_removal(lab: &Lab, stacks: &[&str]) -> Outcome {
+    match lab.docker(DESK, &[&["stack", "rm"], stacks].concat()).await {
+        Err(failure) if !failure.to_string().contains("network") || !failure.to_string().contains("in use") => {
+            Err(failure)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The running container of a service on a node.
 pub(super) async fn container(lab: &Lab, node: &str, service: &str) -> Outcome<Option<Container>> {
     let name = format!("label=com.docker.swarm.service.name={service}");
     let ids = lab.docker(node, &["ps", "-q", "--no-trunc", "--filter", &name, "--filter", "status=running"]).await?;
     let Some(id) = ids.lines().next() else { return Ok(None) };
-    let format = format!("{{{{.NetworkSettings.Networks.{NETWORK}.IPAddress}}}}");
-    let ip = lab.docker(node, &["inspect", "-f", &format, id]).await?;
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let ip = lab.docker(node, &["inspect", "-f", format, id]).await?;
     Ok(Some(Container { id: id.to_owned(), ip: ip.trim().to_owned() }))
 }
 

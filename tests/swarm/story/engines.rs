@@ -6,7 +6,7 @@ use rsctl::publish::Status;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Story, at_rest, brief, differs, host_on, node_of, stack, voting_secondary};
+use super::{Story, applications, at_rest, brief, compose, differs, host_on, node_of, stack, voting_secondary};
 use crate::Outcome;
 use crate::remote::until;
 use crate::stack::DESK;
@@ -18,6 +18,9 @@ const RETURN_LIMIT: Duration = Duration::from_secs(120);
 
 /// Its mongod becomes a member by itself, without a vote: three are enough, and four no better.
 pub(super) async fn fourth(story: &mut Story<'_>) -> Outcome<String> {
+    // Their images are on the first three engines only.
+    applications::leave(story).await?;
+    story.beside.begin(compose::NAME, compose::starts(story.lab, Vec::new()));
     let before = story.shape().await?;
     let began = Instant::now();
     story.lab.add(FOURTH).await?;

@@ -1,7 +1,10 @@
 //! The story, step by step, and what its steps share.
 
 mod accidents;
+mod applications;
+mod compose;
 mod engines;
+mod moving;
 mod planned;
 
 use std::collections::BTreeMap;
@@ -12,9 +15,10 @@ use rsctl::publish::{Health, Status};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::agent::Agent;
+use super::agent::{Agent, DRIVER};
+use super::beside::Beside;
 use super::lab::Lab;
-use super::remote::until;
+use super::remote::{Missing, Tally, until};
 use super::stack::{self, DESK, MONGO, RSCTL};
 use super::{Failure, Outcome};
 
@@ -25,14 +29,18 @@ type Step = for<'a> fn(&'a mut Story<'_>) -> Telling<'a>;
 /// In this order. The first one is what all others build on.
 pub(super) const STEPS: &[(&str, Step)] = &[
     ("a new stack becomes a set with a URI", |story| Box::pin(story.judged(planned::begins))),
+    ("applications start by their recipes", |story| Box::pin(story.judged(applications::start))),
     ("a secondary's task is replaced", |story| Box::pin(story.judged(accidents::secondary))),
     ("the primary's task is replaced", |story| Box::pin(story.judged(accidents::primary))),
     ("rsctl's own task is replaced", |story| Box::pin(story.judged(accidents::controller))),
     ("an application starts through rsctl exec", |story| Box::pin(story.judged(planned::application))),
     ("the stack is removed and deployed again", |story| Box::pin(story.judged(planned::redeployed))),
+    (moving::NAME, |story| Box::pin(story.ended(moving::NAME, moving::moved))),
+    ("applications are scaled, and an engine drained", |story| Box::pin(story.judged(applications::scaled))),
     ("a fourth engine joins as a spare", |story| Box::pin(story.judged(engines::fourth))),
     ("an engine dies with a secondary, and returns", |story| Box::pin(story.judged(engines::secondary))),
     ("an engine dies with the primary, and returns", |story| Box::pin(story.judged(engines::primary))),
+    (compose::NAME, |story| Box::pin(story.ended(compose::NAME, compose::starts))),
     ("a rolling update waits for each member", |story| Box::pin(story.judged(planned::updated))),
     ("a volume is wiped under its name", |story| Box::pin(story.judged(accidents::wiped))),
 ];
@@ -48,6 +56,9 @@ pub(super) struct Story<'l> {
     agent: Option<Agent>,
     uri: String,
     nodes: Vec<String>,
+    /// Whether those of the recipes are there, and write.
+    applications: bool,
+    beside: Beside<'l>,
 }
 
 /// The parts of a config that must only change for a reason.
@@ -68,18 +79,34 @@ struct Place {
 impl<'l> Story<'l> {
     pub(super) fn new(lab: &'l Lab) -> Self {
         let nodes = ["node1", "node2", "node3"].map(str::to_owned).into();
-        Self { lab, agent: None, uri: String::new(), nodes }
+        Self { lab, agent: None, uri: String::new(), nodes, applications: false, beside: Beside::default() }
     }
 
-    /// A step, and after it the judge: every write that was ever acknowledged can be read back.
+    /// A step, and after it the judge: applications write again, and every write that was ever acknowledged is there.
     async fn judged(&mut self, step: impl AsyncFnOnce(&mut Story<'l>) -> Outcome<String>) -> Outcome<String> {
-        let note = step(self).await?;
-        let (missing, of) = self.agent()?.missing().await?;
-        if missing.is_empty() {
-            return Ok(format!("{note}; all {of} writes there"));
+        let mut beside = std::mem::take(&mut self.beside);
+        let told = beside
+            .while_waiting_for(async {
+                let note = step(self).await?;
+                let uri = self.uri.clone();
+                let agent = self.agent()?;
+                Ok(format!("{note}; {}", verdict(agent, &uri).await?))
+            })
+            .await;
+        self.beside.adopt(beside);
+        told
+    }
+
+    /// How something ended that went on beside other steps; should it not have begun, it does now.
+    async fn ended<S: Future<Output = Outcome<String>> + 'l>(
+        &mut self,
+        name: &'static str,
+        story: impl FnOnce(&'l Lab, Vec<String>) -> S,
+    ) -> Outcome<String> {
+        if let Some(ended) = self.beside.end_of(name).await {
+            return ended;
         }
-        let some: Vec<_> = missing.iter().take(10).collect();
-        Err(format!("{} of {of} acknowledged writes are lost: {some:?} (and {note})", missing.len()).into())
+        story(self.lab, self.nodes.clone()).await
     }
 
     fn agent(&mut self) -> Outcome<&mut Agent> {
@@ -133,7 +160,8 @@ impl<'l> Story<'l> {
     async fn gap(&mut self) -> Outcome<f64> {
         let agent = self.agent()?;
         agent.acknowledged(WRITE_LIMIT).await?;
-        Ok(agent.tally().await?.gap.as_secs_f64())
+        let tallies = agent.tallies().await?;
+        Ok(tallies.get(DRIVER).ok_or("nobody writes")?.gap.as_secs_f64())
     }
 
     /// What a person would look at, after a failure.
@@ -143,9 +171,9 @@ impl<'l> Story<'l> {
                 Ok(ran) => println!("--- rsctl status ({:?})\n{}{}", ran.code, ran.out, ran.err),
                 Err(failure) => println!("--- rsctl status: {failure}"),
             }
-            if let Ok(tally) = agent.tally().await {
+            for (name, tally) in agent.tallies().await.unwrap_or_default() {
                 let (seen, lost) = (tally.acknowledged, tally.failed);
-                println!("--- writes: {seen} acknowledged, {lost} not; last error: {:?}", tally.last_error);
+                println!("--- writes by {name}: {seen} acknowledged, {lost} not; last error: {:?}", tally.last_error);
             }
         }
         let logs = ["service", "logs", "--raw", "--tail", "60", RSCTL];
@@ -176,6 +204,23 @@ impl Shape {
     fn at(&self, host: &str) -> Outcome<&Place> {
         self.members.values().find(|place| place.host == host).ok_or_else(|| format!("{host} is no member").into())
     }
+}
+
+/// Every way of writing works, and nothing that was acknowledged by any is lost; how long each was without a write.
+async fn verdict(agent: &mut Agent, uri: &str) -> Outcome<String> {
+    agent.acknowledged(WRITE_LIMIT).await?;
+    let tallies = agent.tallies().await?;
+    let gap = |(name, tally): (&String, &Tally)| format!("{name} {:.1} s", tally.gap.as_secs_f64());
+    let gaps: Vec<_> = tallies.iter().filter(|(name, _)| *name != DRIVER).map(gap).collect();
+    let missing = agent.missing(uri).await?;
+    let lost: Vec<_> = missing.iter().filter(|(_, missing)| !missing.ids.is_empty()).collect();
+    if let Some((name, Missing { ids, of })) = lost.first() {
+        let some: Vec<_> = ids.iter().take(10).collect();
+        return Err(format!("{} of {of} acknowledged writes by {name} are lost: {some:?}", ids.len()).into());
+    }
+    let writes: usize = missing.values().map(|missing| missing.of).sum();
+    let gaps = if gaps.is_empty() { String::new() } else { format!("without a write: {}; ", gaps.join(", ")) };
+    Ok(format!("{gaps}all {writes} writes there"))
 }
 
 /// Where the mongod of a node is, for everybody in the network.

@@ -10,7 +10,7 @@ use super::{Story, differs, host_on};
 use crate::Outcome;
 use crate::agent::Agent;
 use crate::remote::until;
-use crate::stack::{self, DESK, MONGO, NETWORK, RSCTL};
+use crate::stack::{self, DB, DESK, MONGO, NETWORK, RSCTL};
 
 /// The stable names of the three engines, whatever happens to them.
 const URI: &str = "mongodb://mongo-node1:27017,mongo-node2:27017,mongo-node3:27017/?replicaSet=rs";
@@ -85,7 +85,7 @@ pub(super) async fn redeployed(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
     let old = addresses(story).await?;
     story.agent()?.mark().await?;
-    stack::remove(story.lab, &story.nodes).await?;
+    stack::remove(story.lab, &story.nodes, &[DB]).await?;
     let began = Instant::now();
     stack::deploy(story.lab, "never").await?;
     let gap = story.gap().await?;

@@ -1,0 +1,153 @@
+//! The recipes in `deploy/` as they ship: their Dockerfiles are built, their stack files deployed. Only the images' names
+//! are others, for the applications themselves cannot be had: `tests/swarm/apps` has what stands in their place.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::{join_all, try_join_all};
+
+use super::Outcome;
+use super::agent::Agent;
+use super::lab::Lab;
+use super::remote::{Place, Way};
+use super::stack;
+
+const BASE: &str = "APPS=localhost:1/apps:test";
+
+/// An application whose image holds no rsctl.
+pub(super) const APP_ALONE: &str = "localhost:1/app-alone:test";
+
+/// Targets of `tests/swarm/apps/Dockerfile` that become images.
+const TARGETS: [(&str, &str); 4] = [
+    ("orion", "localhost:1/orion-alone:test"),
+    ("chat", "localhost:1/chat-alone:test"),
+    ("app", APP_ALONE),
+    ("haproxy", "localhost:1/haproxy:test"),
+];
+
+/// Folders with a Dockerfile, the image that it is to begin with, and what becomes of it.
+const DOCKERFILES: [(&str, &str, &str); 3] = [
+    ("deploy/orion", "ORION=localhost:1/orion-alone:test", "localhost:1/orion:test"),
+    ("deploy/lets-chat", "LETS_CHAT=localhost:1/chat-alone:test", "localhost:1/chat:test"),
+    ("deploy/apps", "APP=localhost:1/app-alone:test", "localhost:1/app:test"),
+];
+
+/// What takes the place of the recipes' images, and has one task of the old Orion as well.
+const IMAGES: [(&str, &str); 6] = [
+    ("ORION_IMAGE", "localhost:1/orion:test"),
+    ("OLD_ORION_IMAGE", "localhost:1/orion:test"),
+    ("OLD_ORION_REPLICAS", "1"),
+    ("LETS_CHAT_IMAGE", "localhost:1/chat:test"),
+    ("HAPROXY_IMAGE", "localhost:1/haproxy:test"),
+    ("APP_IMAGE", "localhost:1/app:test"),
+];
+
+/// A recipe, and the ways in that it offers.
+pub(super) struct Recipe {
+    pub(super) stack: &'static str,
+    pub(super) file: &'static str,
+    pub(super) doors: &'static [Door],
+}
+
+/// A way in: who takes writes there, and where those end up.
+pub(super) struct Door {
+    pub(super) name: &'static str,
+    /// Where it is in the network; a path for those that speak HTTP.
+    address: &'static str,
+    path: Option<&'static str>,
+    first: i64,
+    database: &'static str,
+    collection: &'static str,
+}
+
+pub(super) const ORION: Recipe = Recipe {
+    stack: "broker",
+    file: "deploy/orion/stack.yml",
+    doors: &[
+        Door::web("orion", "orion:1026", "/v2/entities", "orion", "entities"),
+        Door { first: 1 << 40, ..Door::web("old-orion", "old-orion:1026", "/v2/entities", "orion", "entities") },
+    ],
+};
+
+pub(super) const CHAT: Recipe = Recipe {
+    stack: "chat",
+    file: "deploy/lets-chat/stack.yml",
+    doors: &[Door::web("chat", "chat:5000", "/", "letschat", "messages")],
+};
+
+pub(super) const APP: Recipe = Recipe {
+    stack: "app",
+    file: "deploy/apps/stack.yml",
+    doors: &[Door::web("app", "tasks.app:8080", "/", "app", "orders")],
+};
+
+pub(super) const HAPROXY: Recipe = Recipe {
+    stack: "door",
+    file: "deploy/haproxy/stack.yml",
+    doors: &[Door { path: None, ..Door::web("HAProxy", "door:27017", "", "door", "writes") }],
+};
+
+/// The application as Compose starts it.
+pub(super) const COMPOSED: Door = Door::web("app", "app:8080", "/", "app", "orders");
+
+impl Door {
+    const fn web(
+        name: &'static str,
+        address: &'static str,
+        path: &'static str,
+        database: &'static str,
+        collection: &'static str,
+    ) -> Self {
+        Self { name, address, path: Some(path), first: 0, database, collection }
+    }
+
+    fn way(&self) -> Way {
+        let Self { address, database, .. } = self;
+        match self.path {
+            Some(path) => Way::Visit { address: (*address).to_owned(), path: path.to_owned(), first: self.first },
+            None => Way::Driver { uri: format!("mongodb://{address}/{database}?directConnection=true") },
+        }
+    }
+
+    /// The first write through it is acknowledged, and others follow.
+    pub(super) async fn enter(&self, agent: &mut Agent) -> Outcome {
+        let stored = Place { database: self.database.to_owned(), collection: self.collection.to_owned() };
+        agent.write_by(self.name, self.way(), stored).await
+    }
+}
+
+/// Builds every Dockerfile, on each of these engines.
+pub(super) async fn build(lab: &Lab, nodes: &[String]) -> Outcome {
+    try_join_all(nodes.iter().map(|node| build_on(lab, node))).await.map(drop)
+}
+
+async fn build_on(lab: &Lab, node: &str) -> Outcome {
+    // Where the Dockerfiles copy the binary from.
+    lab.docker(node, &["tag", "localhost:1/rsctl:test", "rsctl:latest"]).await?;
+    for (target, image) in TARGETS {
+        let file = ["-f", "tests/swarm/apps/Dockerfile", "tests/swarm/apps"];
+        let words = ["build", "-q", "--build-arg", BASE, "--target", target, "-t", image];
+        lab.docker(node, &[&words[..], &file].concat()).await?;
+    }
+    for (folder, base, image) in DOCKERFILES {
+        lab.docker(node, &["build", "-q", "--build-arg", base, "-t", image, folder]).await?;
+    }
+    Ok(())
+}
+
+/// Deploys recipes for the set whose network this is, each under its name with something put behind.
+pub(super) async fn deploy(lab: &Lab, recipes: &[Recipe], network: &str, suffix: &str) -> Outcome {
+    let mut variables = BTreeMap::from(IMAGES);
+    variables.insert("MONGO_NETWORK", network);
+    let deployed = recipes.iter().map(|recipe| {
+        let (stack, variables) = (format!("{}{suffix}", recipe.stack), &variables);
+        async move { stack::deploy_as(lab, &stack, recipe.file, variables).await }
+    });
+    join_all(deployed).await.into_iter().collect()
+}
+
+/// Removes them again, and waits for nothing.
+pub(super) async fn remove(lab: &Lab, recipes: &[Recipe], suffix: &str) -> Outcome {
+    let stacks: Vec<_> = recipes.iter().map(|recipe| format!("{}{suffix}", recipe.stack)).collect();
+    let stacks: Vec<_> = stacks.iter().map(String::as_str).collect();
+    stack::begin_removal(lab, &stacks).await
+}

@@ -1,0 +1,60 @@
+//! A user of an application in the overlay network, who posts one thing after the other, each to whatever task is there.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use super::support::writer::Door;
+
+/// A task that is gone leaves an address where nobody answers.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+
+/// Many applications share two processors with their databases here.
+const PACE: Duration = Duration::from_millis(40);
+
+/// Posts `{"id": N}`.
+pub(super) struct Visitor {
+    /// The service's name and port.
+    pub(super) address: String,
+    pub(super) path: String,
+    pub(super) first: i64,
+}
+
+impl Door for Visitor {
+    async fn write(&self, id: i64) -> Result<(), String> {
+        let reply = self.post(id).await.map_err(|error| format!("{}: {error}", self.address))?;
+        match reply.split(' ').nth(1) {
+            Some("201") => Ok(()),
+            _ => Err(format!("{}: {}", self.address, reply.replace("\r\n", " "))),
+        }
+    }
+
+    fn pace(&self) -> Duration {
+        PACE
+    }
+
+    fn first(&self) -> i64 {
+        self.first
+    }
+}
+
+impl Visitor {
+    /// The application's answer. Every request asks DNS anew, for tasks come and go, and takes the next one listed.
+    async fn post(&self, id: i64) -> std::io::Result<String> {
+        let Self { address, path, .. } = self;
+        let mut tasks: Vec<_> = lookup_host(address).await?.collect();
+        tasks.sort();
+        let nth = usize::try_from(id).unwrap_or(0) % tasks.len().max(1);
+        let task = tasks.get(nth).ok_or(std::io::ErrorKind::NotFound)?;
+        let mut stream = timeout(CONNECT_LIMIT, TcpStream::connect(task)).await??;
+        let body = format!("{{\"id\": {id}}}");
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}");
+        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await?;
+        Ok(reply)
+    }
+}
