@@ -49,9 +49,14 @@ pub(crate) async fn reconfig(primary: &Client, edit: impl Fn(&mut Document)) {
 pub(crate) async fn config(node: &Client) -> Document {
     let reply = node.database("admin").run_command(doc! { "replSetGetConfig": 1 }).await.unwrap();
     let mut config = reply.get_document("config").unwrap().clone();
-    let version = i64::from(config.get_i32("version").unwrap_or_default());
-    config.insert("version", version + 1);
+    let next = version(&config) + 1;
+    config.insert("version", next);
     config
+}
+
+/// The server tells it in the width in which it was given.
+pub(crate) fn version(config: &Document) -> i64 {
+    config.get_i64("version").or_else(|_| config.get_i32("version").map(i64::from)).unwrap()
 }
 
 pub(crate) fn members(config: &mut Document) -> &mut Vec<Bson> {

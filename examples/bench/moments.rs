@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mongodb::bson::{Bson, doc};
+use mongodb::options::WriteConcern;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Wish;
@@ -194,7 +195,10 @@ async fn stack_recreated(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<
     if who == Contender::Alone && kind == Kind::Ips {
         return None;
     }
-    let mut series = Series::new("whole stack at new addresses", Goal { at_most: Some(1.0), ..Goal::default() });
+    let mut writable =
+        Series::new("whole stack at new addresses: writable", Goal { at_most: Some(1.0), ..Goal::default() });
+    // A secondary that finds nobody ahead of it sleeps for a second before it looks again (6.0.5).
+    let mut by_majority = Series::new("whole stack at new addresses: a majority writes", Goal::default());
     let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
     for _ in 0..wish.rounds {
         let old: Vec<_> = (0..3).map(|n| stand.set.host(n)).collect();
@@ -215,7 +219,11 @@ async fn stack_recreated(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<
             }
             Contender::Alone => stand.set.uri(),
         };
-        series.push(Pulse::start(&uri).await.next_after(answered, LIMIT).await);
+        let first = async { Pulse::start_by(&uri, WriteConcern::nodes(1)).await.next_after(answered, LIMIT).await };
+        let majority = async { Pulse::start(&uri).await.next_after(answered, LIMIT).await };
+        let (first, majority) = tokio::join!(first, majority);
+        writable.push(first);
+        by_majority.push(majority);
         stand.until_whole(3).await;
         // A recovery by force is done at most once a minute, and a controller of its own each round shows the first.
         if who == Contender::Rsctl && kind == Kind::Ips {
@@ -223,7 +231,7 @@ async fn stack_recreated(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<
             stand.until_calm().await;
         }
     }
-    Some(vec![series])
+    Some(vec![writable, by_majority])
 }
 
 async fn member_added(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
@@ -260,8 +268,8 @@ async fn member_added(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Ser
 
 /// When the primary's config became another one.
 async fn config_changes(primary: mongodb::Client) -> Instant {
-    let version = ideal::config(&primary).await.get_i32("version").unwrap();
-    while ideal::config(&primary).await.get_i32("version").is_ok_and(|now| now == version) {
+    let version = ideal::version(&ideal::config(&primary).await);
+    while ideal::version(&ideal::config(&primary).await) == version {
         sleep(Duration::from_millis(1)).await;
     }
     Instant::now()

@@ -1,4 +1,4 @@
-//! An application that writes all the time, one `w: majority` write after the other.
+//! An application that writes all the time, one write after the other, by a majority unless told otherwise.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// Between two writes: often enough to measure to a few milliseconds, seldom enough to leave the machine free.
 const PACE: Duration = Duration::from_millis(5);
 
-/// A write that a majority acknowledged.
+/// A write that was acknowledged.
 #[derive(Clone, Copy)]
 struct Beat {
     started: Instant,
@@ -28,8 +28,12 @@ pub(crate) struct Pulse {
 impl Pulse {
     /// Begins to write through a driver that has nothing but this URI.
     pub(crate) async fn start(uri: &str) -> Self {
+        Self::start_by(uri, WriteConcern::majority()).await
+    }
+
+    pub(crate) async fn start_by(uri: &str, concern: WriteConcern) -> Self {
         let mut options = ClientOptions::parse(uri).await.unwrap();
-        options.write_concern = Some(WriteConcern::majority());
+        options.write_concern = Some(concern);
         let writes = Client::with_options(options).unwrap().database("bench").collection("writes");
         let (tell, last) = watch::channel(None);
         let task = tokio::spawn(async move {

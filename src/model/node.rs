@@ -32,6 +32,8 @@ pub struct Probe {
     pub user_data: UserData,
     /// Who is about to initiate through this node.
     pub lock: Option<Lock>,
+    /// An operator wants this process out of the set: noted on the node itself, for every controller to see.
+    pub leaves: bool,
     /// How it sees the other members.
     pub view: Option<SetView>,
     /// The newest entry of its oplog. Asked only of a REMOVED node, which tells it in no other way.

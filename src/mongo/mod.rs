@@ -13,7 +13,7 @@ pub use error::Error;
 use error::ILLEGAL_OPERATION;
 pub use probe::PublicView;
 
-use crate::model::{Host, Lock, Probe, ProbeError, ReplConfig};
+use crate::model::{Host, Lock, Probe, ProbeError, ProcessId, ReplConfig};
 use bson::{Document, doc};
 use connect::Connection;
 use mongodb::options::{Acknowledgment, WriteConcern};
@@ -52,6 +52,8 @@ pub trait Admin {
     async fn take_over_lock(&self, at: SocketAddr, stale: &Lock, lock: &Lock) -> Result<(), Error>;
     /// Removes whatever claim stands there.
     async fn release_lock(&self, at: SocketAddr) -> Result<(), Error>;
+    /// Notes on this node that its process is to leave the set.
+    async fn note_leaving(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error>;
     /// Lets go of everything but these.
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>);
 }
@@ -226,6 +228,14 @@ impl Admin for Mongods {
             "writeConcern": local_write_concern(),
         };
         self.locked_write(at, delete).await.map(drop)
+    }
+
+    async fn note_leaving(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
+        let note = doc! { "q": { "_id": wire::LEAVING_ID }, "u": wire::leaving_document(process), "upsert": true };
+        let update = doc! { "update": "rsctl", "updates": [note], "writeConcern": local_write_concern() };
+        // Lost with the process, the note has done its part: no fsync.
+        let reply = self.command(at, "local", update, COMMAND_LIMIT).await?;
+        first_write_error(&reply).map_or(Ok(()), Err)
     }
 
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {

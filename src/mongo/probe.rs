@@ -120,6 +120,8 @@ async fn stored(client: &Client, mut probe: Probe, wanted: Option<SetName>) -> R
         .map(wire::lock)
         .transpose()
         .map_err(Trouble::Unreadable)?;
+    let leaving = first(client, "rsctl", doc! { "_id": wire::LEAVING_ID }).await?;
+    probe.leaves = leaving.is_some_and(|note| wire::names_process(&note, probe.process));
     probe.set = probe.config.as_ref().map(ReplConfig::set_name).or(probe.set).or(wanted);
     // 94 also comes from a node that has not loaded its config yet.
     if probe.state == NodeState::Blank && (probe.config.is_some() || probe.data.is_some()) {
@@ -171,6 +173,7 @@ fn bare(hello: Hello, state: NodeState) -> Probe {
         data: None,
         user_data: UserData::Unknown,
         lock: None,
+        leaves: false,
         view: None::<SetView>,
         oplog_end: None,
     }

@@ -171,6 +171,17 @@ pub(super) fn lock_document(lock: &Lock) -> Document {
     }
 }
 
+pub(super) const LEAVING_ID: &str = "leaving";
+
+pub(super) fn leaving_document(process: ProcessId) -> Document {
+    bson::doc! { "_id": LEAVING_ID, "process": process.0 }
+}
+
+/// Whether a note is about this process, and not about one that ran on the directory before.
+pub(super) fn names_process(note: &Document, process: ProcessId) -> bool {
+    note.get_object_id("process").is_ok_and(|named| named == process.0)
+}
+
 pub(super) fn lock(document: &Document) -> Result<Lock, Error> {
     let unreadable = || Error::Unreadable("local.rsctl");
     Ok(Lock {

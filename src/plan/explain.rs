@@ -3,7 +3,7 @@
 use super::situation::Situation;
 use super::{Finding, WaitingOn};
 use super::{bootstrap, recovery};
-use crate::model::{Host, NodeState, ProbeError, UserData};
+use crate::model::{Host, NodeState, ProbeError, Process, UserData};
 use std::time::Duration;
 
 /// RECOVERING for so long is more than a pause.
@@ -62,6 +62,9 @@ pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
         }
     }
     let Some(config) = now.config else { return };
+    let outside = |p: &&Process<'_>| config.members().iter().all(|m| !p.is_at(&m.host));
+    let left_out = now.ours.iter().filter(|p| p.listed && now.left_out(p)).filter(outside);
+    findings.extend(left_out.map(|p| Finding::LeftOut { host: p.hosts[0].clone() }));
     if config.members().len() >= crate::model::MEMBERS_MAX {
         let outside = now.ours.iter().find(|p| p.listed && p.state() == NodeState::Blank);
         findings.extend(outside.map(|p| Finding::Full { host: p.hosts[0].clone() }));

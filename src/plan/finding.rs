@@ -98,6 +98,11 @@ pub enum Finding {
         /// Which member.
         host: Host,
     },
+    /// A mongod that runs and stays outside, by an operator's order.
+    LeftOut {
+        /// Where.
+        host: Host,
+    },
     /// A member needs a human: it cannot catch up by itself.
     Stuck {
         /// Which member.
@@ -109,7 +114,7 @@ impl Finding {
     /// How much it matters.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::TwoVoters | Self::Full { .. } | Self::Wiped { .. } => Severity::Warning,
+            Self::TwoVoters | Self::Full { .. } | Self::LeftOut { .. } | Self::Wiped { .. } => Severity::Warning,
             Self::ForeignSet { .. }
             | Self::OtherSetName { .. }
             | Self::Standalone { .. }
@@ -199,6 +204,9 @@ impl fmt::Display for Finding {
             Self::Full { host } => write!(f, "{host} cannot join: a set has at most 50 members"),
             Self::Wiped { host } => {
                 write!(f, "{host} lost its data directory; it has no vote until it holds the data again")
+            }
+            Self::LeftOut { host } => {
+                write!(f, "{host} was taken out by `rsctl forget`: stop its task, or restart its mongod to let it join")
             }
             Self::Stuck { host } => write!(
                 f,

@@ -2,7 +2,7 @@
 
 use super::failover;
 use super::placement::{Placement, place};
-use super::safety::tried_fairly;
+use super::safety::{first_free, is_free, tried_fairly};
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{
@@ -28,6 +28,9 @@ pub(super) fn moved(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option
 pub(super) fn forgotten(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let wanted: Vec<&Member> = config.members().iter().filter(|m| now.is_forgotten(m)).collect();
+    if let Some(note) = noted_leaving(now, &wanted) {
+        return Proposal::new(note, "no other controller may let it join again while it runs");
+    }
     let leads = |m: &&Member| now.occupant(m).is_some_and(|p| p.id == primary.id);
     let Some(&lost) = wanted.iter().find(|m| !leads(m)) else {
         let step = wanted.first().and_then(|_| failover::hand_over_from(now, waiting));
@@ -40,6 +43,14 @@ pub(super) fn forgotten(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
         return reconfig(now, vec![change], because);
     }
     reconfig(now, vec![Change::Remove { id: lost.id }], because)
+}
+
+/// The order is noted on the members themselves: other controllers, and those to come, follow it too. Where that cannot
+/// be done, the order is followed all the same.
+fn noted_leaving(now: &Situation<'_>, wanted: &[&Member]) -> Option<Step> {
+    let told = |m: &&&Member| now.occupant(m).is_some_and(|p| !p.probe.leaves && p.probe.config.is_some());
+    let notes = wanted.iter().filter(told).map(|m| Step::NoteLeaving { on: m.host.clone() });
+    first_free(now, notes).filter(|note| is_free(now, note))
 }
 
 /// A member's task has gone for good. What helps the set is done soon; what gains nothing waits for `forget-after`,
@@ -69,7 +80,7 @@ pub(super) fn gone(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
     for member in gone_for(Duration::from_secs(1)) {
         let since = ours_and_gone(now, member).unwrap_or_default();
         let missing = gone_for(Duration::from_secs(1)).filter(|m| m.votes_now()).count();
-        let helps = ready_spare(now, config).is_some() || slack(total - missing) > slack(total);
+        let helps = !ready_spares(now, config).is_empty() || slack(total - missing) > slack(total);
         let soon = member.votes_now() && helps && since < policy.remove_after;
         let limit = if soon { policy.remove_after } else { policy.forget_after };
         waiting.push(W::Gone { host: member.host.clone(), since, limit });
@@ -79,8 +90,12 @@ pub(super) fn gone(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
 
 /// A spare's part in it: it gets its vote, then a gone voter goes, one voter a step. Which of the two is due shows in
 /// the number of voters: it is odd before, even in between. Where there is no room, the gone one goes first.
+///
+/// Where nobody is gone, spares get the votes that they would have got had they come together: an odd number of voters
+/// from three up. Two of them pass over an even number, which survives as many losses as the odd one before it.
 fn replaced(now: &Situation<'_>, config: &ReplConfig, gone: &[&Member]) -> Option<(Change, String)> {
-    let spare = ready_spare(now, config)?;
+    let spares = ready_spares(now, config);
+    let spare = spares.first()?;
     let seats = config.members().iter().filter(|m| m.votes).count();
     let whole = config.members().iter().filter(|m| m.votes).all(|m| m.votes_now() && now.is_live(m));
     // Whoever waits for its vote, because its data is not there yet, keeps its seat.
@@ -94,8 +109,13 @@ fn replaced(now: &Situation<'_>, config: &ReplConfig, gone: &[&Member]) -> Optio
         )),
         Some(lost) => Some((promote, format!("{} is gone and {} holds the data", lost.host, spare.host))),
         // What was removed for want of room, or before the spare was ready, is made up for.
-        None if whole && seats > 2 && promised % 2 == 0 && promised < VOTERS_MAX => {
-            Some((promote, format!("{seats} voters survive no more losses than {}", seats - 1)))
+        None if whole && self::seats(promised, spares.len()) > 0 => {
+            let because = match promised {
+                0 | 1 => format!("{} holds the data", spare.host),
+                even if even % 2 == 0 => format!("{even} voters survive no more losses than {}", even - 1),
+                odd => format!("with two spares ready, {} voters survive one loss more than {odd}", odd + 2),
+            };
+            Some((promote, because))
         }
         None => None,
     }
@@ -116,10 +136,11 @@ fn ours_and_gone(now: &Situation<'_>, member: &Member) -> Option<Duration> {
     (!gone.is_zero()).then_some(gone)
 }
 
-fn ready_spare<'a>(now: &Situation<'_>, config: &'a ReplConfig) -> Option<&'a Member> {
+fn ready_spares<'a>(now: &Situation<'_>, config: &'a ReplConfig) -> Vec<&'a Member> {
     let serves = |m: &Member| now.occupant(m).is_some_and(|p| p.state() == NodeState::Secondary);
     let ready = |m: &Member| serves(m) && now.is_live(m) && !now.is_forgotten(m);
-    config.members().iter().find(|m| m.spare && !m.votes && m.data.is_some() && ready(m) && !m.hand_tuned())
+    let spare = |m: &&Member| m.spare && !m.votes && m.data.is_some() && ready(m) && !m.hand_tuned();
+    config.members().iter().filter(spare).collect()
 }
 
 /// A blank task, or one of this set's directories that has no slot, becomes a member.

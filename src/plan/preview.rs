@@ -68,6 +68,11 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
             world.fsynced.extend(process);
             true
         }
+        Step::NoteLeaving { on } => {
+            let process = world.probe(on).map(|p| p.process);
+            each_probe(world, |probe| probe.leaves |= Some(probe.process) == process);
+            true
+        }
         Step::LineUp { on, behind } => {
             let pair = world.probe(on).zip(world.probe(behind)).map(|(on, behind)| (on.process, behind.process));
             world.lined_up.extend(pair);

@@ -28,6 +28,7 @@ pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> 
         | Step::Initiate { .. }
         | Step::ReleaseLock { .. }
         | Step::Fsync { .. }
+        | Step::NoteLeaving { .. }
         | Step::LineUp { .. }
         | Step::StepUp { .. }
         | Step::EndCatchUp { .. } => None,

@@ -133,10 +133,11 @@ impl<'a> Situation<'a> {
         self.look.forget.contains(&member.host) || self.occupant(member).is_some_and(|p| self.left_out(p))
     }
 
-    /// An operator wants this mongod out, under whatever address it is known.
+    /// An operator wants this mongod out, under whatever address it is known: one told this controller, or another one,
+    /// which noted it there.
     pub(super) fn left_out(&self, process: &Process<'_>) -> bool {
         let named = |h: &Host| matches!(self.look.node(h).map(|n| &n.naming), Some(Naming::Stable(name)) if self.look.forget.contains(name));
-        process.hosts.iter().any(|h| self.look.forget.contains(h) || named(h))
+        process.probe.leaves || process.hosts.iter().any(|h| self.look.forget.contains(h) || named(h))
     }
 
     /// Copies of this directory run twice, so that it speaks for no slot.

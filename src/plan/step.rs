@@ -93,6 +93,11 @@ pub enum Step {
         /// The member.
         on: Host,
     },
+    /// Note on a member that its process is to leave, so that no controller lets it join again.
+    NoteLeaving {
+        /// The member.
+        on: Host,
+    },
     /// Have a secondary copy from the one that would lead next.
     LineUp {
         /// The secondary.
@@ -126,6 +131,7 @@ impl Step {
             Self::Initiate { on, .. } => vec![format!("initiate {on}")],
             Self::ReleaseLock { on } => vec![format!("unlock {on}")],
             Self::Fsync { on } => vec![format!("fsync {on}")],
+            Self::NoteLeaving { on } => vec![format!("note on {on}")],
             Self::Wait => Vec::new(),
         }
     }
@@ -153,6 +159,7 @@ impl fmt::Display for Step {
             Self::Initiate { on, config } => write!(f, "initiate {} on {on}", config.set_name()),
             Self::ReleaseLock { on } => write!(f, "remove the lock on {on}"),
             Self::Fsync { on } => write!(f, "fsync {on}"),
+            Self::NoteLeaving { on } => write!(f, "note on {on} that it leaves"),
             Self::LineUp { on, behind } => write!(f, "have {on} copy from {behind}"),
             Self::StepUp { on } => write!(f, "step up {on}"),
             Self::EndCatchUp { on } => write!(f, "end the catch-up of {on}"),

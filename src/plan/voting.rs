@@ -134,7 +134,9 @@ fn first_tag(now: &Situation<'_>, member: &Member) -> Option<Change> {
     let complete = matches!(occupant.state(), NodeState::Primary | NodeState::Secondary);
     let plain = !member.arbiter && !member.newly_added && member.was.is_none();
     let free = slot_of(now, data).is_none() && !now.is_copied(data);
-    // What the primary holds is the set's data by definition, whatever its tag says.
-    let wanted = member.data.is_none() || occupant.state() == NodeState::Primary;
+    // What the primary holds is the set's data by definition, whatever its tag says. And who has no vote has vouched
+    // for nothing: a spare whose directory was wiped is as good as before, once its own is nowhere to be seen.
+    let vouches = |data| member.votes || now.ours.iter().any(|p| p.probe.data == Some(data));
+    let wanted = !member.data.is_some_and(vouches) || occupant.state() == NodeState::Primary;
     (complete && plain && free && wanted && occupant.listed).then_some(Change::Tag { id: member.id, data })
 }

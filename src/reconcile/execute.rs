@@ -66,6 +66,10 @@ pub(super) async fn execute<A: Admin>(admin: &A, look: &Observed, step: &Step) -
             Ok(admin.force(address(look, on)?, &base.forced(changes, *version)?).await?)
         }
         Step::Fsync { on } => Ok(admin.fsync(address(look, on)?).await?),
+        Step::NoteLeaving { on } => {
+            let process = look.probe(on).map(|p| p.process).ok_or_else(|| StepError::NoAddress(on.clone()))?;
+            Ok(admin.note_leaving(address(look, on)?, process).await?)
+        }
         Step::LineUp { on, behind } => Ok(admin.sync_from(address(look, on)?, behind).await?),
         Step::StepUp { on } => Ok(admin.step_up(address(look, on)?).await?),
         Step::EndCatchUp { on } => Ok(admin.end_catch_up(address(look, on)?).await?),

@@ -12,7 +12,9 @@ mod pace;
 mod tests;
 
 use crate::discovery::Discovery;
-use crate::model::{Fate, Host, Node, Observed, Policy, ProbeError, RecoveryOrder, ReplConfig, TaskList};
+use crate::model::{
+    Fate, Host, Naming, Node, NodeState, Observed, Policy, ProbeError, RecoveryOrder, ReplConfig, TaskList,
+};
 use crate::mongo::Admin;
 use crate::plan::{ANY_RECONFIG, Plan, Step, Verdict, evidence, plan};
 use execute::StepError;
@@ -199,13 +201,15 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         look
     }
 
-    /// Orders are about nodes in sight; one that nobody lists or configures any more is done.
+    /// Orders are about nodes in sight; one that nobody lists or configures any more is done. So is one that stands on
+    /// the node itself, once it is out: it is the same for every controller then.
     fn take_orders(&self, look: &mut Observed) {
         let members = look.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref());
         let hosts: Vec<Host> = members.flat_map(ReplConfig::members).map(|m| m.host.clone()).collect();
         let in_sight = |host: &Host| hosts.contains(host) || look.node(host).is_some_and(|node| node.listed);
         let unsure = !look.tasks.is_good() || hosts.is_empty();
-        let forget = self.orders.forgotten(look, |concerned| unsure || concerned.iter().any(in_sight));
+        let due = |host: &Host| in_sight(host) && !is_out(look, host);
+        let forget = self.orders.forgotten(look, |concerned| unsure || concerned.iter().any(due));
         (look.order, look.forget) = (self.orders.to_recover(), forget);
     }
 
@@ -237,6 +241,17 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             }
         }
     }
+}
+
+/// A primary's config does not name the host, and the mongod there knows why.
+fn is_out(look: &Observed, host: &Host) -> bool {
+    let told = |(at, node): (&Host, &Node)| {
+        let there = at == host || matches!(&node.naming, Naming::Stable(name) if name == host);
+        there && node.probe().is_some_and(|p| p.leaves)
+    };
+    let primaries = || look.nodes.values().filter_map(Node::probe).filter(|p| p.state == NodeState::Primary);
+    let mut configs = primaries().filter_map(|p| p.config.as_ref());
+    look.nodes.iter().any(told) && primaries().count() > 0 && configs.all(|c| c.member_at(host).is_none())
 }
 
 /// What a failure is remembered under. A reconfig that somebody else overtook was not refused for what it changes; 103

@@ -1,4 +1,5 @@
-//! What an operator asked of the running controller. Kept in memory only: a restart forgets it.
+//! What an operator asked of the running controller. Kept in memory: a restart forgets what was not begun. Whom to leave
+//! out is then noted on the mongods themselves.
 
 use crate::model::{DataId, Fate, Host, Node, Observed, RecoveryOrder, ReplConfig};
 use crate::publish::http::TakesOrders;

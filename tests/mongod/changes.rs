@@ -191,6 +191,15 @@ async fn a_member_that_an_operator_takes_out_stays_out_and_the_primary_hands_ove
     let out = |s: &Status| settled(s) && s.members.iter().all(|m| m.host != old);
     let status = controller.until("three members without it", LIMIT, out).await;
     assert_eq!((status.members.len(), votes(&status)), (3, 3), "the spare took its place");
+    // Nobody told this one, and it sees a task that could join.
+    let other = cluster.controller(&[]);
+    let outside = |s: &Status| settled(s) && s.findings.iter().any(|f| f.text.contains("`rsctl forget`"));
+    let status = other.until("another controller that leaves it out", LIMIT, outside).await;
+    assert_eq!(status.members.len(), 3);
+    let node = (0..4).find(|n| old.contains(&cluster.nodes[*n].ip().to_string())).unwrap();
+    cluster.nodes[node].restart().await.unwrap();
+    other.until("a member again, since it was started anew", LIMIT, four).await;
+    controller.until("the same, for the one that was told", LIMIT, four).await;
     all_there(writer).await;
     let nobody = controller.run(&["forget", "nobody", "--admin", &controller.admin_url()]).await.unwrap();
     assert_eq!(nobody.status.code(), Some(1));

@@ -26,6 +26,10 @@ impl World {
                 let process = look.probe(on).unwrap_or_else(|| panic!("{on} cannot be asked")).process;
                 self.unsynced.retain(|word| words::process(word) != process);
             }
+            Step::NoteLeaving { on } => {
+                let word = self.task(on);
+                self.nodes.get_mut(&word).unwrap().leaves = true;
+            }
             Step::LineUp { on, behind } => {
                 let (word, source) = (self.task(on), self.task(behind));
                 self.nodes.get_mut(&word).unwrap().source = Some(source);
@@ -170,6 +174,7 @@ pub fn sends(step: &Step) -> Option<String> {
         Step::Wait
         | Step::ReleaseLock { .. }
         | Step::Fsync { .. }
+        | Step::NoteLeaving { .. }
         | Step::LineUp { .. }
         | Step::StepUp { .. }
         | Step::EndCatchUp { .. } => None,

@@ -210,6 +210,9 @@ fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'stati
             require(on != behind && secondary(on) && secondary(behind), "a line of others than secondaries")
         }
         Step::Fsync { on } | Step::ReleaseLock { on } => require(look.probe(on).is_some(), "a command to nobody"),
+        Step::NoteLeaving { on } => {
+            require(look.probe(on).is_some_and(|p| p.config.is_some()), "a note on one who is in no set")
+        }
     }
 }
 

@@ -284,6 +284,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "user-data" if value == "unknown" => spec.user_data = Some(UserData::Unknown),
         "user-data" => spec.user_data = Some(UserData::Collections(value.parse().unwrap())),
         "lock" => spec.lock = Some(lock(value)),
+        "leaves" => spec.leaves = true,
         "name" => spec.naming = Some(naming(value)),
         "unlisted" if value == "never" => spec.unlisted = Some(None),
         "unlisted" if value.is_empty() => spec.unlisted = Some(Some(Duration::from_secs(1))),

@@ -60,6 +60,7 @@ pub struct Spec {
     pub committed: Option<u32>,
     pub user_data: Option<UserData>,
     pub lock: Option<(String, String, Option<String>)>,
+    pub leaves: bool,
     pub naming: Option<Naming>,
     pub unlisted: Option<Option<Duration>>,
     pub silent: Option<Duration>,
@@ -223,6 +224,7 @@ impl World {
             data: data.as_deref().map(words::data),
             user_data: spec.user_data.unwrap_or(if blank { UserData::None } else { UserData::Unknown }),
             lock: spec.lock.as_ref().map(|lock| self.lock(lock)),
+            leaves: spec.leaves,
             view: self.view(word, spec),
             oplog_end: (state == NodeState::Removed).then(|| self.optime(spec, spec.applied)),
         })

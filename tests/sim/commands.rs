@@ -63,6 +63,10 @@ impl World {
                 dir.unsaved = false;
                 Ok(())
             }
+            Command::NoteLeaving(process) => {
+                self.places[place].dir.leaving = Some(process);
+                Ok(())
+            }
             Command::TakeLock(lock) => match &mut self.places[place].dir.lock {
                 Some(_) => Err(No(LOCK_HELD, "duplicate key")),
                 none => {

@@ -21,6 +21,8 @@ pub enum Undo {
     KillPrimary,
     /// Whom an operator wanted out goes for good.
     Retire(usize),
+    /// It stays after all.
+    Restart(usize),
 }
 
 /// What the driver has to do with a controller.
@@ -432,6 +434,7 @@ impl World {
             Undo::Wipe(place) => self.wipe_behind_stragglers(place),
             Undo::KillPrimary => self.kill_primary(),
             Undo::Retire(place) => self.retire(place),
+            Undo::Restart(place) => self.take_back(place),
             Undo::Unlist(place) => {
                 if self.places[place].proc.is_none() {
                     self.places[place].listed = false;
@@ -450,6 +453,18 @@ impl World {
         self.start(place, at);
     }
 
+    /// Whom an operator wanted out and kept: its mongod is started again, and with it ends the order.
+    fn take_back(&mut self, place: usize) {
+        if self.fragile() {
+            self.after(500, 1000, Event::Undo(Undo::Restart(place)));
+        } else {
+            if self.places[place].proc.is_some() {
+                self.kill(place);
+            }
+            self.after(200, 2000, Event::Undo(Undo::Start(place)));
+        }
+    }
+
     /// Everything that can be mended is.
     pub fn heal(&mut self) {
         self.note(|_| "all faults end".to_owned());
@@ -466,12 +481,17 @@ impl World {
                 proc.slow_until = 0;
             }
         }
+        let kept: Vec<usize> =
+            (0..self.places.len()).filter(|i| self.places[*i].unwanted && !self.places[*i].retired).collect();
         for controller in 0..self.wakes.len() {
             // Orders about tasks that stayed are forgotten, as a restart does.
-            if self.places.iter().any(|p| p.unwanted && !p.retired) {
+            if !kept.is_empty() {
                 self.orders.push(Order::Crash(controller));
             }
             self.orders.push(Order::Start(controller));
+        }
+        for place in kept {
+            self.take_back(place);
         }
     }
 }

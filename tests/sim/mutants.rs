@@ -222,6 +222,7 @@ impl Warped {
             data: None,
             user_data: UserData::None,
             lock: None,
+            leaves: false,
             view: None,
             oplog_end: None,
         }
@@ -396,6 +397,10 @@ impl Admin for Warped {
     async fn release_lock(&self, at: SocketAddr) -> Result<(), Error> {
         held(&self.locks).remove(&at);
         self.port.release_lock(at).await
+    }
+
+    async fn note_leaving(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
+        self.port.note_leaving(at, process).await
     }
 
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {

@@ -26,6 +26,8 @@ pub struct Dir {
     /// The last term in which it gave its vote away.
     pub voted_in: i64,
     pub lock: Option<Lock>,
+    /// The process that is to leave, by an operator's order.
+    pub leaving: Option<ObjectId>,
     /// `fsync` came since it joined: even an unfinished member remembers config and vote then.
     pub fsynced: bool,
     /// Its identity is not on disk yet. (Real servers also save it by themselves, within a minute or at once.)

@@ -148,6 +148,10 @@ impl Admin for Port {
         self.command(at, Command::Release).await
     }
 
+    async fn note_leaving(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
+        self.command(at, Command::NoteLeaving(process.0)).await
+    }
+
     fn keep_only(&self, _: &BTreeSet<SocketAddr>) {}
 }
 
@@ -193,6 +197,7 @@ impl World {
             data: dir.data,
             user_data,
             lock: dir.lock.clone(),
+            leaves: dir.leaving == Some(proc.id),
             view: self.view(place),
             oplog_end: (state == NodeState::Removed).then(|| here.dir.last()),
         };

@@ -6,7 +6,7 @@ use super::mutants::{Mutant, Warped};
 use super::ports::Port;
 use super::record::Record;
 use super::world::{Event, SET, Said, Shared, World};
-use rsctl::model::{MemberAddress, NodeState, Policy, Recovery, SetName, Token};
+use rsctl::model::{MemberAddress, NodeState, Policy, Recovery, SetName, Token, VOTERS_MAX};
 use rsctl::plan::Step;
 use rsctl::publish::http::TakesOrders;
 use rsctl::reconcile::{Loop, Orders};
@@ -275,6 +275,11 @@ impl World {
         }
         if config.read.members().len() != tasks().count() {
             return Some("members that are no tasks".to_owned());
+        }
+        let voters = config.read.voters().count();
+        let odd = |n: &usize| *n <= VOTERS_MAX && (*n < 3 || n % 2 == 1);
+        if (voters + 1..=config.read.members().len()).any(|more| odd(&more)) {
+            return Some(format!("only {voters} voters of {}", config.read.members().len()));
         }
         let calm = self.said.iter().all(|s| s.as_ref().is_some_and(|s| s.calm && s.at + 12_000 > self.now));
         if calm { None } else { Some("controllers have something to do".to_owned()) }

@@ -108,6 +108,7 @@ pub enum Command {
     SyncFrom(Host),
     EndCatchUp,
     Fsync,
+    NoteLeaving(ObjectId),
     TakeLock(rsctl::model::Lock),
     TakeOver { stale: rsctl::model::Lock, lock: rsctl::model::Lock },
     Release,

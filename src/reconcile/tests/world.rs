@@ -97,6 +97,7 @@ pub(super) fn blank(n: u8) -> Probe {
         data: None,
         user_data: UserData::None,
         lock: None,
+        leaves: false,
         view: None,
         oplog_end: None,
     }
@@ -188,6 +189,10 @@ impl Admin for World {
     }
 
     async fn release_lock(&self, _: SocketAddr) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn note_leaving(&self, _: SocketAddr, _: ProcessId) -> Result<(), Error> {
         Ok(())
     }
 
