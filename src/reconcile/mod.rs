@@ -61,12 +61,11 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             // Both choices are biased so that the simulation can live through a seed twice.
-            let mut look = tokio::select! {
+            let look = tokio::select! {
                 biased;
-                look = observer.look() => look,
+                look = self.look(&mut observer) => look,
                 () = &mut shutdown => return,
             };
-            self.take_orders(&mut look);
             let plan = plan(&look, self.policy);
             self.judge_order(&look, &plan);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
@@ -98,8 +97,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let mut pace = Pace::new(self.interval);
         let mut journal = Journal::new();
         loop {
-            let mut look = observer.look().await;
-            self.take_orders(&mut look);
+            let look = self.look(&mut observer).await;
             let plan = plan(&look, self.policy);
             self.judge_order(&look, &plan);
             journal.planned(&plan);
@@ -193,6 +191,14 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 return;
             }
         }
+    }
+
+    /// One look, with the orders that it can be followed by.
+    async fn look(&self, observer: &mut Observer<'_, D, A>) -> Observed {
+        self.orders.look_begins();
+        let mut look = observer.look().await;
+        self.take_orders(&mut look);
+        look
     }
 
     /// Orders are about nodes in sight; one that nobody lists or configures any more is done. So is one that stands on

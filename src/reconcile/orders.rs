@@ -15,10 +15,19 @@ const RECOVERY_VALID_FOR: Duration = Duration::from_secs(30);
 /// The operator's orders, shared between the door that takes them and the loop that follows them.
 #[derive(Debug)]
 pub struct Orders {
-    /// Addresses as they were told, with the directory there.
-    forget: Mutex<BTreeMap<String, Option<DataId>>>,
+    /// By address, as it was told.
+    forget: Mutex<BTreeMap<String, Leaver>>,
     recovery: Mutex<Option<Recovery>>,
     wake: Arc<Notify>,
+}
+
+/// Whom to leave out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Leaver {
+    /// A look has begun since the order was given. What an older one shows may be another node than the one meant.
+    looked_for: bool,
+    /// The directory there, as soon as it is known.
+    directory: Option<DataId>,
 }
 
 /// The newest order to recover, and what became of it.
@@ -31,7 +40,7 @@ struct Recovery {
 
 impl TakesOrders for Orders {
     fn forget(&self, host: String) {
-        self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(host, None);
+        self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(host, Leaver::default());
         self.wake.notify_one();
     }
 
@@ -53,20 +62,30 @@ impl Orders {
         Self { forget: Mutex::default(), recovery: Mutex::default(), wake }
     }
 
+    /// The orders that are here by now can be followed by what this look shows.
+    pub(super) fn look_begins(&self) {
+        let mut forget = self.forget.lock().unwrap_or_else(PoisonError::into_inner);
+        forget.values_mut().for_each(|leaver| leaver.looked_for = true);
+    }
+
     /// Where those are whom to leave out. An order is about the node that had the address when it was given: IPs pass from
     /// task to task, so there it follows the directory. One that `concerns` nobody any more is done.
     pub(super) fn forgotten(&self, look: &Observed, concerns: impl Fn(&BTreeSet<Host>) -> bool) -> BTreeSet<Host> {
         let mut forgotten = BTreeSet::new();
-        self.forget.lock().unwrap_or_else(PoisonError::into_inner).retain(|text, directory| {
+        self.forget.lock().unwrap_or_else(PoisonError::into_inner).retain(|text, leaver| {
             let Ok(host) = text.parse::<Host>() else { return false };
+            if !leaver.looked_for {
+                return true;
+            }
             let found = look.probe(&host).and_then(|p| p.data);
-            *directory = directory.or(found).or_else(|| tagged(look, &host));
-            let holds = |node: &Node| directory.is_some() && node.probe().is_some_and(|p| p.data == *directory);
+            let directory = leaver.directory.or(found).or_else(|| tagged(look, &host));
+            leaver.directory = directory;
+            let holds = |node: &Node| directory.is_some() && node.probe().is_some_and(|p| p.data == directory);
             let mut hosts = BTreeSet::new();
             if host.name().is_none() {
                 hosts.extend(look.nodes.iter().filter(|(_, node)| holds(node)).map(|(at, _)| at.clone()));
             }
-            if host.name().is_some() || found.is_none() || found == *directory {
+            if host.name().is_some() || found.is_none() || found == directory {
                 hosts.insert(host);
             }
             let kept = concerns(&hosts);

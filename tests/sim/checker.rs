@@ -61,6 +61,7 @@ pub struct Checker {
 #[derive(Clone)]
 pub struct Evidence {
     pub born: u64,
+    died: u64,
     /// Somebody who has a config answered.
     knows_set: bool,
     /// Whom DNS named in its last answer.
@@ -81,8 +82,8 @@ impl Evidence {
     fn born(born: u64) -> Self {
         let (listed, answered, named) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (committed, next_id, earlier) = (Vec::new(), MemberId(0), None);
-        let (knows_set, listing) = (false, BTreeSet::new());
-        Self { born, knows_set, listing, listed, answered, named, committed, next_id, earlier }
+        let (died, knows_set, listing) = (born, false, BTreeSet::new());
+        Self { born, died, knows_set, listing, listed, answered, named, committed, next_id, earlier }
     }
 
     /// Neither DNS nor the mongod itself spoke of this address lately.
@@ -90,12 +91,12 @@ impl Evidence {
         let listed = self.listed.get(&address).copied().unwrap_or(self.born);
         let answered = self.answered.get(&address).map_or(self.born, |(at, ..)| *at);
         let gone = listed.max(answered) + REMOVE_AFTER.as_millis() as u64 <= now;
-        gone || self.before(now).is_some_and(|e| e.gone(address, now))
+        gone || self.before(now, WAITS_AT_PRIMARY).is_some_and(|e| e.gone(address, now))
     }
 
     /// What its life before knew, as long as a command of that life may be on its way, or wait at the primary.
-    fn before(&self, now: u64) -> Option<&Self> {
-        self.earlier.as_deref().filter(|_| self.born + ON_ITS_WAY + WAITS_AT_PRIMARY > now)
+    fn before(&self, now: u64, waits: u64) -> Option<&Self> {
+        self.earlier.as_deref().filter(|e| e.died + ON_ITS_WAY + waits > now)
     }
 
     fn answer(&self, address: Ipv4Addr) -> Option<&(u64, Option<DataId>, NodeState)> {
@@ -113,6 +114,10 @@ impl Checker {
         self.evidence[controller].earlier = Some(Box::new(Evidence { earlier: None, ..before }));
     }
 
+    pub fn controller_died(&mut self, controller: usize, now: u64) {
+        self.evidence[controller].died = now;
+    }
+
     pub fn were_listed(&mut self, controller: usize, addresses: BTreeSet<Ipv4Addr>, now: u64) {
         let evidence = &mut self.evidence[controller];
         evidence.listed.extend(addresses.iter().map(|address| (*address, now)));
@@ -123,7 +128,7 @@ impl Checker {
     /// just told it of one of those that hold the set's config.
     pub fn was_told_of_set(&self, controller: usize, now: u64, mut holders: impl Iterator<Item = Ipv4Addr>) -> bool {
         let evidence = &self.evidence[controller];
-        let knew = evidence.knows_set || evidence.before(now).is_some_and(|e| e.knows_set);
+        let knew = evidence.knows_set || evidence.before(now, 0).is_some_and(|e| e.knows_set);
         knew || holders.any(|address| evidence.listing.contains(&address))
     }
 

@@ -17,9 +17,9 @@
 //! 6. A controller that begins some seconds after the first start has `--bootstrap never`, as the README asks for: it
 //!    cannot know of a set whose volumes are all away while there are as many blank tasks as it expects.
 //! 7. For the same reason one of those that were there before may begin a second set, if it has never been told of the
-//!    first, and its DNS lists nobody who could tell. Nothing holds against a blank task that it is not the service's
-//!    first: only `--expect` of the service's size does, and here DNS hides tasks, or there are more than expected. The
-//!    seed ends there.
+//!    first and its DNS lists nobody who could tell. Blank tasks look the same on a first start and later: only that
+//!    they are all that the service has would tell, and here DNS hides tasks, or there are more than `--expect`. The
+//!    seed ends there, and is counted.
 
 use super::conf::ConfRef;
 use super::world::{End, Place, World};

@@ -170,6 +170,8 @@ impl Driver {
                     task.abort();
                     let mut world = self.shared.get();
                     world.alive[controller] = false;
+                    let now = world.now;
+                    world.checker.controller_died(controller, now);
                     world.record.saw("controller crashes");
                     world.note(|_| format!("controller {controller} dies"));
                 }

@@ -261,6 +261,8 @@ async fn an_order_follows_the_directory_and_leaves_the_next_task_at_its_address_
     let (orders, mut observer) = (Orders::new(Arc::default()), world.observer());
     orders.forget(host(3).to_string());
     let in_sight = |hosts: &BTreeSet<Host>| !hosts.is_empty();
+    assert_eq!(orders.forgotten(&observer.look().await, in_sight), BTreeSet::new(), "that look may be older");
+    orders.look_begins();
     assert_eq!(orders.forgotten(&observer.look().await, in_sight), [host(3)].into());
     world.put(3, Err(ProbeError::Refused));
     assert_eq!(orders.forgotten(&observer.look().await, in_sight), [host(3)].into(), "it may come back there");
