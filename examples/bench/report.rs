@@ -131,9 +131,11 @@ impl Report {
         text
     }
 
-    /// Writes BENCHMARKS.md, and the plot beside it.
+    /// Writes BENCHMARKS.md, and the plot beside it. What `--swarm` wrote at its end stays.
     pub(crate) fn write(&self, out: &Path) -> std::io::Result<()> {
-        std::fs::write(out, self.text())?;
+        let before = std::fs::read_to_string(out).unwrap_or_default();
+        let swarm = before.find("## On a real Swarm").map_or(String::new(), |at| format!("\n{}", &before[at..]));
+        std::fs::write(out, self.text() + &swarm)?;
         if !self.growth.is_empty() {
             std::fs::write(out.with_file_name("benchmarks.svg"), plot::svg(&self.growth))?;
         }

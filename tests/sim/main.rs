@@ -36,12 +36,15 @@ use record::Records;
 use run::{Failure, Life};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many seeds an ordinary run lives through, where nobody says.
 const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 10_000 };
 /// Within how many seeds a mutant must be found.
 const MUTANT_SEEDS: u64 = 10_000;
+/// What one plan may cost, whatever the size of the set.
+const PLAN_LIMIT: Duration = Duration::from_millis(10);
 const TRACE_LINES: usize = 120;
 
 const AS_IT_IS: Life = Life { mutant: Mutant::None, eyes: Eyes::All, trace: false };
@@ -113,6 +116,22 @@ fn no_acknowledged_write_is_lost_and_every_set_comes_right() {
     println!("{records}; {:.0} s", began.elapsed().as_secs_f64());
     if let Some((seed, _)) = failed {
         tell(seed);
+    }
+}
+
+/// Far away, large, and lied to: every set comes right, and what a look costs grows with its members and no faster.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
+fn sets_of_any_size_come_right_over_a_far_network() {
+    for members in [1, 3, 7, 15, 30, 50] {
+        let (record, mut costs) = run::live_far(1, members).unwrap_or_else(|failure| panic!("{}", failure.what));
+        costs.sort();
+        let (plans, median) = (costs.len(), costs[costs.len() / 2]);
+        let seconds = record.simulated_ms as f64 / 1000.0;
+        println!(
+            "{members} members, 200 ms apart, 1 % lost: right after {seconds:.0} s and {plans} plans of {median:?}"
+        );
+        assert!(median < PLAN_LIMIT, "a plan for {members} members took {median:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use super::faults::Order;
 use super::mutants::{Mutant, Warped};
 use super::ports::Port;
 use super::record::Record;
-use super::world::{Event, SET, Said, Shared, World};
+use super::world::{Event, SET, Said, Shared, Way, World};
 use rsctl::model::{MemberAddress, NodeState, Policy, Recovery, SetName, Token, VOTERS_MAX};
 use rsctl::plan::Step;
 use rsctl::publish::http::TakesOrders;
@@ -17,6 +17,9 @@ use tokio::time::{Instant, sleep_until};
 
 /// After the faults, a set must be right within so long.
 const SETTLES_MS: u64 = 240_000;
+
+/// So long DNS hides tasks of a far set.
+const FAR_LIES_MS: u64 = 5_000;
 
 /// How a seed ended badly.
 pub struct Failure {
@@ -41,7 +44,24 @@ pub fn live(seed: u64, life: Life) -> Result<Record, Failure> {
     runtime.block_on(local.run_until(async { Driver::new(seed, life).run().await }))
 }
 
+/// Lives through the first start of a set of this size whose mongods are far from each other and from the controller,
+/// while DNS hides some tasks for a while. Gives how long it took, and what every plan cost.
+pub fn live_far(seed: u64, tasks: usize) -> Result<(Record, Vec<Duration>), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without IO needs nothing");
+    let local = LocalSet::new();
+    runtime.block_on(local.run_until(async {
+        let driver = Driver::far(seed, tasks);
+        let costs = Arc::clone(&driver.costs);
+        let record = driver.run().await?;
+        let costs = std::mem::take(&mut *costs.lock().unwrap());
+        Ok((record, costs))
+    }))
+}
+
 struct Driver {
+    /// What every plan of a far set cost, in real time.
+    costs: Arc<Mutex<Vec<Duration>>>,
     shared: Shared,
     mutant: Mutant,
     controllers: Vec<Option<JoinHandle<()>>>,
@@ -84,13 +104,34 @@ impl Driver {
         let first_fault = dice.between(100, 12_000);
         world.at(first_fault, Event::Fault);
         let peace_at = first_fault + dice.between(5_000, 45_000);
+        Self::of(world, life.mutant, controllers, Duration::from_millis(dice.between(1000, 5000)), peace_at)
+    }
+
+    /// 200 ms there and back, one message in a hundred lost, and all tasks to be a set.
+    fn far(seed: u64, tasks: usize) -> Self {
+        let mut world = World::new(seed, true, 1, Eyes::All, false);
+        world.way = Way { ms: 100, loss: 1 };
+        world.expect = tasks;
+        for _ in 0..tasks {
+            let place = world.add_place();
+            world.after(1, 3000, Event::Undo(super::faults::Undo::Start(place)));
+        }
+        world.after(1, 3000, Event::Undo(super::faults::Undo::Controller(0)));
+        world.at(100, Event::Write);
+        world.faults_on = false;
+        world.dns_differs();
+        Self::of(world, Mutant::None, 1, Duration::from_secs(5), FAR_LIES_MS)
+    }
+
+    fn of(world: World, mutant: Mutant, controllers: usize, interval: Duration, peace_at: u64) -> Self {
         Self {
+            costs: Arc::default(),
             shared: Shared(Arc::new(Mutex::new(world))),
-            mutant: life.mutant,
+            mutant,
             controllers: (0..controllers).map(|_| None).collect(),
             told: (0..controllers).map(|_| Arc::new(Orders::new(Arc::default()))).collect(),
             lives: 0,
-            interval: Duration::from_millis(dice.between(1000, 5000)),
+            interval,
             began: Instant::now(),
             peace_at,
         }
@@ -219,14 +260,17 @@ impl Driver {
         };
         let orders = Arc::new(Orders::new(Arc::clone(&wake)));
         self.told[controller] = Arc::clone(&orders);
-        let (mutant, interval) = (self.mutant, self.interval);
+        let (mutant, interval, costs) = (self.mutant, self.interval, Arc::clone(&self.costs));
         spawn_local(async move {
             let port = Port { shared: shared.clone(), controller };
             let door = Warped::new(port, mutant);
             let one = Loop { discovery: &door, admin: &door, policy: &policy, interval, orders: &orders, wake: &wake };
             let mut last = String::new();
-            let report = |_: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
+            let report = |look: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
                 let mut world = shared.get();
+                if world.way.ms > 0 {
+                    costs.lock().unwrap().push(cost(|| rsctl::plan::plan(look, &policy)));
+                }
                 let calm = plan.next == Step::Wait && plan.waiting.is_empty();
                 let said = Said { at: world.now, calm, plan: plan.clone() };
                 if world.trace.is_some() {
@@ -243,6 +287,14 @@ impl Driver {
             one.run(report, std::future::pending()).await;
         })
     }
+}
+
+/// How long something takes in real time.
+#[expect(clippy::disallowed_methods, reason = "the one thing here that is not about simulated time")]
+fn cost<T>(of: impl FnOnce() -> T) -> Duration {
+    let began = std::time::Instant::now();
+    std::hint::black_box(of());
+    began.elapsed()
 }
 
 impl World {

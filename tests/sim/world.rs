@@ -155,6 +155,15 @@ pub enum Event {
     Undo(super::faults::Undo),
 }
 
+/// The network between any two.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way {
+    /// How long a message takes.
+    pub ms: u64,
+    /// Of a hundred messages so many are lost.
+    pub loss: u64,
+}
+
 pub struct World {
     pub now: u64,
     pub rng: Rng,
@@ -167,6 +176,8 @@ pub struct World {
     /// Of a hundred messages so many are lost.
     pub loss: u64,
     pub slow_ms: u64,
+    /// What the way is like when nothing is wrong with it.
+    pub way: Way,
     pub dns: Vec<DnsView>,
     pub wakes: Vec<Arc<Notify>>,
     pub said: Vec<Option<Said>>,
@@ -229,6 +240,7 @@ impl World {
             cut: BTreeSet::new(),
             loss: 0,
             slow_ms: 0,
+            way: Way::default(),
             dns: (0..controllers).map(|_| DnsView::default()).collect(),
             wakes: (0..controllers).map(|_| Arc::default()).collect(),
             said: (0..controllers).map(|_| None).collect(),
@@ -326,7 +338,8 @@ impl World {
     }
 
     pub fn dropped(&mut self) -> bool {
-        self.loss > 0 && self.rng.percent(self.loss)
+        let loss = self.loss.max(self.way.loss);
+        loss > 0 && self.rng.percent(loss)
     }
 
     /// Swarm's name service as mongods see it: always right, since they only ask it for members' names.
@@ -356,7 +369,7 @@ impl World {
 
     pub fn latency(&mut self) -> u64 {
         let slow = self.slow_ms;
-        1 + if slow > 0 { self.rng.between(0, slow) } else { self.rng.between(0, 4) }
+        self.way.ms + 1 + if slow > 0 { self.rng.between(0, slow) } else { self.rng.between(0, 4) }
     }
 
     /// Sends to whoever is at the host when the message comes there.

@@ -5,25 +5,18 @@ use std::time::Duration;
 
 use rsctl::publish::Status;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout};
-use tokio::time::timeout;
 
 use super::Outcome;
 use super::lab::Lab;
+use super::line::Line;
 use super::remote::{Answer, ENTER, Missing, Order, Place, Tally, Way};
 
 /// The way of the application that writes all through the story: a driver of its own.
 pub(super) const DRIVER: &str = "driver";
 
-/// Longer than any order takes by its own limit.
-const ANSWER_LIMIT: Duration = Duration::from_secs(120);
-
-/// He ends when dropped: his stdin does.
+/// He ends when dropped.
 pub(super) struct Agent {
-    _child: Child,
-    orders: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
+    line: Line,
 }
 
 /// What a program said.
@@ -36,23 +29,11 @@ pub(super) struct Ran {
 impl Agent {
     /// Sends him into a network, by way of a node.
     pub(super) fn enter(lab: &Lab, node: &str, network: &str) -> Outcome<Self> {
-        let mut command = lab.command(&lab.path("scripts/lab"));
-        command.args(["inside", node, network]).arg(std::env::current_exe()?).args([ENTER, lab.rsctl()]);
-        command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::inherit());
-        let mut child = command.spawn()?;
-        let orders = child.stdin.take().ok_or("no way to send orders")?;
-        let answers = BufReader::new(child.stdout.take().ok_or("no way to hear answers")?).lines();
-        Ok(Self { _child: child, orders, answers })
+        Ok(Self { line: Line::enter(lab, node, network, ENTER)? })
     }
 
     async fn ask(&mut self, order: Order) -> Outcome<Answer> {
-        let line = serde_json::to_string(&order)? + "\n";
-        self.orders.write_all(line.as_bytes()).await?;
-        let answer = timeout(ANSWER_LIMIT, self.answers.next_line()).await;
-        let answer =
-            answer.map_err(|_| format!("gave up after {ANSWER_LIMIT:?} waiting for an answer to {order:?}"))?;
-        let answer = answer?.ok_or_else(|| format!("the program in the overlay network ended, asked for {order:?}"))?;
-        match serde_json::from_str(&answer)? {
+        match self.line.ask(&order).await? {
             Answer::Failed(why) => Err(why.into()),
             answer => Ok(answer),
         }

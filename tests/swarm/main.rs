@@ -13,8 +13,10 @@
 
 mod agent;
 mod apps;
+mod bench;
 mod beside;
 mod lab;
+mod line;
 mod remote;
 mod stack;
 mod story;
@@ -32,17 +34,24 @@ use tokio::signal::unix::{SignalKind, signal};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [word, rsctl] = args.as_slice()
-        && word == remote::ENTER
-    {
-        return remote::serve(rsctl).await;
+    match args.as_slice() {
+        [word, rsctl] if word == remote::ENTER => return remote::serve(rsctl).await,
+        [word, rsctl] if word == bench::ENTER => return bench::serve(rsctl).await,
+        _ => {}
     }
     // Flags are for cargo's own harness.
     let words = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut report = Report::new(words);
     let lab = Lab::new();
+    let rounds = std::env::var(bench::ROUNDS).ok().and_then(|rounds| rounds.parse().ok());
+    let doing = async {
+        match rounds {
+            Some(rounds) => measured(&lab, rounds, &mut report).await,
+            None => tell(&lab, &mut report).await,
+        }
+    };
     let ended = tokio::select! {
-        ended = tell(&lab, &mut report) => ended,
+        ended = doing => ended,
         () = told_to_stop() => Err("told to stop".into()),
     };
     if let Err(failure) = ended {
@@ -82,6 +91,20 @@ async fn tell(lab: &Lab, report: &mut Report) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The bench instead of the story.
+async fn measured(lab: &Lab, rounds: usize, report: &mut Report) -> Outcome {
+    if let Up::Impossible(why) = lab.up(3).await? {
+        report.ignore_all("the bench on a real Swarm", ["the bench"], &why);
+        return Ok(());
+    }
+    let table = bench::measure(lab, rounds).await?;
+    println!("\n{table}");
+    match std::env::var_os(bench::TABLE) {
+        Some(file) => Ok(std::fs::write(file, table)?),
+        None => Ok(()),
+    }
 }
 
 async fn told_to_stop() {

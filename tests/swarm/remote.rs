@@ -4,7 +4,7 @@
 //! all through the story.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use mongodb::Client;
 use mongodb::bson::{Document, doc, serialize_to_document};
 use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::Outcome;
+use super::line;
 use super::support::process::DIE_WITH_US;
 use super::support::writer::{self, MajorityWriter, majority_writer};
 use super::visitor::Visitor;
@@ -104,19 +104,11 @@ pub(super) struct Missing {
 /// Serves orders from stdin until it ends.
 pub(super) async fn serve(rsctl: &str) -> ExitCode {
     let mut desk = Desk { rsctl, ways: BTreeMap::new() };
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let answer = match serde_json::from_str(&line) {
-            Ok(order) => desk.serve(order).await.unwrap_or_else(|failure| Answer::Failed(failure.to_string())),
-            Err(error) => Answer::Failed(format!("no order: {error}")),
-        };
-        let line = serde_json::to_string(&answer).unwrap_or_else(|error| format!("unwritable: {error}"));
-        // Nobody listens any more: the story is over.
-        if writeln!(io::stdout(), "{line}").is_err() {
-            break;
-        }
-    }
-    ExitCode::SUCCESS
+    line::serve(async |order: Result<Order, String>| match order {
+        Ok(order) => desk.serve(order).await.unwrap_or_else(|failure| Answer::Failed(failure.to_string())),
+        Err(why) => Answer::Failed(why),
+    })
+    .await
 }
 
 struct Desk<'a> {
