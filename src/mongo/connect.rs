@@ -70,6 +70,11 @@ impl Connection {
         !self.health.broken.load(Ordering::Acquire)
     }
 
+    /// The other end was closed: a process ended there, or the way to it was torn down.
+    pub(super) fn was_closed(&self) -> bool {
+        self.health.cause.lock().is_ok_and(|cause| cause.as_ref().is_some_and(ProbeError::is_down))
+    }
+
     /// Why the node could not be asked, from what the monitor saw where the driver itself only says "timeout".
     pub(super) fn explain(&self, error: &mongodb::error::Error) -> ProbeError {
         let seen = self.health.cause.lock().ok().and_then(|cause| cause.clone());

@@ -19,6 +19,7 @@ use connect::Connection;
 use mongodb::options::{Acknowledgment, WriteConcern};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -76,6 +77,8 @@ pub struct Mongods {
 #[derive(Default)]
 struct Node {
     connection: tokio::sync::Mutex<Option<Connection>>,
+    /// The last connection was closed by the other end, and no probe has told so yet.
+    closed: AtomicBool,
     known: Mutex<Option<probe::Constant>>,
 }
 
@@ -95,6 +98,7 @@ impl Mongods {
         let node = self.node(at);
         let mut slot = node.connection.lock().await;
         if let Some(broken) = slot.take_if(|c| !c.is_sound()) {
+            node.closed.store(broken.was_closed(), Ordering::Release);
             broken.close();
         }
         if slot.is_none() {
@@ -160,9 +164,11 @@ fn local_write_concern() -> Document {
 
 impl Admin for Mongods {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
-        match timeout(limit, self.ask(at)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(ProbeError::Timeout),
+        let answer = timeout(limit, self.ask(at)).await.unwrap_or(Err(ProbeError::Timeout));
+        // A container that is removed closes its connections, and its address is silent before anybody asks again.
+        match (self.node(at).closed.swap(false, Ordering::AcqRel), answer) {
+            (true, Err(ProbeError::Timeout)) => Err(ProbeError::Closed),
+            (_, answer) => answer,
         }
     }
 

@@ -108,20 +108,19 @@ impl Mongods {
 /// What the node keeps in its `local` database, and what follows from that about its state.
 async fn stored(client: &Client, mut probe: Probe, wanted: Option<SetName>) -> Result<Probe, Trouble> {
     // `replSetGetConfig` hides `newlyAdded`; the stored document shows it.
-    probe.config = match first(client, "system.replset", doc! {}).await? {
+    probe.config = match first(client, "system.replset").await? {
         Some(document) => Some(ReplConfig::from_stored(document).map_err(|_| unreadable("local.system.replset"))?),
         None => None,
     };
-    let data = first(client, "replset.initialSyncId", doc! {}).await?;
+    let data = first(client, "replset.initialSyncId").await?;
     probe.data = data.as_ref().map(wire::data_id).transpose().map_err(Trouble::Unreadable)?;
-    probe.lock = first(client, "rsctl", doc! { "_id": wire::LOCK_ID })
-        .await?
-        .as_ref()
-        .map(wire::lock)
-        .transpose()
-        .map_err(Trouble::Unreadable)?;
-    let leaving = first(client, "rsctl", doc! { "_id": wire::LEAVING_ID }).await?;
-    probe.leaves = leaving.is_some_and(|note| wire::names_process(&note, probe.process));
+    for note in notes(client).await? {
+        match note.get_str("_id") {
+            Ok(wire::LOCK_ID) => probe.lock = Some(wire::lock(&note).map_err(Trouble::Unreadable)?),
+            Ok(wire::LEAVING_ID) => probe.leaves = wire::names_process(&note, probe.process),
+            _ => {}
+        }
+    }
     probe.set = probe.config.as_ref().map(ReplConfig::set_name).or(probe.set).or(wanted);
     // 94 also comes from a node that has not loaded its config yet.
     if probe.state == NodeState::Blank && (probe.config.is_some() || probe.data.is_some()) {
@@ -188,9 +187,18 @@ async fn run(client: &Client, name: &'static str, command: Document) -> Result<D
 }
 
 /// The one document of its kind in a collection of `local`.
-async fn first(client: &Client, collection: &'static str, filter: Document) -> Result<Option<Document>, Trouble> {
-    let found = client.database("local").collection::<Document>(collection).find_one(filter).await;
+async fn first(client: &Client, collection: &'static str) -> Result<Option<Document>, Trouble> {
+    let found = client.database("local").collection::<Document>(collection).find_one(doc! {}).await;
     found.map_err(|error| trouble(collection, error))
+}
+
+/// What controllers have left there, in one question.
+async fn notes(client: &Client) -> Result<Vec<Document>, Trouble> {
+    let find = doc! { "find": "rsctl", "limit": 10, "singleBatch": true };
+    let reply = client.database("local").run_command(find).await.map_err(|error| trouble("rsctl", error))?;
+    let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    let batch = batch.map_err(|_| unreadable("local.rsctl"))?;
+    Ok(batch.iter().filter_map(|note| note.as_document().cloned()).collect())
 }
 
 fn trouble(command: &'static str, error: mongodb::error::Error) -> Trouble {

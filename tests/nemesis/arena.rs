@@ -27,7 +27,7 @@ pub struct Node {
 }
 
 impl Node {
-    async fn start(network: &mut Network, number: usize) -> Self {
+    pub async fn start(network: &mut Network, number: usize) -> Self {
         let ip = network.fresh_ip();
         let lodging = network.lodging(number);
         let through = lodging.as_ref().map(Lodging::entrance).unwrap_or_default();

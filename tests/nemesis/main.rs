@@ -20,6 +20,7 @@ mod checks;
 mod crime;
 mod faults;
 mod figures;
+mod gone;
 mod network;
 mod workload;
 
@@ -87,4 +88,9 @@ fn a_controller_that_cannot_see_a_healthy_primary_leaves_it_alone() {
     network::alone("a_controller_that_cannot_see_a_healthy_primary_leaves_it_alone", || {
         on_runtime(blind::leaves_a_healthy_primary_alone());
     });
+}
+
+#[test]
+fn a_removed_container_is_told_from_a_silent_host() {
+    network::alone("a_removed_container_is_told_from_a_silent_host", || on_runtime(gone::a_closed_end_is_told_once()));
 }
