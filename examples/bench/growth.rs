@@ -13,7 +13,7 @@ const SIZES: [usize; 6] = [1, 3, 7, 15, 30, 50];
 const VOTERS_MAX: usize = 7;
 /// How many mongods start at the same time.
 const BATCH: usize = 5;
-const WATCH: Duration = Duration::from_secs(20);
+const WATCH: Duration = Duration::from_secs(15);
 
 /// A set of so many members, and its controller.
 pub(crate) struct Size {
@@ -53,7 +53,7 @@ async fn of(members: usize, wish: &Wish) -> Size {
     let voters = members.min(VOTERS_MAX);
     let all_in = stand.until_members(members, voters).await - began;
     stand.until_calm().await;
-    sleep(Duration::from_secs(5)).await;
+    sleep(Duration::from_secs(3)).await;
     let controller = stand.controller.as_ref().unwrap();
     let pid = controller.pid();
     let looks = async || {

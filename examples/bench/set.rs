@@ -139,6 +139,9 @@ impl Set {
 
     /// The driver in this process resolves names as any program does: by the hosts file that `scripts/bench` gave us.
     fn tell_ourselves(&self) {
+        if self.kind == Kind::Ips {
+            return;
+        }
         let Some(file) = std::env::var_os("BENCH_HOSTS").map(PathBuf::from) else { return };
         let lines = self.names().into_iter().map(|(ip, name)| format!("{ip} {name}\n")).collect::<String>();
         std::fs::write(file, format!("127.0.0.1 localhost\n{lines}")).unwrap();
