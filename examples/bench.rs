@@ -69,6 +69,10 @@ impl Wish {
 async fn main() {
     let wish = Wish::read();
     let mut report = Report::new(&wish);
+    if wish.wants("cost") {
+        report.cost = cost::measure(&wish).await;
+        keep(&report, &wish);
+    }
     for moment in Moment::ALL.into_iter().filter(|m| wish.wants(m.name())) {
         for contender in Contender::ALL {
             let [names, ips] = Kind::ALL.map(|kind| moments::measure(moment, kind, contender, &wish));
@@ -81,14 +85,17 @@ async fn main() {
                 series.into_iter().for_each(|series| report.add(kind, contender, series));
             }
         }
-    }
-    if wish.wants("cost") {
-        report.cost = cost::measure(&wish).await;
+        keep(&report, &wish);
     }
     if wish.wants("growth") {
         report.growth = growth::measure(&wish).await;
+        keep(&report, &wish);
     }
     println!("\n{}", report.text());
+}
+
+/// What is measured so far is not lost should the rest go wrong.
+fn keep(report: &Report, wish: &Wish) {
     if let Some(out) = &wish.out {
         report.write(out).expect("the report could not be written");
     }
