@@ -78,7 +78,8 @@ impl Stand {
         }
     }
 
-    /// Waits until every member of the config serves and has its vote, at the address that it has now. Gives the moment.
+    /// Waits until every member of the config serves, at the address that it has now, and so many vote. Two spares may
+    /// have become voters meanwhile. Gives the moment.
     pub(crate) async fn until_members(&self, members: usize, voters: usize) -> Instant {
         let deadline = Instant::now() + LIMIT;
         let mut seen = Document::new();
@@ -109,7 +110,7 @@ impl Stand {
         };
         list.len() == members
             && list.iter().all(serves)
-            && status.get_i32("votingMembersCount").is_ok_and(|n| n == voters as i32)
+            && status.get_i32("votingMembersCount").is_ok_and(|n| n >= voters as i32)
     }
 
     /// All who run are voters and well, and a controller has nothing left to do.
