@@ -2,7 +2,7 @@
 
 use super::failover;
 use super::placement::{Placement, place};
-use super::safety::{first_free, is_free, tried_fairly};
+use super::safety::{is_free, tried_fairly};
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{
@@ -49,8 +49,8 @@ pub(super) fn forgotten(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
 /// be done, the order is followed all the same.
 fn noted_leaving(now: &Situation<'_>, wanted: &[&Member]) -> Option<Step> {
     let told = |m: &&&Member| now.occupant(m).is_some_and(|p| !p.probe.leaves && p.probe.config.is_some());
-    let notes = wanted.iter().filter(told).map(|m| Step::NoteLeaving { on: m.host.clone() });
-    first_free(now, notes).filter(|note| is_free(now, note))
+    let mut notes = wanted.iter().filter(told).map(|m| Step::NoteLeaving { on: m.host.clone() });
+    notes.find(|note| is_free(now, note))
 }
 
 /// A member's task has gone for good. What helps the set is done soon; what gains nothing waits for `forget-after`,

@@ -38,25 +38,25 @@ pub struct Life {
 
 /// Lives through one seed.
 pub fn live(seed: u64, life: Life) -> Result<Record, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.expect("a runtime without IO needs nothing");
-    let local = LocalSet::new();
-    runtime.block_on(local.run_until(async { Driver::new(seed, life).run().await }))
+    on_paused_clock(async { Driver::new(seed, life).run().await })
 }
 
 /// Lives through the first start of a set of this size whose mongods are far from each other and from the controller,
 /// while DNS hides some tasks for a while. Gives how long it took, and what every plan cost.
 pub fn live_far(seed: u64, tasks: usize) -> Result<(Record, Vec<Duration>), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.expect("a runtime without IO needs nothing");
-    let local = LocalSet::new();
-    runtime.block_on(local.run_until(async {
+    on_paused_clock(async {
         let driver = Driver::far(seed, tasks);
         let costs = Arc::clone(&driver.costs);
         let record = driver.run().await?;
         let costs = std::mem::take(&mut *costs.lock().unwrap());
         Ok((record, costs))
-    }))
+    })
+}
+
+fn on_paused_clock<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without IO needs nothing");
+    runtime.block_on(LocalSet::new().run_until(life))
 }
 
 struct Driver {

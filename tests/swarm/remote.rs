@@ -192,7 +192,7 @@ fn tally(writer: &MajorityWriter) -> Tally {
 }
 
 /// A client of one mongod, whatever its state.
-async fn client(host: &str) -> Outcome<Client> {
+pub(super) async fn client(host: &str) -> Outcome<Client> {
     let mut options = ClientOptions::parse(format!("mongodb://{host}/?directConnection=true")).await?;
     options.server_selection_timeout = Some(Duration::from_secs(2));
     options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Nearest { options: None }));

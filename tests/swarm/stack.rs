@@ -19,7 +19,7 @@ pub(super) const DB: &str = "db";
 pub(super) const FILE: &str = "deploy/swarm/stack.yml";
 const DEPLOY_LIMIT: Duration = Duration::from_secs(60);
 /// Every mongod has its grace period, and Swarm needs some time to notice.
-const REMOVE_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const REMOVE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A task's container.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,14 @@ pub(super) async fn deploy(lab: &Lab, bootstrap: &str) -> Outcome {
 
 /// Deploys any stack file that ships, with the variables that it asks for.
 pub(super) async fn deploy_as(lab: &Lab, stack: &str, file: &str, variables: &BTreeMap<&str, &str>) -> Outcome {
-    let args = ["stack", "deploy", "--resolve-image", "never", "-c", file, stack];
+    deploy_merged(lab, stack, &[file], variables).await
+}
+
+/// The same from several files, of which a later one changes what an earlier one says.
+pub(super) async fn deploy_merged(lab: &Lab, stack: &str, files: &[&str], variables: &BTreeMap<&str, &str>) -> Outcome {
+    let mut args = vec!["stack", "deploy", "--resolve-image", "never"];
+    args.extend(files.iter().flat_map(|file| ["-c", file]));
+    args.push(stack);
     lab.session(DEPLOY_LIMIT, "docker", &args, variables).await.map(drop)
 }
 

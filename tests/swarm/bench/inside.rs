@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::options::{ClientOptions, WriteConcern};
 use mongodb::{Client, Collection};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::HOSTS;
 use crate::Outcome;
 use crate::line;
-use crate::remote::until;
+use crate::remote::{client, until};
 use crate::support::writer::{Door, MajorityWriter, writer};
 
 /// For what should take seconds: MongoDB by itself needs half a minute for some of it.
@@ -218,13 +218,6 @@ async fn whole() -> Outcome<String> {
         Ok(leaders.pop().ok_or_else(|| "nobody leads three voters".to_owned()))
     })
     .await
-}
-
-async fn client(host: &str) -> Outcome<Client> {
-    let mut options = ClientOptions::parse(format!("mongodb://{host}/?directConnection=true")).await?;
-    options.server_selection_timeout = Some(Duration::from_secs(2));
-    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Nearest { options: None }));
-    Ok(Client::with_options(options)?)
 }
 
 async fn command(host: &str, command: Document) -> Outcome<Document> {

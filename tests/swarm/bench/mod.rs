@@ -5,7 +5,6 @@ mod inside;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use super::Outcome;
 use super::lab::Lab;
@@ -26,8 +25,6 @@ pub(super) const TABLE: &str = "SWARM_BENCH_TABLE";
 const HOSTS: [&str; 3] = ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"];
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
 const WITHOUT_RSCTL: &str = "tests/swarm/bench/without-rsctl.yml";
-const DEPLOY_LIMIT: Duration = Duration::from_secs(60);
-const REMOVE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Who looks after the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +80,7 @@ async fn live(lab: &Lab, who: Contender) -> Outcome<[f64; MOMENTS.len()]> {
 /// A container of a task that has ended holds on to its volume for a moment.
 async fn forget_data(lab: &Lab) -> Outcome {
     for node in NODES {
-        until(REMOVE_LIMIT, "a volume that nobody uses", async || {
+        until(stack::REMOVE_LIMIT, "a volume that nobody uses", async || {
             lab.docker(node, &["volume", "rm", "db_data"]).await?;
             Ok(Ok(()))
         })
@@ -115,12 +112,9 @@ async fn kill_primary(lab: &Lab, line: &mut Line, who: Contender) -> Outcome<f64
 }
 
 async fn deploy(lab: &Lab, who: Contender) -> Outcome {
-    let mut args = vec!["stack", "deploy", "--resolve-image", "never", "-c", stack::FILE];
-    if who != Contender::Rsctl {
-        args.extend(["-c", WITHOUT_RSCTL]);
-    }
-    args.push(stack::DB);
-    lab.session(DEPLOY_LIMIT, "docker", &args, &BTreeMap::new()).await.map(drop)
+    let files = [stack::FILE, WITHOUT_RSCTL];
+    let files = if who == Contender::Rsctl { &files[..1] } else { &files[..] };
+    stack::deploy_merged(lab, stack::DB, files, &BTreeMap::new()).await
 }
 
 fn table(samples: &BTreeMap<(usize, usize), Vec<f64>>, rounds: usize) -> String {
