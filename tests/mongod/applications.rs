@@ -90,7 +90,7 @@ async fn a_program_that_is_first_of_all_gets_its_set_and_follows_it_to_new_addre
     let moved = Instant::now();
     move_all(&mut cluster).await;
     assert_eq!(app.until_started(2, "the start at the new addresses").await, addresses(&cluster));
-    println!("started anew {:?} after all addresses changed", moved.elapsed());
+    println!("figures: started anew {:?} after all addresses changed", moved.elapsed());
 
     // And the same with nobody but the mongods to ask.
     drop(controller);
@@ -99,7 +99,7 @@ async fn a_program_that_is_first_of_all_gets_its_set_and_follows_it_to_new_addre
     let moved = Instant::now();
     move_all(&mut cluster).await;
     assert_eq!(app.until_started(3, "the start without a controller to ask").await, addresses(&cluster));
-    println!("started anew {:?} after all addresses changed, without the controller's HTTP", moved.elapsed());
+    println!("figures: started anew {:?} after all addresses changed, without the controller's HTTP", moved.elapsed());
     drop(elsewhere);
     app.stop().await;
 }

@@ -38,7 +38,7 @@ async fn a_killed_primary_is_replaced_long_before_the_election_timeout() {
     controller.until("another primary", LIMIT, |s| s.primary.is_some() && s.primary != old).await;
     assert!(writer.next_acknowledged(LIMIT).await);
     let gap = writer.tally().longest_gap;
-    println!("writes out for {gap:?}");
+    println!("figures: writes out for {gap:?}");
     assert!(gap < Duration::from_secs(5), "MongoDB alone takes 10 s, this took {gap:?}");
     cluster.nodes[primary].restart().await.unwrap();
     controller.until("everybody well again", LIMIT, is_settled(3)).await;
@@ -60,7 +60,7 @@ async fn a_member_at_a_new_address_keeps_its_slot_and_copies_nothing() {
     let new = cluster.nodes[moving].address().to_string();
     let arrived = |s: &Status| s.members.iter().any(|m| m.host == new && m.healthy);
     let status = controller.until("the member at its new address", LIMIT, arrived).await;
-    println!("healthy at the new address after {:?}", answered.elapsed());
+    println!("figures: healthy at the new address after {:?}", answered.elapsed());
     assert_eq!(member(&status, &new).id, id, "the slot is the same");
     assert_eq!(identity(&cluster, moving).await, data, "no initial sync");
     assert!(status.seeds.contains(&new) && !status.seeds.contains(&old), "the URI follows");

@@ -16,7 +16,7 @@ async fn three_blank_tasks_become_a_set_that_says_which_directory_votes() {
     controller.until("a primary and three seeds", LIMIT, |s| s.ready()).await;
     let ready = started.elapsed();
     let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
-    println!("ready after {ready:?}, settled after {:?}", started.elapsed());
+    println!("figures: ready after {ready:?}, settled after {:?}", started.elapsed());
     let config = stored_config(&cluster.nodes[cluster.primary(&status)]).await;
     for entry in config.get_array("members").unwrap() {
         let tags = entry.as_document().unwrap().get_document("tags").unwrap();

@@ -33,7 +33,7 @@ async fn members_are_known_by_their_names_and_keep_them_when_every_address_chang
     let answered = Instant::now();
     cluster.tell_names();
     controller.until("a primary", LIMIT, |s| s.primary.is_some()).await;
-    println!("writable {:?} after the last mongod answered", answered.elapsed());
+    println!("figures: writable {:?} after the last mongod answered", answered.elapsed());
     controller.until("a settled set", LIMIT, is_settled(3)).await;
     assert_eq!(controller.get("/v1/uri").await.unwrap(), uri, "the URI never changes");
     let after = stored_config(&cluster.nodes[0]).await;

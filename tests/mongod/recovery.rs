@@ -49,7 +49,7 @@ async fn a_whole_set_at_new_addresses_is_recovered_and_loses_nothing() {
     let answered = recreate(&mut cluster, &ips).await;
     let moved = has_addresses_of(&cluster);
     controller.until("a primary at the new addresses", LIMIT, |s| s.primary.is_some() && moved(s)).await;
-    println!("writable {:?} after the last mongod answered", answered.elapsed());
+    println!("figures: writable {:?} after the last mongod answered", answered.elapsed());
     let settled = is_settled(3);
     let after = controller.until("a settled set", LIMIT, |s| settled(s) && moved(s)).await;
     assert_eq!(after.replica_set_id, before.replica_set_id, "the same set");
@@ -138,6 +138,6 @@ async fn a_primary_that_dns_no_longer_lists_hands_over_before_it_stops() {
     let (old, primary) = (status.primary.clone(), cluster.primary(&status));
     cluster.list((0..3).filter(|n| *n != primary).map(|n| cluster.nodes[n].ip()));
     controller.until("another primary", LIMIT, |s| s.primary.is_some() && s.primary != old).await;
-    println!("writes out for {:?}", writer.tally().longest_gap);
+    println!("figures: writes out for {:?}", writer.tally().longest_gap);
     all_there(writer).await;
 }

@@ -31,7 +31,7 @@ async fn story(version: &'static str) {
     assert_eq!(info.get_str("version").unwrap(), version);
     let controller = cluster.controller(&[]);
     let status = controller.until("a settled set of three", LIMIT, is_settled(3)).await;
-    println!("{version}: settled after {:?}", began.elapsed());
+    println!("figures: {version}: settled after {:?}", began.elapsed());
     let writer = writing(&controller).await;
 
     writer.reset_gap();
@@ -39,7 +39,7 @@ async fn story(version: &'static str) {
     cluster.nodes[primary].kill();
     controller.until("another primary", LIMIT, |s| s.primary.is_some() && s.primary != old).await;
     assert!(writer.next_acknowledged(LIMIT).await, "writes go on");
-    println!("{version}: writes out for {:?} when the primary was killed", writer.tally().longest_gap);
+    println!("figures: {version}: writes out for {:?} when the primary was killed", writer.tally().longest_gap);
     cluster.nodes[primary].restart().await.unwrap();
     let status = controller.until("everybody well again", LIMIT, is_settled(3)).await;
 
@@ -73,11 +73,11 @@ async fn story(version: &'static str) {
     let answered = recreate(&mut cluster, &ips).await;
     let (moved, settled) = (has_addresses_of(&cluster), is_settled(5));
     controller.until("a primary at the new addresses", LIMIT, |s| s.primary.is_some() && moved(s)).await;
-    println!("{version}: writable {:?} after the last mongod answered", answered.elapsed());
+    println!("figures: {version}: writable {:?} after the last mongod answered", answered.elapsed());
     controller.until("a settled set at the new addresses", LIMIT, |s| settled(s) && moved(s)).await;
     every_write_is_there(&controller, &tally.acknowledged).await;
     all_there(writing(&controller).await).await;
-    println!("{version}: {} writes, the whole story in {:?}", tally.acknowledged.len(), began.elapsed());
+    println!("figures: {version}: {} writes, the whole story in {:?}", tally.acknowledged.len(), began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,7 +19,7 @@ impl Figures {
     pub fn print(&self, size: usize, seed: u64, arena: &Arena) {
         let rounds: usize = self.rounds.values().map(Vec::len).sum();
         println!(
-            "{size} mongods, seed {seed}: {rounds} rounds, {} writes acknowledged, 0 lost, {} of unknown outcome, {} \
+            "figures: {size} mongods, seed {seed}: {rounds} rounds, {} writes acknowledged, 0 lost, {} of unknown outcome, {} \
              controllers killed",
             arena.workload.acknowledged().len(),
             arena.workload.unknown(),
@@ -28,7 +28,7 @@ impl Figures {
         for (fault, rounds) in &self.rounds {
             let (gaps, rights) = (rounds.iter().map(|r| r.0).collect(), rounds.iter().map(|r| r.1).collect());
             println!(
-                "  {fault}: {} rounds, no writes for {}, right again after {}",
+                "figures:   {fault}: {} rounds, no writes for {}, right again after {}",
                 rounds.len(),
                 spread(gaps),
                 spread(rights)

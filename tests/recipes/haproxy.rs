@@ -123,7 +123,7 @@ async fn haproxys_doors_lead_to_the_primary_and_to_secondaries_whoever_they_are(
     let elected = |s: &rsctl::publish::Status| s.primary.as_ref().is_some_and(|primary| *primary != old);
     let status = controller.until("another primary", LIMIT, elected).await;
     assert!(writer.next_acknowledged(LIMIT).await, "{:?}\n{}", writer.tally(), proxy.log());
-    println!("through the door, writes out for {:?}", writer.tally().longest_gap);
+    println!("figures: through the door, writes out for {:?}", writer.tally().longest_gap);
     let new = status.primary.clone().unwrap();
     proxy.leads(&proxy.primary, &new).await;
     cluster.nodes[killed].restart().await.unwrap();

@@ -113,7 +113,7 @@ fn no_acknowledged_write_is_lost_and_every_set_comes_right() {
     let began = Instant::now();
     let seeds = first_seed..first_seed + number("SIM_SEEDS").unwrap_or(SEEDS);
     let (failed, records) = first(seeds, AS_IT_IS, |_| true);
-    println!("{records}; {:.0} s", began.elapsed().as_secs_f64());
+    println!("figures: {records}; {:.0} s", began.elapsed().as_secs_f64());
     if let Some((seed, _)) = failed {
         tell(seed);
     }
@@ -129,7 +129,7 @@ fn sets_of_any_size_come_right_over_a_far_network() {
         let (plans, median) = (costs.len(), costs[costs.len() / 2]);
         let seconds = record.simulated_ms as f64 / 1000.0;
         println!(
-            "{members} members, 200 ms apart, 1 % lost: right after {seconds:.0} s and {plans} plans of {median:?}"
+            "figures: {members} members, 200 ms apart, 1 % lost: right after {seconds:.0} s and {plans} plans of {median:?}"
         );
         assert!(median < PLAN_LIMIT, "a plan for {members} members took {median:?}");
     }

@@ -188,9 +188,10 @@ fn edited(text: &str, edits: &[(prop::sample::Index, bool, char)]) -> String {
     chars.into_iter().collect()
 }
 
-/// What the driver reads. It panics where a letter of more than one byte follows a percent sign, which is no yes.
+/// What the driver reads. Where a letter of more than one byte follows a percent sign it panics (3.9.1), which is no yes.
 fn driver_reads(uri: &str) -> Option<ConnectionString> {
-    std::panic::catch_unwind(|| ConnectionString::parse(uri).ok()).ok().flatten()
+    let panics = uri.split('%').skip(1).any(|after| !after.is_char_boundary(after.len().min(2)));
+    if panics { None } else { ConnectionString::parse(uri).ok() }
 }
 
 /// What the driver reads from both is the same but for the hosts, the set's name, and what forbids several hosts.
