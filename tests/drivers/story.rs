@@ -84,7 +84,10 @@ impl Set<'_> {
         let here: Vec<String> = self.cluster.nodes.iter().map(Mongod::host).collect();
         let led = |s: &Status| s.primary.as_ref().is_some_and(|primary| here.contains(primary));
         self.since(Instant::now(), "a primary where the mongods are", led).await;
-        println!("figures: all moved: the last mongod answers after {up:.1?}, there is a primary after {:.1?}", began.elapsed());
+        println!(
+            "figures: all moved: the last mongod answers after {up:.1?}, there is a primary after {:.1?}",
+            began.elapsed()
+        );
         Ok(())
     }
 
