@@ -34,6 +34,7 @@ mod sim {
     pub mod heartbeat;
     pub mod limits;
     pub mod node;
+    pub mod plots;
     pub mod ports;
     pub mod queue;
     pub mod record;

@@ -375,7 +375,7 @@ impl World {
         self.places.len() - 1
     }
 
-    fn scale_up(&mut self) -> Option<usize> {
+    pub fn scale_up(&mut self) -> Option<usize> {
         if self.places.iter().filter(|p| !p.retired).count() >= PLACES_MAX {
             return None;
         }

@@ -2,9 +2,11 @@
 
 use super::checker::{Eyes, Harm, REMOVE_AFTER};
 use super::faults::Order;
-use super::mutants::{Mutant, Warped};
+use super::mutants::Mutant;
+use super::plots::{self, Act, Plot};
 use super::ports::Port;
 use super::record::Record;
+use super::warped::Warped;
 use super::world::{Event, SET, Said, Shared, Way, World};
 use rsctl::model::{MemberAddress, NodeState, Policy, Recovery, SetName, Token, VOTERS_MAX};
 use rsctl::plan::Step;
@@ -32,6 +34,7 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
     pub mutant: Mutant,
+    pub plot: Plot,
     pub eyes: Eyes,
     pub trace: bool,
 }
@@ -76,6 +79,9 @@ struct Driver {
 
 impl Driver {
     fn new(seed: u64, life: Life) -> Self {
+        if life.plot != Plot::Luck {
+            return Self::plotted(seed, life);
+        }
         let mut dice = super::rng::Rng::new(seed.rotate_left(17));
         let named = dice.percent(50);
         let controllers = 1 + dice.below(3);
@@ -105,6 +111,26 @@ impl Driver {
         world.at(first_fault, Event::Fault);
         let peace_at = first_fault + dice.between(5_000, 45_000);
         Self::of(world, life.mutant, controllers, Duration::from_millis(dice.between(1000, 5000)), peace_at)
+    }
+
+    /// Three tasks, and the faults that a plot wants.
+    fn plotted(seed: u64, life: Life) -> Self {
+        let mut dice = super::rng::Rng::new(seed.rotate_left(17));
+        let named = life.plot.named().unwrap_or_else(|| dice.percent(50));
+        let controllers = life.plot.controllers().max(1 + dice.below(3));
+        let mut world = World::new(seed, named, controllers, life.eyes, life.trace);
+        world.prepare(life.plot);
+        for _ in 0..world.expect {
+            let place = world.add_place();
+            world.after(1, 1000, Event::Undo(super::faults::Undo::Start(place)));
+        }
+        for controller in 0..controllers {
+            world.after(1, 3000, Event::Undo(super::faults::Undo::Controller(controller)));
+        }
+        world.at(100, Event::Write);
+        world.at(0, Event::Act(Act::Open(life.plot)));
+        let interval = Duration::from_millis(dice.between(1000, 5000));
+        Self::of(world, life.mutant, controllers, interval, plots::ENDS_AT)
     }
 
     /// 200 ms there and back, one message in a hundred lost, and all tasks to be a set.

@@ -153,6 +153,7 @@ pub enum Event {
     Write,
     Fault,
     Undo(super::faults::Undo),
+    Act(super::plots::Act),
 }
 
 /// The network between any two.
@@ -321,6 +322,7 @@ impl World {
             Event::Write => self.client_writes(),
             Event::Fault => self.fault(),
             Event::Undo(undo) => self.undo(undo),
+            Event::Act(act) => self.act(act),
         }
     }
 

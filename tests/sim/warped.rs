@@ -1,0 +1,350 @@
+//! A controller with one safety rule switched off.
+//!
+//! The product's own planner decides; a mutant bends what it is told, or what it sends. So nothing in the product
+//! knows of mutants.
+
+use super::mutants::Mutant;
+use super::ports::Port;
+use super::world::{Command, End, Place};
+use bson::oid::ObjectId;
+use bson::{Bson, Document};
+use rsctl::discovery::Discovery;
+use rsctl::model::{
+    Host, Lock, Member, NameAnswer, NodeState, OpTime, Probe, ProbeError, ProcessId, ReplConfig, SetName, TaskList,
+    UserData, WireVersion,
+};
+use rsctl::mongo::{Admin, Error};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The doors to DNS and mongods, bent by a mutant.
+pub struct Warped {
+    port: Port,
+    mutant: Mutant,
+    /// The locks that it believes to hold.
+    locks: Mutex<BTreeMap<SocketAddr, Lock>>,
+    /// Who did not answer lately.
+    silent: Mutex<BTreeSet<SocketAddr>>,
+}
+
+impl Warped {
+    pub fn new(port: Port, mutant: Mutant) -> Self {
+        Self { port, mutant, locks: Mutex::default(), silent: Mutex::default() }
+    }
+
+    /// The config that stands at an address.
+    fn base(&self, at: SocketAddr) -> Option<ReplConfig> {
+        let world = self.port.shared.get();
+        let place = match at.ip() {
+            IpAddr::V4(ip) => world.place_at(ip)?,
+            IpAddr::V6(_) => return None,
+        };
+        world.config(place).map(|c| c.read.clone())
+    }
+
+    fn bent(&self, at: SocketAddr, config: &ReplConfig) -> Option<ReplConfig> {
+        let base = self.base(at)?;
+        let loses = |m: &&Member| m.votes && config.member(m.id).is_none_or(|n| !n.votes);
+        match self.mutant {
+            Mutant::ChangesTwoVotes if base.members().iter().any(|m| loses(&m)) => {
+                let second = config.members().iter().rfind(|m| m.votes)?.id.0;
+                Some(edited(config, |list| {
+                    if let Some(entry) = member(list, second) {
+                        entry.insert("votes", 0);
+                        entry.insert("priority", 0);
+                    }
+                }))
+            }
+            Mutant::ReusesSlots => {
+                let added = config.members().iter().find(|m| base.member(m.id).is_none())?;
+                let silent = |m: &&Member| m.data.is_some() && self.silent(&m.host);
+                let slot = base.members().iter().find(silent)?.id.0;
+                let (new, host) = (added.id.0, added.host.to_string());
+                Some(edited(config, |list| {
+                    list.retain(|entry| entry.as_document().and_then(id) != Some(new));
+                    if let Some(entry) = member(list, slot) {
+                        entry.insert("host", host);
+                    }
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Somebody is there, and not cut off from this controller.
+    fn answers(&self, at: SocketAddr) -> bool {
+        let (world, here) = (self.port.shared.get(), End::Controller(self.port.controller));
+        let up = |p: &Place| p.proc.is_some() && IpAddr::V4(p.addr) == at.ip();
+        world.places.iter().position(up).is_some_and(|place| world.both_ways(here, End::Place(place)))
+    }
+
+    fn silent(&self, host: &Host) -> bool {
+        self.port.shared.get().place_of(host).is_none()
+    }
+
+    /// A config of one: the node itself.
+    fn alone(&self, at: SocketAddr) -> Option<ReplConfig> {
+        let base = self.base(at)?;
+        let own = base.members().iter().find(|m| m.host == Host::from(at))?.id.0;
+        Some(edited(&base, |list| list.retain(|entry| entry.as_document().and_then(id) == Some(own))))
+    }
+
+    /// Votes stay where the addresses are, whoever is there now.
+    fn by_place(&self, at: SocketAddr, config: &ReplConfig) -> Option<ReplConfig> {
+        let strangers: Vec<String> = {
+            let world = self.port.shared.get();
+            let others = world.places.iter().filter(|p| p.proc.is_some() && p.dir.data.is_none());
+            others.map(|p| Host::ip(IpAddr::V4(p.addr), super::world::PORT).to_string()).collect()
+        };
+        let base = self.base(at)?;
+        let stranger = strangers.into_iter().find(|s| base.members().iter().all(|m| m.host.to_string() != *s))?;
+        let slot = base.voters().find(|m| m.host.name().is_none() && self.silent(&m.host))?.id.0;
+        Some(edited(config, |list| {
+            if let Some(entry) = member(list, slot) {
+                entry.insert("host", stranger);
+            }
+        }))
+    }
+}
+
+fn edited(config: &ReplConfig, edit: impl FnOnce(&mut Vec<Bson>)) -> ReplConfig {
+    let mut document = config.document().clone();
+    edit(document.get_array_mut("members").unwrap());
+    ReplConfig::from_stored(document).unwrap()
+}
+
+/// Those that are newcomers in `base` keep the votes that a force takes from them.
+fn with_newcomers(base: &ReplConfig, config: &ReplConfig) -> ReplConfig {
+    let newcomers: Vec<i64> = base.members().iter().filter(|m| m.newly_added).map(|m| m.id.0).collect();
+    edited(config, |list| {
+        for new in newcomers {
+            if let Some(entry) = member(list, new) {
+                entry.insert("votes", 1);
+                entry.insert("priority", 1);
+            }
+        }
+    })
+}
+
+fn member(list: &mut [Bson], wanted: i64) -> Option<&mut Document> {
+    list.iter_mut().filter_map(Bson::as_document_mut).find(|d| id(d) == Some(wanted))
+}
+
+fn id(entry: &Document) -> Option<i64> {
+    super::conf::id_of(entry)
+}
+
+/// What is made of a node that does not answer.
+impl Warped {
+    fn blank(at: SocketAddr) -> Probe {
+        let mut id = [7; 12];
+        if let IpAddr::V4(ip) = at.ip() {
+            id[..4].copy_from_slice(&ip.octets());
+        }
+        Probe {
+            process: ProcessId(ObjectId::from_bytes(id)),
+            wire: WireVersion(17),
+            feature: None,
+            state: NodeState::Blank,
+            set: Some(SetName::new(super::world::SET)),
+            sees_primary: None,
+            hostname: Some("0123456789ab".to_owned()),
+            config: None,
+            data: None,
+            user_data: UserData::None,
+            lock: None,
+            leaves: false,
+            view: None,
+            oplog_end: None,
+        }
+    }
+
+    /// A member that is believed to be where some config has it.
+    fn believed(&self, at: SocketAddr) -> Option<Probe> {
+        let world = self.port.shared.get();
+        let config = world.configs().into_iter().next()?.read.clone();
+        let IpAddr::V4(ip) = at.ip() else { return None };
+        let data = config.members().iter().find(|m| world.resolve(&m.host) == Some(ip))?.data;
+        let state = NodeState::Removed;
+        data.map(|data| Probe { state, data: Some(data), config: Some(config), ..Self::blank(at) })
+    }
+
+    fn unlisted(&self, at: SocketAddr) -> bool {
+        let world = self.port.shared.get();
+        !world.listing_for(self.port.controller).iter().any(|(_, ip)| IpAddr::V4(*ip) == at.ip())
+    }
+
+    /// The primary sees down whom the mutant takes for gone.
+    fn seen_down(&self, mut probe: Probe, gone: impl Fn(&SocketAddr) -> bool) -> Probe {
+        // Not while `gone` is asked: it may want the world itself.
+        let at = |host: &Host| {
+            let ip = self.port.shared.get().resolve(host).unwrap_or(Ipv4Addr::UNSPECIFIED);
+            SocketAddr::new(ip.into(), host.port())
+        };
+        if let (Some(config), Some(view)) = (&probe.config, &mut probe.view) {
+            for member in config.members() {
+                if let Some(peer) = view.peers.get_mut(&member.id)
+                    && gone(&at(&member.host))
+                {
+                    peer.healthy = false;
+                }
+            }
+        }
+        probe
+    }
+
+    fn believes(&self, at: SocketAddr, answer: Result<Probe, ProbeError>) -> Result<Probe, ProbeError> {
+        let silent = answer == Err(ProbeError::Timeout);
+        match self.mutant {
+            Mutant::IgnoresLocks => answer.map(|p| Probe { lock: held(&self.locks).get(&at).cloned(), ..p }),
+            Mutant::TakesSilenceForBlank if silent => {
+                Ok(Probe { lock: held(&self.locks).get(&at).cloned(), ..Self::blank(at) })
+            }
+            Mutant::ForcesUnseen => answer.or_else(|e| self.believed(at).ok_or(e)),
+            Mutant::UnseatsPrimaries => answer.map(|p| Probe { sees_primary: None, ..p }),
+            Mutant::GivesVotesEarly => answer.map(|mut p| {
+                if let Some(view) = p.view.as_mut().filter(|_| p.state == NodeState::Secondary) {
+                    // Ahead of everybody, on the same line of history: of a newer one no vote would come back at all.
+                    view.applied = OpTime { term: view.term, seconds: u32::MAX, counter: 0 };
+                }
+                p
+            }),
+            Mutant::TakesSilenceForGone => {
+                let mut silent_now = held(&self.silent);
+                if silent {
+                    silent_now.insert(at)
+                } else {
+                    silent_now.remove(&at)
+                };
+                let gone = |other: &SocketAddr| silent_now.contains(other);
+                answer.map(|p| self.seen_down(p, gone)).map_err(|_| ProbeError::Refused)
+            }
+            Mutant::TrustsDnsAlone if self.unlisted(at) => Err(ProbeError::Refused),
+            Mutant::TrustsDnsAlone => answer.map(|p| self.seen_down(p, |other| self.unlisted(*other))),
+            _ => answer,
+        }
+    }
+}
+
+impl Discovery for Warped {
+    async fn tasks(&self) -> TaskList {
+        let mut list = self.port.tasks().await;
+        if self.mutant == Mutant::TakesSilenceForGone {
+            list.trouble.clear();
+            list.hosts.retain(|host| !host.socket().is_some_and(|at| held(&self.silent).contains(&at)));
+        }
+        list
+    }
+
+    async fn name(&self, name: &str) -> NameAnswer {
+        let answer = self.port.name(name).await;
+        let gone = |answer: &NameAnswer| match answer {
+            NameAnswer::Trouble(_) => true,
+            NameAnswer::Addresses(ips) => {
+                let port = super::world::PORT;
+                ips.iter().any(|ip| held(&self.silent).contains(&SocketAddr::new(*ip, port)))
+            }
+            NameAnswer::NoSuchName => false,
+        };
+        if self.mutant == Mutant::TakesSilenceForGone && gone(&answer) { NameAnswer::NoSuchName } else { answer }
+    }
+}
+
+impl Admin for Warped {
+    async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
+        let answer = self.port.probe(at, limit).await;
+        self.believes(at, answer)
+    }
+
+    async fn listens(&self, at: SocketAddr) -> bool {
+        self.port.listens(at).await
+    }
+
+    async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        if self.mutant == Mutant::InitiatesTwice {
+            let other = {
+                let world = self.port.shared.get();
+                let blank = |p: &&Place| p.proc.is_some() && IpAddr::V4(p.addr) != at.ip();
+                world.places.iter().find(blank).map(|p| (p.addr, p.name.clone(), world.named))
+            };
+            if let Some((ip, name, named)) = other {
+                let host = if named { Host::named(&name, at.port()).unwrap() } else { Host::ip(ip.into(), at.port()) };
+                let second = ReplConfig::first(&config.set_name(), &host, 3);
+                let _ = self.port.command(SocketAddr::new(ip.into(), at.port()), Command::Initiate(second)).await;
+            }
+        }
+        self.port.initiate(at, config).await
+    }
+
+    async fn reconfig(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        let takes = |m: &Member| m.votes && config.member(m.id).is_some_and(|n| !n.votes);
+        if self.mutant == Mutant::KeepsWipedVotes && self.base(at).is_some_and(|b| b.members().iter().any(takes)) {
+            return Err(Error::Timeout(0));
+        }
+        let bent = self.bent(at, config);
+        self.port.reconfig(at, bent.as_ref().unwrap_or(config)).await
+    }
+
+    async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        let bent = match self.mutant {
+            Mutant::ForcesByPlace => self.by_place(at, config),
+            Mutant::ForcesNewcomers => self.base(at).map(|base| with_newcomers(&base, config)),
+            _ => None,
+        };
+        self.port.force(at, bent.as_ref().unwrap_or(config)).await
+    }
+
+    async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {
+        if self.mutant == Mutant::ForcesAnybody
+            && let Some(alone) = self.alone(at)
+        {
+            return self.port.force(at, &alone).await;
+        }
+        self.port.step_up(at).await
+    }
+
+    async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error> {
+        self.port.sync_from(at, source).await
+    }
+
+    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
+        self.port.end_catch_up(at).await
+    }
+
+    async fn fsync(&self, at: SocketAddr) -> Result<(), Error> {
+        self.port.fsync(at).await
+    }
+
+    async fn take_lock(&self, at: SocketAddr, lock: &Lock) -> Result<(), Error> {
+        if matches!(self.mutant, Mutant::IgnoresLocks | Mutant::TakesSilenceForBlank) {
+            held(&self.locks).insert(at, lock.clone());
+        }
+        if self.mutant == Mutant::IgnoresLocks || self.mutant == Mutant::TakesSilenceForBlank && !self.answers(at) {
+            return Ok(());
+        }
+        self.port.take_lock(at, lock).await
+    }
+
+    async fn take_over_lock(&self, at: SocketAddr, stale: &Lock, lock: &Lock) -> Result<(), Error> {
+        self.port.take_over_lock(at, stale, lock).await
+    }
+
+    async fn release_lock(&self, at: SocketAddr) -> Result<(), Error> {
+        held(&self.locks).remove(&at);
+        self.port.release_lock(at).await
+    }
+
+    async fn note_leaving(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
+        self.port.note_leaving(at, process).await
+    }
+
+    fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {
+        self.port.keep_only(addresses);
+    }
+}
+
+fn held<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
