@@ -27,7 +27,8 @@ pub struct Observed {
     pub known_set: Option<ObjectId>,
     /// How long each lock has looked the same.
     pub locks: Vec<(Lock, Duration)>,
-    /// Who was told to copy from whom; told once, since the server may have its reasons to choose otherwise.
+    /// Who was told not long ago to copy from whom; told again ever later, since the server may have its reasons to
+    /// choose otherwise.
     pub lined_up: BTreeSet<(ProcessId, ProcessId)>,
     /// Processes that were told to write their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,

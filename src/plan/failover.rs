@@ -73,6 +73,8 @@ pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pr
 ///
 /// Not of more: there a majority is left without the head of the line, and should that one's machine die without a
 /// word, everybody behind it would hang for the 10 s that the server waits on a silent source.
+///
+/// The server drops the order where the second is not ahead of the third at that moment, so it is given again.
 pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let secondaries: Vec<_> = config

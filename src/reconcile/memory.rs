@@ -4,6 +4,7 @@
 //! does not wake up believing that everybody has been gone for an hour. They start at zero with the controller, and
 //! count from the first look that showed the fact, never from the last one that showed the opposite.
 
+use super::pace;
 use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal};
 use crate::plan::{ANY_RECONFIG, Step};
 use bson::oid::ObjectId;
@@ -22,7 +23,8 @@ pub(super) struct Memory {
     still: (Vec<Words>, Duration),
     recovered_at: Option<Instant>,
     fsynced: BTreeSet<ProcessId>,
-    lined_up: BTreeSet<(ProcessId, ProcessId)>,
+    /// Who was told to copy from whom: how often, and until when nobody looks whether that was done.
+    lined_up: BTreeMap<(ProcessId, ProcessId), (u32, Instant)>,
     refusals: Vec<Remembered>,
 }
 
@@ -140,7 +142,7 @@ impl Memory {
         look.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         look.known_set = self.known_set;
         look.fsynced = self.fsynced.clone();
-        look.lined_up = self.lined_up.clone();
+        look.lined_up = self.lined_up.iter().filter(|(_, (_, until))| now < *until).map(|(pair, _)| *pair).collect();
         look.refusals = self.refusals(now);
     }
 
@@ -240,7 +242,12 @@ impl Memory {
             Step::Reconfig { .. } => self.worked(&[ANY_RECONFIG.to_owned()]),
             Step::Recover { .. } | Step::AcceptLoss { .. } => self.recovered_at = Some(now),
             Step::Fsync { on } => self.fsynced.extend(process(on)),
-            Step::LineUp { on, behind } => self.lined_up.extend(process(on).zip(process(behind))),
+            Step::LineUp { on, behind } => {
+                let Some(pair) = process(on).zip(process(behind)) else { return };
+                let (times, until) = self.lined_up.entry(pair).or_insert((0, now));
+                *times += 1;
+                *until = now + pace::line_up_again(*times);
+            }
             _ => {}
         }
     }

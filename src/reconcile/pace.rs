@@ -101,6 +101,12 @@ pub(super) fn retry_after(step: &Step, times: u32) -> Duration {
     }
 }
 
+/// How long the `times`th order to copy from another member is given. It takes a second, and now and then comes to
+/// nothing: whoever happens to be as new as its source by a millisecond copies from the primary again (seen on 6.0.5).
+pub(super) fn line_up_again(times: u32) -> Duration {
+    Duration::from_secs(1 << times.min(6)).min(Duration::from_secs(60))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

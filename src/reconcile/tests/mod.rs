@@ -1,5 +1,6 @@
 //! Looks at a small made-up world, under a clock that only moves when told.
 
+mod line_up;
 mod world;
 
 use super::execute::{StepError, execute};

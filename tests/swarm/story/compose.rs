@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::Instant;
 
-use super::verdict;
+use super::{at_rest, brief, verdict};
 use crate::Outcome;
 use crate::agent::Agent;
 use crate::apps::{self, APP_ALONE, COMPOSED};
@@ -54,8 +54,13 @@ async fn told(lab: &Lab) -> Outcome<String> {
     if uri.trim() != "mongodb://mongo1:27017,mongo2:27017,mongo3:27017/?replicaSet=rs" {
         return Err(format!("the URI is {uri}").into());
     }
+    // Applications start before all have their votes; who leads with the only one has no successor.
+    let whole = until(UP_LIMIT, "the set to be whole", async || {
+        let (_, status) = agent.status().await?;
+        Ok(if at_rest(&status) { Ok(status) } else { Err(brief(&status)) })
+    });
+    let primary = whole.await?.primary.ok_or("no primary")?;
     agent.mark().await?;
-    let primary = agent.status().await?.1.primary.ok_or("no primary")?;
     let (service, _) = primary.split_once(':').ok_or("no port")?;
     // As a crash: a container that Docker is told to kill would stay down.
     let container = format!("{PROJECT}_{service}_1");
