@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use rsctl::commands;
 use rsctl::outcome::{Exit, Outcome};
-use rsctl::settings::{self, Command, Environment, Settings, Usage};
+use rsctl::settings::{self, Environment, Settings, Usage};
 use rsctl::telemetry;
 
 fn main() -> ExitCode {
@@ -17,11 +17,8 @@ fn main() -> ExitCode {
     for variable in ignored {
         tracing::warn!(variable, "ignoring a network's name: tasks are found by DNS");
     }
-    let runtime = match &command {
-        Command::Run(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
-        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-    };
-    let runtime = match runtime {
+    // One thread does it all: more of them would spend their time on waking each other.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Outcome::error(Exit::Failed, &error).report(),
     };

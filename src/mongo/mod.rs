@@ -3,6 +3,7 @@
 //! **Invariant:** no decision is made here, every call has a deadline, and a call without an answer has an unknown
 //! outcome, never an assumed one.
 
+mod configs;
 mod connect;
 mod error;
 mod probe;
@@ -15,6 +16,7 @@ pub use probe::PublicView;
 
 use crate::model::{Host, Lock, Probe, ProbeError, ProcessId, ReplConfig};
 use bson::{Document, doc};
+use configs::Configs;
 use connect::Connection;
 use mongodb::options::{Acknowledgment, WriteConcern};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +73,7 @@ pub struct Mongods {
     access: Access,
     wake: Arc<Notify>,
     nodes: Mutex<BTreeMap<SocketAddr, Arc<Node>>>,
+    configs: Configs,
 }
 
 /// One address: its connection, and what need not be asked twice of one process.
@@ -85,7 +88,7 @@ struct Node {
 impl Mongods {
     /// `wake` is notified whenever a mongod's state or connection changes.
     pub fn new(access: Access, wake: Arc<Notify>) -> Self {
-        Self { access, wake, nodes: Mutex::default() }
+        Self { access, wake, nodes: Mutex::default(), configs: Configs::default() }
     }
 
     fn node(&self, at: SocketAddr) -> Arc<Node> {

@@ -1,5 +1,6 @@
 //! Everything that one look asks one mongod.
 
+use super::configs::Configs;
 use super::error::{
     AUTHENTICATION_FAILED, INVALID_CONFIG, NO_REPLICATION, NOT_YET_INITIALIZED, SHUTTING_DOWN, UNAUTHORIZED,
     UNKNOWN_FEATURE_VERSION, server_error,
@@ -11,6 +12,7 @@ use crate::model::{
 };
 use bson::{Document, doc};
 use mongodb::Client;
+use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::PoisonError;
 
@@ -87,7 +89,7 @@ impl Mongods {
         };
         let constant = self.constant(at, client, hello.process).await?;
         let probe = Probe { hostname: constant.hostname, view, ..bare(hello, state) };
-        stored(client, probe, constant.set).await
+        stored(client, &self.configs, probe, constant.set).await
     }
 
     /// Asked once per process: the host name and the set that it was started for.
@@ -106,13 +108,16 @@ impl Mongods {
 }
 
 /// What the node keeps in its `local` database, and what follows from that about its state.
-async fn stored(client: &Client, mut probe: Probe, wanted: Option<SetName>) -> Result<Probe, Trouble> {
+async fn stored(
+    client: &Client,
+    configs: &Configs,
+    mut probe: Probe,
+    wanted: Option<SetName>,
+) -> Result<Probe, Trouble> {
     // `replSetGetConfig` hides `newlyAdded`; the stored document shows it.
-    probe.config = match first(client, "system.replset").await? {
-        Some(document) => Some(ReplConfig::from_stored(document).map_err(|_| unreadable("local.system.replset"))?),
-        None => None,
-    };
-    let data = first(client, "replset.initialSyncId").await?;
+    let config = first(client, "system.replset").await?;
+    probe.config = config.map(|stored| configs.read(stored)).transpose().map_err(Trouble::Unreadable)?;
+    let data: Option<Document> = first(client, "replset.initialSyncId").await?;
     probe.data = data.as_ref().map(wire::data_id).transpose().map_err(Trouble::Unreadable)?;
     for note in notes(client).await? {
         match note.get_str("_id") {
@@ -187,8 +192,11 @@ async fn run(client: &Client, name: &'static str, command: Document) -> Result<D
 }
 
 /// The one document of its kind in a collection of `local`.
-async fn first(client: &Client, collection: &'static str) -> Result<Option<Document>, Trouble> {
-    let found = client.database("local").collection::<Document>(collection).find_one(doc! {}).await;
+async fn first<T>(client: &Client, collection: &'static str) -> Result<Option<T>, Trouble>
+where
+    T: DeserializeOwned + Send + Sync,
+{
+    let found = client.database("local").collection::<T>(collection).find_one(doc! {}).await;
     found.map_err(|error| trouble(collection, error))
 }
 
