@@ -78,7 +78,8 @@ impl Orders {
                 return true;
             }
             let found = look.probe(&host).and_then(|p| p.data);
-            let directory = leaver.directory.or(found).or_else(|| tagged(look, &host));
+            let meant = found.filter(|data| !is_another(look, &host, *data));
+            let directory = leaver.directory.or(meant).or_else(|| tagged(look, &host));
             leaver.directory = directory;
             let holds = |node: &Node| directory.is_some() && node.probe().is_some_and(|p| p.data == directory);
             let mut hosts = BTreeSet::new();
@@ -118,7 +119,19 @@ impl Orders {
 
 /// The directory that the newest config has at this address.
 fn tagged(look: &Observed, host: &Host) -> Option<DataId> {
+    newest(look)?.member_at(host)?.data
+}
+
+/// The address is one member's in the newest config, and the directory another's: it came there after the one that was
+/// meant.
+fn is_another(look: &Observed, host: &Host, data: DataId) -> bool {
+    newest(look).is_some_and(|config| {
+        let elsewhere = config.members().iter().any(|m| m.data == Some(data) && m.host != *host);
+        elsewhere && config.member_at(host).is_some()
+    })
+}
+
+fn newest(look: &Observed) -> Option<&ReplConfig> {
     let configs = look.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref());
-    let newest: Option<&ReplConfig> = configs.reduce(|a, b| if b.is_newer_than(a) { b } else { a });
-    newest?.member_at(host)?.data
+    configs.reduce(|a, b| if b.is_newer_than(a) { b } else { a })
 }

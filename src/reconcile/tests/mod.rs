@@ -1,5 +1,6 @@
 //! Looks at a small made-up world, under a clock that only moves when told.
 
+mod leaving;
 mod line_up;
 mod world;
 
@@ -252,29 +253,6 @@ async fn nothing_is_initiated_when_a_task_has_changed_since_the_look() {
     let look = world.observer().look().await;
     execute(&world, &look, &step).await.unwrap();
     assert_eq!(*world.initiated.lock().unwrap(), [at(1)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_order_follows_the_directory_and_leaves_the_next_task_at_its_address_alone() {
-    let world = World::of_blank_tasks(4);
-    let holds = |n| Ok(member(n, NodeState::Secondary, &[host(1), host(2), host(3)], &[]));
-    world.put(3, holds(3));
-    let (orders, mut observer) = (Orders::new(Arc::default()), world.observer());
-    orders.forget(host(3).to_string());
-    let in_sight = |hosts: &BTreeSet<Host>| !hosts.is_empty();
-    assert_eq!(orders.forgotten(&observer.look().await, in_sight), BTreeSet::new(), "that look may be older");
-    orders.look_begins();
-    assert_eq!(orders.forgotten(&observer.look().await, in_sight), [host(3)].into());
-    world.put(3, Err(ProbeError::Refused));
-    assert_eq!(orders.forgotten(&observer.look().await, in_sight), [host(3)].into(), "it may come back there");
-    world.put(4, holds(3));
-    assert_eq!(orders.forgotten(&observer.look().await, in_sight), [host(3), host(4)].into());
-    world.put(3, holds(2));
-    assert_eq!(orders.forgotten(&observer.look().await, in_sight), [host(4)].into(), "another has that address");
-    world.put(4, Err(ProbeError::Refused));
-    assert_eq!(orders.forgotten(&observer.look().await, in_sight), BTreeSet::new());
-    world.put(4, holds(3));
-    assert_eq!(orders.forgotten(&observer.look().await, in_sight), BTreeSet::new(), "an order that was done stays so");
 }
 
 /// A set of three of which only the first one's directory is left.
