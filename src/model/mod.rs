@@ -18,7 +18,7 @@ pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
 pub use member::{Change, Member, MemberId, NewRole};
 pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData};
-pub use observed::{Naming, Node, Observed, Process, Refusal};
+pub use observed::{LineOrder, Naming, Node, Observed, Process, Refusal};
 pub use order::{EvidenceId, EvidenceIdError, Fate, RecoveryOrder};
 pub use policy::{Bootstrap, MemberAddress, Policy, Recovery};
 pub use version::{FeatureVersion, UnknownFeatureVersion, WireVersion};

@@ -27,9 +27,8 @@ pub struct Observed {
     pub known_set: Option<ObjectId>,
     /// How long each lock has looked the same.
     pub locks: Vec<(Lock, Duration)>,
-    /// Who was told not long ago to copy from whom; told again ever later, since the server may have its reasons to
-    /// choose otherwise.
-    pub lined_up: BTreeSet<(ProcessId, ProcessId)>,
+    /// The last order to copy from another secondary.
+    pub lined_up: Option<LineOrder>,
     /// Processes that were told to write their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,
     /// Members that an operator wants out, as `host:port`.
@@ -153,4 +152,15 @@ impl Process<'_> {
     pub fn is_at(&self, host: &Host) -> bool {
         self.hosts.contains(&host)
     }
+}
+
+/// One secondary was told to copy from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineOrder {
+    /// Who was told.
+    pub on: ProcessId,
+    /// Its source to be.
+    pub behind: ProcessId,
+    /// It may still be about to follow.
+    pub fresh: bool,
 }

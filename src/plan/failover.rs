@@ -74,7 +74,8 @@ pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pr
 /// Not of more: there a majority is left without the head of the line, and should that one's machine die without a
 /// word, everybody behind it would hang for the 10 s that the server waits on a silent source.
 ///
-/// The server drops the order where the second is not ahead of the third at that moment, so it is given again.
+/// The server drops the order where the second is not ahead of the third at that moment (6.0.5). So the one that lags is
+/// the third, and when that comes to nothing all the same, the next order is the other way round.
 pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let secondaries: Vec<_> = config
@@ -86,14 +87,18 @@ pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pro
     if !config.allows_chaining() || secondaries.len() != 2 || config.voters().count() != 3 {
         return None;
     }
-    // Whoever leads the line stays there; else the first that can lead.
+    let order = now.look.lined_up.filter(|o| secondaries.iter().all(|(_, p)| [o.on, o.behind].contains(&p.id)));
+    if order.is_some_and(|order| order.fresh) {
+        return None;
+    }
+    // Whoever leads the line stays there; else who could not be copied from is passed over, and the newest comes first.
     let led = |host: &Host| secondaries.iter().filter(|(_, p)| sync_source(p) == Some(host)).count();
+    let in_vain = |p: &Process<'_>| order.is_some_and(|order| order.behind == p.id);
     let electable = secondaries.iter().filter(|(m, _)| can_lead(m));
-    let (head, leader) = electable.max_by_key(|(m, _)| (led(&m.host), std::cmp::Reverse(m.id)))?;
+    let (head, leader) =
+        electable.max_by_key(|(m, p)| (led(&m.host), !in_vain(p), applied(p), std::cmp::Reverse(m.id)))?;
     let primary_host = now.primary_host()?;
-    let behind_primary = |p: &Process<'_>| sync_source(p) == Some(primary_host);
-    let told = |p: &Process<'_>| now.look.lined_up.contains(&(p.id, leader.id));
-    let straggler = |(m, p): &&(&Member, &Process<'_>)| m.id != head.id && behind_primary(p) && !told(p);
+    let straggler = |(m, p): &&(&Member, &Process<'_>)| m.id != head.id && sync_source(p) == Some(primary_host);
     let (member, _) = secondaries.iter().find(straggler).filter(|_| primary.id != leader.id)?;
     let because = format!("it would go on without a pause should {} have to lead", head.host);
     Proposal::new(Step::LineUp { on: member.host.clone(), behind: head.host.clone() }, because)

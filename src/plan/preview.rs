@@ -3,7 +3,7 @@
 //! Only shown, never executed: after every real step the world is looked at again.
 
 use super::{Plan, Step, plan};
-use crate::model::{NodeState, Observed, Policy, Probe, ReplConfig};
+use crate::model::{LineOrder, NodeState, Observed, Policy, Probe, ReplConfig};
 use std::sync::Arc;
 
 /// A longer list would say little: the world moves on meanwhile.
@@ -74,8 +74,8 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
             true
         }
         Step::LineUp { on, behind } => {
-            let pair = world.probe(on).zip(world.probe(behind)).map(|(on, behind)| (on.process, behind.process));
-            world.lined_up.extend(pair);
+            let both = world.probe(on).zip(world.probe(behind));
+            world.lined_up = both.map(|(on, behind)| LineOrder { on: on.process, behind: behind.process, fresh: true });
             true
         }
         Step::Wait

@@ -5,7 +5,7 @@
 //! count from the first look that showed the fact, never from the last one that showed the opposite.
 
 use super::pace;
-use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal};
+use crate::model::{Host, LineOrder, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal};
 use crate::plan::{ANY_RECONFIG, Step};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +23,7 @@ pub(super) struct Memory {
     still: (Vec<Words>, Duration),
     recovered_at: Option<Instant>,
     fsynced: BTreeSet<ProcessId>,
-    /// Who was told to copy from whom: how often, and until when nobody looks whether that was done.
-    lined_up: BTreeMap<(ProcessId, ProcessId), (u32, Instant)>,
+    lined_up: Option<Lined>,
     refusals: Vec<Remembered>,
 }
 
@@ -68,7 +67,16 @@ struct Remembered {
     until: Instant,
 }
 
-/// A refusal is forgotten so long after its wait is over: the step was not wished for again.
+/// The last order to copy from another secondary: how often those two were told, and until when it is given time.
+#[derive(Debug)]
+struct Lined {
+    on: ProcessId,
+    behind: ProcessId,
+    times: u32,
+    until: Instant,
+}
+
+/// A refusal, or an order to line up, is forgotten so long after its wait is over: the step was not wished for again.
 const FORGET_REFUSAL: Duration = Duration::from_secs(120);
 
 /// Whether DNS lists an address.
@@ -142,7 +150,8 @@ impl Memory {
         look.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         look.known_set = self.known_set;
         look.fsynced = self.fsynced.clone();
-        look.lined_up = self.lined_up.iter().filter(|(_, (_, until))| now < *until).map(|(pair, _)| *pair).collect();
+        let order = |l: &Lined| LineOrder { on: l.on, behind: l.behind, fresh: now < l.until };
+        look.lined_up = self.lined_up.as_ref().map(order);
         look.refusals = self.refusals(now);
     }
 
@@ -243,13 +252,19 @@ impl Memory {
             Step::Recover { .. } | Step::AcceptLoss { .. } => self.recovered_at = Some(now),
             Step::Fsync { on } => self.fsynced.extend(process(on)),
             Step::LineUp { on, behind } => {
-                let Some(pair) = process(on).zip(process(behind)) else { return };
-                let (times, until) = self.lined_up.entry(pair).or_insert((0, now));
-                *times += 1;
-                *until = now + pace::line_up_again(*times);
+                if let Some((on, behind)) = process(on).zip(process(behind)) {
+                    self.told_to_line_up(on, behind, now);
+                }
             }
             _ => {}
         }
+    }
+
+    fn told_to_line_up(&mut self, on: ProcessId, behind: ProcessId, now: Instant) {
+        let same = |l: &&Lined| [(on, behind), (behind, on)].contains(&(l.on, l.behind));
+        let lately = |l: &&Lined| now < l.until + FORGET_REFUSAL;
+        let times = self.lined_up.as_ref().filter(same).filter(lately).map_or(1, |l| l.times + 1);
+        self.lined_up = Some(Lined { on, behind, times, until: now + pace::line_up_again(times) });
     }
 
     /// A step worked: whatever part of it was refused before counts no more.

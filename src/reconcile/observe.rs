@@ -17,6 +17,11 @@ use tokio::time::Instant;
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 /// How long one may take that did not answer the last time: it must not slow every look down.
 const SILENT_LIMIT: Duration = Duration::from_millis(250);
+/// The first looks without it lead to another primary when the container of the old one is gone. So at first it is given
+/// so many times as long as it took when it did answer,
+const SILENT_TIMES: u32 = 4;
+/// and at least so long.
+const SILENT_MIN: Duration = Duration::from_millis(30);
 
 type Answers = BTreeMap<SocketAddr, Result<Arc<Probe>, ProbeError>>;
 type Names = BTreeMap<String, NameAnswer>;
@@ -29,14 +34,17 @@ pub(super) struct Observer<'p, D, A> {
     interval: Duration,
     /// Addresses of configured members and of seeds that locks name, from the look before.
     known: BTreeSet<Host>,
-    silent: BTreeSet<SocketAddr>,
+    /// Who did not answer, and for how long it may keep the next look waiting.
+    silent: BTreeMap<SocketAddr, Duration>,
+    /// How long the last answer of each took.
+    took: BTreeMap<SocketAddr, Duration>,
     pub(super) memory: Memory,
 }
 
 impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     pub(super) fn new(discovery: &'p D, admin: &'p A, member_address: MemberAddress, interval: Duration) -> Self {
-        let (known, silent) = (BTreeSet::new(), BTreeSet::new());
-        Self { discovery, admin, member_address, interval, known, silent, memory: Memory::default() }
+        let (known, silent, took) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        Self { discovery, admin, member_address, interval, known, silent, took, memory: Memory::default() }
     }
 
     /// One complete look.
@@ -68,13 +76,21 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         join_all(questions).await.into_iter().collect()
     }
 
-    async fn ask(&self, at: BTreeSet<SocketAddr>, answers: &mut Answers) {
-        let questions = at.into_iter().filter(|at| !answers.contains_key(at)).map(|at| async move {
-            let limit = if self.silent.contains(&at) { SILENT_LIMIT } else { PROBE_LIMIT };
-            (at, self.admin.probe(at, limit).await.map(Arc::new))
+    async fn ask(&mut self, at: BTreeSet<SocketAddr>, answers: &mut Answers) {
+        let admin = self.admin;
+        let questions = at.into_iter().filter(|at| !answers.contains_key(at)).map(|at| {
+            let limit = self.silent.get(&at).copied().unwrap_or(PROBE_LIMIT);
+            async move {
+                let asked = Instant::now();
+                (at, admin.probe(at, limit).await.map(Arc::new), asked.elapsed())
+            }
         });
-        let new = join_all(questions).await;
-        answers.extend(new);
+        for (at, answer, took) in join_all(questions).await {
+            if answer.is_ok() {
+                self.took.insert(at, took);
+            }
+            answers.insert(at, answer);
+        }
     }
 
     /// Host names worth resolving: those of nodes that are at no configured address.
@@ -116,7 +132,12 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     /// Lets go of addresses that neither a task nor a member of the known set names any more. A stray that DNS has
     /// dropped must not keep itself in sight by its own config.
     fn forget(&mut self, look: &Observed, answers: &Answers) {
-        self.silent = answers.iter().filter(|(_, a)| a.is_err()).map(|(at, _)| *at).collect();
+        let limit = |at| match self.silent.get(at) {
+            Some(limit) => (*limit * 2).min(SILENT_LIMIT),
+            None => self.took.get(at).map_or(SILENT_LIMIT, |took| silent_limit(*took)),
+        };
+        self.silent = answers.iter().filter(|(_, a)| a.is_err()).map(|(at, _)| (*at, limit(at))).collect();
+        self.took.retain(|at, _| answers.contains_key(at));
         let ours = |p: &Probe| p.config.as_ref().and_then(ReplConfig::replica_set_id) == look.known_set;
         let counts = |at: &SocketAddr, p: &Probe| look.tasks.hosts.contains(&Host::from(*at)) || ours(p);
         let answered = answers.iter().filter_map(|(at, answer)| Some((at, answer.as_deref().ok()?)));
@@ -126,6 +147,11 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         }
         self.admin.keep_only(&answers.keys().copied().collect());
     }
+}
+
+/// For the first look after one that took so long to answer has fallen silent.
+fn silent_limit(took: Duration) -> Duration {
+    (took * SILENT_TIMES).clamp(SILENT_MIN, SILENT_LIMIT)
 }
 
 fn probes(answers: &Answers) -> impl Iterator<Item = &Probe> + Clone {

@@ -15,6 +15,8 @@ const COALESCE: Duration = Duration::from_millis(2);
 const AT_ONCE: Duration = Duration::from_millis(20);
 /// So many times in a row it is believed all the same.
 const BELIEVED: u32 = 8;
+/// The longest time between two orders to copy from another member.
+const LINE_UP_MAX: Duration = Duration::from_secs(3600);
 /// The longest that news has to wait for a look.
 const NEWS_MAX: Duration = Duration::from_millis(500);
 
@@ -101,10 +103,10 @@ pub(super) fn retry_after(step: &Step, times: u32) -> Duration {
     }
 }
 
-/// How long the `times`th order to copy from another member is given. It takes a second, and now and then comes to
-/// nothing: whoever happens to be as new as its source by a millisecond copies from the primary again (seen on 6.0.5).
+/// How long the `times`th order to copy from another member is given. It costs its receiver a second, in which it copies
+/// from nobody, and may come to nothing (seen on 6.0.5): so it is given ever more seldom.
 pub(super) fn line_up_again(times: u32) -> Duration {
-    Duration::from_secs(1 << times.min(6)).min(Duration::from_secs(60))
+    Duration::from_secs(1 << times.min(12)).min(LINE_UP_MAX)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use crate::world::{Answer, Order, Spec, World};
 use bson::{Bson, Document, doc};
 use rsctl::model::Recovery;
 use rsctl::model::{
-    Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal, ReplConfig,
-    SetName, Token, UserData, WireVersion,
+    Bootstrap, DnsTrouble, DnsTroubleKind, LineOrder, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal,
+    ReplConfig, SetName, Token, UserData, WireVersion,
 };
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ fn world(lines: &[String]) -> (World, usize, bool) {
         refusals: Vec::new(),
         forget: Default::default(),
         order: None,
+        lined_up: None,
     };
     let (mut then, mut evidence) = (0, false);
     for line in lines {
@@ -75,12 +76,20 @@ fn world(lines: &[String]) -> (World, usize, bool) {
             "forget" => world.forget.extend(rest.split_whitespace().map(words::host)),
             "refused" => world.refusals.push(refusal(rest)),
             "order" => world.order = Some(order(rest)),
+            "lined-up" => world.lined_up = Some(line_order(rest)),
             "evidence" => evidence = true,
             "then" => then = rest.parse().unwrap_or(30),
             _ => add_nodes(&mut world, line),
         }
     }
     (world, then, evidence)
+}
+
+/// `c b`: c was told to copy from b; `c b in-vain`: and has had its time to.
+fn line_order(text: &str) -> LineOrder {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (on, behind) = (words::process(words[0]), words::process(words[1]));
+    LineOrder { on, behind, fresh: !words.contains(&"in-vain") }
 }
 
 fn policy() -> Policy {

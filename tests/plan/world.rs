@@ -3,8 +3,9 @@
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    DnsTrouble, EvidenceId, FeatureVersion, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe,
-    ProbeError, RecoveryOrder, Refusal, ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
+    DnsTrouble, EvidenceId, FeatureVersion, Host, LineOrder, Lock, Naming, Node, NodeState, Observed, OpTime, Peer,
+    Policy, Probe, ProbeError, RecoveryOrder, Refusal, ReplConfig, SetName, SetView, TaskList, Token, UserData,
+    WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub struct World {
     pub refusals: Vec<Refusal>,
     pub forget: BTreeSet<Host>,
     pub order: Option<Order>,
+    pub lined_up: Option<LineOrder>,
 }
 
 /// A recovery that an operator ordered, on the evidence that the world shows unless it is stale.
@@ -299,7 +301,7 @@ impl World {
             fsynced,
             forget: self.forget.clone(),
             order: None,
-            lined_up: BTreeSet::new(),
+            lined_up: self.lined_up,
             refusals: self.refusals.clone(),
             nodes,
         }

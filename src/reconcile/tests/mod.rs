@@ -158,15 +158,19 @@ async fn what_a_config_names_is_asked_in_the_same_look() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_node_may_not_slow_the_next_look_down() {
-    let world = World::of_blank_tasks(1);
-    world.list(2, true);
+    let world = World::of_blank_tasks(2);
+    world.list(3, true);
     let mut observer = world.observer();
     observer.look().await;
-    observer.look().await;
+    world.put(2, Err(ProbeError::Timeout));
+    for _ in 0..6 {
+        observer.look().await;
+    }
     let asked = world.asked.lock().unwrap().clone();
-    let limits = |n| asked.iter().filter(|(a, _)| *a == at(n)).map(|(_, limit)| *limit).collect::<Vec<_>>();
-    assert_eq!(limits(1), [SECOND, SECOND]);
-    assert_eq!(limits(2), [SECOND, Duration::from_millis(250)]);
+    let limits = |n| asked.iter().filter(|(a, _)| *a == at(n)).map(|(_, limit)| limit.as_millis()).collect::<Vec<_>>();
+    assert_eq!(limits(1), [1000; 7]);
+    assert_eq!(limits(2), [1000, 1000, 30, 60, 120, 240, 250], "it has always answered at once");
+    assert_eq!(limits(3), [1000, 250, 250, 250, 250, 250, 250], "it may be far away");
 }
 
 #[tokio::test(start_paused = true)]
