@@ -109,7 +109,7 @@ fn sync_source<'a>(process: &'a Process<'_>) -> Option<&'a Host> {
 }
 
 /// Swarm takes a task out of DNS before it stops it: the primary goes, so another one leads before it does.
-pub(super) fn hand_over(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+pub(super) fn hand_over(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let leaving = |node: &Node| node.ever_listed && !node.unlisted_for.is_zero();
     let was_task = primary.hosts.iter().filter_map(|h| now.look.node(h)).any(leaving);
@@ -117,25 +117,40 @@ pub(super) fn hand_over(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<P
         return None;
     }
     let because = format!("DNS no longer lists the primary {}, so its task is about to stop", primary.hosts[0]);
-    Proposal::new(successor(now, config)?, because)
+    Proposal::new(successor(now, primary, config, waiting)?, because)
 }
 
 /// The primary leaves because an operator says so.
 pub(super) fn hand_over_from(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Step> {
-    let (_, config) = now.writable()?;
-    let step = successor(now, config);
-    if step.is_none() {
+    let (primary, config) = now.writable()?;
+    let step = successor(now, primary, config, waiting);
+    if step.is_none() && !matches!(waiting.last(), Some(W::CatchUp { .. })) {
         waiting.push(W::Election);
     }
     step
 }
 
-/// Has the best of those that stay lead.
-fn successor(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
+/// Has the best of those that stay lead, once it holds what is committed.
+///
+/// That keeps nobody from leading: a majority holds what is committed, and denies its vote to whoever lacks it. Only a
+/// wiped directory, which has forgotten what it vouched for, would vote for such a one, and the writes would be lost.
+fn successor(
+    now: &Situation<'_>,
+    primary: &Process<'_>,
+    config: &ReplConfig,
+    waiting: &mut Vec<WaitingOn>,
+) -> Option<Step> {
+    let view = primary.probe.view.as_ref()?;
+    // It was asked at another moment than the primary, whose answer tells as well how far it had come by then.
+    let holds = |m: &Member, p: &Process<'_>| applied(p).max(view.peers.get(&m.id).map_or(applied(p), |s| s.applied));
     let staying = config.voters().filter(|m| can_lead(m) && now.is_live(m) && !now.is_forgotten(m));
     let staying = staying.filter_map(|m| now.occupant(m).map(|p| (m, p)));
     let ready = staying.filter(|(_, p)| p.listed && p.state() == NodeState::Secondary);
-    let (best, _) = ready.max_by_key(|(_, p)| applied(p))?;
+    let (best, held) = ready.map(|(m, p)| (m, holds(m, p))).max_by_key(|(_, held)| *held)?;
+    if held < view.committed {
+        waiting.push(W::CatchUp { host: best.host.clone() });
+        return None;
+    }
     Some(Step::StepUp { on: best.host.clone() })
 }
 

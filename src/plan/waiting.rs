@@ -98,6 +98,11 @@ pub enum WaitingOn {
     },
     /// The members elect a primary.
     Election,
+    /// The next primary lacks writes that are committed.
+    CatchUp {
+        /// Who it is to be.
+        host: Host,
+    },
     /// A step was refused; it is tried again.
     Refused {
         /// Which.
@@ -151,6 +156,7 @@ impl fmt::Display for WaitingOn {
                 write!(f, "primary {host} does not answer rsctl, but the other members may still reach it")
             }
             Self::Election => f.write_str("the members elect a primary"),
+            Self::CatchUp { host } => write!(f, "{host} must catch up before it can lead"),
             Self::Refused { subject, reason, retry_in } => {
                 write!(f, "{subject} was refused: {reason}; next try in {} ms", retry_in.as_millis())
             }

@@ -22,8 +22,8 @@ pub(super) enum StepError {
     /// Between the look and the initiate a task changed, or somebody took its lock.
     #[error("{0} is not as it was a moment ago")]
     NoLongerBlank(Host),
-    /// Between the look and a force that accepts loss a node showed something else.
-    #[error("{0} is not as it was when the loss was accepted")]
+    /// Between the look and a force a node showed something else.
+    #[error("{0} is not as it was when the force was decided")]
     Changed(Host),
     /// The mongod said no, or nothing.
     #[error("{0}")]
@@ -59,6 +59,7 @@ pub(super) async fn execute<A: Admin>(admin: &A, look: &Observed, step: &Step) -
         }
         Step::Reconfig { on, base, changes } => Ok(admin.reconfig(address(look, on)?, &base.with(changes)?).await?),
         Step::Recover { on, base, changes, version } => {
+            still_leaderless(admin, look).await?;
             Ok(admin.force(address(look, on)?, &base.forced(changes, *version)?).await?)
         }
         Step::AcceptLoss { on, base, changes, version } => {
@@ -89,6 +90,22 @@ async fn still_blank<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepErr
     });
     match join_all(questions).await.into_iter().flatten().next() {
         Some(host) => Err(StepError::NoLongerBlank(host.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Asks those that answered once more. The server takes a force whatever was decided since, and the look may have waited
+/// a second for somebody silent: long enough for another controller to recover the set, and for its primary to let
+/// others vote. Who was silent is not waited for again, for that would make the answers as old as before.
+async fn still_leaderless<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepError> {
+    let questions = look.nodes.iter().filter_map(|(host, node)| Some((host, node.probe()?, node.at?)));
+    let questions = questions.map(|(host, before, at)| async move {
+        let now = admin.probe(at, CHECK_LIMIT).await;
+        let words = |p: &Probe| (p.process, p.state, p.sees_primary.clone(), p.config.clone());
+        (!now.is_ok_and(|now| words(&now) == words(before))).then_some(host)
+    });
+    match join_all(questions).await.into_iter().flatten().next() {
+        Some(host) => Err(StepError::Changed(host.clone())),
         None => Ok(()),
     }
 }

@@ -223,11 +223,11 @@ impl World {
         }
     }
 
-    /// A reconfig of a controller that the server accepted.
-    pub fn reconfigured(&mut self, place: usize, from: usize, old: &ReplConfig, new: &ReplConfig) {
+    /// A reconfig of a controller that the server accepted, be it long after it came.
+    pub fn reconfigured(&mut self, place: usize, from: usize, old: &ReplConfig, new: &ReplConfig, came: u64) {
         for member in old.members() {
             match new.member(member.id) {
-                None => self.removed(place, from, member),
+                None => self.removed(place, from, member, came),
                 Some(next) => self.changed(from, old, member, next),
             }
         }
@@ -254,12 +254,13 @@ impl World {
         here.unwanted && (named || its)
     }
 
-    fn removed(&mut self, place: usize, from: usize, member: &Member) {
+    fn removed(&mut self, place: usize, from: usize, member: &Member, came: u64) {
         let now = self.now;
         let gone = self.last_address(member).is_some_and(|at| self.checker.evidence[from].gone(at, now));
         let peer = self.places[place].proc.as_ref().and_then(|p| p.peers.get(&member.id));
-        // A look takes a while, and so does the way of a command.
-        let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < now);
+        // A look takes a while, and so does the way of a command. How long the server then lets a reconfig wait for the
+        // config before it does not count: what was sent cannot be called back, whoever returns meanwhile.
+        let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < came);
         let unwanted = (0..self.places.len()).any(|p| self.is_unwanted(p, member));
         if !unwanted && (!gone || well) {
             self.violated(format!("controller {from} removes {}, which is not gone", member.host));

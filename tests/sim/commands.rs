@@ -146,9 +146,9 @@ impl World {
     }
 
     fn reconfig(&mut self, place: usize, sent: ReplConfig, limit: u64, answer: Answer) {
-        let deadline = self.now + limit;
+        let (came, deadline) = (self.now, self.now + limit);
         if let Some(proc) = self.proc(place) {
-            proc.waiting.push(Waiting { sent: Some(sent), deadline, answer });
+            proc.waiting.push(Waiting { sent: Some(sent), came, deadline, answer });
         }
         self.waiting_commands(place);
     }
@@ -158,10 +158,12 @@ impl World {
         let Some(proc) = self.proc(place) else { return };
         for mut one in std::mem::take(&mut proc.waiting) {
             let outcome = match one.sent.take() {
-                Some(sent) if self.may_reconfig(place) => match self.try_reconfig(place, one.answer.to, &sent) {
-                    Ok(()) => None,
-                    Err(no) => Some(Err(no)),
-                },
+                Some(sent) if self.may_reconfig(place) => {
+                    match self.try_reconfig(place, one.answer.to, &sent, one.came) {
+                        Ok(()) => None,
+                        Err(no) => Some(Err(no)),
+                    }
+                }
                 Some(_) if self.not_writable(place).is_some() => self.not_writable(place).map(Err),
                 Some(_) if self.now >= one.deadline => Some(Err(No(308, "current config not committed yet"))),
                 Some(sent) => {
@@ -205,7 +207,7 @@ impl World {
         config.read.voters().filter(|m| has(m.id)).count() >= config.read.majority()
     }
 
-    fn try_reconfig(&mut self, place: usize, from: usize, sent: &ReplConfig) -> Result<(), No> {
+    fn try_reconfig(&mut self, place: usize, from: usize, sent: &ReplConfig, came: u64) -> Result<(), No> {
         let own = self.config(place).ok_or(No(94, "not yet initialized"))?;
         self.reconfig_sent(from, &own.read, sent);
         let next = own.next(sent, self.places[place].dir.term, self.wire != V4_4)?;
@@ -214,7 +216,7 @@ impl World {
             return Err(No(104, "would make itself unelectable"));
         }
         self.quorum_check(place, &next)?;
-        self.reconfigured(place, from, &own.read, &next.read);
+        self.reconfigured(place, from, &own.read, &next.read, came);
         self.record_changes(&own.read, &next.read);
         self.install_as_primary(place, next);
         Ok(())

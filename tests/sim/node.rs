@@ -92,6 +92,8 @@ pub struct Answer {
 /// A reconfig that waits: for the current config to be committed, or for its own.
 pub struct Waiting {
     pub sent: Option<ReplConfig>,
+    /// When it came.
+    pub came: u64,
     pub deadline: u64,
     pub answer: Answer,
 }
