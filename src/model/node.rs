@@ -197,6 +197,13 @@ pub struct SetView {
     pub peers: BTreeMap<MemberId, Peer>,
 }
 
+impl SetView {
+    /// This primary has committed something itself: before, it may know of less than its predecessor acknowledged.
+    pub fn knows_commit_point(&self) -> bool {
+        self.committed.term >= self.term
+    }
+}
+
 /// One member in the eyes of another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peer {

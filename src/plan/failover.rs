@@ -147,7 +147,7 @@ fn successor(
     let staying = staying.filter_map(|m| now.occupant(m).map(|p| (m, p)));
     let ready = staying.filter(|(_, p)| p.listed && p.state() == NodeState::Secondary);
     let (best, held) = ready.map(|(m, p)| (m, holds(m, p))).max_by_key(|(_, held)| *held)?;
-    if held < view.committed {
+    if !view.knows_commit_point() || held < view.committed {
         waiting.push(W::CatchUp { host: best.host.clone() });
         return None;
     }

@@ -42,7 +42,7 @@ fn slot_of<'a>(now: &Situation<'a>, data: DataId) -> Option<&'a Member> {
 /// over by now too, and only the tag changes.
 pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
-    let committed = primary.probe.view.as_ref()?.committed;
+    let view = primary.probe.view.as_ref()?;
     for member in config.members().iter().filter(|m| !m.arbiter) {
         let Some(occupant) = now.occupant(member).filter(|p| p.id != primary.id) else { continue };
         let bare = member.votes && member.priority == 0.0;
@@ -53,8 +53,9 @@ pub(super) fn give_back(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
         }
         let applied = occupant.probe.view.as_ref().map(|view| view.applied);
         // Writes of a term that the primary has not heard of are another line of history, which is about to be undone.
-        let same_line = applied.map(|at| at.term) <= primary.probe.view.as_ref().map(|view| view.term);
-        let caught_up = occupant.state() == NodeState::Secondary && applied >= Some(committed) && same_line;
+        let same_line = applied.map(|at| at.term) <= Some(view.term);
+        let whole = applied >= Some(view.committed) && same_line;
+        let caught_up = occupant.state() == NodeState::Secondary && view.knows_commit_point() && whole;
         match occupant.probe.data {
             Some(data) if caught_up && !now.is_copied(data) && slot_of(now, data).is_none_or(|s| s.id == member.id) => {
                 let id = member.id;

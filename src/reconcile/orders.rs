@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::warn;
 
 /// An order to recover is followed within this time or not at all: its giver still looks on.
 const RECOVERY_VALID_FOR: Duration = Duration::from_secs(30);
@@ -78,8 +79,11 @@ impl Orders {
                 return true;
             }
             let found = look.probe(&host).and_then(|p| p.data);
-            let meant = found.filter(|data| !is_another(look, &host, *data));
-            let directory = leaver.directory.or(meant).or_else(|| tagged(look, &host));
+            if leaver.directory.is_none() && found.is_some_and(|data| is_another(look, &host, data)) {
+                warn!(%host, "nobody is taken out: another member's data answers at this address; ask again when it is settled");
+                return false;
+            }
+            let directory = leaver.directory.or(found).or_else(|| tagged(look, &host));
             leaver.directory = directory;
             let holds = |node: &Node| directory.is_some() && node.probe().is_some_and(|p| p.data == directory);
             let mut hosts = BTreeSet::new();
@@ -122,8 +126,8 @@ fn tagged(look: &Observed, host: &Host) -> Option<DataId> {
     newest(look)?.member_at(host)?.data
 }
 
-/// The address is one member's in the newest config, and the directory another's: it came there after the one that was
-/// meant.
+/// The address is one member's in the newest config, and the directory another's. Nobody can tell which of them was
+/// meant: the one may have come there since the order was given, or the config may not have followed it yet.
 fn is_another(look: &Observed, host: &Host, data: DataId) -> bool {
     newest(look).is_some_and(|config| {
         let elsewhere = config.members().iter().any(|m| m.data == Some(data) && m.host != *host);

@@ -31,9 +31,9 @@ async fn an_order_follows_the_directory_and_leaves_the_next_task_at_its_address_
 }
 
 /// Found by the simulation (seed 55887): between the order and the first look after it, the task that was meant went for
-/// good, and another member's took over its address.
+/// good, and another member's took over its address. Others (42954, 57883) had the config lag behind such an exchange.
 #[tokio::test(start_paused = true)]
-async fn an_order_is_not_about_a_member_that_came_to_the_address_since() {
+async fn an_order_that_may_mean_either_of_two_takes_out_nobody() {
     let world = World::of_blank_tasks(3);
     let members = [host(1), host(2), host(3)];
     let tags: Vec<_> = (1..=3).map(|n| Change::Tag { id: MemberId(i64::from(n) - 1), data: data(n) }).collect();
