@@ -139,6 +139,11 @@ impl ReplConfig {
         }
     }
 
+    /// The newest of these; of equally new ones the first.
+    pub fn newest<'c>(configs: impl IntoIterator<Item = &'c Self>) -> Option<&'c Self> {
+        configs.into_iter().reduce(|a, b| if b.is_newer_than(a) { b } else { a })
+    }
+
     /// The config after these changes, at exactly the next version, so that a lost race is refused by the server.
     pub fn with(&self, changes: &[Change]) -> Result<Self, ConfigError> {
         self.edited(changes, self.version + 1)

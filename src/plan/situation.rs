@@ -257,7 +257,7 @@ fn has_primary_or_majority(ours: &[Process<'_>], id: ObjectId) -> bool {
     if of_it.iter().any(|p| p.state() == NodeState::Primary) {
         return true;
     }
-    let newest = of_it.iter().filter_map(|p| p.probe.config.as_ref()).reduce(newer);
+    let newest = ReplConfig::newest(of_it.iter().filter_map(|p| p.probe.config.as_ref()));
     newest.is_some_and(|config| {
         let present = config.voters().filter(|m| of_it.iter().any(|p| holds_slot(p, m))).count();
         present >= config.majority()
@@ -271,12 +271,8 @@ fn holds_slot(process: &Process<'_>, member: &Member) -> bool {
     }
 }
 
-fn newer<'a>(a: &'a ReplConfig, b: &'a ReplConfig) -> &'a ReplConfig {
-    if b.is_newer_than(a) { b } else { a }
-}
-
 fn newest_config<'a>(ours: &[Process<'a>]) -> Option<&'a ReplConfig> {
-    ours.iter().filter_map(|p| p.probe.config.as_ref()).reduce(newer)
+    ReplConfig::newest(ours.iter().filter_map(|p| p.probe.config.as_ref()))
 }
 
 /// Tasks that answer, but not as something that could be a member.

@@ -1,13 +1,13 @@
 //! From a step to the one admin command that it stands for. Nothing is decided here.
 
-use crate::model::{ConfigError, Host, NodeState, Observed, Probe};
+use crate::model::{ConfigError, Host, Node, NodeState, Observed, Probe};
 use crate::mongo::{Admin, Error};
 use crate::plan::Step;
 use futures_util::future::join_all;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long a task may take to show once more that it is blank.
+/// How long a node may take to show once more that it is as it was.
 const CHECK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why a step was not done.
@@ -98,24 +98,28 @@ async fn still_blank<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepErr
 /// a second for somebody silent: long enough for another controller to recover the set, and for its primary to let
 /// others vote. Who was silent is not waited for again, for that would make the answers as old as before.
 async fn still_leaderless<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepError> {
-    let questions = look.nodes.iter().filter_map(|(host, node)| Some((host, node.probe()?, node.at?)));
-    let questions = questions.map(|(host, before, at)| async move {
-        let now = admin.probe(at, CHECK_LIMIT).await;
-        let words = |p: &Probe| (p.process, p.state, p.sees_primary.clone(), p.config.clone());
-        (!now.is_ok_and(|now| words(&now) == words(before))).then_some(host)
-    });
-    match join_all(questions).await.into_iter().flatten().next() {
-        Some(host) => Err(StepError::Changed(host.clone())),
-        None => Ok(()),
-    }
+    let answered = |node: &Node| node.answer.is_ok();
+    unchanged(admin, look, answered, |p| (p.process, p.state, p.sees_primary.clone(), p.config.clone())).await
 }
 
 /// Asks everybody once more, those too that did not answer: what a loss was accepted for must still be all there is.
 async fn still_the_same<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepError> {
-    let questions = look.nodes.iter().filter_map(|(host, node)| Some((host, node, node.at?)));
-    let questions = questions.map(|(host, node, at)| async move {
+    let words = |p: &Probe| (p.process, p.state, p.sees_primary.clone(), p.config.clone(), p.newest());
+    unchanged(admin, look, |_| true, words).await
+}
+
+/// Each of those who count still says what it said in the look, or nothing, as it did then.
+async fn unchanged<A: Admin, W: PartialEq>(
+    admin: &A,
+    look: &Observed,
+    counts: impl Fn(&Node) -> bool,
+    words: impl Fn(&Probe) -> W,
+) -> Result<(), StepError> {
+    let asked =
+        look.nodes.iter().filter(|(_, node)| counts(node)).filter_map(|(host, node)| Some((host, node, node.at?)));
+    let words = &words;
+    let questions = asked.map(|(host, node, at)| async move {
         let now = admin.probe(at, CHECK_LIMIT).await;
-        let words = |p: &Probe| (p.process, p.state, p.sees_primary.clone(), p.config.clone(), p.newest());
         (now.as_ref().ok().map(words) != node.probe().map(words)).then_some(host)
     });
     match join_all(questions).await.into_iter().flatten().next() {

@@ -136,6 +136,5 @@ fn is_another(look: &Observed, host: &Host, data: DataId) -> bool {
 }
 
 fn newest(look: &Observed) -> Option<&ReplConfig> {
-    let configs = look.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref());
-    configs.reduce(|a, b| if b.is_newer_than(a) { b } else { a })
+    ReplConfig::newest(look.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref()))
 }

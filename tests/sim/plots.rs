@@ -107,7 +107,7 @@ impl World {
 
     /// Every task is a voter that is told by its directory.
     fn whole(&self, leader: usize) -> bool {
-        let voters = self.config(leader).map_or(0, |c| c.read.voters().filter(|m| m.votes_now()).count());
+        let voters = self.config(leader).map_or(0, |c| c.read.voters().count());
         let serves = |place: &&Place| place.proc.as_ref().is_some_and(|proc| proc.me.is_some());
         let serving = self.places.iter().filter(serves).count();
         voters == self.expect && self.config_on_majority(leader) && self.all_tagged() && serving == self.expect
@@ -136,7 +136,7 @@ impl World {
                 }
             }
             Plot::StrangerInTheMove => {
-                self.cut_off(one, other);
+                self.cut_off(End::Place(one), End::Place(other));
                 self.later(0, 10, Act::Kill { place: one, refuses: true });
                 for place in [leader, other] {
                     self.later(1500, 3000, Act::Kill { place, refuses: true });
@@ -148,8 +148,8 @@ impl World {
                 self.later(30_000, 40_000, Act::Move(leader));
             }
             Plot::NewcomerBesideSilent => {
-                self.cut_off(one, leader);
-                self.cut_off(one, other);
+                self.cut_off(End::Place(one), End::Place(leader));
+                self.cut_off(End::Place(one), End::Place(other));
                 self.later(1000, 3000, Act::Kill { place: other, refuses: false });
                 self.later(3000, 4000, Act::NewTask);
                 self.later(4500, 12_000, Act::KillLeader);
@@ -159,8 +159,8 @@ impl World {
     }
 
     /// Until the faults end.
-    fn cut_off(&mut self, one: usize, other: usize) {
-        let (one, other) = (End::Place(one), End::Place(other));
+    fn cut_off(&mut self, one: End, other: End) {
+        self.note(|_| format!("cut {one:?} and {other:?} off from each other"));
         self.cut.extend([(one, other), (other, one)]);
     }
 
@@ -172,16 +172,13 @@ impl World {
         let latecomer = self.add_place();
         debug_assert_eq!(latecomer, LATECOMER);
         let blind = self.rng.below(self.wakes.len());
-        let mut cuts = Vec::new();
+        let others = LATECOMER + 1..LATECOMER + 1 + self.expect;
         for controller in 0..self.wakes.len() {
-            let unreached = if controller == blind { LATECOMER + 1..LATECOMER + 1 + self.expect } else { 0..1 };
+            let unreached = if controller == blind { others.clone() } else { LATECOMER..LATECOMER + 1 };
             for place in unreached {
-                let (controller, place) = (End::Controller(controller), End::Place(place));
-                cuts.extend([(controller, place), (place, controller)]);
+                self.cut_off(End::Controller(controller), End::Place(place));
             }
         }
-        self.note(|_| format!("cut {cuts:?}"));
-        self.cut.extend(cuts);
         self.dns[blind] = DnsView::Partial([LATECOMER + 1].into());
     }
 }

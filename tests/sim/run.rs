@@ -1,7 +1,7 @@
 //! One seed: a world, its controllers, faults for a while, and then peace, in which everything must come right.
 
 use super::checker::{Eyes, Harm, REMOVE_AFTER};
-use super::faults::Order;
+use super::faults::{Order, Undo};
 use super::mutants::Mutant;
 use super::plots::{self, Act, Plot};
 use super::ports::Port;
@@ -90,14 +90,7 @@ impl Driver {
         let tasks = world.expect + if dice.percent(25) { 1 + dice.below(2) } else { 0 };
         world
             .note(|_| format!("{tasks} tasks with {}, {controllers} controllers", if named { "names" } else { "IPs" }));
-        for _ in 0..tasks {
-            let place = world.add_place();
-            world.after(1, 3000, Event::Undo(super::faults::Undo::Start(place)));
-        }
-        for controller in 0..controllers {
-            world.after(1, 3000, Event::Undo(super::faults::Undo::Controller(controller)));
-        }
-        world.at(100, Event::Write);
+        begin(&mut world, tasks, 3000);
         // DNS may lie from the beginning, when it matters most.
         if tasks > world.expect && dice.percent(50) {
             world.dns_differs();
@@ -120,14 +113,8 @@ impl Driver {
         let controllers = life.plot.controllers().max(1 + dice.below(3));
         let mut world = World::new(seed, named, controllers, life.eyes, life.trace);
         world.prepare(life.plot);
-        for _ in 0..world.expect {
-            let place = world.add_place();
-            world.after(1, 1000, Event::Undo(super::faults::Undo::Start(place)));
-        }
-        for controller in 0..controllers {
-            world.after(1, 3000, Event::Undo(super::faults::Undo::Controller(controller)));
-        }
-        world.at(100, Event::Write);
+        let tasks = world.expect;
+        begin(&mut world, tasks, 1000);
         world.at(0, Event::Act(Act::Open(life.plot)));
         let interval = Duration::from_millis(dice.between(1000, 5000));
         Self::of(world, life.mutant, controllers, interval, plots::ENDS_AT)
@@ -138,12 +125,7 @@ impl Driver {
         let mut world = World::new(seed, true, 1, Eyes::All, false);
         world.way = Way { ms: 100, loss: 1 };
         world.expect = tasks;
-        for _ in 0..tasks {
-            let place = world.add_place();
-            world.after(1, 3000, Event::Undo(super::faults::Undo::Start(place)));
-        }
-        world.after(1, 3000, Event::Undo(super::faults::Undo::Controller(0)));
-        world.at(100, Event::Write);
+        begin(&mut world, tasks, 3000);
         world.faults_on = false;
         world.dns_differs();
         Self::of(world, Mutant::None, 1, Duration::from_secs(5), FAR_LIES_MS)
@@ -313,6 +295,18 @@ impl Driver {
             one.run(report, std::future::pending()).await;
         })
     }
+}
+
+/// So many tasks start within so many milliseconds, controllers within three seconds, and somebody writes.
+fn begin(world: &mut World, tasks: usize, within: u64) {
+    for _ in 0..tasks {
+        let place = world.add_place();
+        world.after(1, within, Event::Undo(Undo::Start(place)));
+    }
+    for controller in 0..world.wakes.len() {
+        world.after(1, 3000, Event::Undo(Undo::Controller(controller)));
+    }
+    world.at(100, Event::Write);
 }
 
 /// How long something takes in real time.
