@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// `hints` say what to wait for; what comes is told, whatever it is.
 pub fn tell(section: &Section, hints: &[Told]) -> Vec<Told> {
@@ -36,6 +37,30 @@ impl Real {
             ips: BTreeMap::new(),
         }
     }
+}
+
+impl Real {
+    /// Nobody copies from this one any more: who does would be held up with it, while in the model all copy from the
+    /// primary. The order is heard with the next batch, an empty one after 5 s at most.
+    async fn let_go_of(&self, source: &Mongod) {
+        let deadline = Instant::now() + self.limit();
+        for mongod in self.nodes.iter().flatten() {
+            while let Some(primary) = copies_from(mongod, &source.host()).await {
+                assert!(Instant::now() < deadline, "{} still copies from {}", mongod.host(), source.host());
+                // Refused or dropped where nothing is ahead; then nobody is copied from.
+                let _ = mongod.command(doc! { "replSetSyncFrom": primary }).await;
+                sleep(Self::PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The primary that this one could copy from instead; none if it does not copy from `source`, or is down.
+async fn copies_from(mongod: &Mongod, source: &str) -> Option<String> {
+    let status = mongod.command(doc! { "replSetGetStatus": 1 }).await.ok()?;
+    let hello = mongod.command(doc! { "hello": 1 }).await.ok()?;
+    let copies = status.get_str("syncSourceHost").is_ok_and(|host| host == source);
+    hello.get_str("primary").ok().filter(|_| copies).map(str::to_owned)
 }
 
 impl Ground for Real {
@@ -90,6 +115,9 @@ impl Ground for Real {
 
     async fn hold(&mut self, node: usize, held: bool) {
         if let Some(mongod) = &self.nodes[node] {
+            if held {
+                self.let_go_of(mongod).await;
+            }
             let mode = if held { "alwaysOn" } else { "off" };
             mongod.command(doc! { "configureFailPoint": "stopReplProducer", "mode": mode }).await.unwrap();
         }
