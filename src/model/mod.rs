@@ -19,6 +19,6 @@ pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
 pub use member::{Change, Member, MemberId, NewRole};
 pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData};
 pub use observed::{LineOrder, Naming, Node, Observed, Process, Refusal};
-pub use order::{EvidenceId, EvidenceIdError, Fate, RecoveryOrder};
+pub use order::{EvidenceId, EvidenceIdError, Fate, Leaver, RecoveryOrder};
 pub use policy::{Bootstrap, MemberAddress, Policy, Recovery};
 pub use version::{FeatureVersion, UnknownFeatureVersion, WireVersion};

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a look cannot fail. What is unknown stands in it as a value, apart from what is absent.
 
-use super::{Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, RecoveryOrder, TaskList};
+use super::{Host, Leaver, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, RecoveryOrder, TaskList};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -31,8 +31,8 @@ pub struct Observed {
     pub lined_up: Option<LineOrder>,
     /// Processes that were told to write their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,
-    /// Members that an operator wants out, as `host:port`.
-    pub forget: BTreeSet<Host>,
+    /// Whom an operator wants out.
+    pub forget: BTreeSet<Leaver>,
     /// A recovery that an operator ordered.
     pub order: Option<RecoveryOrder>,
     /// Steps that failed not long ago.

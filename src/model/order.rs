@@ -1,10 +1,19 @@
-//! What an operator orders about a set that has no primary.
+//! What an operator orders.
 
-use super::SetName;
+use super::{DataId, Host, SetName};
 use std::fmt;
 use std::str::FromStr;
 
-/// One recovery, on one evidence.
+/// Whom an operator wants out of the set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leaver {
+    /// Whoever is at this address.
+    At(Host),
+    /// Who holds this directory, at whatever address.
+    Holding(DataId),
+}
+
+/// One recovery of a set that has no primary, on one evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveryOrder {
     /// What the operator was shown. On anything else nothing is done.

@@ -48,8 +48,12 @@ pub(super) fn forgotten(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
 /// The order is noted on the members themselves: other controllers, and those to come, follow it too. Where that cannot
 /// be done, the order is followed all the same.
 fn noted_leaving(now: &Situation<'_>, wanted: &[&Member]) -> Option<Step> {
-    let told = |m: &&&Member| now.occupant(m).is_some_and(|p| !p.probe.leaves && p.probe.config.is_some());
-    let mut notes = wanted.iter().filter(told).map(|m| Step::NoteLeaving { on: m.host.clone() });
+    let untold = |p: &&Process<'_>| now.left_out(p) && !p.probe.leaves && p.probe.config.is_some();
+    let on = |m: &&Member| match now.occupant(m).filter(untold) {
+        Some(_) => Some(m.host.clone()),
+        None => m.data.and_then(|data| now.holder(data)).filter(untold).map(|p| p.hosts[0].clone()),
+    };
+    let mut notes = wanted.iter().filter_map(on).map(|on| Step::NoteLeaving { on });
     notes.find(|note| is_free(now, note))
 }
 

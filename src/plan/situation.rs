@@ -6,7 +6,7 @@
 use super::Finding;
 use super::placement::Placement;
 use crate::model::{
-    DataId, Host, Member, MemberId, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId,
+    DataId, Host, Leaver, Member, MemberId, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId,
     ReplConfig,
 };
 use bson::oid::ObjectId;
@@ -128,16 +128,29 @@ impl<'a> Situation<'a> {
         self.ours.iter().any(|p| p.probe.wire.guards_default_write_concern())
     }
 
-    /// An operator wants this member out.
+    /// An operator wants this member out. Whoever answers in its place with another's data is not meant.
     pub(super) fn is_forgotten(&self, member: &Member) -> bool {
-        self.look.forget.contains(&member.host) || self.occupant(member).is_some_and(|p| self.left_out(p))
+        let its = |p: &&Process<'_>| [member.data, p.probe.data].contains(&None) || member.data == p.probe.data;
+        self.at_is_forgotten(&member.host)
+            || self.data_is_forgotten(member.data)
+            || self.occupant(member).filter(its).is_some_and(|p| self.left_out(p))
     }
 
     /// An operator wants this mongod out, under whatever address it is known: one told this controller, or another one,
     /// which noted it there.
     pub(super) fn left_out(&self, process: &Process<'_>) -> bool {
-        let named = |h: &Host| matches!(self.look.node(h).map(|n| &n.naming), Some(Naming::Stable(name)) if self.look.forget.contains(name));
-        process.probe.leaves || process.hosts.iter().any(|h| self.look.forget.contains(h) || named(h))
+        let named = |h: &Host| matches!(self.look.node(h).map(|n| &n.naming), Some(Naming::Stable(name)) if self.at_is_forgotten(name));
+        process.probe.leaves
+            || self.data_is_forgotten(process.probe.data)
+            || process.hosts.iter().any(|h| self.at_is_forgotten(h) || named(h))
+    }
+
+    fn at_is_forgotten(&self, host: &Host) -> bool {
+        self.look.forget.iter().any(|leaver| matches!(leaver, Leaver::At(at) if *at == *host))
+    }
+
+    fn data_is_forgotten(&self, data: Option<DataId>) -> bool {
+        data.is_some_and(|data| self.look.forget.contains(&Leaver::Holding(data)))
     }
 
     /// Copies of this directory run twice, so that it speaks for no slot.

@@ -63,9 +63,10 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             // Both choices are biased so that the simulation can live through a seed twice.
             let look = tokio::select! {
                 biased;
-                look = self.look(&mut observer) => look,
+                look = self.look(&mut observer) => Arc::new(look),
                 () = &mut shutdown => return,
             };
+            self.orders.show(&look);
             let plan = plan(&look, self.policy);
             self.judge_order(&look, &plan);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
@@ -195,7 +196,6 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
 
     /// One look, with the orders that it can be followed by.
     async fn look(&self, observer: &mut Observer<'_, D, A>) -> Observed {
-        self.orders.look_begins();
         let mut look = observer.look().await;
         self.take_orders(&mut look);
         look

@@ -1,8 +1,8 @@
 //! What an operator asked of the running controller. Kept in memory: a restart forgets what was not begun. Whom to leave
 //! out is then noted on the mongods themselves.
 
-use crate::model::{DataId, Fate, Host, Node, Observed, RecoveryOrder, ReplConfig};
-use crate::publish::http::TakesOrders;
+use crate::model::{DataId, Fate, Host, Leaver, Node, Observed, RecoveryOrder, ReplConfig};
+use crate::publish::http::{NotForgotten, TakesOrders};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,19 +16,12 @@ const RECOVERY_VALID_FOR: Duration = Duration::from_secs(30);
 /// The operator's orders, shared between the door that takes them and the loop that follows them.
 #[derive(Debug)]
 pub struct Orders {
-    /// By address, as it was told.
-    forget: Mutex<BTreeMap<String, Leaver>>,
+    /// What an operator can have seen: an order means what stood there.
+    shown: Mutex<Arc<Observed>>,
+    /// By address, with the directory there when the order was given, where it was known.
+    forget: Mutex<BTreeMap<Host, Option<DataId>>>,
     recovery: Mutex<Option<Recovery>>,
     wake: Arc<Notify>,
-}
-
-/// Whom to leave out.
-#[derive(Clone, Copy, Debug, Default)]
-struct Leaver {
-    /// A look has begun since the order was given. What an older one shows may be another node than the one meant.
-    looked_for: bool,
-    /// The directory there, as soon as it is known.
-    directory: Option<DataId>,
 }
 
 /// The newest order to recover, and what became of it.
@@ -40,9 +33,12 @@ struct Recovery {
 }
 
 impl TakesOrders for Orders {
-    fn forget(&self, host: String) {
-        self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(host, Leaver::default());
+    fn forget(&self, host: &str) -> Result<(), NotForgotten> {
+        let host: Host = host.parse().map_err(|_| NotForgotten::NoAddress)?;
+        let directory = self.directory_at(&host)?;
+        self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(host, directory);
         self.wake.notify_one();
+        Ok(())
     }
 
     fn recover(&self, order: RecoveryOrder) {
@@ -60,44 +56,46 @@ impl TakesOrders for Orders {
 impl Orders {
     /// No orders yet; a new one wakes the loop.
     pub fn new(wake: Arc<Notify>) -> Self {
-        Self { forget: Mutex::default(), recovery: Mutex::default(), wake }
+        Self { shown: Mutex::default(), forget: Mutex::default(), recovery: Mutex::default(), wake }
     }
 
-    /// The orders that are here by now can be followed by what this look shows.
-    pub(super) fn look_begins(&self) {
-        let mut forget = self.forget.lock().unwrap_or_else(PoisonError::into_inner);
-        forget.values_mut().for_each(|leaver| leaver.looked_for = true);
+    /// From now on an order is about what this look shows.
+    pub(super) fn show(&self, look: &Arc<Observed>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(look);
     }
 
-    /// Where those are whom to leave out. An order is about the node that had the address when it was given: IPs pass from
-    /// task to task, so there it follows the directory. One that `concerns` nobody any more is done.
-    pub(super) fn forgotten(&self, look: &Observed, concerns: impl Fn(&BTreeSet<Host>) -> bool) -> BTreeSet<Host> {
-        let mut forgotten = BTreeSet::new();
-        self.forget.lock().unwrap_or_else(PoisonError::into_inner).retain(|text, leaver| {
-            let Ok(host) = text.parse::<Host>() else { return false };
-            if !leaver.looked_for {
-                return true;
-            }
-            let found = look.probe(&host).and_then(|p| p.data);
-            if leaver.directory.is_none() && found.is_some_and(|data| is_another(look, &host, data)) {
-                warn!(%host, "nobody is taken out: another member's data answers at this address; ask again when it is settled");
-                return false;
-            }
-            let directory = leaver.directory.or(found).or_else(|| tagged(look, &host));
-            leaver.directory = directory;
-            let holds = |node: &Node| directory.is_some() && node.probe().is_some_and(|p| p.data == directory);
-            let mut hosts = BTreeSet::new();
-            if host.name().is_none() {
-                hosts.extend(look.nodes.iter().filter(|(_, node)| holds(node)).map(|(at, _)| at.clone()));
-            }
-            if host.name().is_some() || found.is_none() || found == directory {
-                hosts.insert(host);
-            }
+    /// The directory that an order with this address means now, where it is known.
+    ///
+    /// # Errors
+    /// When two could be meant.
+    pub fn directory_at(&self, host: &Host) -> Result<Option<DataId>, NotForgotten> {
+        let look = Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+        let (found, tagged) = (look.probe(host).and_then(|p| p.data), tagged(&look, host));
+        let another = found.filter(|data| host.name().is_none() && is_another(&look, host, *data));
+        if another.is_some() { Err(NotForgotten::EitherOfTwo) } else { Ok(tagged.or(found)) }
+    }
+
+    /// Whom to leave out. An order by IP is about who had it when it was given, wherever that is now: IPs pass from
+    /// task to task. One that `concerns` nobody any more is done.
+    pub(super) fn forgotten(&self, look: &Observed, concerns: impl Fn(&BTreeSet<Host>) -> bool) -> BTreeSet<Leaver> {
+        let mut leavers = BTreeSet::new();
+        self.forget.lock().unwrap_or_else(PoisonError::into_inner).retain(|host, directory| {
+            let its = |data: Option<DataId>| data.is_some() && data == *directory;
+            let found = [look.probe(host).and_then(|p| p.data), tagged(look, host)];
+            let there = host.name().is_some() || found.iter().all(|data| data.is_none() || its(*data));
+            let mut hosts = if host.name().is_none() { hosts_of(look, its) } else { BTreeSet::new() };
+            hosts.extend(there.then(|| host.clone()));
             let kept = concerns(&hosts);
-            forgotten.extend(hosts);
+            if directory.is_none() && !there && !kept {
+                warn!(%host, "nobody is taken out: nobody answered there when the order came, and now somebody does");
+            }
+            if kept {
+                leavers.extend(there.then(|| Leaver::At(host.clone())));
+                leavers.extend(directory.filter(|_| host.name().is_none()).map(Leaver::Holding));
+            }
             kept
         });
-        forgotten
+        leavers
     }
 
     /// The order that waits to be followed.
@@ -121,13 +119,20 @@ impl Orders {
     }
 }
 
+/// Where a directory is, and where the newest config has it.
+fn hosts_of(look: &Observed, its: impl Fn(Option<DataId>) -> bool) -> BTreeSet<Host> {
+    let holds = |node: &Node| its(node.probe().and_then(|p| p.data));
+    let found = look.nodes.iter().filter(|(_, node)| holds(node)).map(|(at, _)| at);
+    let members = newest(look).into_iter().flat_map(ReplConfig::members).filter(|m| its(m.data)).map(|m| &m.host);
+    found.chain(members).cloned().collect()
+}
+
 /// The directory that the newest config has at this address.
 fn tagged(look: &Observed, host: &Host) -> Option<DataId> {
     newest(look)?.member_at(host)?.data
 }
 
-/// The address is one member's in the newest config, and the directory another's. Nobody can tell which of them was
-/// meant: the one may have come there since the order was given, or the config may not have followed it yet.
+/// The address is one member's in the newest config, and the directory another's: the config has not followed yet.
 fn is_another(look: &Observed, host: &Host, data: DataId) -> bool {
     newest(look).is_some_and(|config| {
         let elsewhere = config.members().iter().any(|m| m.data == Some(data) && m.host != *host);

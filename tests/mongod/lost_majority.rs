@@ -9,7 +9,7 @@ use crate::changes::{all_there, writing};
 use crate::cluster::{Cluster, LIMIT, PORT, blank_node, is_settled, member, votes};
 use crate::recovery::{every_write_is_there, has_addresses_of, recreate};
 use crate::support::controller::Controller;
-use crate::support::mongods::free_ip;
+use crate::support::mongods::{Mongod, free_ip};
 use crate::support::writer::{insert, missing};
 
 /// `rsctl recover …` beside the controller.
@@ -42,6 +42,14 @@ async fn leave(cluster: &mut Cluster, left: &[usize]) {
         cluster.nodes[node].restart_at(free_ip(PORT), PORT).await.unwrap();
     }
     cluster.list(left.iter().map(|&node| cluster.nodes[node].ip()));
+}
+
+/// Every member has what this primary has, in its journal: they have what comes after it.
+async fn everybody_has_all(primary: &Mongod) {
+    let journalled = doc! { "w": 3, "j": true, "wtimeout": LIMIT.as_millis() as i64 };
+    let write = doc! { "insert": "last", "documents": [{ "_id": 1 }], "writeConcern": journalled };
+    let answer = primary.client().database("test").run_command(write).await.unwrap();
+    assert!(!answer.contains_key("writeConcernError"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,6 +231,8 @@ async fn what_only_the_lost_had_is_undone_when_they_come_back_and_nothing_else_i
     let primary = cluster.primary(&status);
     let left = (primary + 1) % 3;
     let (before, _) = writing(&controller).await.finish().await.unwrap();
+    // A majority acknowledged these; the one that is left must have them on its disk before it is killed.
+    everybody_has_all(&cluster.nodes[primary]).await;
     cluster.nodes[left].kill();
     // A majority acknowledges more, which the one that is left will never have.
     let uri = controller.get("/v1/uri?database=test").await.unwrap();

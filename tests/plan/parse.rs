@@ -73,7 +73,7 @@ fn world(lines: &[String]) -> (World, usize, bool) {
             "config-seen-before" => world.config_ever_seen = true,
             "lock-age" => world.lock_ages.extend(options(rest).map(|(k, v)| (k.to_owned(), words::duration(v)))),
             "unsynced" => world.unsynced.extend(rest.split_whitespace().map(str::to_owned)),
-            "forget" => world.forget.extend(rest.split_whitespace().map(words::host)),
+            "forget" => world.forget.extend(rest.split_whitespace().map(words::leaver)),
             "refused" => world.refusals.push(refusal(rest)),
             "order" => world.order = Some(order(rest)),
             "lined-up" => world.lined_up = Some(line_order(rest)),

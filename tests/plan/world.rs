@@ -3,8 +3,8 @@
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    DnsTrouble, EvidenceId, FeatureVersion, Host, LineOrder, Lock, Naming, Node, NodeState, Observed, OpTime, Peer,
-    Policy, Probe, ProbeError, RecoveryOrder, Refusal, ReplConfig, SetName, SetView, TaskList, Token, UserData,
+    DnsTrouble, EvidenceId, FeatureVersion, Host, Leaver, LineOrder, Lock, Naming, Node, NodeState, Observed, OpTime,
+    Peer, Policy, Probe, ProbeError, RecoveryOrder, Refusal, ReplConfig, SetName, SetView, TaskList, Token, UserData,
     WireVersion,
 };
 use rsctl::plan::evidence;
@@ -28,7 +28,7 @@ pub struct World {
     pub lock_ages: BTreeMap<String, Duration>,
     pub unsynced: BTreeSet<String>,
     pub refusals: Vec<Refusal>,
-    pub forget: BTreeSet<Host>,
+    pub forget: BTreeSet<Leaver>,
     pub order: Option<Order>,
     pub lined_up: Option<LineOrder>,
 }

@@ -447,8 +447,13 @@ impl World {
         if self.places[place].proc.is_some() || self.places[place].retired {
             return;
         }
-        // With names every task has a new IP behind its name; with IPs the address itself may change.
-        let moves = if self.named { true } else { self.rng.percent(30) && self.may_move(place) };
+        // With names every task has a new IP behind its name; with IPs the address itself may change. A name that could
+        // not be found in the first moment makes a set of IPs all the same (seed 108759).
+        let moves = if self.named {
+            !self.goes_by_ip() || self.may_move(place)
+        } else {
+            self.rng.percent(30) && self.may_move(place)
+        };
         let at = if moves { self.fresh_address() } else { self.places[place].addr };
         self.start(place, at);
     }

@@ -20,6 +20,8 @@
 //!    first and its DNS lists nobody who could tell. Blank tasks look the same on a first start and later: only that
 //!    they are all that the service has would tell, and here DNS hides tasks, or there are more than `--expect`. The
 //!    seed ends there, and is counted.
+//! 8. An operator orders what the controller's status shows at that moment. By an IP that has passed on since he looked
+//!    he would name another one, and nobody could tell.
 
 use super::conf::ConfRef;
 use super::world::{End, Place, World};
@@ -87,6 +89,11 @@ impl World {
     pub fn may_move(&self, place: usize) -> bool {
         let left = || self.majority_left(&self.configs(), |w, m, keeper| keeper != place && w.at_home(m, keeper));
         !self.about_to_vote(place) && (self.all_tagged() || left())
+    }
+
+    /// Whether an IP is what the set knows a member by.
+    pub fn goes_by_ip(&self) -> bool {
+        self.configs().iter().any(|config| config.read.members().iter().any(|m| m.host.name().is_none()))
     }
 
     /// The server, or under 4.4 a controller, may be about to give a newcomer its vote, whatever became of it since.

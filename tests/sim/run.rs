@@ -230,17 +230,22 @@ impl Driver {
                 self.controllers[controller] = Some(self.start(controller));
             }
             Order::Start(_) => {}
-            Order::Forget(controller, place) => {
-                let world = self.shared.get();
-                let host = |ip| rsctl::model::Host::ip(std::net::IpAddr::V4(ip), super::world::PORT);
-                let place = &world.places[place];
-                let named = rsctl::model::Host::named(&place.name, super::world::PORT);
-                let wanted = if world.named { named.ok() } else { place.unwanted_at.map(host) };
-                drop(world);
-                if let Some(host) = wanted {
-                    self.told[controller].forget(host.to_string());
-                }
-            }
+            Order::Forget(controller, place) => self.forget(controller, place),
+        }
+    }
+
+    /// An operator goes by what the status shows: an address where it has another node by now is not what he names.
+    fn forget(&self, controller: usize, at: usize) {
+        let mut world = self.shared.get();
+        let named = world.named;
+        let orders = &self.told[controller];
+        let place = &mut world.places[at];
+        let by_name = rsctl::model::Host::named(&place.name, super::world::PORT).ok().filter(|_| named);
+        let ip = place.unwanted_at.map(|ip| rsctl::model::Host::ip(std::net::IpAddr::V4(ip), super::world::PORT));
+        let Some(host) = by_name.or(ip) else { return };
+        place.unwanted = named || orders.directory_at(&host) == Ok(place.dir.data);
+        if place.unwanted {
+            orders.forget(&host.to_string()).expect("it was just asked what it means");
         }
     }
 

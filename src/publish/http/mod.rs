@@ -9,7 +9,7 @@ mod orders;
 mod roles;
 mod uri;
 
-pub use orders::{TakesOrders, serve_orders};
+pub use orders::{NotForgotten, TakesOrders, serve_orders};
 
 use std::convert::Infallible;
 use std::sync::Arc;

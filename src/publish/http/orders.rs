@@ -9,17 +9,34 @@ use axum::response::Response;
 use axum::routing::post;
 use std::sync::Arc;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Whoever follows orders.
 pub trait TakesOrders: Send + Sync {
     /// Take this member out; called for members only.
-    fn forget(&self, host: String);
+    ///
+    /// # Errors
+    /// When it is not clear which node is meant.
+    fn forget(&self, host: &str) -> Result<(), NotForgotten>;
     /// Bring the set back; called for what the newest look showed only.
     fn recover(&self, order: RecoveryOrder);
     /// What became of that order; none of one that is not the newest.
     fn fate(&self, order: &RecoveryOrder) -> Option<Fate>;
+}
+
+/// Why an order to leave somebody out is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotForgotten {
+    /// What was written is no address.
+    #[error("this is no address of a member")]
+    NoAddress,
+    /// The config has one member there and the directory that answers is another's: either may be meant.
+    #[error(
+        "another member's data answers at this address just now; ask again when `rsctl status` shows nothing to do"
+    )]
+    EitherOfTwo,
 }
 
 #[derive(Clone)]
@@ -55,8 +72,10 @@ async fn forgetting(State(door): State<Door>, query: Parameters) -> Response {
         let members: Vec<_> = status.members.iter().map(|m| m.host.as_str()).collect();
         return line(StatusCode::NOT_FOUND, &format!("no such member; there are: {}", members.join(", ")));
     };
-    door.orders.forget(member.host.clone());
-    line(StatusCode::OK, &member.host)
+    match door.orders.forget(&member.host) {
+        Ok(()) => line(StatusCode::OK, &member.host),
+        Err(error) => line(StatusCode::CONFLICT, &error.to_string()),
+    }
 }
 
 /// Only what the newest look shows can be ordered. The loop compares once more, with the look on which it acts.

@@ -3,6 +3,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::*;
+use crate::model::{Fate, RecoveryOrder};
 use crate::publish::status::tests::healthy;
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -350,4 +351,30 @@ async fn a_crowd_of_waiting_clients_leaves_room_for_health() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(server.get("/v1/uri?wait=30s", "if-none-match: *\r\n").await.0, 304);
     assert_eq!(server.answer("/healthz").await, answer(200, "ok"));
+}
+
+/// Takes no order to leave somebody out.
+struct Refuses;
+
+impl TakesOrders for Refuses {
+    fn forget(&self, _: &str) -> Result<(), NotForgotten> {
+        Err(NotForgotten::EitherOfTwo)
+    }
+
+    fn recover(&self, _: RecoveryOrder) {}
+
+    fn fate(&self, _: &RecoveryOrder) -> Option<Fate> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_may_mean_two_is_refused_with_what_to_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, (feed, snapshots)) = (listener.local_addr().unwrap(), watch::channel(snapshot(healthy())));
+    tokio::spawn(serve_orders(listener, snapshots, LIMIT, Arc::new(Refuses)));
+    let server = Server { address, feed, _stop: oneshot::channel().0 };
+    let post = "POST /v1/forget?node=mongo-node2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let refused = server.raw(post).await;
+    assert!(refused.starts_with("HTTP/1.1 409") && refused.contains("ask again when `rsctl status`"), "{refused}");
 }
