@@ -138,6 +138,7 @@ async fn primary_gone(kind: Kind, who: Contender, wish: &Wish, vanishes: bool) -
     for _ in 0..wish.rounds {
         pulse.next_after(Instant::now(), LIMIT).await?;
         let primary = stand.primary().await;
+        stand.until_all_copy(primary).await;
         let others = stand.clients(primary).await;
         let killed = Instant::now();
         stand.set.nodes[primary].kill();

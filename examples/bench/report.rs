@@ -113,7 +113,8 @@ impl Report {
         let mut text = format!("# Benchmarks\n\nMade by `scripts/bench`; not edited by hand. {}\n\n", self.machine());
         if !self.rows.is_empty() {
             text += "Times in seconds: the median, and in brackets the least and the most, of this run. *Floor*: perfect \
-                     knowledge and the ideal commands on the same mongods. *Alone*: MongoDB at its own timeouts.\n\n";
+                     knowledge and the ideal commands on the same mongods. *Alone*: MongoDB at its own timeouts. A primary \
+                     dies in a set at rest: every secondary copies from somebody.\n\n";
             text += "| moment | members by | rsctl | floor | alone | of floor | faster than alone | goal | |\n";
             text += "|---|---|---|---|---|---|---|---|---|\n";
             self.rows.iter().for_each(|row| text += &row.line());

@@ -127,6 +127,23 @@ impl Stand {
         }
     }
 
+    /// Every secondary copies from somebody, as in a set that nothing has happened to for a while: for a second after
+    /// any change some of them do not, and would not with MongoDB alone.
+    pub(crate) async fn until_all_copy(&self, primary: usize) {
+        let deadline = Instant::now() + LIMIT;
+        for node in self.set.nodes.iter().enumerate().filter(|(n, _)| *n != primary).map(|(_, node)| node) {
+            let client = node.client();
+            loop {
+                let status = client.database("admin").run_command(doc! { "replSetGetStatus": 1 }).await;
+                if status.is_ok_and(|s| s.get_str("syncSourceHost").is_ok_and(|source| !source.is_empty())) {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{} copies from nobody\n{}", node.host(), self.story());
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
     /// Connections that are open before they are needed.
     pub(crate) async fn clients(&self, but: usize) -> Vec<Client> {
         let others = (0..self.set.nodes.len()).filter(|n| *n != but);

@@ -45,6 +45,8 @@ pub trait Admin {
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error>;
     /// `replSetSyncFrom`.
     async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error>;
+    /// `appendOplogNote`: an entry in the primary's oplog that changes nothing.
+    async fn write_noop(&self, at: SocketAddr) -> Result<(), Error>;
     /// `replSetAbortPrimaryCatchUp`; no error when it is over.
     async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error>;
     /// Writes everything to disk.
@@ -65,6 +67,8 @@ pub trait Admin {
 const RECONFIG_LIMIT: Duration = Duration::from_secs(5);
 /// How long anything else may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(5);
+/// How long a connection may take where the other end has just closed the one before.
+const REOPEN_LIMIT: Duration = Duration::from_millis(50);
 /// What a call may take longer than its server-side limit.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -105,7 +109,10 @@ impl Mongods {
             broken.close();
         }
         if slot.is_none() {
-            *slot = Some(Connection::open(at, &self.access, &self.wake).await?);
+            let opening = Connection::open(at, &self.access, &self.wake);
+            // An address that was alive a moment ago answers at once or, with its container gone, never.
+            let limit = if node.closed.load(Ordering::Acquire) { REOPEN_LIMIT } else { COMMAND_LIMIT };
+            *slot = Some(timeout(limit, opening).await.map_err(|_| ProbeError::Timeout)??);
         }
         slot.as_ref().map(|c| c.client.clone()).ok_or(ProbeError::Closed)
     }
@@ -201,6 +208,11 @@ impl Admin for Mongods {
 
     async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error> {
         self.command(at, "admin", doc! { "replSetSyncFrom": source.to_string() }, COMMAND_LIMIT).await.map(drop)
+    }
+
+    async fn write_noop(&self, at: SocketAddr) -> Result<(), Error> {
+        let command = doc! { "appendOplogNote": 1, "data": { "rsctl": "line-up" } };
+        self.command(at, "admin", command, COMMAND_LIMIT).await.map(drop)
     }
 
     async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {

@@ -75,7 +75,8 @@ pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pr
 /// word, everybody behind it would hang for the 10 s that the server waits on a silent source.
 ///
 /// The server drops the order where the second is not ahead of the third at that moment (6.0.5). So the one that lags is
-/// the third, and when that comes to nothing all the same, the next order is the other way round.
+/// the third, the primary writes a little that changes nothing, and when all that comes to nothing, the next order is the
+/// other way round.
 pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let secondaries: Vec<_> = config
@@ -101,7 +102,8 @@ pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pro
     let straggler = |(m, p): &&(&Member, &Process<'_>)| m.id != head.id && sync_source(p) == Some(primary_host);
     let (member, _) = secondaries.iter().find(straggler).filter(|_| primary.id != leader.id)?;
     let because = format!("it would go on without a pause should {} have to lead", head.host);
-    Proposal::new(Step::LineUp { on: member.host.clone(), behind: head.host.clone() }, because)
+    let (on, behind, under) = (member.host.clone(), head.host.clone(), primary_host.clone());
+    Proposal::new(Step::LineUp { on, behind, under }, because)
 }
 
 fn sync_source<'a>(process: &'a Process<'_>) -> Option<&'a Host> {

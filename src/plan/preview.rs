@@ -73,7 +73,7 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
             each_probe(world, |probe| probe.leaves |= Some(probe.process) == process);
             true
         }
-        Step::LineUp { on, behind } => {
+        Step::LineUp { on, behind, .. } => {
             let both = world.probe(on).zip(world.probe(behind));
             world.lined_up = both.map(|(on, behind)| LineOrder { on: on.process, behind: behind.process, fresh: true });
             true

@@ -104,6 +104,8 @@ pub enum Step {
         on: Host,
         /// Whom it copies from.
         behind: Host,
+        /// The primary.
+        under: Host,
     },
     /// Ask a secondary to stand for election.
     StepUp {
@@ -160,7 +162,7 @@ impl fmt::Display for Step {
             Self::ReleaseLock { on } => write!(f, "remove the lock on {on}"),
             Self::Fsync { on } => write!(f, "fsync {on}"),
             Self::NoteLeaving { on } => write!(f, "note on {on} that it leaves"),
-            Self::LineUp { on, behind } => write!(f, "have {on} copy from {behind}"),
+            Self::LineUp { on, behind, .. } => write!(f, "have {on} copy from {behind}"),
             Self::StepUp { on } => write!(f, "step up {on}"),
             Self::EndCatchUp { on } => write!(f, "end the catch-up of {on}"),
             Self::Recover { base, changes, .. } => {

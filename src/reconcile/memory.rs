@@ -251,7 +251,7 @@ impl Memory {
             Step::Reconfig { .. } => self.worked(&[ANY_RECONFIG.to_owned()]),
             Step::Recover { .. } | Step::AcceptLoss { .. } => self.recovered_at = Some(now),
             Step::Fsync { on } => self.fsynced.extend(process(on)),
-            Step::LineUp { on, behind } => {
+            Step::LineUp { on, behind, .. } => {
                 if let Some((on, behind)) = process(on).zip(process(behind)) {
                     self.told_to_line_up(on, behind, now);
                 }

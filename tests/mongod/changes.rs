@@ -207,6 +207,28 @@ async fn a_member_that_an_operator_takes_out_stays_out_and_the_primary_hands_ove
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_third_copies_from_the_second_though_nobody_writes() {
+    let (cluster, controller) = Cluster::settled(&[]).await;
+    let (settled, status) = (Instant::now(), controller.status().await.unwrap());
+    let others: Vec<_> = (0..3).filter(|n| *n != cluster.primary(&status)).collect();
+    loop {
+        let mut sources = Vec::new();
+        for node in others.iter().map(|n| &cluster.nodes[*n]) {
+            let reply = node.command(doc! { "replSetGetStatus": 1 }).await.unwrap();
+            sources.push(reply.get_str("syncSourceHost").unwrap().to_owned());
+        }
+        let follows = |(n, source): (&usize, &String)| *n != others[0] && *source == cluster.nodes[others[0]].host();
+        let leads = |(n, source): (&usize, &String)| *n == others[0] && *source == cluster.nodes[others[1]].host();
+        if others.iter().zip(&sources).any(|pair| follows(pair) || leads(pair)) {
+            break;
+        }
+        assert!(settled.elapsed() < LIMIT, "{sources:?}\n{}", controller.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("figures: lined up {:?} after all was settled, with nobody writing", settled.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_plan_is_shown_and_nothing_is_changed() {
     let cluster = Cluster::blank(3).await;
     let controller = cluster.controller(&[("RSCTL_EXPECT", "4")]);

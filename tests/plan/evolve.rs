@@ -30,7 +30,7 @@ impl World {
                 let word = self.task(on);
                 self.nodes.get_mut(&word).unwrap().leaves = true;
             }
-            Step::LineUp { on, behind } => {
+            Step::LineUp { on, behind, .. } => {
                 let (word, source) = (self.task(on), self.task(behind));
                 self.nodes.get_mut(&word).unwrap().source = Some(source);
             }

@@ -205,7 +205,7 @@ fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'stati
             }
             require(next.voters().next().is_some(), "a set without voters")
         }
-        Step::LineUp { on, behind } => {
+        Step::LineUp { on, behind, .. } => {
             let secondary = |h| look.probe(h).is_some_and(|p| p.state == NodeState::Secondary);
             require(on != behind && secondary(on) && secondary(behind), "a line of others than secondaries")
         }

@@ -228,7 +228,7 @@ impl World {
         for member in old.members() {
             match new.member(member.id) {
                 None => self.removed(place, from, member, came),
-                Some(next) => self.changed(from, old, member, next),
+                Some(next) => self.changed(from, old, (member, next), came),
             }
         }
         for member in new.members().iter().filter(|m| old.member(m.id).is_none()) {
@@ -267,7 +267,7 @@ impl World {
         }
     }
 
-    fn changed(&mut self, from: usize, base: &ReplConfig, old: &Member, new: &Member) {
+    fn changed(&mut self, from: usize, base: &ReplConfig, (old, new): (&Member, &Member), came: u64) {
         let seen = |w: &Self, m: &Member| {
             let address = w.last_address(m)?;
             w.checker.evidence[from].answer(address).map(|(_, data, state)| (*data, *state))
@@ -290,9 +290,10 @@ impl World {
         if !old.votes && new.votes && (data.is_none() || state != NodeState::Secondary) {
             self.violated(format!("controller {from} gives a vote to {}, which is {state}", old.host));
         }
-        // What it has been told since it decided does not count against it.
+        // What it has been told since it decided does not count against it, nor what was committed while the server had
+        // the command wait for the config before it.
         let told = self.checker.evidence[from].committed.iter().rev();
-        let told = told.clone().find(|(at, _)| at + ON_ITS_WAY <= self.now);
+        let told = told.clone().find(|(at, _)| at + ON_ITS_WAY <= came);
         let committed = told.map(|(_, at)| *at).unwrap_or_default();
         let behind = self.place_of(&new.host).is_some_and(|p| self.places[p].dir.last() < committed);
         if old.was.is_some() && !old.votes && new.votes && behind {
@@ -369,7 +370,8 @@ impl World {
         };
         let quiet = |place: usize| self.places[place].died_at.is_none_or(|at| at < evidence.born);
         let leads = self.leader().filter(|p| *p != candidate);
-        let unseated = leads.filter(|p| well(*p) && unseen(*p) && told(*p) && quiet(*p));
+        let stays = |place: usize| self.places[place].listed;
+        let unseated = leads.filter(|p| well(*p) && unseen(*p) && told(*p) && quiet(*p) && stays(*p));
         if let Some(name) = unseated.map(|p| self.places[p].name.clone()) {
             self.violated(format!("controller {from} unseats {name}, which the others see"));
         }

@@ -128,6 +128,11 @@ impl Admin for Port {
         self.command(at, Command::SyncFrom(source.clone())).await
     }
 
+    /// Somebody writes all the time here.
+    async fn write_noop(&self, _: SocketAddr) -> Result<(), Error> {
+        Err(Error::Timeout(0))
+    }
+
     async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
         self.command(at, Command::EndCatchUp).await
     }

@@ -309,6 +309,10 @@ impl Admin for Warped {
         self.port.sync_from(at, source).await
     }
 
+    async fn write_noop(&self, at: SocketAddr) -> Result<(), Error> {
+        self.port.write_noop(at).await
+    }
+
     async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
         self.port.end_catch_up(at).await
     }

@@ -27,6 +27,7 @@ pub(super) struct World {
     pub(super) kept: Mutex<BTreeSet<SocketAddr>>,
     pub(super) initiated: Mutex<Vec<SocketAddr>>,
     pub(super) forced: Mutex<Vec<SocketAddr>>,
+    pub(super) stirred: Mutex<Vec<SocketAddr>>,
 }
 
 impl World {
@@ -165,6 +166,11 @@ impl Admin for World {
     }
 
     async fn sync_from(&self, _: SocketAddr, _: &Host) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn write_noop(&self, at: SocketAddr) -> Result<(), Error> {
+        self.stirred.lock().unwrap().push(at);
         Ok(())
     }
 
