@@ -241,7 +241,10 @@ pub enum ProbeError {
     /// It shuts down (91).
     #[error("is shutting down")]
     ShuttingDown,
-    /// It does not accept our login (13, 18).
+    /// It does not let our user ask this (13).
+    #[error("does not let rsctl's user ask for `{0}`: give it the role that README shows under Login")]
+    Denied(&'static str),
+    /// It does not accept our login, or wants one (13, 18).
     #[error("refuses our login ({0}): check that --keyfile holds the key that mongod runs with")]
     Login(String),
     /// TLS failed.

@@ -75,6 +75,12 @@ impl Connection {
         self.health.cause.lock().is_ok_and(|cause| cause.as_ref().is_some_and(ProbeError::is_down))
     }
 
+    /// What the monitor saw, where that is no matter of time.
+    pub(super) fn misfit(&self) -> Option<ProbeError> {
+        let cause = self.health.cause.lock().ok()?.clone();
+        cause.filter(|cause| matches!(cause, ProbeError::Tls(_) | ProbeError::TooOld(_)))
+    }
+
     /// Why the node could not be asked, from what the monitor saw where the driver itself only says "timeout".
     pub(super) fn explain(&self, error: &mongodb::error::Error) -> ProbeError {
         let seen = self.health.cause.lock().ok().and_then(|cause| cause.clone());

@@ -176,8 +176,14 @@ impl Admin for Mongods {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
         let answer = timeout(limit, self.ask(at)).await.unwrap_or(Err(ProbeError::Timeout));
         // A container that is removed closes its connections, and its address is silent before anybody asks again.
-        match (self.node(at).closed.swap(false, Ordering::AcqRel), answer) {
+        let node = self.node(at);
+        match (node.closed.swap(false, Ordering::AcqRel), answer) {
             (true, Err(ProbeError::Timeout)) => Err(ProbeError::Closed),
+            // The driver goes on trying where no handshake can succeed.
+            (false, Err(ProbeError::Timeout)) => {
+                let slot = node.connection.lock().await;
+                Err(slot.as_ref().and_then(Connection::misfit).unwrap_or(ProbeError::Timeout))
+            }
             (_, answer) => answer,
         }
     }

@@ -62,6 +62,8 @@ impl Mongods {
             Err(Trouble::Driver(error)) => Err(self.give_up(at, &error).await),
             Err(Trouble::Server { command, code, message }) => Err(match code {
                 SHUTTING_DOWN => ProbeError::ShuttingDown,
+                // Its words hold the whole command, which is never twice the same.
+                UNAUTHORIZED if message.starts_with("not authorized on") => ProbeError::Denied(command),
                 UNAUTHORIZED | AUTHENTICATION_FAILED => ProbeError::Login(message),
                 _ => ProbeError::Server { command, code, message },
             }),

@@ -42,7 +42,7 @@ pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
 /// A finding says it already.
 fn reported_otherwise(error: &ProbeError, listed: bool) -> bool {
     use ProbeError as E;
-    listed && matches!(error, E::NotMongod(_) | E::TooOld(_) | E::Login(_) | E::Tls(_))
+    listed && matches!(error, E::NotMongod(_) | E::TooOld(_) | E::Login(_) | E::Denied(_) | E::Tls(_))
 }
 
 /// What an operator should know though nothing is due.

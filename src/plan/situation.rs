@@ -292,7 +292,11 @@ fn newest_config<'a>(ours: &[Process<'a>]) -> Option<&'a ReplConfig> {
 fn find_unusable(look: &Observed, findings: &mut Vec<Finding>) {
     for (host, node) in look.nodes.iter().filter(|(_, node)| node.listed) {
         if let Err(
-            error @ (ProbeError::NotMongod(_) | ProbeError::TooOld(_) | ProbeError::Login(_) | ProbeError::Tls(_)),
+            error @ (ProbeError::NotMongod(_)
+            | ProbeError::TooOld(_)
+            | ProbeError::Login(_)
+            | ProbeError::Denied(_)
+            | ProbeError::Tls(_)),
         ) = &node.answer
         {
             findings.push(Finding::Unusable { host: host.clone(), error: error.clone() });

@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use mongodb::bson::oid::ObjectId;
+use mongodb::Client;
+use mongodb::bson::{Document, doc, oid::ObjectId};
 
 use crate::cluster::{Cluster, LIMIT, PORT, blank_node, is_settled};
 use crate::support::dns::DnsServer;
@@ -61,6 +62,44 @@ pub async fn begins_with_a_keyfile(version: Option<&'static str>) {
     let log = controller.log();
     assert!(!log.contains("c2VjcmV0"), "the key is in the log");
     std::fs::remove_file(key).unwrap();
+}
+
+/// `root`, and `keeper` with the role that README shows.
+async fn make_users(primary: &Mongod) {
+    let create = |name: &str, role: &str| doc! { "createUser": name, "pwd": "hush%/:@", "roles": [role] };
+    // Who comes from the same machine may create the first user, and no more.
+    primary.command(create("root", "root")).await.unwrap();
+    let readme = include_str!("../../README.md");
+    let role = readme.split("```json\n").find_map(|text| text.split("```").next().filter(|t| t.contains("createRole")));
+    let role: Document = serde_json::from_str(role.unwrap()).unwrap();
+    let uri = format!("mongodb://root:hush%25%2F%3A%40@{}/?directConnection=true", primary.address());
+    let admin = Client::with_uri_str(uri).await.unwrap().database("admin");
+    admin.run_command(role).await.unwrap();
+    admin.run_command(create("keeper", "rsctl")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_with_a_user_s_password_looks_after_a_set_that_has_one() {
+    let (key, password) = (keyfile(KEY), keyfile("hush%/:@\n"));
+    let mut cluster = locked(3, &key, None).await;
+    let first = cluster.controller(&[("RSCTL_KEYFILE", key.to_str().unwrap())]);
+    let status = first.until("a settled set", LIMIT, is_settled(3)).await;
+    let primary = cluster.primary(&status);
+    make_users(&cluster.nodes[primary]).await;
+    drop(first);
+    let weak = cluster.controller(&[("RSCTL_USERNAME", "root"), ("RSCTL_PASSWORD_FILE", password.to_str().unwrap())]);
+    let denied = |s: &rsctl::publish::Status| s.findings.iter().any(|f| f.text.contains("does not let rsctl's user"));
+    weak.until("what the user lacks", LIMIT, denied).await;
+    drop(weak);
+    let by_password = [("RSCTL_USERNAME", "keeper"), ("RSCTL_PASSWORD_FILE", password.to_str().unwrap())];
+    let second = cluster.controller(&by_password);
+    let status = second.until("the same set", LIMIT, is_settled(3)).await;
+    let (old, primary) = (status.primary.clone(), cluster.primary(&status));
+    cluster.nodes[primary].kill();
+    second.until("another primary", LIMIT, |s| s.primary.is_some() && s.primary != old).await;
+    assert!(!second.log().contains("hush"), "the password is in the log");
+    std::fs::remove_file(key).unwrap();
+    std::fs::remove_file(password).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,4 +15,5 @@ mod names;
 mod recovery;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod versions;

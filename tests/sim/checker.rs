@@ -239,7 +239,7 @@ impl World {
     }
 
     /// The last address at which a host was, whether or not anybody is there.
-    fn last_address(&self, member: &Member) -> Option<Ipv4Addr> {
+    pub fn last_address(&self, member: &Member) -> Option<Ipv4Addr> {
         let by_name = |name| self.places.iter().find(|p| Some(p.name.as_str()) == name).map(|p| p.addr);
         by_name(member.host.name()).or_else(|| self.resolve(&member.host))
     }
@@ -250,7 +250,7 @@ impl World {
         let (here, address) = (&self.places[place], self.last_address(member));
         let passed_on = address.and_then(|at| self.place_at(at)).is_some_and(|other| other != place);
         let named = [Some(here.addr), here.unwanted_at].contains(&address) && !passed_on;
-        let its = member.data.is_some() && member.data == here.dir.data;
+        let its = member.data.is_some() && [here.dir.data, here.unwanted_data].contains(&member.data);
         here.unwanted && (named || its)
     }
 

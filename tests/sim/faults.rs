@@ -370,6 +370,7 @@ impl World {
             died_at: None,
             unwanted: false,
             unwanted_at: None,
+            unwanted_data: None,
             refuses: true,
         });
         self.places.len() - 1
@@ -397,7 +398,7 @@ impl World {
     fn goes_for_good(&mut self) -> Option<usize> {
         let place = self.any_place(|p| !p.retired)?;
         let left = self.places.iter().filter(|p| !p.retired).count() - 1;
-        (left >= self.expect && self.may_lose(place)).then_some(place)
+        (left >= self.expect && self.may_lose(place) && self.is_known(place)).then_some(place)
     }
 
     fn retire(&mut self, place: usize) {
@@ -406,6 +407,7 @@ impl World {
             || self.places[place].retired
             || left < self.expect
             || !self.may_lose(place)
+            || !self.is_known(place)
             || self.fragile()
         {
             return;

@@ -22,6 +22,8 @@
 //!    seed ends there, and is counted.
 //! 8. An operator orders what the controller's status shows at that moment. By an IP that has passed on since he looked
 //!    he would name another one, and nobody could tell.
+//! 9. Who went for good before its slot says that it is a task, and before any controller that still lives saw it as
+//!    one, stays a member until `rsctl forget`: a set that was adopted may have members elsewhere.
 
 use super::conf::ConfRef;
 use super::world::{End, Place, World};
@@ -83,6 +85,15 @@ impl World {
         let others_know = self.configs_of(|other| other != place);
         let left = |configs: &[ConfRef]| self.majority_left(configs, |_, _, keeper| keeper != place);
         left(&self.configs()) && left(&others_know) && self.may_move(place)
+    }
+
+    /// Limit 9: whether the slot of this place, if it has one, says that it is a task.
+    pub fn is_known(&self, place: usize) -> bool {
+        let here = &self.places[place];
+        let its =
+            |m: &&Member| self.last_address(m) == Some(here.addr) || (m.data.is_some() && m.data == here.dir.data);
+        let known = |m: &Member| m.data.is_some() || m.added;
+        self.configs().iter().all(|config| config.read.members().iter().filter(its).all(known))
     }
 
     /// Limit 3: whether the mongod at this place may come back at another address.

@@ -245,6 +245,7 @@ impl Driver {
         let Some(host) = by_name.or(ip) else { return };
         place.unwanted = named || orders.directory_at(&host) == Ok(place.dir.data);
         if place.unwanted {
+            place.unwanted_data = place.dir.data;
             orders.forget(&host.to_string()).expect("it was just asked what it means");
         }
     }

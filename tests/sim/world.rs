@@ -10,7 +10,7 @@ use super::queue::Queue;
 use super::record::Record;
 use super::rng::Rng;
 use bson::oid::ObjectId;
-use rsctl::model::{Host, MemberId, NodeState, OpTime, WireVersion};
+use rsctl::model::{DataId, Host, MemberId, NodeState, OpTime, WireVersion};
 use rsctl::plan::Plan;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -49,6 +49,8 @@ pub struct Place {
     pub unwanted: bool,
     /// What its address was when he did.
     pub unwanted_at: Option<Ipv4Addr>,
+    /// The directory that this meant: it may be wiped since.
+    pub unwanted_data: Option<DataId>,
     /// Whether its address refuses connections while nobody is there, or stays silent.
     pub refuses: bool,
 }

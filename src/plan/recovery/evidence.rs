@@ -226,7 +226,13 @@ fn objections(now: &Situation<'_>, missing: &[Missing]) -> Vec<String> {
 fn lives(error: &ProbeError) -> bool {
     use ProbeError as E;
     match error {
-        E::ShuttingDown | E::Login(_) | E::Tls(_) | E::Server { .. } | E::NameUnknown | E::NameAmbiguous(_) => true,
+        E::ShuttingDown
+        | E::Login(_)
+        | E::Denied(_)
+        | E::Tls(_)
+        | E::Server { .. }
+        | E::NameUnknown
+        | E::NameAmbiguous(_) => true,
         E::Refused | E::Timeout | E::Unreachable(_) | E::Closed => false,
         E::NotMongod(_) | E::TooOld(_) | E::NoSuchName => false,
     }
