@@ -20,18 +20,16 @@ const SILENCE_MIN: Duration = Duration::from_secs(3);
 /// Asks the secondary with the newest write to stand for election.
 pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let config = now.config?;
-    let ready: Vec<(&Member, &Process<'_>)> = config
-        .voters()
-        .filter(|m| now.is_live(m))
-        .filter_map(|m| now.occupant(m).map(|p| (m, p)))
-        .filter(|(_, p)| matches!(p.state(), NodeState::Secondary | NodeState::Arbiter))
-        .collect();
-    if ready.len() < config.majority() {
-        let missing = config.voters().filter(|m| !ready.iter().any(|(r, _)| r.id == m.id));
-        let missing = missing.map(|m| m.host.clone()).collect();
-        waiting.push(W::Majority { have: ready.len(), need: config.majority(), missing });
-        return None;
+    for config in [config, spread(now, config)] {
+        let ready = electors(now, config);
+        if ready.len() < config.majority() {
+            let missing = config.voters().filter(|m| !ready.iter().any(|(r, _)| r.id == m.id));
+            let missing = missing.map(|m| m.host.clone()).collect();
+            waiting.push(W::Majority { have: ready.len(), need: config.majority(), missing });
+            return None;
+        }
     }
+    let ready = electors(now, config);
     // Elected, and catching up before it takes writes: another election would only unseat it.
     if now.ours.iter().any(|p| p.state() == NodeState::Other) {
         waiting.push(W::Election);
@@ -48,6 +46,19 @@ pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     let (best, _) = electable.max_by_key(|(m, p)| (applied(p), followers(m)))?;
     let because = format!("no primary is alive, and {} has the newest write of those that can lead", best.host);
     Proposal::new(Step::StepUp { on: best.host.clone() }, because)
+}
+
+/// The newest config that those go by who could elect. One that is no member by its own config tells nobody of it, be it
+/// newer or not: with a vote that only this one knows of, nobody would be elected for ever (seed 887890).
+pub(super) fn spread<'a>(now: &Situation<'a>, newest: &'a ReplConfig) -> &'a ReplConfig {
+    let told = now.ours.iter().filter(|p| p.state() != NodeState::Removed);
+    ReplConfig::newest(told.filter_map(|p| p.probe.config.as_ref())).unwrap_or(newest)
+}
+
+/// Voters that are there and could vote.
+fn electors<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a Member, &'s Process<'a>)> {
+    let there = config.voters().filter(|m| now.is_live(m)).filter_map(|m| now.occupant(m).map(|p| (m, p)));
+    there.filter(|(_, p)| matches!(p.state(), NodeState::Secondary | NodeState::Arbiter)).collect()
 }
 
 /// An elected member asks every other one for newer writes before it takes writes itself, and waits up to 10 s for

@@ -31,7 +31,7 @@ pub enum Order {
     Start(usize),
     Crash(usize),
     /// An operator wants the node at this place out.
-    Forget(usize, usize),
+    Forget(usize, usize, Ipv4Addr),
 }
 
 const PLACES_MAX: usize = 7;
@@ -332,9 +332,7 @@ impl World {
         let controller = self.rng.below(self.wakes.len());
         self.note(|w| format!("an operator wants {} out, says controller {controller}", w.places[place].name));
         self.record.saw("forget orders");
-        let here = &mut self.places[place];
-        (here.unwanted, here.unwanted_at) = (true, Some(known_at));
-        self.orders.push(Order::Forget(controller, place));
+        self.orders.push(Order::Forget(controller, place, known_at));
         self.after(500, 15_000, Event::Undo(Undo::Retire(place)));
     }
 

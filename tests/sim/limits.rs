@@ -22,7 +22,7 @@
 //!    seed ends there, and is counted.
 //! 8. An operator orders what the controller's status shows at that moment. By an IP that has passed on since he looked
 //!    he would name another one, and nobody could tell.
-//! 9. Who went for good before its slot says that it is a task, and before any controller that still lives saw it as
+//! 9. Who went for good, or to another address, before its slot says that it is a task, and before any controller that still lives saw it as
 //!    one, stays a member until `rsctl forget`: a set that was adopted may have members elsewhere.
 
 use super::conf::ConfRef;
@@ -99,7 +99,7 @@ impl World {
     /// Limit 3: whether the mongod at this place may come back at another address.
     pub fn may_move(&self, place: usize) -> bool {
         let left = || self.majority_left(&self.configs(), |w, m, keeper| keeper != place && w.at_home(m, keeper));
-        !self.about_to_vote(place) && (self.all_tagged() || left())
+        !self.about_to_vote(place) && self.is_known(place) && (self.all_tagged() || left())
     }
 
     /// Whether an IP is what the set knows a member by.

@@ -230,22 +230,22 @@ impl Driver {
                 self.controllers[controller] = Some(self.start(controller));
             }
             Order::Start(_) => {}
-            Order::Forget(controller, place) => self.forget(controller, place),
+            Order::Forget(controller, place, known_at) => self.forget(controller, place, known_at),
         }
     }
 
     /// An operator goes by what the status shows: an address where it has another node by now is not what he names.
-    fn forget(&self, controller: usize, at: usize) {
+    fn forget(&self, controller: usize, at: usize, known_at: std::net::Ipv4Addr) {
         let mut world = self.shared.get();
         let named = world.named;
         let orders = &self.told[controller];
         let place = &mut world.places[at];
         let by_name = rsctl::model::Host::named(&place.name, super::world::PORT).ok().filter(|_| named);
-        let ip = place.unwanted_at.map(|ip| rsctl::model::Host::ip(std::net::IpAddr::V4(ip), super::world::PORT));
-        let Some(host) = by_name.or(ip) else { return };
-        place.unwanted = named || orders.directory_at(&host) == Ok(place.dir.data);
-        if place.unwanted {
-            place.unwanted_data = place.dir.data;
+        let ip = || rsctl::model::Host::ip(std::net::IpAddr::V4(known_at), super::world::PORT);
+        let host = by_name.unwrap_or_else(ip);
+        if named || orders.directory_at(&host) == Ok(place.dir.data) {
+            place.unwanted = true;
+            (place.unwanted_at, place.unwanted_data) = (Some(known_at), place.dir.data);
             orders.forget(&host.to_string()).expect("it was just asked what it means");
         }
     }

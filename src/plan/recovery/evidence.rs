@@ -4,6 +4,7 @@
 //! **Invariant:** this only weighs. What it says can be done is a step of [`super`], and is done only on an order that
 //! names this very evidence.
 
+use super::super::failover::spread;
 use super::super::situation::Situation;
 use super::super::{Finding, Severity, Step};
 use super::loss::{self, Loss};
@@ -168,7 +169,7 @@ fn verdict(now: &Situation<'_>, missing: &[Missing], committed: Option<OpTime>) 
     if !now.look.tasks.is_good() {
         return Verdict::Unknown(now.look.tasks.trouble.iter().map(ToString::to_string).collect());
     }
-    if in_place(now, config) >= config.majority() {
+    if [config, spread(now, config)].iter().all(|config| in_place(now, config) >= config.majority()) {
         return Verdict::Electing;
     }
     if let Some(step) = by_order(now, config) {
