@@ -26,7 +26,8 @@ pub(super) async fn look(settings: &Run) -> Result<Status, LookError> {
 
 /// An application has no login of the members', and needs none: `hello` tells everybody where the set is.
 async fn with_public_view(mut status: Status, look: &Observed, ports: &Ports) -> Status {
-    let locked = look.nodes.values().filter(|node| matches!(node.answer, Err(ProbeError::Login(_))));
+    let locked =
+        look.nodes.values().filter(|node| matches!(node.answer, Err(ProbeError::Login(_) | ProbeError::Denied(_))));
     let views = join_all(locked.filter_map(|node| node.at).map(|at| ports.mongods().hello(at))).await;
     let ours = views.into_iter().flatten().filter(|view| view.set.as_ref() == Some(&ports.policy().set));
     // Whoever sees a primary has the newest word.

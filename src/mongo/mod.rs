@@ -181,8 +181,8 @@ impl Admin for Mongods {
             (true, Err(ProbeError::Timeout)) => Err(ProbeError::Closed),
             // The driver goes on trying where no handshake can succeed.
             (false, Err(ProbeError::Timeout)) => {
-                let slot = node.connection.lock().await;
-                Err(slot.as_ref().and_then(Connection::misfit).unwrap_or(ProbeError::Timeout))
+                let seen = node.connection.try_lock().ok().and_then(|slot| slot.as_ref()?.misfit());
+                Err(seen.unwrap_or(ProbeError::Timeout))
             }
             (_, answer) => answer,
         }

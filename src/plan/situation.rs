@@ -132,7 +132,7 @@ impl<'a> Situation<'a> {
     pub(super) fn is_forgotten(&self, member: &Member) -> bool {
         let its = |p: &&Process<'_>| [member.data, p.probe.data].contains(&None) || member.data == p.probe.data;
         self.at_is_forgotten(&member.host)
-            || self.data_is_forgotten(member.data)
+            || self.data_is_forgotten(member.data) && self.occupant(member).as_ref().is_none_or(its)
             || self.occupant(member).filter(its).is_some_and(|p| self.left_out(p))
     }
 

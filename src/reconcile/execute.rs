@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// How long a node may take to show once more that it is as it was.
 const CHECK_LIMIT: Duration = Duration::from_secs(1);
 
-/// What helps a member to another source: so many writes, so far apart, and no longer than this in all.
+/// What helps a member to another source: so many writes each of two writers, and no longer than this in all.
 const STIRS: u32 = 10;
 const STIR_LIMIT: Duration = Duration::from_millis(200);
 

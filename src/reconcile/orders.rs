@@ -71,8 +71,9 @@ impl Orders {
     pub fn directory_at(&self, host: &Host) -> Result<Option<DataId>, NotForgotten> {
         let look = Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner));
         let (found, tagged) = (look.probe(host).and_then(|p| p.data), tagged(&look, host));
-        let another = found.filter(|data| host.name().is_none() && is_another(&look, host, *data));
-        if another.is_some() { Err(NotForgotten::EitherOfTwo) } else { Ok(tagged.or(found)) }
+        let differ = found.zip(tagged).is_some_and(|(found, tagged)| found != tagged);
+        let another = differ || found.is_some_and(|data| is_another(&look, host, data));
+        if another && host.name().is_none() { Err(NotForgotten::EitherOfTwo) } else { Ok(tagged.or(found)) }
     }
 
     /// Whom to leave out. An order by IP is about who had it when it was given, wherever that is now: IPs pass from

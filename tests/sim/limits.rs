@@ -98,7 +98,10 @@ impl World {
 
     /// Limit 3: whether the mongod at this place may come back at another address.
     pub fn may_move(&self, place: usize) -> bool {
-        let left = || self.majority_left(&self.configs(), |w, m, keeper| keeper != place && w.at_home(m, keeper));
+        let others_know = self.configs_of(|other| other != place);
+        let at_home =
+            |configs: &[ConfRef]| self.majority_left(configs, |w, m, keeper| keeper != place && w.at_home(m, keeper));
+        let left = || at_home(&self.configs()) && at_home(&others_know);
         !self.about_to_vote(place) && self.is_known(place) && (self.all_tagged() || left())
     }
 
