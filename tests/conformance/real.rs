@@ -3,6 +3,7 @@
 use super::run::{self, Ground, Told};
 use super::script::Section;
 use super::support::mongods::{Mongod, MongodOptions, free_ip};
+use futures_util::future::join;
 use mongodb::bson::doc;
 use rsctl::model::Host;
 use rsctl::mongo::{Access, Mongods};
@@ -48,7 +49,12 @@ impl Real {
             while let Some(primary) = copies_from(mongod, &source.host()).await {
                 assert!(Instant::now() < deadline, "{} still copies from {}", mongod.host(), source.host());
                 // Refused or dropped where nothing is ahead; then nobody is copied from.
-                let _ = mongod.command(doc! { "replSetSyncFrom": primary }).await;
+                let _ = mongod.command(doc! { "replSetSyncFrom": &primary }).await;
+                // In a set at rest nothing is ahead, and the order would never be followed.
+                if let Some(primary) = self.nodes.iter().flatten().find(|node| node.host() == primary) {
+                    let noop = doc! { "appendOplogNote": 1, "data": {} };
+                    let _ = join(primary.command(noop.clone()), primary.command(noop)).await;
+                }
                 sleep(Self::PAUSE).await;
             }
         }
@@ -60,7 +66,7 @@ async fn copies_from(mongod: &Mongod, source: &str) -> Option<String> {
     let status = mongod.command(doc! { "replSetGetStatus": 1 }).await.ok()?;
     let hello = mongod.command(doc! { "hello": 1 }).await.ok()?;
     let copies = status.get_str("syncSourceHost").is_ok_and(|host| host == source);
-    hello.get_str("primary").ok().filter(|_| copies).map(str::to_owned)
+    hello.get_str("primary").ok().filter(|primary| copies && *primary != source).map(str::to_owned)
 }
 
 impl Ground for Real {
