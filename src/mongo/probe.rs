@@ -63,7 +63,7 @@ impl Mongods {
             Err(Trouble::Server { command, code, message }) => Err(match code {
                 SHUTTING_DOWN => ProbeError::ShuttingDown,
                 // Its words hold the whole command, which is never twice the same.
-                UNAUTHORIZED if message.starts_with("not authorized on") => ProbeError::Denied(command),
+                UNAUTHORIZED if self.access.credential.is_some() => ProbeError::Denied(command),
                 UNAUTHORIZED | AUTHENTICATION_FAILED => ProbeError::Login(message),
                 _ => ProbeError::Server { command, code, message },
             }),
