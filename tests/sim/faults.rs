@@ -332,6 +332,8 @@ impl World {
         let controller = self.rng.below(self.wakes.len());
         self.note(|w| format!("an operator wants {} out, says controller {controller}", w.places[place].name));
         self.record.saw("forget orders");
+        let here = &mut self.places[place];
+        (here.unwanted, here.unwanted_at) = (true, Some(known_at));
         self.orders.push(Order::Forget(controller, place, known_at));
         self.after(500, 15_000, Event::Undo(Undo::Retire(place)));
     }

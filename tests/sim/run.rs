@@ -244,8 +244,7 @@ impl Driver {
         let ip = || rsctl::model::Host::ip(std::net::IpAddr::V4(known_at), super::world::PORT);
         let host = by_name.unwrap_or_else(ip);
         if named || orders.directory_at(&host) == Ok(place.dir.data) {
-            place.unwanted = true;
-            (place.unwanted_at, place.unwanted_data) = (Some(known_at), place.dir.data);
+            place.unwanted_data = place.dir.data;
             orders.forget(&host.to_string()).expect("it was just asked what it means");
         }
     }
