@@ -38,16 +38,14 @@ impl Real {
             ips: BTreeMap::new(),
         }
     }
-}
 
-impl Real {
-    /// Nobody copies from this one any more: who does would be held up with it, while in the model all copy from the
-    /// primary. The order is heard with the next batch, an empty one after 5 s at most.
-    async fn let_go_of(&self, source: &Mongod) {
+    /// All copy from the primary, as in the model: who copies from one that is held would be held up with it, and who is
+    /// held hears no order any more. The order is heard with the next batch, an empty one after 5 s at most.
+    async fn straighten(&self) {
         let deadline = Instant::now() + self.limit();
         for mongod in self.nodes.iter().flatten() {
-            while let Some(primary) = copies_from(mongod, &source.host()).await {
-                assert!(Instant::now() < deadline, "{} still copies from {}", mongod.host(), source.host());
+            while let Some(primary) = passed_over(mongod).await {
+                assert!(Instant::now() < deadline, "{} still does not copy from {primary}", mongod.host());
                 // Refused or dropped where nothing is ahead; then nobody is copied from.
                 let _ = mongod.command(doc! { "replSetSyncFrom": &primary }).await;
                 // In a set at rest nothing is ahead, and the order would never be followed.
@@ -61,12 +59,11 @@ impl Real {
     }
 }
 
-/// The primary that this one could copy from instead; none if it does not copy from `source`, or is down.
-async fn copies_from(mongod: &Mongod, source: &str) -> Option<String> {
-    let status = mongod.command(doc! { "replSetGetStatus": 1 }).await.ok()?;
+/// The primary that this one does not copy from, though it copies; none while it is down.
+async fn passed_over(mongod: &Mongod) -> Option<String> {
+    let source = mongod.sync_source().await.filter(|source| !source.is_empty())?;
     let hello = mongod.command(doc! { "hello": 1 }).await.ok()?;
-    let copies = status.get_str("syncSourceHost").is_ok_and(|host| host == source);
-    hello.get_str("primary").ok().filter(|primary| copies && *primary != source).map(str::to_owned)
+    hello.get_str("primary").ok().filter(|primary| *primary != source).map(str::to_owned)
 }
 
 impl Ground for Real {
@@ -122,7 +119,7 @@ impl Ground for Real {
     async fn hold(&mut self, node: usize, held: bool) {
         if let Some(mongod) = &self.nodes[node] {
             if held {
-                self.let_go_of(mongod).await;
+                self.straighten().await;
             }
             let mode = if held { "alwaysOn" } else { "off" };
             mongod.command(doc! { "configureFailPoint": "stopReplProducer", "mode": mode }).await.unwrap();
