@@ -132,12 +132,7 @@ impl Stand {
     pub(crate) async fn until_all_copy(&self, primary: usize) {
         let deadline = Instant::now() + LIMIT;
         for node in self.set.nodes.iter().enumerate().filter(|(n, _)| *n != primary).map(|(_, node)| node) {
-            let client = node.client();
-            loop {
-                let status = client.database("admin").run_command(doc! { "replSetGetStatus": 1 }).await;
-                if status.is_ok_and(|s| s.get_str("syncSourceHost").is_ok_and(|source| !source.is_empty())) {
-                    break;
-                }
+            while node.sync_source().await.is_none_or(|source| source.is_empty()) {
                 assert!(Instant::now() < deadline, "{} copies from nobody\n{}", node.host(), self.story());
                 sleep(Duration::from_millis(10)).await;
             }

@@ -4,7 +4,7 @@
 //! just as safe, the vote rule is the same, but it would also unseat a healthy primary that only rsctl cannot see.
 //! So it takes evidence that none can be alive.
 
-use super::situation::Situation;
+use super::situation::{Situation, voters_but};
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{Host, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig};
 use std::time::Duration;
@@ -20,16 +20,14 @@ const SILENCE_MIN: Duration = Duration::from_secs(3);
 /// Asks the secondary with the newest write to stand for election.
 pub(super) fn step_up(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let config = now.config?;
-    for config in [config, spread(now, config)] {
-        let ready = electors(now, config);
-        if ready.len() < config.majority() {
-            let missing = config.voters().filter(|m| !ready.iter().any(|(r, _)| r.id == m.id));
-            let missing = missing.map(|m| m.host.clone()).collect();
-            waiting.push(W::Majority { have: ready.len(), need: config.majority(), missing });
+    let (ready, told) = (electors(now, config), spread(now, config));
+    for (config, there) in [(config, &ready), (told, &electors(now, told))] {
+        if there.len() < config.majority() {
+            let missing = voters_but(config, there).map(|m| m.host.clone()).collect();
+            waiting.push(W::Majority { have: there.len(), need: config.majority(), missing });
             return None;
         }
     }
-    let ready = electors(now, config);
     // Elected, and catching up before it takes writes: another election would only unseat it.
     if now.ours.iter().any(|p| p.state() == NodeState::Other) {
         waiting.push(W::Election);

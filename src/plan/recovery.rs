@@ -13,7 +13,7 @@ pub use evidence::{Directory, Evidence, Missing, Verdict, evidence};
 pub use loss::Loss;
 
 use super::placement::{Placement, place};
-use super::situation::Situation;
+use super::situation::{Situation, voters_but};
 use super::{Finding, Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{Change, DataId, Host, Member, MemberId, NodeState, Process, Recovery, ReplConfig};
 use std::collections::BTreeSet;
@@ -34,8 +34,7 @@ pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
     }
     let found = in_hand(now, config);
     if found.len() < config.majority() {
-        let missing = config.voters().filter(|m| !found.iter().any(|(c, _)| c.id == m.id));
-        let missing = missing.map(|m| m.host.clone()).collect();
+        let missing = voters_but(config, &found).map(|m| m.host.clone()).collect();
         waiting.push(W::Directories { have: found.len(), need: config.majority(), missing });
         return None;
     }

@@ -284,6 +284,14 @@ fn holds_slot(process: &Process<'_>, member: &Member) -> bool {
     }
 }
 
+/// The voters that are not among these.
+pub(super) fn voters_but<'c>(
+    config: &'c ReplConfig,
+    there: &[(&Member, &Process<'_>)],
+) -> impl Iterator<Item = &'c Member> {
+    config.voters().filter(|m| !there.iter().any(|(t, _)| t.id == m.id))
+}
+
 fn newest_config<'a>(ours: &[Process<'a>]) -> Option<&'a ReplConfig> {
     ReplConfig::newest(ours.iter().filter_map(|p| p.probe.config.as_ref()))
 }

@@ -64,16 +64,21 @@ impl Orders {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(look);
     }
 
-    /// The directory that an order with this address means now, where it is known.
+    /// The directory that an order with this address means now, where it is known. A name means whoever has it.
     ///
     /// # Errors
     /// When two could be meant.
     pub fn directory_at(&self, host: &Host) -> Result<Option<DataId>, NotForgotten> {
+        if host.name().is_some() {
+            return Ok(None);
+        }
         let look = Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner));
         let (found, tagged) = (look.probe(host).and_then(|p| p.data), tagged(&look, host));
-        let differ = found.zip(tagged).is_some_and(|(found, tagged)| found != tagged);
-        let another = differ || found.is_some_and(|data| is_another(&look, host, data));
-        if another && host.name().is_none() { Err(NotForgotten::EitherOfTwo) } else { Ok(tagged.or(found)) }
+        match (found, tagged) {
+            (Some(found), Some(tagged)) if found != tagged => Err(NotForgotten::EitherOfTwo),
+            (Some(found), None) if is_another(&look, host, found) => Err(NotForgotten::EitherOfTwo),
+            _ => Ok(tagged.or(found)),
+        }
     }
 
     /// Whom to leave out. An order by IP is about who had it when it was given, wherever that is now: IPs pass from
@@ -84,15 +89,15 @@ impl Orders {
             let its = |data: Option<DataId>| data.is_some() && data == *directory;
             let found = [look.probe(host).and_then(|p| p.data), tagged(look, host)];
             let there = host.name().is_some() || found.iter().all(|data| data.is_none() || its(*data));
-            let mut hosts = if host.name().is_none() { hosts_of(look, its) } else { BTreeSet::new() };
+            let mut hosts = hosts_of(look, its);
             hosts.extend(there.then(|| host.clone()));
             let kept = concerns(&hosts);
             if directory.is_none() && !there && !kept {
-                warn!(%host, "nobody is taken out: nobody answered there when the order came, and now somebody does");
+                warn!(%host, "nobody is taken out: who was there when the order came was not known, and now somebody answers");
             }
             if kept {
                 leavers.extend(there.then(|| Leaver::At(host.clone())));
-                leavers.extend(directory.filter(|_| host.name().is_none()).map(Leaver::Holding));
+                leavers.extend(directory.map(Leaver::Holding));
             }
             kept
         });

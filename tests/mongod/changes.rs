@@ -211,15 +211,10 @@ async fn the_third_copies_from_the_second_though_nobody_writes() {
     let (cluster, controller) = Cluster::settled(&[]).await;
     let (settled, status) = (Instant::now(), controller.status().await.unwrap());
     let others: Vec<_> = (0..3).filter(|n| *n != cluster.primary(&status)).collect();
+    let (one, other) = (&cluster.nodes[others[0]], &cluster.nodes[others[1]]);
     loop {
-        let mut sources = Vec::new();
-        for node in others.iter().map(|n| &cluster.nodes[*n]) {
-            let reply = node.command(doc! { "replSetGetStatus": 1 }).await.unwrap();
-            sources.push(reply.get_str("syncSourceHost").unwrap().to_owned());
-        }
-        let follows = |(n, source): (&usize, &String)| *n != others[0] && *source == cluster.nodes[others[0]].host();
-        let leads = |(n, source): (&usize, &String)| *n == others[0] && *source == cluster.nodes[others[1]].host();
-        if others.iter().zip(&sources).any(|pair| follows(pair) || leads(pair)) {
+        let sources = [one.sync_source().await.unwrap(), other.sync_source().await.unwrap()];
+        if sources[0] == other.host() || sources[1] == one.host() {
             break;
         }
         assert!(settled.elapsed() < LIMIT, "{sources:?}\n{}", controller.log());

@@ -51,8 +51,7 @@ async fn secondary_to_leave_behind(arena: &Arena) -> usize {
     let primary = arena.nodes[arena.primary].mongod.address().to_string();
     let other = &arena.nodes[other].mongod;
     other.command(doc! { "replSetSyncFrom": &primary }).await.unwrap();
-    let source = async || other.command(doc! { "replSetGetStatus": 1 }).await.unwrap();
-    while source().await.get_str("syncSourceHost").is_ok_and(|source| source != primary) {
+    while other.sync_source().await.unwrap() != primary {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stale

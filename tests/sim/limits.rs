@@ -22,8 +22,8 @@
 //!    seed ends there, and is counted.
 //! 8. An operator orders what the controller's status shows at that moment. By an IP that has passed on since he looked
 //!    he would name another one, and nobody could tell.
-//! 9. Who went for good, or to another address, before its slot says that it is a task, and before any controller that still lives saw it as
-//!    one, stays a member until `rsctl forget`: a set that was adopted may have members elsewhere.
+//! 9. Nobody goes for good, or to another address, before its slot says that it is a task: where no controller that still
+//!    lives has seen it as one, the slot stays until `rsctl forget`, for a set that was adopted may have members elsewhere.
 
 use super::conf::ConfRef;
 use super::world::{End, Place, World};

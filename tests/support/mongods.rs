@@ -14,7 +14,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use mongodb::Client;
-use mongodb::bson::Document;
+use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, ServerAddress};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -229,6 +229,12 @@ impl Mongod {
         let reply = client.database("admin").run_command(command).await;
         client.shutdown().immediate(true).await;
         reply
+    }
+
+    /// Whom it copies from; empty when from nobody. None while it is down.
+    pub async fn sync_source(&self) -> Option<String> {
+        let status = self.command(doc! { "replSetGetStatus": 1 }).await.ok()?;
+        status.get_str("syncSourceHost").ok().map(str::to_owned)
     }
 
     fn signal(&self, signal: Signal) {

@@ -5,7 +5,7 @@
 //! names this very evidence.
 
 use super::super::failover::spread;
-use super::super::situation::Situation;
+use super::super::situation::{Situation, voters_but};
 use super::super::{Finding, Severity, Step};
 use super::loss::{self, Loss};
 use super::{by_itself, by_order, in_hand};
@@ -106,8 +106,7 @@ pub fn evidence(look: &Observed, policy: &Policy) -> Evidence {
 pub(super) fn weigh(now: &Situation<'_>) -> Evidence {
     let config = now.config;
     let found = config.map(|c| in_hand(now, c)).unwrap_or_default();
-    let voters = config.into_iter().flat_map(ReplConfig::voters);
-    let missing: Vec<_> = voters.filter(|m| !found.iter().any(|(f, _)| f.id == m.id)).map(|m| absent(now, m)).collect();
+    let missing: Vec<_> = config.into_iter().flat_map(|c| voters_but(c, &found)).map(|m| absent(now, m)).collect();
     let views = now.ours.iter().filter_map(|p| p.probe.view.as_ref());
     let committed = views.map(|view| view.committed).max().filter(|at| at.seconds > 0);
     Evidence {
