@@ -13,6 +13,8 @@ mod cost;
 mod growth;
 #[path = "bench/ideal.rs"]
 mod ideal;
+#[path = "bench/lost.rs"]
+mod lost;
 #[path = "bench/moments.rs"]
 mod moments;
 #[path = "bench/network.rs"]

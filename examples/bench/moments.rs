@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Wish;
 use crate::ideal;
+use crate::lost;
 use crate::network::BlackHole;
 use crate::pulse::Pulse;
 use crate::report::{Goal, Series};
@@ -22,6 +23,7 @@ pub(crate) enum Moment {
     ColdStart,
     PrimaryKilled,
     TaskRemoved,
+    MachineLost,
     MemberMoved,
     StackRecreated,
     MemberAdded,
@@ -29,10 +31,11 @@ pub(crate) enum Moment {
 }
 
 impl Moment {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::ColdStart,
         Self::PrimaryKilled,
         Self::TaskRemoved,
+        Self::MachineLost,
         Self::MemberMoved,
         Self::StackRecreated,
         Self::MemberAdded,
@@ -44,6 +47,7 @@ impl Moment {
             Self::ColdStart => "cold-start",
             Self::PrimaryKilled => "primary-killed",
             Self::TaskRemoved => "task-removed",
+            Self::MachineLost => "machine-lost",
             Self::MemberMoved => "member-moved",
             Self::StackRecreated => "stack-recreated",
             Self::MemberAdded => "member-added",
@@ -59,6 +63,7 @@ pub(crate) async fn measure(moment: Moment, kind: Kind, who: Contender, wish: &W
         Moment::ColdStart => Some(cold_start(kind, who, wish).await),
         Moment::PrimaryKilled => Some(vec![primary_gone(kind, who, wish, false).await?]),
         Moment::TaskRemoved => Some(vec![primary_gone(kind, who, wish, true).await?]),
+        Moment::MachineLost => lost::machines(kind, who, wish).await,
         Moment::MemberMoved => member_moved(kind, who, wish).await,
         Moment::StackRecreated => stack_recreated(kind, who, wish).await,
         Moment::MemberAdded => member_added(kind, who, wish).await,
@@ -220,7 +225,8 @@ async fn stack_recreated(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<
             }
             Contender::Alone => stand.set.uri(),
         };
-        let first = async { Pulse::start_by(&uri, WriteConcern::nodes(1)).await.next_after(answered, LIMIT).await };
+        let first =
+            async { Pulse::start_by(&uri, WriteConcern::nodes(1), LIMIT).await.next_after(answered, LIMIT).await };
         let majority = async { Pulse::start(&uri).await.next_after(answered, LIMIT).await };
         let (first, majority) = tokio::join!(first, majority);
         writable.push(first);

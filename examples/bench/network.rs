@@ -3,24 +3,35 @@
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-/// Packets to this address vanish as long as it lives.
-pub(crate) struct BlackHole(Ipv4Addr);
+/// Packets to this address, and from it should its machine be lost, vanish as long as this lives.
+pub(crate) struct BlackHole {
+    ip: Ipv4Addr,
+    sides: &'static [&'static str],
+}
 
 impl BlackHole {
-    /// None where this machine has no packet filter that we may use.
+    /// None where this machine has no packet filter that we may use. What was sent from there still arrives.
     pub(crate) fn dig(ip: Ipv4Addr) -> Option<Self> {
-        let hole = Self(ip);
-        hole.rule("-I").then_some(hole)
+        let hole = Self { ip, sides: &["-d"] };
+        hole.rules("-I").then_some(hole)
     }
 
-    fn rule(&self, action: &str) -> bool {
-        let rule = [action, "INPUT", "-d", &self.0.to_string(), "-j", "DROP"].map(str::to_owned);
-        Command::new("iptables").arg("-w").args(rule).output().is_ok_and(|output| output.status.success())
+    /// Nothing arrives from there either.
+    pub(crate) fn silence(ip: Ipv4Addr) -> Option<Self> {
+        let hole = Self { ip, sides: &["-d", "-s"] };
+        hole.rules("-I").then_some(hole)
+    }
+
+    fn rules(&self, action: &str) -> bool {
+        self.sides.iter().all(|side| {
+            let rule = [action, "INPUT", side, &self.ip.to_string(), "-j", "DROP"].map(str::to_owned);
+            Command::new("iptables").arg("-w").args(rule).output().is_ok_and(|output| output.status.success())
+        })
     }
 }
 
 impl Drop for BlackHole {
     fn drop(&mut self) {
-        self.rule("-D");
+        self.rules("-D");
     }
 }

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::stand::LIMIT;
+
 /// Between two writes: often enough to measure to a few milliseconds, seldom enough to leave the machine free.
 const PACE: Duration = Duration::from_millis(5);
 
@@ -28,10 +30,12 @@ pub(crate) struct Pulse {
 impl Pulse {
     /// Begins to write through a driver that has nothing but this URI.
     pub(crate) async fn start(uri: &str) -> Self {
-        Self::start_by(uri, WriteConcern::majority()).await
+        Self::start_by(uri, WriteConcern::majority(), LIMIT).await
     }
 
-    pub(crate) async fn start_by(uri: &str, concern: WriteConcern) -> Self {
+    /// Gives each write so long, then makes another: a driver by itself waits for ever on a connection to a machine that
+    /// is gone.
+    pub(crate) async fn start_by(uri: &str, concern: WriteConcern, patience: Duration) -> Self {
         let mut options = ClientOptions::parse(uri).await.unwrap();
         options.write_concern = Some(concern);
         let writes = Client::with_options(options).unwrap().database("bench").collection("writes");
@@ -39,7 +43,7 @@ impl Pulse {
         let task = tokio::spawn(async move {
             loop {
                 let started = Instant::now();
-                if writes.insert_one(doc! {}).await.is_ok() {
+                if matches!(timeout(patience, writes.insert_one(doc! {})).await, Ok(Ok(_))) {
                     tell.send_replace(Some(Beat { started, acknowledged: Instant::now() }));
                     sleep(PACE).await;
                 }
@@ -53,6 +57,21 @@ impl Pulse {
         let later = self.last.wait_for(|beat| beat.is_some_and(|b| b.started >= moment));
         let beat = timeout(limit, later).await.ok()?.unwrap().unwrap();
         Some(beat.acknowledged - moment)
+    }
+
+    /// The longest of these between `moment` and so much later; none if one takes longer than `limit`.
+    pub(crate) async fn longest_after(
+        &mut self,
+        moment: Instant,
+        window: Duration,
+        limit: Duration,
+    ) -> Option<Duration> {
+        let (mut from, mut longest) = (moment, Duration::ZERO);
+        while from < moment + window {
+            longest = longest.max(self.next_after(from, limit).await?);
+            from = Instant::now();
+        }
+        Some(longest)
     }
 }
 

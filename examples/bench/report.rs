@@ -114,7 +114,9 @@ impl Report {
         if !self.rows.is_empty() {
             text += "Times in seconds: the median, and in brackets the least and the most, of this run. *Floor*: perfect \
                      knowledge and the ideal commands on the same mongods. *Alone*: MongoDB at its own timeouts. A primary \
-                     dies in a set at rest: every secondary copies from somebody.\n\n";
+                     dies in a set at rest: every secondary copies from somebody. A machine is lost without a word, the \
+                     longest time without a write counts, and lost connections are noticed as in the stack that ships \
+                     (`sysctls`).\n\n";
             text += "| moment | members by | rsctl | floor | alone | of floor | faster than alone | goal | |\n";
             text += "|---|---|---|---|---|---|---|---|---|\n";
             self.rows.iter().for_each(|row| text += &row.line());

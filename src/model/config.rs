@@ -49,12 +49,12 @@ impl ReplConfig {
             11..=20 => 2000,
             _ => 5000,
         };
-        let entry = bson::doc! { "_id": 0, "host": host.to_string() };
+        let entry = bson::doc! { "_id": 0, "host": host.to_string(), "tags": { TAG_ADDED: "1" } };
         let document = bson::doc! {
             "_id": set.as_str(), "version": 1, "members": [entry.clone()],
             "settings": { "heartbeatIntervalMillis": heartbeat_ms },
         };
-        let members = vec![Member { host: host.clone(), ..plain_member(MemberId(0), host) }];
+        let members = vec![Member { added: true, ..plain_member(MemberId(0), host) }];
         Self { document: Arc::new(document), version: 1, term: None, members: Arc::new(members) }
     }
 

@@ -27,8 +27,8 @@ pub struct Observed {
     pub known_set: Option<ObjectId>,
     /// How long each lock has looked the same.
     pub locks: Vec<(Lock, Duration)>,
-    /// The last order to copy from another secondary.
-    pub lined_up: Option<LineOrder>,
+    /// Orders to copy from another member: of any two the last one, and the last one last.
+    pub lined_up: Vec<LineOrder>,
     /// Processes that were told to write their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,
     /// Whom an operator wants out.
@@ -154,7 +154,7 @@ impl Process<'_> {
     }
 }
 
-/// One secondary was told to copy from another.
+/// A secondary was told to copy from another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineOrder {
     /// Who was told.

@@ -6,7 +6,7 @@
 
 use super::situation::{Situation, voters_but};
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
-use crate::model::{Host, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig};
+use crate::model::{Host, LineOrder, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig};
 use std::time::Duration;
 
 /// Looks in a row that must find the old primary's port closed.
@@ -76,6 +76,24 @@ pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pr
     Proposal::new(Step::EndCatchUp { on: elected.hosts[0].clone() }, because)
 }
 
+/// A source whose machine is lost sends nothing, not even that it is gone, and whoever copies from it hangs: for 10 s,
+/// and for 7 s more in which the server tries to connect to it again (6.0.5, 5.0.4; for 3 s and 3 s where the kernel looks
+/// after idle connections, as in the stack that ships). Of three voters, with one gone and one that hangs, no majority
+/// holds a new write for so long. Told to copy from the primary, a 6.0 spares itself the second wait. An order too many
+/// does no harm.
+pub(super) fn let_go(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+    let (primary, config) = now.writable()?;
+    let primary_host = now.primary_host()?;
+    let silent = |host: &Host| host != primary_host && now.look.node(host).is_some_and(|node| node.answer.is_err());
+    let told = |p: &Process<'_>| now.look.lined_up.contains(&LineOrder { on: p.id, behind: primary.id, fresh: true });
+    let copying = config.members().iter().filter_map(|m| now.occupant(m).map(|p| (m, p)));
+    let mut hanging = copying.filter(|(_, p)| p.state() == NodeState::Secondary && !told(p));
+    let (member, source) = hanging.find_map(|(m, p)| Some((m, sync_source(p).filter(|source| silent(source))?)))?;
+    let because = format!("{source}, from which it copies, does not answer");
+    let (on, primary) = (member.host.clone(), primary_host.clone());
+    Proposal::new(Step::LineUp { on, behind: primary.clone(), under: primary }, because)
+}
+
 /// A secondary whose source dies looks for another at once, finds nobody ahead of it, and sleeps for a second before
 /// it looks again (seen on 6.0.5), and so long no majority holds a new write. Whoever copies from the next primary
 /// already has the right source when it is elected. So of three voters, the third copies from the second.
@@ -97,7 +115,8 @@ pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pro
     if !config.allows_chaining() || secondaries.len() != 2 || config.voters().count() != 3 {
         return None;
     }
-    let order = now.look.lined_up.filter(|o| secondaries.iter().all(|(_, p)| [o.on, o.behind].contains(&p.id)));
+    let both = |o: &&LineOrder| secondaries.iter().all(|(_, p)| [o.on, o.behind].contains(&p.id));
+    let order = now.look.lined_up.iter().rfind(both);
     if order.is_some_and(|order| order.fresh) {
         return None;
     }

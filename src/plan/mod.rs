@@ -48,6 +48,7 @@ type Rule = fn(&Situation<'_>, &mut Vec<WaitingOn>) -> Option<Proposal>;
 /// With a PRIMARY.
 const WRITABLE: &[(&str, Rule)] = &[
     ("wiped", voting::wiped),
+    ("let-go", failover::let_go),
     ("moved", membership::moved),
     ("forget", membership::forgotten),
     ("gone", membership::gone),

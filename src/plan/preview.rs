@@ -75,7 +75,8 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
         }
         Step::LineUp { on, behind, .. } => {
             let both = world.probe(on).zip(world.probe(behind));
-            world.lined_up = both.map(|(on, behind)| LineOrder { on: on.process, behind: behind.process, fresh: true });
+            let order = both.map(|(on, behind)| LineOrder { on: on.process, behind: behind.process, fresh: true });
+            world.lined_up.extend(order);
             true
         }
         Step::Wait

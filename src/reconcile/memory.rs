@@ -23,7 +23,7 @@ pub(super) struct Memory {
     still: (Vec<Words>, Duration),
     recovered_at: Option<Instant>,
     fsynced: BTreeSet<ProcessId>,
-    lined_up: Option<Lined>,
+    lined_up: Vec<Lined>,
     refusals: Vec<Remembered>,
 }
 
@@ -67,7 +67,7 @@ struct Remembered {
     until: Instant,
 }
 
-/// The last order to copy from another secondary: how often those two were told, and until when it is given time.
+/// The last order of two members to copy one from the other: how often they were told, and until when it is given time.
 #[derive(Debug)]
 struct Lined {
     on: ProcessId,
@@ -151,7 +151,7 @@ impl Memory {
         look.known_set = self.known_set;
         look.fsynced = self.fsynced.clone();
         let order = |l: &Lined| LineOrder { on: l.on, behind: l.behind, fresh: now < l.until };
-        look.lined_up = self.lined_up.as_ref().map(order);
+        look.lined_up = self.lined_up.iter().map(order).collect();
         look.refusals = self.refusals(now);
     }
 
@@ -261,10 +261,11 @@ impl Memory {
     }
 
     fn told_to_line_up(&mut self, on: ProcessId, behind: ProcessId, now: Instant) {
-        let same = |l: &&Lined| [(on, behind), (behind, on)].contains(&(l.on, l.behind));
-        let lately = |l: &&Lined| now < l.until + FORGET_REFUSAL;
-        let times = self.lined_up.as_ref().filter(same).filter(lately).map_or(1, |l| l.times + 1);
-        self.lined_up = Some(Lined { on, behind, times, until: now + pace::line_up_again(times) });
+        let same = |l: &Lined| [(on, behind), (behind, on)].contains(&(l.on, l.behind));
+        self.lined_up.retain(|l| now < l.until + FORGET_REFUSAL);
+        let times = self.lined_up.iter().find(|l| same(l)).map_or(1, |l| l.times + 1);
+        self.lined_up.retain(|l| !same(l));
+        self.lined_up.push(Lined { on, behind, times, until: now + pace::line_up_again(times) });
     }
 
     /// A step worked: whatever part of it was refused before counts no more.

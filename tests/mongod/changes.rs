@@ -167,6 +167,40 @@ async fn a_cut_off_controller_leaves_a_healthy_primary_alone() {
     all_there(writer).await;
 }
 
+/// A frozen one is as silent as one whose machine is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_hangs_on_a_silent_member_for_longer_than_its_connection() {
+    let (cluster, controller) = Cluster::settled(&[]).await;
+    let writer = writing(&controller).await;
+    let primary = cluster.primary(&controller.status().await.unwrap());
+    let [one, other] = [(primary + 1) % 3, (primary + 2) % 3];
+    let copies = async |from: usize, to: usize| {
+        cluster.nodes[to].sync_source().await == Some(cluster.nodes[from].address().to_string())
+    };
+    let began = Instant::now();
+    let (head, third) = loop {
+        if copies(one, other).await {
+            break (one, other);
+        } else if copies(other, one).await {
+            break (other, one);
+        }
+        assert!(began.elapsed() < LIMIT, "nobody copies from a secondary");
+    };
+    writer.reset_gap();
+    cluster.nodes[head].freeze();
+    let frozen = Instant::now();
+    while !copies(primary, third).await {
+        assert!(frozen.elapsed() < LIMIT, "the third hangs on the silent one");
+    }
+    assert!(writer.next_acknowledged(LIMIT).await);
+    let gap = writer.tally().longest_gap;
+    println!("figures: writes out for {gap:?}");
+    assert!(gap < Duration::from_secs(14), "MongoDB gives a connection up after 10 s, this took {gap:?}");
+    cluster.nodes[head].thaw();
+    controller.until("everybody well again", LIMIT, is_settled(3)).await;
+    all_there(writer).await;
+}
+
 /// The identity of a mongod's data directory.
 pub async fn identity(cluster: &Cluster, node: usize) -> String {
     let client = cluster.nodes[node].client();

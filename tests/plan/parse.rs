@@ -59,7 +59,7 @@ fn world(lines: &[String]) -> (World, usize, bool) {
         refusals: Vec::new(),
         forget: Default::default(),
         order: None,
-        lined_up: None,
+        lined_up: Vec::new(),
     };
     let (mut then, mut evidence) = (0, false);
     for line in lines {
@@ -76,7 +76,7 @@ fn world(lines: &[String]) -> (World, usize, bool) {
             "forget" => world.forget.extend(rest.split_whitespace().map(words::leaver)),
             "refused" => world.refusals.push(refusal(rest)),
             "order" => world.order = Some(order(rest)),
-            "lined-up" => world.lined_up = Some(line_order(rest)),
+            "lined-up" => world.lined_up.push(line_order(rest)),
             "evidence" => evidence = true,
             "then" => then = rest.parse().unwrap_or(30),
             _ => add_nodes(&mut world, line),

@@ -30,7 +30,7 @@ pub struct World {
     pub refusals: Vec<Refusal>,
     pub forget: BTreeSet<Leaver>,
     pub order: Option<Order>,
-    pub lined_up: Option<LineOrder>,
+    pub lined_up: Vec<LineOrder>,
 }
 
 /// A recovery that an operator ordered, on the evidence that the world shows unless it is stale.
@@ -301,7 +301,7 @@ impl World {
             fsynced,
             forget: self.forget.clone(),
             order: None,
-            lined_up: self.lined_up,
+            lined_up: self.lined_up.clone(),
             refusals: self.refusals.clone(),
             nodes,
         }

@@ -398,7 +398,7 @@ impl World {
     fn goes_for_good(&mut self) -> Option<usize> {
         let place = self.any_place(|p| !p.retired)?;
         let left = self.places.iter().filter(|p| !p.retired).count() - 1;
-        (left >= self.expect && self.may_lose(place) && self.is_known(place)).then_some(place)
+        (left >= self.expect && self.may_lose(place)).then_some(place)
     }
 
     fn retire(&mut self, place: usize) {
@@ -407,7 +407,6 @@ impl World {
             || self.places[place].retired
             || left < self.expect
             || !self.may_lose(place)
-            || !self.is_known(place)
             || self.fragile()
         {
             return;

@@ -22,8 +22,6 @@
 //!    seed ends there, and is counted.
 //! 8. An operator orders what the controller's status shows at that moment. By an IP that has passed on since he looked
 //!    he would name another one, and nobody could tell.
-//! 9. Nobody goes for good, or to another address, before its slot says that it is a task: where no controller that still
-//!    lives has seen it as one, the slot stays until `rsctl forget`, for a set that was adopted may have members elsewhere.
 
 use super::conf::ConfRef;
 use super::world::{End, Place, World};
@@ -87,22 +85,13 @@ impl World {
         left(&self.configs()) && left(&others_know) && self.may_move(place)
     }
 
-    /// Limit 9: whether the slot of this place, if it has one, says that it is a task.
-    pub fn is_known(&self, place: usize) -> bool {
-        let here = &self.places[place];
-        let its =
-            |m: &&Member| self.last_address(m) == Some(here.addr) || (m.data.is_some() && m.data == here.dir.data);
-        let known = |m: &Member| m.data.is_some() || m.added;
-        self.configs().iter().all(|config| config.read.members().iter().filter(its).all(known))
-    }
-
     /// Limit 3: whether the mongod at this place may come back at another address.
     pub fn may_move(&self, place: usize) -> bool {
         let others_know = self.configs_of(|other| other != place);
         let at_home =
             |configs: &[ConfRef]| self.majority_left(configs, |w, m, keeper| keeper != place && w.at_home(m, keeper));
         let left = || at_home(&self.configs()) && at_home(&others_know);
-        !self.about_to_vote(place) && self.is_known(place) && (self.all_tagged() || left())
+        !self.about_to_vote(place) && (self.all_tagged() || left())
     }
 
     /// Whether an IP is what the set knows a member by.
