@@ -16,7 +16,7 @@ impl BlackHole {
         hole.rules("-I").then_some(hole)
     }
 
-    /// Nothing arrives from there either.
+    /// Nothing arrives from there either, but what its own calls send: on loopback those come from another address.
     pub(crate) fn silence(ip: Ipv4Addr) -> Option<Self> {
         let hole = Self { ip, sides: &["-d", "-s"] };
         hole.rules("-I").then_some(hole)

@@ -9,7 +9,7 @@ pub(super) const TAG_DATA: &str = "rsctlData";
 pub(super) const TAG_WAS: &str = "rsctlWas";
 /// Tag of a non-voter that may be promoted when a voter is gone for good.
 pub(super) const TAG_SPARE: &str = "rsctlSpare";
-/// Tag of a newcomer until its directory is known: it was a task, so it may go again.
+/// Tag of every member that rsctl made, until its directory is known: it was a task, so it may go again.
 pub(super) const TAG_ADDED: &str = "rsctlAdded";
 
 /// `members[n]._id`: the identity of a slot, never used twice.
@@ -45,7 +45,7 @@ pub struct Member {
     pub data: Option<DataId>,
     /// A non-voter of ours that waits for a voter's place.
     pub spare: bool,
-    /// rsctl added it, and has not yet learned its directory.
+    /// rsctl made it a member, and has not yet learned its directory.
     pub added: bool,
     /// Votes and priority from before rsctl took the vote, or those that a newcomer gets.
     pub was: Option<(bool, f64)>,
@@ -64,7 +64,7 @@ impl Member {
         !self.votes && self.was.is_some_and(|(votes, _)| votes)
     }
 
-    /// Has never voted: it joined under a server that would let it vote without data, and waits.
+    /// It joined under a server that would let it vote without data, and waits; or it was wiped before it was tagged.
     pub fn awaits_first_vote(&self) -> bool {
         self.owed_vote() && self.added
     }

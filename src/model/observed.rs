@@ -27,7 +27,7 @@ pub struct Observed {
     pub known_set: Option<ObjectId>,
     /// How long each lock has looked the same.
     pub locks: Vec<(Lock, Duration)>,
-    /// Orders to copy from another member: of any two the last one, and the last one last.
+    /// Orders to copy from another member: to each the last one, of any two the last one, and the last one at the end.
     pub lined_up: Vec<LineOrder>,
     /// Processes that were told to write their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,

@@ -67,6 +67,8 @@ pub trait Admin {
 const RECONFIG_LIMIT: Duration = Duration::from_secs(5);
 /// How long anything else may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(5);
+/// For an order that is only good to have: nothing urgent waits for it any longer.
+const ORDER_LIMIT: Duration = Duration::from_millis(500);
 /// How long a connection may take where the other end has just closed the one before.
 const REOPEN_LIMIT: Duration = Duration::from_millis(50);
 /// What a call may take longer than its server-side limit.
@@ -213,7 +215,7 @@ impl Admin for Mongods {
     }
 
     async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error> {
-        self.command(at, "admin", doc! { "replSetSyncFrom": source.to_string() }, COMMAND_LIMIT).await.map(drop)
+        self.command(at, "admin", doc! { "replSetSyncFrom": source.to_string() }, ORDER_LIMIT).await.map(drop)
     }
 
     async fn write_noop(&self, at: SocketAddr) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 //! just as safe, the vote rule is the same, but it would also unseat a healthy primary that only rsctl cannot see.
 //! So it takes evidence that none can be alive.
 
+use super::safety::first_free;
 use super::situation::{Situation, voters_but};
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
 use crate::model::{Host, LineOrder, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig};
@@ -14,6 +15,8 @@ const DOWN_LOOKS: u32 = 2;
 
 /// So many heartbeats in a row must not have come before their sender counts as silent,
 const HEARTBEATS_MISSED: u32 = 4;
+/// or so many, where nobody is unseated,
+const HEARTBEATS_LOST: u32 = 2;
 /// and so long: a primary that only stumbles is quicker up again than another one is elected.
 const SILENCE_MIN: Duration = Duration::from_secs(3);
 
@@ -77,21 +80,27 @@ pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pr
 }
 
 /// A source whose machine is lost sends nothing, not even that it is gone, and whoever copies from it hangs: for 10 s,
-/// and for 7 s more in which the server tries to connect to it again (6.0.5, 5.0.4; for 3 s and 3 s where the kernel looks
+/// and for 7 s more in which the server tries to connect to it again (6.0.5, 5.0.4; for 5 s and 3 s where the kernel looks
 /// after idle connections, as in the stack that ships). Of three voters, with one gone and one that hangs, no majority
-/// holds a new write for so long. Told to copy from the primary, a 6.0 spares itself the second wait. An order too many
-/// does no harm.
+/// holds a new write for so long. Told to copy from the primary, a 6.0 spares itself the second wait.
 pub(super) fn let_go(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
-    let primary_host = now.primary_host()?;
-    let silent = |host: &Host| host != primary_host && now.look.node(host).is_some_and(|node| node.answer.is_err());
+    let primary_host = now.primary_host().filter(|host| config.member_at(host).is_some())?;
+    let silence = SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_LOST);
+    let lost = |p: &Process<'_>, source: &Host| {
+        let answers = now.look.node(source).is_none_or(|node| node.answer.is_ok());
+        source != primary_host && !answers && hears_nothing(now, p, source, silence)
+    };
     let told = |p: &Process<'_>| now.look.lined_up.contains(&LineOrder { on: p.id, behind: primary.id, fresh: true });
-    let copying = config.members().iter().filter_map(|m| now.occupant(m).map(|p| (m, p)));
-    let mut hanging = copying.filter(|(_, p)| p.state() == NodeState::Secondary && !told(p));
-    let (member, source) = hanging.find_map(|(m, p)| Some((m, sync_source(p).filter(|source| silent(source))?)))?;
-    let because = format!("{source}, from which it copies, does not answer");
-    let (on, primary) = (member.host.clone(), primary_host.clone());
-    Proposal::new(Step::LineUp { on, behind: primary.clone(), under: primary }, because)
+    let voters = config.voters().filter_map(|m| now.occupant(m).map(|p| (m, p)));
+    let hanging = voters.filter(|(_, p)| {
+        p.state() == NodeState::Secondary && !told(p) && sync_source(p).is_some_and(|source| lost(p, source))
+    });
+    let (behind, under) = (primary_host, primary_host);
+    let orders =
+        hanging.map(|(m, _)| Step::LineUp { on: m.host.clone(), behind: behind.clone(), under: under.clone() });
+    let because = "whom it copies from answers neither it nor rsctl, and it would hang";
+    Proposal::new(first_free(now, orders)?, because)
 }
 
 /// A secondary whose source dies looks for another at once, finds nobody ahead of it, and sleeps for a second before
@@ -215,11 +224,11 @@ fn seen_down_by_majority(
     host: &Host,
 ) -> bool {
     let silence = SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_MISSED);
-    let sees_down = |p: &Process<'_>| {
-        let peer = now.look.peer(p.probe, host);
-        peer.is_some_and(|peer| {
-            peer.asked && !peer.healthy || peer.unheard_for.is_some_and(|unheard| unheard >= silence)
-        })
-    };
-    ready.iter().filter(|(_, p)| sees_down(p)).count() >= config.majority()
+    ready.iter().filter(|(_, p)| hears_nothing(now, p, host, silence)).count() >= config.majority()
+}
+
+/// It has given the host up, or has not heard of it for so long.
+fn hears_nothing(now: &Situation<'_>, process: &Process<'_>, host: &Host, silence: Duration) -> bool {
+    let peer = now.look.peer(process.probe, host);
+    peer.is_some_and(|peer| peer.asked && !peer.healthy || peer.unheard_for.is_some_and(|unheard| unheard >= silence))
 }

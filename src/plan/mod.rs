@@ -48,12 +48,12 @@ type Rule = fn(&Situation<'_>, &mut Vec<WaitingOn>) -> Option<Proposal>;
 /// With a PRIMARY.
 const WRITABLE: &[(&str, Rule)] = &[
     ("wiped", voting::wiped),
-    ("let-go", failover::let_go),
     ("moved", membership::moved),
     ("forget", membership::forgotten),
     ("gone", membership::gone),
     ("give-back", voting::give_back),
     ("hand-over", failover::hand_over),
+    ("let-go", failover::let_go),
     ("join", membership::join),
     ("settle-in", voting::settle_in),
     ("unlock", bootstrap::unlock),

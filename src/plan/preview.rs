@@ -76,6 +76,7 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
         Step::LineUp { on, behind, .. } => {
             let both = world.probe(on).zip(world.probe(behind));
             let order = both.map(|(on, behind)| LineOrder { on: on.process, behind: behind.process, fresh: true });
+            world.lined_up.retain(|told| order.is_none_or(|order| told.on != order.on));
             world.lined_up.extend(order);
             true
         }

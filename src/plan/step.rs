@@ -98,7 +98,7 @@ pub enum Step {
         /// The member.
         on: Host,
     },
-    /// Have a secondary copy from the one that would lead next.
+    /// Have a secondary copy from another member: the one that would lead next, or the primary.
     LineUp {
         /// The secondary.
         on: Host,
@@ -125,7 +125,7 @@ impl Step {
         match self {
             Self::Reconfig { changes, .. } if changes.is_empty() => vec!["renew the term".to_owned()],
             Self::Reconfig { changes, .. } => changes.iter().map(subject_of).collect(),
-            Self::LineUp { on, .. } => vec![format!("line up {on}")],
+            Self::LineUp { on, behind, .. } => vec![format!("line up {on} behind {behind}")],
             Self::StepUp { .. } => vec!["step up".to_owned()],
             Self::EndCatchUp { on } => vec![format!("end catch-up {on}")],
             Self::Recover { .. } | Self::AcceptLoss { .. } => vec!["recover".to_owned()],

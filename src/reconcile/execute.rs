@@ -78,7 +78,10 @@ pub(super) async fn execute<A: Admin>(admin: &A, look: &Observed, step: &Step) -
         }
         Step::LineUp { on, behind, under } => {
             admin.sync_from(address(look, on)?, behind).await?;
-            stir(admin, address(look, under)?).await;
+            // The primary is ahead of whoever hangs, if there is anything to wait for.
+            if behind != under {
+                stir(admin, address(look, under)?).await;
+            }
             Ok(())
         }
         Step::StepUp { on } => Ok(admin.step_up(address(look, on)?).await?),

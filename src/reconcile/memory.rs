@@ -264,7 +264,8 @@ impl Memory {
         let same = |l: &Lined| [(on, behind), (behind, on)].contains(&(l.on, l.behind));
         self.lined_up.retain(|l| now < l.until + FORGET_REFUSAL);
         let times = self.lined_up.iter().find(|l| same(l)).map_or(1, |l| l.times + 1);
-        self.lined_up.retain(|l| !same(l));
+        // What it was told before is over.
+        self.lined_up.retain(|l| !same(l) && l.on != on);
         self.lined_up.push(Lined { on, behind, times, until: now + pace::line_up_again(times) });
     }
 
