@@ -73,7 +73,7 @@ pub(crate) async fn measure(moment: Moment, kind: Kind, who: Contender, wish: &W
 
 async fn cold_start(kind: Kind, who: Contender, wish: &Wish) -> Vec<Series> {
     let mut writable =
-        Series::new("cold start: writable", Goal { at_most: Some(0.5), than_alone: Some(20.0), of_floor: None });
+        Series::new("cold start: writable", Goal { at_most: Some(0.5), than_alone: Some(20.0), ..Goal::default() });
     let mut all_in = Series::new("cold start: all voting", Goal::of_floor(1.5));
     for _ in 0..wish.rounds {
         let mut stand = Stand { set: Set::planned(kind, 3).await, controller: None };
@@ -134,9 +134,9 @@ async fn published(stand: &Stand, will_do: impl Fn(&str) -> bool) -> String {
 
 async fn primary_gone(kind: Kind, who: Contender, wish: &Wish, vanishes: bool) -> Option<Series> {
     let mut series = if vanishes {
-        Series::new("primary's container gone", Goal { at_most: Some(1.0), than_alone: None, of_floor: None })
+        Series::new("primary's container gone", Goal { at_most: Some(1.0), ..Goal::default() })
     } else {
-        Series::new("primary killed", Goal { at_most: Some(0.5), than_alone: Some(15.0), of_floor: None })
+        Series::new("primary killed", Goal { at_most: Some(0.5), than_alone: Some(15.0), ..Goal::default() })
     };
     let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
     let mut pulse = Pulse::start(&stand.set.uri()).await;
@@ -169,7 +169,9 @@ async fn member_moved(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Ser
     if who == Contender::Alone && kind == Kind::Ips {
         return None;
     }
-    let mut series = Series::new("member back at a new address", Goal::of_floor(1.5));
+    // Known by name it needs nobody: it is well with its own first heartbeat, or with the primary's next one.
+    let heartbeat = (kind == Kind::Names).then_some(0.5);
+    let mut series = Series::new("member back at a new address", Goal { or_at_most: heartbeat, ..Goal::of_floor(1.5) });
     let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
     for _ in 0..wish.rounds {
         let primary = stand.primary().await;

@@ -19,6 +19,8 @@ pub(crate) struct Goal {
     pub(crate) at_most: Option<f64>,
     /// Times the floor, at most.
     pub(crate) of_floor: Option<f64>,
+    /// In seconds: of two waits for the same heartbeat one may be many times the other.
+    pub(crate) or_at_most: Option<f64>,
     /// So many times faster than MongoDB alone, at least.
     pub(crate) than_alone: Option<f64>,
 }
@@ -181,7 +183,9 @@ impl Row {
             demand(format!("≤ {limit} s"), self.rsctl.is_some_and(|f| f.median <= limit));
         }
         if let Some(limit) = self.goal.of_floor {
-            demand(format!("≤ {limit} × floor"), of_floor.is_some_and(|r| r <= limit));
+            let or = self.goal.or_at_most.map_or(String::new(), |most| format!(" or one heartbeat ({most} s)"));
+            let within = self.goal.or_at_most.is_some_and(|most| self.rsctl.is_some_and(|f| f.median <= most));
+            demand(format!("≤ {limit} × floor{or}"), within || of_floor.is_some_and(|r| r <= limit));
         }
         if let Some(limit) = self.goal.than_alone {
             demand(format!("≥ {limit} × faster"), faster.is_none_or(|r| r >= limit));
