@@ -28,10 +28,9 @@ pub(crate) async fn machines(kind: Kind, who: Contender, wish: &Wish) -> Option<
     let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
     let mut pulse = Pulse::start_by(&stand.set.uri(), WriteConcern::majority(), PATIENCE).await;
     for _ in 0..wish.rounds {
-        let primary = stand.primary().await;
+        let primary = stand.primary_at_rest().await;
         primarys.push(without(&mut stand, primary, &mut pulse).await);
-        let primary = stand.primary().await;
-        stand.until_all_copy(primary).await;
+        let primary = stand.primary_at_rest().await;
         let head = source_of_another(&stand, primary).await;
         secondarys.push(without(&mut stand, head, &mut pulse).await);
     }
@@ -41,17 +40,13 @@ pub(crate) async fn machines(kind: Kind, who: Contender, wish: &Wish) -> Option<
 /// The longest time without a write when this one is lost. It comes back.
 async fn without(stand: &mut Stand, lost: usize, pulse: &mut Pulse) -> Option<Duration> {
     pulse.next_after(Instant::now(), LIMIT).await?;
-    let primary = stand.primary().await;
-    stand.until_all_copy(primary).await;
     let silence = BlackHole::silence(stand.set.nodes[lost].ip())?;
     let since = Instant::now();
     stand.set.nodes[lost].kill();
     stand.set.announce();
     let longest = pulse.longest_after(since, WINDOW, LIMIT).await;
     drop(silence);
-    stand.set.nodes[lost].restart().await.unwrap();
-    stand.set.announce();
-    stand.until_whole(3).await;
+    stand.take_back(lost).await;
     longest
 }
 

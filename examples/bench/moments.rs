@@ -142,8 +142,7 @@ async fn primary_gone(kind: Kind, who: Contender, wish: &Wish, vanishes: bool) -
     let mut pulse = Pulse::start(&stand.set.uri()).await;
     for _ in 0..wish.rounds {
         pulse.next_after(Instant::now(), LIMIT).await?;
-        let primary = stand.primary().await;
-        stand.until_all_copy(primary).await;
+        let primary = stand.primary_at_rest().await;
         let others = stand.clients(primary).await;
         let killed = Instant::now();
         stand.set.nodes[primary].kill();
@@ -157,9 +156,7 @@ async fn primary_gone(kind: Kind, who: Contender, wish: &Wish, vanishes: bool) -
         let (gap, ()) = tokio::join!(pulse.next_after(killed, LIMIT), helping);
         series.push(gap);
         drop(hole);
-        stand.set.nodes[primary].restart().await.unwrap();
-        stand.set.announce();
-        stand.until_whole(3).await;
+        stand.take_back(primary).await;
     }
     Some(series)
 }

@@ -129,7 +129,7 @@ impl Stand {
 
     /// Every secondary copies from somebody, as in a set that nothing has happened to for a while: for a second after
     /// any change some of them do not, and would not with MongoDB alone.
-    pub(crate) async fn until_all_copy(&self, primary: usize) {
+    async fn until_all_copy(&self, primary: usize) {
         let deadline = Instant::now() + LIMIT;
         for node in self.set.nodes.iter().enumerate().filter(|(n, _)| *n != primary).map(|(_, node)| node) {
             while node.sync_source().await.is_none_or(|source| source.is_empty()) {
@@ -137,6 +137,20 @@ impl Stand {
                 sleep(Duration::from_millis(10)).await;
             }
         }
+    }
+
+    /// The primary of a set at rest.
+    pub(crate) async fn primary_at_rest(&self) -> usize {
+        let primary = self.primary().await;
+        self.until_all_copy(primary).await;
+        primary
+    }
+
+    /// One of three that was away is there again, and all is well.
+    pub(crate) async fn take_back(&mut self, n: usize) {
+        self.set.nodes[n].restart().await.unwrap();
+        self.set.announce();
+        self.until_whole(3).await;
     }
 
     /// Connections that are open before they are needed.

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use mongodb::bson::doc;
 use rsctl::publish::Status;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Cluster, LIMIT, PORT, blank_node, is_settled, member, stored_config, votes};
 use crate::support::controller::Controller;
 use crate::support::mongods::free_ip;
 use crate::support::writer::{MajorityWriter, majority_writer};
+
+/// Between two questions to the same mongods.
+const POLL: Duration = Duration::from_millis(20);
 
 pub async fn writing(controller: &Controller) -> MajorityWriter {
     let uri = controller.get("/v1/uri?database=test").await.unwrap();
@@ -185,12 +188,14 @@ async fn nobody_hangs_on_a_silent_member_for_longer_than_its_connection() {
             break (other, one);
         }
         assert!(began.elapsed() < LIMIT, "nobody copies from a secondary");
+        sleep(POLL).await;
     };
     writer.reset_gap();
     cluster.nodes[head].freeze();
     let frozen = Instant::now();
     while !copies(primary, third).await {
         assert!(frozen.elapsed() < LIMIT, "the third hangs on the silent one");
+        sleep(POLL).await;
     }
     assert!(writer.next_acknowledged(LIMIT).await);
     let gap = writer.tally().longest_gap;
