@@ -3,22 +3,27 @@
 use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
+use tokio::time::{Instant, sleep};
 
 use crate::arena::Arena;
 use crate::checks;
 use crate::rng::Rng;
 
+/// Each of these steps takes a second or two.
+const LIMIT: Duration = Duration::from_secs(20);
+const PACE: Duration = Duration::from_millis(20);
+
 /// A mongod that lacks acknowledged writes is forced into a set of its own.
 pub async fn a_lost_write_is_reported() {
     let mut arena = Arena::new(3, Rng::new(1)).await;
+    let stale = last_in_line(&arena).await;
     arena.without_controllers();
-    let stale = secondary_to_leave_behind(&arena).await;
     let before = arena.workload.acknowledged().len();
     let held = doc! { "configureFailPoint": "stopReplProducer", "mode": "alwaysOn" };
     arena.nodes[stale].mongod.command(held).await.unwrap();
-    assert!(arena.workload.goes_on(Duration::from_secs(20)).await);
+    assert!(arena.workload.goes_on(LIMIT).await);
     while arena.workload.acknowledged().len() < before + 50 {
-        assert!(arena.workload.goes_on(Duration::from_secs(20)).await);
+        assert!(arena.workload.goes_on(LIMIT).await);
     }
     let acknowledged = arena.workload.acknowledged();
     let there = checks::missing(&arena.nodes[arena.primary].mongod, &acknowledged).await;
@@ -36,25 +41,30 @@ pub async fn a_lost_write_is_reported() {
     config.insert("version", config.get_i32("version").unwrap() + 1);
     config.remove("term");
     criminal.command(doc! { "replSetReconfig": config, "force": true }).await.unwrap();
+    let deadline = Instant::now() + LIMIT;
     while !leads(criminal.command(doc! { "hello": 1 }).await.unwrap()) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(Instant::now() < deadline, "the one that was forced does not lead within {LIMIT:?}");
+        sleep(PACE).await;
     }
     let missing = checks::missing(criminal, &acknowledged).await;
     assert!(!missing.is_empty(), "acknowledged writes are gone, and nobody noticed");
     assert!(arena.was_forced(&checks::stored(criminal, stale).await), "a config was forced, and nobody noticed");
 }
 
-/// The secondary to be left behind. The other one copies from the primary from now on, so that majorities go on.
-async fn secondary_to_leave_behind(arena: &Arena) -> usize {
-    let mut secondaries = (0..3).filter(|n| *n != arena.primary);
-    let (stale, other) = (secondaries.next().unwrap(), secondaries.next().unwrap());
-    let primary = arena.nodes[arena.primary].mongod.address().to_string();
-    let other = &arena.nodes[other].mongod;
-    other.command(doc! { "replSetSyncFrom": &primary }).await.unwrap();
-    while other.sync_source().await.unwrap() != primary {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+/// The last of the line that rsctl makes. The other secondary copies from the primary, so that majorities go on.
+async fn last_in_line(arena: &Arena) -> usize {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        for node in 0..3 {
+            let source = arena.nodes[node].mongod.sync_source().await.unwrap();
+            let at_source = (0..3).find(|n| arena.nodes[*n].mongod.address().to_string() == source);
+            if at_source.is_some_and(|n| n != arena.primary) {
+                return node;
+            }
+        }
+        assert!(Instant::now() < deadline, "no secondary copies from the other within {LIMIT:?}");
+        sleep(PACE).await;
     }
-    stale
 }
 
 fn leads(hello: Document) -> bool {
