@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use futures_util::TryStreamExt;
+use mongodb::Client;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReadConcern;
@@ -70,15 +71,18 @@ pub async fn stored(mongod: &Mongod, primary: usize) -> Stored {
 }
 
 /// Of these writes, those that a majority read at this mongod does not find.
-pub async fn missing(primary: &Mongod, numbers: &[i64]) -> Vec<i64> {
-    let Some(first) = numbers.first() else { return Vec::new() };
-    let client = primary.client();
-    let filter = doc! { "_id": { "$gte": *first } };
-    let cursor = collection(&client).find(filter).read_concern(ReadConcern::majority()).await.unwrap();
-    let found: Vec<Document> = cursor.try_collect().await.unwrap();
+pub async fn missing(mongod: &Mongod, numbers: &[i64]) -> mongodb::error::Result<Vec<i64>> {
+    let Some(first) = numbers.first() else { return Ok(Vec::new()) };
+    let client = mongod.client();
+    let found = newer(&client, *first).await;
     client.shutdown().immediate(true).await;
-    let found: HashSet<i64> = found.iter().filter_map(|d| d.get_i64("_id").ok()).collect();
-    numbers.iter().copied().filter(|number| !found.contains(number)).collect()
+    let found: HashSet<i64> = found?.iter().filter_map(|d| d.get_i64("_id").ok()).collect();
+    Ok(numbers.iter().copied().filter(|number| !found.contains(number)).collect())
+}
+
+async fn newer(client: &Client, first: i64) -> mongodb::error::Result<Vec<Document>> {
+    let filter = doc! { "_id": { "$gte": first } };
+    collection(client).find(filter).read_concern(ReadConcern::majority()).await?.try_collect().await
 }
 
 /// For the report of a failure.

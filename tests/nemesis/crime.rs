@@ -26,7 +26,7 @@ pub async fn a_lost_write_is_reported() {
         assert!(arena.workload.goes_on(LIMIT).await);
     }
     let acknowledged = arena.workload.acknowledged();
-    let there = checks::missing(&arena.nodes[arena.primary].mongod, &acknowledged).await;
+    let there = checks::missing(&arena.nodes[arena.primary].mongod, &acknowledged).await.unwrap();
     assert!(there.is_empty(), "nothing is lost yet, but {there:?}");
     for node in (0..3).filter(|n| *n != stale) {
         arena.nodes[node].mongod.kill();
@@ -46,7 +46,7 @@ pub async fn a_lost_write_is_reported() {
         assert!(Instant::now() < deadline, "the one that was forced does not lead within {LIMIT:?}");
         sleep(PACE).await;
     }
-    let missing = checks::missing(criminal, &acknowledged).await;
+    let missing = checks::missing(criminal, &acknowledged).await.unwrap();
     assert!(!missing.is_empty(), "acknowledged writes are gone, and nobody noticed");
     assert!(arena.was_forced(&checks::stored(criminal, stale).await), "a config was forced, and nobody noticed");
 }
