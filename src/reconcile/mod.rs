@@ -29,8 +29,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// How often DNS is asked while nothing else is going on.
+/// How often DNS is asked for the tasks while all is calm,
 const DNS_POLL: Duration = Duration::from_millis(500);
+/// and while something is waited for, which may well be a task.
+const DNS_POLL_UNSETTLED: Duration = Duration::from_millis(100);
 
 /// How soon, and how often, a primary is asked whether it has the config that it was just given.
 const PEEK: Duration = Duration::from_millis(10);
@@ -79,12 +81,13 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 continue;
             }
             let pause = pace.pause(&plan);
+            let dns_poll = if plan.waiting.is_empty() { DNS_POLL } else { DNS_POLL_UNSETTLED };
             let paused_at = Instant::now();
             tokio::select! {
                 biased;
                 () = self.wake.notified() => sleep(pace.news(paused_at.elapsed())).await,
                 () = sleep(pause) => {}
-                () = self.dns_changes(&look.tasks) => {}
+                () = self.dns_changes(&look.tasks, dns_poll) => {}
                 () = self.a_door_opens(&look) => {}
                 () = &mut shutdown => return,
             }
@@ -233,9 +236,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         self.orders.settle(order, fate);
     }
 
-    async fn dns_changes(&self, seen: &TaskList) {
+    async fn dns_changes(&self, seen: &TaskList, poll: Duration) {
         loop {
-            sleep(DNS_POLL).await;
+            sleep(poll).await;
             if self.discovery.tasks().await != *seen {
                 return;
             }
