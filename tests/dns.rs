@@ -137,6 +137,27 @@ async fn both_families_together_and_a_mapped_address_once() {
 }
 
 #[tokio::test]
+async fn what_changes_is_seen_by_asking_for_one_family_where_all_are_of_one() {
+    let server = DnsServer::start().await;
+    let dns = discovery(&server, &["mongo"]);
+    server.tasks("mongo", ["10.0.1.9", "10.0.1.10"].map(|ip| ip.parse().unwrap()));
+    let seen = tasks(&dns).await;
+    let before = server.asked("tasks.mongo", RecordType::AAAA);
+    assert!(!dns.differ(&seen).await);
+    assert_eq!(server.asked("tasks.mongo", RecordType::AAAA), before, "the other family costs as much");
+    server.tasks("mongo", ["10.0.1.9"].map(|ip| ip.parse().unwrap()));
+    assert!(dns.differ(&seen).await, "one has gone");
+    server.set("tasks.mongo", RecordType::A, Answer::ServFail);
+    assert!(dns.differ(&seen).await, "an outage is no answer");
+
+    server.set_both("tasks.mongo", records(&["10.0.1.9", "fd00::9"]));
+    let seen = tasks(&dns).await;
+    server.set("tasks.mongo", RecordType::AAAA, records(&[]));
+    assert!(dns.differ(&seen).await, "one of two families has gone");
+    assert!(dns.differ(&TaskList::default()).await, "nothing was known");
+}
+
+#[tokio::test]
 async fn several_services_are_one_list_and_the_trouble_of_one_is_named() {
     let server = DnsServer::start().await;
     server.set_both("tasks.a", records(&["10.0.1.9", "10.0.1.10"]));

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::model::{DnsTrouble, DnsTroubleKind, Host, NameAnswer, TaskList};
+use crate::model::{DnsTrouble, DnsTroubleKind, Family, Host, NameAnswer, TaskList};
 use resolver::{Answer, Resolver};
 pub use service::{ServiceName, ServiceNameError};
 
@@ -26,9 +26,15 @@ pub const QUESTION_LIMIT: Duration = Duration::from_secs(2);
 /// Where addresses come from: DNS in production, a simulated one in tests.
 ///
 /// Implementations write plain `async fn`; both answer within a bound of their own.
-pub trait Discovery {
+pub trait Discovery: Sync {
     /// The tasks of all services.
     fn tasks(&self) -> impl Future<Output = TaskList> + Send;
+
+    /// Whether the tasks are others than these by now. Asked much more often than [`Discovery::tasks`]: an implementation
+    /// may ask less, as long as a task that comes or goes shows.
+    fn differ(&self, seen: &TaskList) -> impl Future<Output = bool> + Send {
+        async move { self.tasks().await != *seen }
+    }
 
     /// The addresses of one host name, asked as an absolute name.
     fn name(&self, name: &str) -> impl Future<Output = NameAnswer> + Send;
@@ -53,16 +59,25 @@ impl SwarmDns {
         Ok(Self { services, port, resolver })
     }
 
+    /// The tasks of all services.
+    async fn all(&self, only: Option<Family>) -> TaskList {
+        let mut questions = JoinSet::new();
+        for service in &self.services {
+            questions.spawn(self.clone().service(service.clone(), only));
+        }
+        union(questions).await
+    }
+
     /// The tasks of one service.
-    async fn service(self, service: ServiceName) -> TaskList {
+    async fn service(self, service: ServiceName, only: Option<Family>) -> TaskList {
         let deadline = Instant::now() + QUESTION_LIMIT;
         if service.is_srv() {
-            return self.srv(service.as_str(), deadline).await;
+            return self.srv(service.as_str(), only, deadline).await;
         }
         // Only an answer that there is nothing leads on to the next name: behind an outage of `tasks.NAME`, the
         // plain name could be a virtual IP that hides the tasks.
         for name in service.candidates() {
-            let answer = self.resolver.addresses(&name, deadline).await;
+            let answer = self.resolver.addresses(&name, only, deadline).await;
             if answer != Answer::default() {
                 return self.listed(&name, self.port, answer);
             }
@@ -71,7 +86,7 @@ impl SwarmDns {
     }
 
     /// The targets of an SRV name, each at its own port.
-    async fn srv(self, name: &str, deadline: Instant) -> TaskList {
+    async fn srv(self, name: &str, only: Option<Family>, deadline: Instant) -> TaskList {
         let (targets, trouble) = match self.resolver.targets(name, deadline).await {
             Ok(targets) if targets.is_empty() => return no_such_service(name),
             Ok(targets) => resolver::limited(targets),
@@ -81,7 +96,7 @@ impl SwarmDns {
         for (target, port) in targets {
             let dns = self.clone();
             questions.spawn(async move {
-                match dns.resolver.addresses(&target, deadline).await {
+                match dns.resolver.addresses(&target, only, deadline).await {
                     answer if answer == Answer::default() => no_such_service(&target),
                     answer => dns.listed(&target, port, answer),
                 }
@@ -102,21 +117,30 @@ impl SwarmDns {
 
 impl Discovery for SwarmDns {
     async fn tasks(&self) -> TaskList {
-        let mut questions = JoinSet::new();
-        for service in &self.services {
-            questions.spawn(self.clone().service(service.clone()));
-        }
-        union(questions).await
+        self.all(None).await
+    }
+
+    /// Where all that is known is of one family, the other is not asked for: that would double what an idle controller
+    /// spends most on (measured). A first address of the other family shows in the next look.
+    async fn differ(&self, seen: &TaskList) -> bool {
+        self.all(family_of(seen)).await != *seen
     }
 
     async fn name(&self, name: &str) -> NameAnswer {
-        let answer = self.resolver.addresses(name, Instant::now() + QUESTION_LIMIT).await;
+        let answer = self.resolver.addresses(name, None, Instant::now() + QUESTION_LIMIT).await;
         match answer.trouble.into_iter().next() {
             _ if !answer.addresses.is_empty() => NameAnswer::Addresses(answer.addresses),
             Some(kind) => NameAnswer::Trouble(DnsTrouble { name: name.to_owned(), kind }),
             None => NameAnswer::NoSuchName,
         }
     }
+}
+
+/// The one family that all addresses of a list without trouble are of.
+fn family_of(list: &TaskList) -> Option<Family> {
+    let family = |host: &Host| host.socket().map(|at| if at.is_ipv4() { Family::V4 } else { Family::V6 });
+    let first = list.hosts.first().and_then(family)?;
+    (list.is_good() && list.hosts.iter().all(|host| family(host) == Some(first))).then_some(first)
 }
 
 /// All lists as one, in an order that does not depend on who answered first.

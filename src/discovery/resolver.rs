@@ -73,15 +73,17 @@ impl Resolver {
         builder.build().map(Self).map_err(|e| DiscoveryError::Resolver { source: Box::new(e) })
     }
 
-    /// Both address families of a name, asked side by side and judged apart.
-    pub(super) async fn addresses(&self, name: &str, deadline: Instant) -> Answer {
-        let (v4, v6) =
-            tokio::join!(self.ask(name, RecordType::A, deadline), self.ask(name, RecordType::AAAA, deadline));
-        let (found, mut trouble) = match (v4.map(ips), v6.map(ips)) {
-            (Ok(v4), Ok(v6)) => (&v4 | &v6, Vec::new()),
-            (Ok(found), Err(why)) => half(found, Family::V6, why),
-            (Err(why), Ok(found)) => half(found, Family::V4, why),
-            (Err(why), Err(_)) => (BTreeSet::new(), vec![why]),
+    /// The addresses of a name: of both families, asked side by side and judged apart, or of one alone.
+    pub(super) async fn addresses(&self, name: &str, only: Option<Family>, deadline: Instant) -> Answer {
+        let of = |family| async move { self.ask(name, record(family), deadline).await.map(ips) };
+        let (found, mut trouble) = match only {
+            Some(family) => of(family).await.map_or_else(|why| (BTreeSet::new(), vec![why]), |all| (all, Vec::new())),
+            None => match tokio::join!(of(Family::V4), of(Family::V6)) {
+                (Ok(v4), Ok(v6)) => (&v4 | &v6, Vec::new()),
+                (Ok(found), Err(why)) => half(found, Family::V6, why),
+                (Err(why), Ok(found)) => half(found, Family::V4, why),
+                (Err(why), Err(_)) => (BTreeSet::new(), vec![why]),
+            },
         };
         let (tasks, nonsense): (BTreeSet<_>, BTreeSet<_>) = found.into_iter().partition(could_be_a_task);
         trouble.extend(nonsense.first().copied().map(DnsTroubleKind::NotATask));
@@ -140,6 +142,13 @@ fn judge(error: NetError) -> Result<Vec<RData>, DnsTroubleKind> {
 fn half(found: BTreeSet<IpAddr>, unknown: Family, why: DnsTroubleKind) -> (BTreeSet<IpAddr>, Vec<DnsTroubleKind>) {
     let kind = if found.is_empty() { why } else { DnsTroubleKind::Half { unknown, why: Box::new(why) } };
     (found, vec![kind])
+}
+
+fn record(family: Family) -> RecordType {
+    match family {
+        Family::V4 => RecordType::A,
+        Family::V6 => RecordType::AAAA,
+    }
 }
 
 fn ips(records: Vec<RData>) -> BTreeSet<IpAddr> {

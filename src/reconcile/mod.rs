@@ -29,8 +29,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// How often DNS is asked for the tasks while all is calm,
-const DNS_POLL: Duration = Duration::from_millis(500);
+/// How often DNS is asked for the tasks while all is calm: half of what an idle controller spends,
+const DNS_POLL: Duration = Duration::from_secs(1);
 /// and while something is waited for, which may well be a task.
 const DNS_POLL_UNSETTLED: Duration = Duration::from_millis(100);
 
@@ -239,7 +239,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     async fn dns_changes(&self, seen: &TaskList, poll: Duration) {
         loop {
             sleep(poll).await;
-            if self.discovery.tasks().await != *seen {
+            if self.discovery.differ(seen).await {
                 return;
             }
         }
