@@ -223,8 +223,12 @@ fn seen_down_by_majority(
     ready: &[(&Member, &Process<'_>)],
     host: &Host,
 ) -> bool {
-    let silence = SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_MISSED);
-    ready.iter().filter(|(_, p)| hears_nothing(now, p, host, silence)).count() >= config.majority()
+    ready.iter().filter(|(_, p)| misses(now, config, p, host)).count() >= config.majority()
+}
+
+/// It has given the host up, or has missed several heartbeats of it.
+pub(super) fn misses(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>, host: &Host) -> bool {
+    hears_nothing(now, process, host, SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_MISSED))
 }
 
 /// It has given the host up, or has not heard of it for so long.

@@ -13,11 +13,14 @@ use std::time::Duration;
 /// A known directory answers elsewhere: its slot follows, identity and vote stay. All moved slots go in one
 /// reconfig, because the server's one-voter rule compares identities, not hosts (measured on 6.0.5).
 pub(super) fn moved(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
-    let (_, config) = now.writable()?;
+    let (primary, config) = now.writable()?;
     let Placement { moves, tags, unnamed } = place(now, config);
     waiting.extend(unnamed.into_iter().map(|host| W::Name { host }));
-    // While the primary still reaches the member at its old address, nothing has moved for the set.
-    let lost = |c: &Change| member_of(config, c).is_some_and(|m| !now.healthy_at_primary(m));
+    // While the primary still reaches the member at its old address, nothing has moved for the set. What it says of an
+    // address that went without a word is up to 10 s old, as long as it waits for an answer from there (seen on Swarm).
+    let is_out = |m: &Member| m.data.and_then(|data| now.holder(data)).is_some_and(|p| p.state() == NodeState::Removed);
+    let left = |m: &Member| !now.healthy_at_primary(m) || is_out(m) && failover::misses(now, config, primary, &m.host);
+    let lost = |c: &Change| member_of(config, c).is_some_and(left);
     let moves = tried_fairly(now, moves.into_iter().filter(lost).collect(), waiting);
     let names: Vec<_> = moves.iter().filter_map(|c| member_of(config, c)).map(|m| m.host.to_string()).collect();
     let because = format!("the data of {} answers there", names.join(", "));
