@@ -221,9 +221,18 @@ async fn data(host: &str) -> Outcome<serde_json::Value> {
 pub(super) async fn until<T>(
     limit: Duration,
     what: &str,
+    probe: impl AsyncFnMut() -> Outcome<Result<T, String>>,
+) -> Outcome<T> {
+    until_each(Duration::from_millis(100), limit, what, probe).await
+}
+
+/// The same, asked so often.
+pub(super) async fn until_each<T>(
+    poll: Duration,
+    limit: Duration,
+    what: &str,
     mut probe: impl AsyncFnMut() -> Outcome<Result<T, String>>,
 ) -> Outcome<T> {
-    const POLL: Duration = Duration::from_millis(100);
     let deadline = tokio::time::Instant::now() + limit;
     loop {
         let instead = match probe().await {
@@ -234,6 +243,6 @@ pub(super) async fn until<T>(
         if tokio::time::Instant::now() >= deadline {
             return Err(format!("gave up after {limit:?} waiting for {what}: {instead}").into());
         }
-        sleep(POLL).await;
+        sleep(poll).await;
     }
 }
