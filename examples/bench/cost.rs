@@ -13,8 +13,6 @@ use crate::stand::{Contender, Stand};
 
 /// How long an idle controller is watched.
 const WATCH: Duration = Duration::from_secs(60);
-/// Fields of `/proc/PID/stat` are in ticks of this length (`getconf CLK_TCK` is 100 on every Linux that Docker runs on).
-const TICK_MS: f64 = 10.0;
 
 /// One figure with its goal.
 pub(crate) struct Cost {
@@ -59,12 +57,14 @@ pub(crate) async fn measure(wish: &Wish) -> Vec<Cost> {
     ]
 }
 
-/// Processor time so far, of user and kernel.
+/// Processor time so far, of user and kernel, by the scheduler's own count: `/proc/PID/stat` has ticks of 10 ms.
 pub(crate) fn cpu_ms(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    let ticks = |n: usize| fields[n].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) * TICK_MS
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let on_cpu_ns = |thread: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    threads.map(|thread| on_cpu_ns(thread.unwrap())).sum::<f64>() / 1e6
 }
 
 pub(crate) fn resident_mib(pid: u32) -> f64 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::Wish;
 use crate::cost::Cost;
-use crate::growth::Size;
+use crate::growth::{self, Size};
 use crate::plot;
 use crate::set::Kind;
 use crate::stand::Contender;
@@ -132,6 +132,7 @@ impl Report {
                      with 50 members it is the mongods that keep it busy.\n\n![cost by members](benchmarks.svg)\n\n";
             text += Size::HEAD;
             self.growth.iter().for_each(|size| text += &size.line());
+            text += &growth::judged(&self.growth);
         }
         text
     }

@@ -139,7 +139,7 @@ fn what_mutants_are_tempted_with_is_survived() {
     }
 }
 
-/// Far away, large, and lied to: every set comes right, and what a look costs grows with its members and no faster.
+/// Far away, large, and lied to: every set comes right, and what is done about it is found in no time.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn sets_of_any_size_come_right_over_a_far_network() {
