@@ -1,7 +1,7 @@
 //! What must never happen, checked whenever something could have made it happen.
 
-use super::node::Entry;
-use super::world::World;
+use super::node::{Entry, LONG_SILENT};
+use super::world::{Place, World};
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, Host, Member, MemberId, NodeState, OpTime, Probe, ReplConfig, VOTERS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,10 +177,12 @@ impl World {
     pub fn committed(&mut self, place: usize) {
         let dir = &self.places[place].dir;
         let acked = &self.checker.acked;
-        let common = acked.len().min(dir.log.len());
-        // A primary of an older term may still learn of acknowledgements that were given to it; no more than that.
-        let short = dir.log.len() < acked.len() && dir.term >= self.checker.acked_in;
-        if short || dir.log[..common] != acked[..common] {
+        // A primary of an older term, that does not know yet, may still learn of acknowledgements that were given to it; no
+        // more than that. What it has beyond will be undone.
+        let stale = dir.term < self.checker.acked_in;
+        let held = if stale { dir.commit } else { acked.len() };
+        let common = held.min(acked.len()).min(dir.log.len());
+        if dir.log.len() < held || stale && acked.len() < held || dir.log[..common] != acked[..common] {
             let missing = acked.iter().zip(&dir.log).position(|(a, b)| a != b).unwrap_or(common);
             let entry = acked.get(missing).copied();
             self.lost(format!("{} leads without {entry:?}, which was acknowledged", self.places[place].name));
@@ -369,9 +371,20 @@ impl World {
             named.any(|(at, host)| at + 1000 > now && self.place_of(host) == Some(place))
         };
         let quiet = |place: usize| self.places[place].died_at.is_none_or(|at| at < evidence.born);
+        // The look began before its heartbeats came in again: nobody can know better.
+        let missed = |place: usize| {
+            let missed_by = |other: &Place| {
+                let me = self.places[place].proc.as_ref()?.me?;
+                let seen = other.proc.as_ref()?.peers.get(&me)?;
+                let silent = seen.asked_us_at.is_some_and(|at| at + LONG_SILENT <= now);
+                Some(silent || seen.back_at.is_some_and(|at| at + 1500 > now))
+            };
+            let majority = self.places[place].dir.config.as_ref().map_or(usize::MAX, |c| c.read.majority());
+            self.places.iter().filter(|other| missed_by(other) == Some(true)).count() >= majority
+        };
         let leads = self.leader().filter(|p| *p != candidate);
         let stays = |place: usize| self.places[place].listed;
-        let unseated = leads.filter(|p| well(*p) && unseen(*p) && told(*p) && quiet(*p) && stays(*p));
+        let unseated = leads.filter(|p| well(*p) && unseen(*p) && told(*p) && quiet(*p) && stays(*p) && !missed(*p));
         if let Some(name) = unseated.map(|p| self.places[p].name.clone()) {
             self.violated(format!("controller {from} unseats {name}, which the others see"));
         }

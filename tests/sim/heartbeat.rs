@@ -1,7 +1,7 @@
 //! Heartbeats: who is there, who leads, and how a config spreads.
 
 use super::conf::{Conf, ConfRef};
-use super::node::{PeerSeen, Proc};
+use super::node::{LONG_SILENT, PeerSeen, Proc};
 use super::world::{Event, Msg, SenderState, World};
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, MemberId, NodeState, OpTime};
@@ -139,6 +139,15 @@ impl World {
             return;
         }
         // Out of date in who it takes us for: real servers refuse a heartbeat that is meant for another _id.
+        let now = self.now;
+        if let Some(from) = sender.me
+            && let Some(seen) = self.proc(place).and_then(|p| p.peers.get_mut(&from))
+        {
+            if seen.asked_us_at.is_some_and(|then| then + LONG_SILENT <= now) {
+                seen.back_at = Some(now);
+            }
+            seen.asked_us_at = Some(now);
+        }
         self.heard_of_term(place, sender.term);
         self.heard_of_leader(place, sender.me, sender.state, sender.term);
         let Some(own) = self.sender_state(place) else { return };
@@ -187,6 +196,8 @@ impl World {
                 asked: true,
                 up_since: before.filter(|b| b.up).map_or(now, |b| b.up_since),
                 heard_at: now,
+                asked_us_at: before.and_then(|b| b.asked_us_at),
+                back_at: before.and_then(|b| b.back_at),
                 state: sender.state,
                 optime,
                 config,
@@ -237,7 +248,7 @@ impl World {
         });
         let name = DataId(bson::Uuid::from_bytes(self.rng.bytes()));
         let dir = &mut self.places[place].dir;
-        dir.config = Some(Arc::clone(&config));
+        let before_it = dir.config.replace(Arc::clone(&config));
         if dir.nameless && me.is_some() {
             (dir.data, dir.unsaved, dir.nameless) = (Some(name), true, false);
         }
@@ -247,6 +258,13 @@ impl World {
         let before = (proc.me, proc.state);
         proc.me = me;
         proc.peers.retain(|id, _| config.read.member(*id).is_some());
+        // Of a member at another address nothing is known yet.
+        let host_of = |config: &ConfRef, id| config.read.member(id).map(|m| m.host.clone());
+        for (id, seen) in &mut proc.peers {
+            if before_it.as_ref().and_then(|old| host_of(old, *id)) != host_of(&config, *id) {
+                seen.asked_us_at = None;
+            }
+        }
         for member in config.read.members() {
             let unheard = PeerSeen {
                 up: false,
@@ -254,6 +272,8 @@ impl World {
                 up_since: now,
                 // A primary gives a member it has just heard of the time of one election timeout.
                 heard_at: now,
+                asked_us_at: None,
+                back_at: None,
                 state: NodeState::Other,
                 optime: OpTime::default(),
                 config: (None, 0),

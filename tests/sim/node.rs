@@ -67,6 +67,9 @@ pub fn at(log: &[Entry], length: usize) -> OpTime {
     }
 }
 
+/// Nothing for so long lets a controller give a primary up.
+pub const LONG_SILENT: u64 = 3000;
+
 /// What a mongod knows of another member.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerSeen {
@@ -75,6 +78,10 @@ pub struct PeerSeen {
     pub asked: bool,
     pub up_since: u64,
     pub heard_at: u64,
+    /// When its last heartbeat came in,
+    pub asked_us_at: Option<u64>,
+    /// and when one came in for the first time after [`LONG_SILENT`].
+    pub back_at: Option<u64>,
     pub state: NodeState,
     pub optime: OpTime,
     /// (term, version) of its config.

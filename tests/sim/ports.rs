@@ -219,7 +219,7 @@ impl World {
             let peer = Peer {
                 healthy: own || seen.up,
                 asked: own || seen.asked,
-                unheard_for: None,
+                unheard_for: seen.asked_us_at.map(|then| Duration::from_millis(self.now.saturating_sub(then))),
                 state: if own { proc.state } else { seen.state },
                 applied: if own { here.dir.last() } else { seen.optime },
                 applied_wall_ms: None,
