@@ -17,8 +17,10 @@ pub(super) fn moved(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option
     let Placement { moves, tags, unnamed } = place(now, config);
     waiting.extend(unnamed.into_iter().map(|host| W::Name { host }));
     // While the primary still reaches the member at its old address, nothing has moved for the set. What it says of an
-    // address that went without a word is up to 10 s old, as long as it waits for an answer from there (seen on Swarm).
-    let is_out = |m: &Member| m.data.and_then(|data| now.holder(data)).is_some_and(|p| p.state() == NodeState::Removed);
+    // address that went without a word is up to 10 s old, as long as it waits for an answer from there (seen on Swarm); and
+    // a mongod that has moved tries the old addresses too before it says that it is REMOVED.
+    let serves_not = |p: &Process<'_>| matches!(p.state(), NodeState::Removed | NodeState::Startup);
+    let is_out = |m: &Member| m.data.and_then(|data| now.holder(data)).is_some_and(serves_not);
     let left = |m: &Member| !now.healthy_at_primary(m) || is_out(m) && failover::misses(now, config, primary, &m.host);
     let lost = |c: &Change| member_of(config, c).is_some_and(left);
     let moves = tried_fairly(now, moves.into_iter().filter(lost).collect(), waiting);
