@@ -44,8 +44,8 @@ pub(crate) fn judged(sizes: &[Size]) -> String {
     let met = |value: f64, goal: f64| if value <= goal { "yes" } else { "**no**" };
     format!(
         "\nA look at {} members: {:.1} ms, goal ≤ {LOOK_MS} ms: {}. Memory a member: {grown:.2} MiB, goal ≤ {MEMBER_MIB} MiB: {}.\n\n\
-         Faster than the set grow, from 30 members on: the look, because it asks every member and every answer lists every \
-         member; what is idle, because mongods that miss heartbeats on busy cores make news, and news is looked at.\n",
+         A look asks every member, and every answer lists every member: of large sets this square shows. Mongods that miss \
+         heartbeats on busy cores make news, and news is looked at: that adds to what is idle.\n",
         last.members,
         last.look_ms,
         met(last.look_ms, LOOK_MS),

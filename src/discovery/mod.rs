@@ -123,7 +123,10 @@ impl Discovery for SwarmDns {
     /// Where all that is known is of one family, the other is not asked for: that would double what an idle controller
     /// spends most on (measured). A first address of the other family shows in the next look.
     async fn differ(&self, seen: &TaskList) -> bool {
-        self.all(family_of(seen)).await != *seen
+        match family_of(seen) {
+            Some(family) if self.all(Some(family)).await == *seen => false,
+            _ => self.tasks().await != *seen,
+        }
     }
 
     async fn name(&self, name: &str) -> NameAnswer {

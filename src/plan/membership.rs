@@ -16,17 +16,27 @@ pub(super) fn moved(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option
     let (primary, config) = now.writable()?;
     let Placement { moves, tags, unnamed } = place(now, config);
     waiting.extend(unnamed.into_iter().map(|host| W::Name { host }));
-    // While the primary still reaches the member at its old address, nothing has moved for the set. What it says of an
-    // address that went without a word is up to 10 s old, as long as it waits for an answer from there (seen on Swarm); and
-    // a mongod that has moved tries the old addresses too before it says that it is REMOVED.
-    let serves_not = |p: &Process<'_>| matches!(p.state(), NodeState::Removed | NodeState::Startup);
-    let is_out = |m: &Member| m.data.and_then(|data| now.holder(data)).is_some_and(serves_not);
-    let left = |m: &Member| !now.healthy_at_primary(m) || is_out(m) && failover::misses(now, config, primary, &m.host);
-    let lost = |c: &Change| member_of(config, c).is_some_and(left);
-    let moves = tried_fairly(now, moves.into_iter().filter(lost).collect(), waiting);
+    let left = |c: &Change| member_of(config, c).is_some_and(|m| has_left(now, primary, config, m));
+    let moves = tried_fairly(now, moves.into_iter().filter(left).collect(), waiting);
     let names: Vec<_> = moves.iter().filter_map(|c| member_of(config, c)).map(|m| m.host.to_string()).collect();
     let because = format!("the data of {} answers there", names.join(", "));
     if moves.is_empty() { None } else { reconfig(now, [moves, tags].concat(), because) }
+}
+
+/// While the primary still reaches the member at its old address, nothing has moved for the set. But what it says of an
+/// address that went without a word is up to 10 s old, as long as it waits for an answer from there (seen on Swarm): so it
+/// counts as well that nothing has come from there, where the member itself does not serve.
+fn has_left(now: &Situation<'_>, primary: &Process<'_>, config: &ReplConfig, member: &Member) -> bool {
+    // It tries the old addresses too before it says that it is REMOVED, and until then it is no voice for a new config (74
+    // where one is needed).
+    let at_hand = config.voters().filter(|m| now.occupant(m).is_some() && now.is_live(m)).count();
+    let serves_not = |p: &Process<'_>| match p.state() {
+        NodeState::Removed => true,
+        NodeState::Startup => at_hand >= config.majority(),
+        _ => false,
+    };
+    let is_out = member.data.and_then(|data| now.holder(data)).is_some_and(serves_not);
+    !now.healthy_at_primary(member) || is_out && failover::misses(now, config, primary, &member.host)
 }
 
 /// An operator wants a member out, before its task is stopped: with its vote, one at a time, the primary last.

@@ -9,6 +9,9 @@ const SOON: Duration = Duration::from_millis(20);
 /// The longest wait while something is unsettled. Events and DNS changes cut every wait short.
 const UNSETTLED_MAX: Duration = Duration::from_secs(1);
 
+/// After so many looks at the same unsettled things, a minute or so, nothing is expected of the next one.
+const HOPEFUL: u32 = 60;
+
 /// News that comes in a burst is looked at once.
 const COALESCE: Duration = Duration::from_millis(2);
 /// News that comes so soon after a look may have been made by it.
@@ -25,28 +28,35 @@ pub(super) struct Pace {
     interval: Duration,
     waits: ExponentialBackoff,
     last: Vec<WaitingOn>,
+    /// Looks since something of another kind was waited for.
+    alike: u32,
     in_a_row: u32,
 }
 
 impl Pace {
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, waits: waits(), last: Vec::new(), in_a_row: 0 }
+        Self { interval, waits: waits(), last: Vec::new(), alike: 0, in_a_row: 0 }
     }
 
     /// The longest time until the next look.
     pub(super) fn pause(&mut self, plan: &Plan) -> Duration {
-        if plan.waiting.is_empty() {
-            self.waits = waits();
-            return self.interval;
-        }
         // Progress starts the rhythm anew; a duration that merely grew is none.
+        self.alike += 1;
         if !same_kinds(&self.last, &plan.waiting) {
-            self.waits = waits();
+            (self.waits, self.alike) = (waits(), 0);
         }
         self.last.clone_from(&plan.waiting);
+        if plan.waiting.is_empty() {
+            return self.interval;
+        }
         let rhythm = self.waits.next().unwrap_or(UNSETTLED_MAX);
         let due = plan.waiting.iter().filter_map(due_in).min().unwrap_or(Duration::MAX);
         rhythm.min(due.max(Duration::from_millis(1))).min(self.interval)
+    }
+
+    /// Something is waited for that may well come soon.
+    pub(super) fn is_hopeful(&self) -> bool {
+        !self.last.is_empty() && self.alike < HOPEFUL
     }
 
     /// How long news that came so long after a look waits for the next one. A node that breaks every connection makes
@@ -137,6 +147,20 @@ mod tests {
         assert_eq!(pauses[0], SOON);
         assert!(pauses.is_sorted() && pauses[39] == UNSETTLED_MAX, "{pauses:?}");
         assert_eq!(pace.pause(&plan(vec![WaitingOn::Tasks { seen: 1, expect: 3 }])), SOON, "progress starts anew");
+    }
+
+    #[test]
+    fn what_is_waited_for_in_vain_is_hoped_for_no_more_until_something_changes() {
+        let mut pace = Pace::new(Duration::from_secs(5));
+        let mut hopeful = |waiting: Vec<WaitingOn>| {
+            let waited = pace.pause(&plan(waiting));
+            (pace.is_hopeful(), waited)
+        };
+        assert!(!hopeful(Vec::new()).0, "calm");
+        let looks: Vec<_> = (0..200).map(|_| hopeful(vec![WaitingOn::Election])).collect();
+        let hoped: Duration = looks.iter().filter(|(hopes, _)| *hopes).map(|(_, waited)| *waited).sum();
+        assert!((40..70).contains(&hoped.as_secs()) && !looks[199].0, "{hoped:?}");
+        assert!(hopeful(vec![WaitingOn::Tasks { seen: 1, expect: 3 }]).0, "progress");
     }
 
     #[test]

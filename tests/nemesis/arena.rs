@@ -219,9 +219,13 @@ impl Arena {
             let missing = checks::missing(&self.nodes[self.primary].mongod, acknowledged).await;
             let why = match (missing, checks::right(&self.nodes).await) {
                 (Ok(missing), Ok(stored)) if stored.primary == self.primary => return missing,
-                (_, Ok(stored)) => {
-                    self.primary = stored.primary;
-                    "the primary changes".to_owned()
+                (found, Ok(stored)) => {
+                    let was = std::mem::replace(&mut self.primary, stored.primary);
+                    let why = format!("asked {was}, which told {found:?}, and {} leads", self.primary);
+                    self.note(&why);
+                    // What it holds is shown to readers once it has committed something itself.
+                    self.workload.goes_on(LIMIT).await;
+                    why
                 }
                 (_, Err(what)) => what,
             };

@@ -1,6 +1,6 @@
 //! What must never happen, checked whenever something could have made it happen.
 
-use super::node::{Entry, LONG_SILENT};
+use super::node::{Entry, long_silent};
 use super::world::{Place, World};
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, Host, Member, MemberId, NodeState, OpTime, Probe, ReplConfig, VOTERS_MAX};
@@ -373,14 +373,18 @@ impl World {
         let quiet = |place: usize| self.places[place].died_at.is_none_or(|at| at < evidence.born);
         // The look began before its heartbeats came in again: nobody can know better.
         let missed = |place: usize| {
+            let (Some(proc), Some(config)) = (&self.places[place].proc, &self.places[place].dir.config) else {
+                return false;
+            };
             let missed_by = |other: &Place| {
-                let me = self.places[place].proc.as_ref()?.me?;
-                let seen = other.proc.as_ref()?.peers.get(&me)?;
-                let silent = seen.asked_us_at.is_some_and(|at| at + LONG_SILENT <= now);
+                let voter = other.proc.as_ref().filter(|p| p.state == NodeState::Secondary)?;
+                config.read.voters().find(|m| Some(m.id) == voter.me)?;
+                evidence.answer(other.addr).filter(|(at, ..)| at + 3000 > now)?;
+                let seen = voter.peers.get(&proc.me?)?;
+                let silent = seen.asked_us_at.is_some_and(|at| at + long_silent(&config.read) <= now);
                 Some(silent || seen.back_at.is_some_and(|at| at + 1500 > now))
             };
-            let majority = self.places[place].dir.config.as_ref().map_or(usize::MAX, |c| c.read.majority());
-            self.places.iter().filter(|other| missed_by(other) == Some(true)).count() >= majority
+            self.places.iter().filter(|other| missed_by(other) == Some(true)).count() >= config.read.majority()
         };
         let leads = self.leader().filter(|p| *p != candidate);
         let stays = |place: usize| self.places[place].listed;

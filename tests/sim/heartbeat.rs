@@ -1,7 +1,7 @@
 //! Heartbeats: who is there, who leads, and how a config spreads.
 
 use super::conf::{Conf, ConfRef};
-use super::node::{LONG_SILENT, PeerSeen, Proc};
+use super::node::{PeerSeen, Proc, long_silent};
 use super::world::{Event, Msg, SenderState, World};
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, MemberId, NodeState, OpTime};
@@ -138,12 +138,13 @@ impl World {
         if mine.as_ref().is_some_and(|mine| mine.rs != theirs.rs) {
             return;
         }
-        // Out of date in who it takes us for: real servers refuse a heartbeat that is meant for another _id.
         let now = self.now;
-        if let Some(from) = sender.me
+        // A sender with another config is not looked for among the members.
+        if mine.as_ref().is_some_and(|mine| mine.read.version() == theirs.read.version())
+            && let Some(from) = sender.me
             && let Some(seen) = self.proc(place).and_then(|p| p.peers.get_mut(&from))
         {
-            if seen.asked_us_at.is_some_and(|then| then + LONG_SILENT <= now) {
+            if seen.asked_us_at.is_some_and(|then| then + long_silent(&theirs.read) <= now) {
                 seen.back_at = Some(now);
             }
             seen.asked_us_at = Some(now);

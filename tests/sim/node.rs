@@ -67,8 +67,10 @@ pub fn at(log: &[Entry], length: usize) -> OpTime {
     }
 }
 
-/// Nothing for so long lets a controller give a primary up.
-pub const LONG_SILENT: u64 = 3000;
+/// Nothing for so long lets a controller give a primary up, in milliseconds.
+pub fn long_silent(config: &ReplConfig) -> u64 {
+    3000.max(4 * config.heartbeat_interval().as_millis() as u64)
+}
 
 /// What a mongod knows of another member.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +82,7 @@ pub struct PeerSeen {
     pub heard_at: u64,
     /// When its last heartbeat came in,
     pub asked_us_at: Option<u64>,
-    /// and when one came in for the first time after [`LONG_SILENT`].
+    /// and when one came in for the first time after [`long_silent`].
     pub back_at: Option<u64>,
     pub state: NodeState,
     pub optime: OpTime,
