@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, timeout};
 
 /// A write that was not acknowledged by then counts as unknown.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
+// A write that was under way when its primary died hangs in the Rust driver now and then (3.9.1, 3 of 90 under load), and
+// the next one is acknowledged at once: it is given up before its gap is taken for the set's.
+const WRITE_LIMIT: Duration = Duration::from_secs(3);
 const PACE: Duration = Duration::from_millis(10);
 
 /// What was acknowledged so far.
