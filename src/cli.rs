@@ -11,15 +11,15 @@ use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
 use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
+use crate::parse::{Wanted, positive};
 use crate::settings::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
 use crate::telemetry::LogFormat;
-use crate::wanted::{Wanted, positive};
 
+mod admin;
 mod apps;
-mod orders;
 
+pub use admin::{Recover, Remove};
 pub use apps::{Credentials, Env, EnvForm, Exec, Uri, Variables, Wait};
-pub use orders::{Forget, Recover};
 
 /// Keeps a MongoDB replica set right on Docker Swarm and tells applications where it is.
 #[derive(Debug, Parser)]
@@ -46,15 +46,15 @@ pub enum Command {
     Plan(Box<Status>),
     /// Take members out of the set before their tasks are stopped for good
     #[command(after_help = "\
-Run it beside the controller (docker exec): orders are taken on loopback only. Members go one at a time, a primary
+Run it beside the controller (docker exec): requests are taken on loopback only. Members go one at a time, a primary
 hands over first, and nothing is done that costs the majority. A node that is still running stays out until its task
 is gone or the controller restarts.
 
 Exit code: 0 they are out, 1 cannot be done, 124 timed out (it goes on).")]
-    Forget(Box<Forget>),
+    Remove(Box<Remove>),
     /// Show what is known of a set that has no primary, and bring it back
     #[command(after_help = "\
-Run it beside the controller (docker exec): orders are taken on loopback only. Where a majority of the data is at
+Run it beside the controller (docker exec): requests are taken on loopback only. Where a majority of the data is at
 hand, it is brought back and no acknowledged write is lost. Where it is not, this shows what would be lost and ends
 with 5; the command to type for going on all the same is then the last line of what it shows. Without a controller
 it acts by itself, with the flags that say where the nodes are.
@@ -170,11 +170,11 @@ pub struct Run {
           value_parser = one_of(&MemberAddress::CHOICES))]
     pub member_address: MemberAddress,
     /// Remove a member where that helps the rest, when it is gone from DNS and unreachable for so long
-    #[arg(long, value_name = "TIME", env = "RSCTL_REMOVE_AFTER", default_value = "30s", value_parser = positive)]
-    pub remove_after: Duration,
+    #[arg(long, value_name = "TIME", env = "RSCTL_REPLACE_AFTER", default_value = "30s", value_parser = positive)]
+    pub replace_after: Duration,
     /// Remove a member even where that gains nothing, when it is gone for so long
-    #[arg(long, value_name = "TIME", env = "RSCTL_FORGET_AFTER", default_value = "10m", value_parser = positive)]
-    pub forget_after: Duration,
+    #[arg(long, value_name = "TIME", env = "RSCTL_REMOVE_AFTER", default_value = "10m", value_parser = positive)]
+    pub remove_after: Duration,
     /// Whether to bring back a set that lost its majority to new addresses, when the evidence is complete
     #[arg(long, value_name = "MODE", env = "RSCTL_RECOVERY", default_value = "auto",
           value_parser = one_of(&Recovery::CHOICES))]
@@ -183,16 +183,16 @@ pub struct Run {
     #[arg(long, value_name = "MODE", env = "RSCTL_BOOTSTRAP", default_value = "auto",
           value_parser = one_of(&Bootstrap::CHOICES))]
     pub bootstrap: Bootstrap,
-    /// Two looks so far apart must agree before a bootstrap or a recovery
-    #[arg(long, value_name = "TIME", env = "RSCTL_SETTLE", default_value = "300ms", value_parser = positive)]
-    pub settle: Duration,
+    /// Two observations so far apart must agree before a bootstrap or a recovery
+    #[arg(long, value_name = "TIME", env = "RSCTL_STABLE_FOR", default_value = "300ms", value_parser = positive)]
+    pub stable_for: Duration,
     /// Look at least so often; events make it sooner
     #[arg(long, value_name = "TIME", env = "RSCTL_INTERVAL", default_value = "5s", value_parser = positive)]
     pub interval: Duration,
     /// Where to serve status and URI, read-only
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_LISTEN", default_value = "0.0.0.0:8080", value_parser = socket)]
     pub listen: SocketAddr,
-    /// Where to take orders, on loopback only
+    /// Where to take requests, on loopback only
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_ADMIN_LISTEN", default_value = "127.0.0.1:8081",
           value_parser = socket)]
     pub admin_listen: SocketAddr,

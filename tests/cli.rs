@@ -255,9 +255,9 @@ fn healthcheck_asks_the_controller_of_its_own_container() {
     let ended = rsctl(&["healthcheck"]).env("RSCTL_LISTEN", &listen).run();
     assert_eq!(ended, Ended { code: 0, out: "ok\n".to_owned(), err: String::new() });
 
-    let stuck = Controller::new(|_, _| Act::Answer(503, "the newest look is 40 s old\n".to_owned()));
+    let stuck = Controller::new(|_, _| Act::Answer(503, "the newest observation is 40 s old\n".to_owned()));
     let ended = rsctl(&["healthcheck", "--listen", &stuck.address.to_string()]).run();
-    let err = format!("error: {} answers 503: the newest look is 40 s old\n", stuck.url());
+    let err = format!("error: {} answers 503: the newest observation is 40 s old\n", stuck.url());
     assert_eq!(ended, Ended { code: 1, out: String::new(), err });
 
     let ended = rsctl(&["healthcheck", "--listen", "127.0.0.1:1"]).run();

@@ -46,7 +46,7 @@ fn foreign(mut document: Document) -> Document {
             entry.remove(field);
         }
         if let Ok(tags) = entry.get_document_mut("tags") {
-            ["rsctlData", "rsctlWas", "rsctlSpare"].into_iter().for_each(|tag| drop(tags.remove(tag)));
+            ["rsctlData", "rsctlSavedVote", "rsctlSpare"].into_iter().for_each(|tag| drop(tags.remove(tag)));
         }
         if entry.get_document("tags").is_ok_and(Document::is_empty) {
             entry.remove("tags");
@@ -99,10 +99,10 @@ fn every_number_type_is_read() {
 #[test]
 fn a_vote_that_was_taken_comes_back_as_it_was() {
     let config = stored(rich());
-    let taken = config.with(&[Change::TakeVote { id: MemberId(0) }]).unwrap();
+    let taken = config.with(&[Change::RevokeVote { id: MemberId(0) }]).unwrap();
     let member = taken.member(MemberId(0)).unwrap();
     assert!(!member.votes && member.priority == 0.0 && member.was == Some((true, 5.0)) && member.foreign_tags);
-    let given = taken.with(&[Change::GiveVote { id: MemberId(0), data: data(9) }]).unwrap();
+    let given = taken.with(&[Change::RestoreVote { id: MemberId(0), data: data(9) }]).unwrap();
     let member = given.member(MemberId(0)).unwrap();
     assert!(member.votes && member.priority == 5.0 && member.was.is_none() && member.data == Some(data(9)));
     assert_eq!(given.version(), 9);
@@ -110,7 +110,7 @@ fn a_vote_that_was_taken_comes_back_as_it_was() {
 
 #[test]
 fn a_change_of_a_slot_that_is_not_there_is_refused() {
-    assert!(stored(rich()).with(&[Change::TakeVote { id: MemberId(77) }]).is_err());
+    assert!(stored(rich()).with(&[Change::RevokeVote { id: MemberId(77) }]).is_err());
 }
 
 #[test]
@@ -131,8 +131,8 @@ fn change() -> impl Strategy<Value = Change> {
         (id.clone(), 1_u8..250)
             .prop_map(|(id, n)| Change::Readdress { id, to: format!("10.1.0.{n}:27018").parse().unwrap() }),
         (id.clone(), 0_u8..9).prop_map(|(id, n)| Change::Tag { id, data: data(n) }),
-        (id.clone(), 0_u8..9).prop_map(|(id, n)| Change::GiveVote { id, data: data(n) }),
-        id.clone().prop_map(|id| Change::TakeVote { id }),
+        (id.clone(), 0_u8..9).prop_map(|(id, n)| Change::RestoreVote { id, data: data(n) }),
+        id.clone().prop_map(|id| Change::RevokeVote { id }),
         id.prop_map(|id| Change::Promote { id }),
     ]
 }

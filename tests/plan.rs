@@ -60,9 +60,9 @@ fn known(evidence: &Evidence) -> Vec<String> {
         .iter()
         .map(|d| {
             let data = d.data.map_or_else(|| "no data".to_owned(), |data| words::word_of(&data.0.bytes()));
-            let slot = d.slot.map_or_else(|| "no slot".to_owned(), |id| format!("slot {id}"));
-            let vote = if d.in_hand { ", votes" } else { "" };
-            format!("found: {} {} {data} at {}, {slot}{vote}", d.host, d.state, or_unknown(&d.newest))
+            let member = d.member.map_or_else(|| "no member".to_owned(), |id| format!("member {id}"));
+            let vote = if d.counts { ", votes" } else { "" };
+            format!("found: {} {} {data} at {}, {member}{vote}", d.host, d.state, or_unknown(&d.newest))
         })
         .collect();
     lines.extend(missing.iter().map(|m| format!("missing: {} {}", m.host, m.instead)));
@@ -99,19 +99,19 @@ impl LowercaseFirst for String {
 /// What is decided in a scenario, and after `then`, what follows when each step is done.
 fn decided(scenario: &Scenario) -> Vec<String> {
     let mut world = scenario.world.clone();
-    let mut look = world.look();
-    let mut next = plan(&look, &world.policy);
+    let mut observed = world.observe();
+    let mut next = plan(&observed, &world.policy);
     let mut lines = told(&next, "");
     if scenario.evidence {
-        lines.extend(known(&evidence(&look, &world.policy)));
+        lines.extend(known(&evidence(&observed, &world.policy)));
     }
     for left in (0..scenario.then).rev() {
         if next.next == Step::Wait {
             break;
         }
-        world.apply(&next.next, &look);
-        look = world.look();
-        next = plan(&look, &world.policy);
+        world.apply(&next.next, &observed);
+        observed = world.observe();
+        next = plan(&observed, &world.policy);
         let last = left == 0 || next.next == Step::Wait;
         let mut story = told(&next, "then ");
         if !last {
@@ -155,8 +155,8 @@ fn every_scenario_is_decided_as_written() {
 #[test]
 fn the_same_look_always_gives_the_same_plan() {
     for (file, scenario) in scenarios() {
-        let (look, policy) = (scenario.world.look(), &scenario.world.policy);
-        assert_eq!(plan(&look, policy), plan(&look, policy), "{file}: {}", scenario.title);
+        let (observed, policy) = (scenario.world.observe(), &scenario.world.policy);
+        assert_eq!(plan(&observed, policy), plan(&observed, policy), "{file}: {}", scenario.title);
     }
 }
 
@@ -166,14 +166,14 @@ fn every_world_comes_to_rest_when_each_step_works() {
         let mut world = scenario.world.clone();
         let mut story = Vec::new();
         loop {
-            let look = world.look();
-            let decided = plan(&look, &world.policy);
+            let observed = world.observe();
+            let decided = plan(&observed, &world.policy);
             if decided.next == Step::Wait {
                 break;
             }
             story.push(words::shorten(&decided.next.to_string()));
             assert!(story.len() < STEPS_MAX, "{file}: {}: no end of\n{}", scenario.title, story.join("\n"));
-            world.apply(&decided.next, &look);
+            world.apply(&decided.next, &observed);
         }
     }
 }

@@ -127,7 +127,7 @@ fn the_readme_lists_every_setting_and_no_other() {
     assert_eq!(settings(&table, "RSCTL_"), settings(&help, "RSCTL_"), "variables: left README, right --help");
 }
 
-/// All words that begin so, as `--remove-after` or `RSCTL_DNS`.
+/// All words that begin so, as `--replace-after` or `RSCTL_DNS`.
 fn starting_with<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = String> + 'a {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     text.split(move |c| !part(c))

@@ -15,25 +15,26 @@ const VOTERS_MAX: usize = 7;
 const BATCH: usize = 5;
 const WATCH: Duration = Duration::from_secs(15);
 /// The goals: processor time of a look at 50 members, and memory a member.
-const LOOK_MS: f64 = 50.0;
+const OBSERVE_MS: f64 = 50.0;
 const MEMBER_MIB: f64 = 0.3;
 
 /// A set of so many members, and its controller.
 pub(crate) struct Size {
     pub(crate) members: usize,
     pub(crate) resident_mib: f64,
-    pub(crate) look_ms: f64,
+    pub(crate) observation_ms: f64,
     idle_percent: f64,
     all_in: f64,
 }
 
 impl Size {
-    pub(crate) const HEAD: &'static str =
-        "| members | resident | processor time of a look | idle, of a core | all in after |\n|---|---|---|---|---|\n";
+    pub(crate) const HEAD: &'static str = "| members | resident | processor time of an observation | idle, of a core | all in after |\n|---|---|---|---|---|\n";
 
     pub(crate) fn line(&self) -> String {
-        let Self { members, resident_mib, look_ms, idle_percent, all_in } = self;
-        format!("| {members} | {resident_mib:.1} MiB | {look_ms:.1} ms | {idle_percent:.2} % | {all_in:.1} s |\n")
+        let Self { members, resident_mib, observation_ms, idle_percent, all_in } = self;
+        format!(
+            "| {members} | {resident_mib:.1} MiB | {observation_ms:.1} ms | {idle_percent:.2} % | {all_in:.1} s |\n"
+        )
     }
 }
 
@@ -43,12 +44,12 @@ pub(crate) fn judged(sizes: &[Size]) -> String {
     let grown = (last.resident_mib - first.resident_mib) / (last.members - first.members) as f64;
     let met = |value: f64, goal: f64| if value <= goal { "yes" } else { "**no**" };
     format!(
-        "\nA look at {} members: {:.1} ms, goal ≤ {LOOK_MS} ms: {}. Memory a member: {grown:.2} MiB, goal ≤ {MEMBER_MIB} MiB: {}.\n\n\
-         A look asks every member, and every answer lists every member: of large sets this square shows. Mongods that miss \
+        "\nA observed at {} members: {:.1} ms, goal ≤ {OBSERVE_MS} ms: {}. History a member: {grown:.2} MiB, goal ≤ {MEMBER_MIB} MiB: {}.\n\n\
+         A observed asks every member, and every answer lists every member: of large sets this square shows. Mongods that miss \
          heartbeats on busy cores make news, and news is looked at: that adds to what is idle.\n",
         last.members,
-        last.look_ms,
-        met(last.look_ms, LOOK_MS),
+        last.observation_ms,
+        met(last.observation_ms, OBSERVE_MS),
         met(grown, MEMBER_MIB)
     )
 }
@@ -75,15 +76,15 @@ async fn of(members: usize, wish: &Wish) -> Size {
     sleep(Duration::from_secs(3)).await;
     let controller = stand.controller.as_ref().unwrap();
     let pid = controller.pid();
-    let looks = async || {
+    let observations = async || {
         let text = controller.get("/metrics").await.unwrap();
-        let line = text.lines().find(|line| line.starts_with("rsctl_looks_total ")).unwrap();
+        let line = text.lines().find(|line| line.starts_with("rsctl_observations_total ")).unwrap();
         line.split(' ').nth(1).unwrap().parse::<f64>().unwrap()
     };
-    let (cpu, seen, watched) = (cpu_ms(pid), looks().await, Instant::now());
+    let (cpu, seen, watched) = (cpu_ms(pid), observations().await, Instant::now());
     sleep(WATCH).await;
     let spent = cpu_ms(pid) - cpu;
-    let look_ms = spent / (looks().await - seen).max(1.0);
+    let observation_ms = spent / (observations().await - seen).max(1.0);
     let idle_percent = spent / (watched.elapsed().as_secs_f64() * 10.0);
-    Size { members, resident_mib: resident_mib(pid), look_ms, idle_percent, all_in: all_in.as_secs_f64() }
+    Size { members, resident_mib: resident_mib(pid), observation_ms, idle_percent, all_in: all_in.as_secs_f64() }
 }

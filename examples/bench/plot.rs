@@ -9,7 +9,7 @@ const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 60.0;
 const BOTTOM: f64 = 40.0;
 
-/// Two panels: memory, and processor time of one look.
+/// Two panels: memory, and processor time of one observation.
 pub(crate) fn svg(sizes: &[Size]) -> String {
     let total = 2.0 * HEIGHT;
     let mut svg = format!(
@@ -17,7 +17,7 @@ pub(crate) fn svg(sizes: &[Size]) -> String {
          font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     panel(&mut svg, 0.0, "resident memory (MiB)", sizes, |s| s.resident_mib);
-    panel(&mut svg, HEIGHT, "processor time of one look (ms)", sizes, |s| s.look_ms);
+    panel(&mut svg, HEIGHT, "processor time of one observation (ms)", sizes, |s| s.observation_ms);
     svg + "</svg>\n"
 }
 

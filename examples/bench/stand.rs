@@ -176,8 +176,8 @@ pub(crate) fn controller(set: &Set, wish: &Wish, expect: usize, more: &[(&str, &
         ("RSCTL_PORT", port.as_str()),
         ("RSCTL_MEMBER_ADDRESS", set.kind.setting()),
         ("RSCTL_INTERVAL", "5s"),
+        ("RSCTL_REPLACE_AFTER", "2s"),
         ("RSCTL_REMOVE_AFTER", "2s"),
-        ("RSCTL_FORGET_AFTER", "2s"),
     ];
     let all: Vec<_> = settings.iter().chain(more).copied().collect();
     Controller::start(&wish.program, set.dns.address(), &all).unwrap()

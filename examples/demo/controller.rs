@@ -43,8 +43,8 @@ impl Controller {
             // All members are on one machine here, so the host name that mongod reports says nothing.
             .env("RSCTL_MEMBER_ADDRESS", "ip")
             // A demo should not take half a minute to believe that a node is gone.
-            .env("RSCTL_REMOVE_AFTER", "3s")
-            .env("RSCTL_FORGET_AFTER", "10s")
+            .env("RSCTL_REPLACE_AFTER", "3s")
+            .env("RSCTL_REMOVE_AFTER", "10s")
             .env("RSCTL_INTERVAL", "1s")
             .env("RSCTL_LOG_FORMAT", "text");
         command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
@@ -67,7 +67,7 @@ impl Controller {
         &self.log
     }
 
-    /// The newest look, or nothing while it does not answer.
+    /// The newest observation, or nothing while it does not answer.
     pub(crate) async fn status(&self) -> Option<Value> {
         let body = timeout(HTTP_LIMIT, get(self.listen, "/v1/status")).await.ok()?.ok()?;
         serde_json::from_str(&body).ok()

@@ -1,4 +1,4 @@
-//! The voice: short, time-stamped lines, and whatever changed since the last look at the status.
+//! The voice: short, time-stamped lines, and whatever changed since the last observation at the status.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +37,8 @@ impl Narrator {
         println!();
     }
 
-    /// Tells what differs from the last look.
-    pub(crate) fn look(&mut self, status: &Value) {
+    /// Tells what differs from the last observation.
+    pub(crate) fn observe(&mut self, status: &Value) {
         self.tell_next(status);
         let members: BTreeMap<String, String> = members(status).map(|m| (text(m, "host"), describe(m))).collect();
         for (host, now) in &members {

@@ -80,7 +80,7 @@ impl Play {
     /// The worst ordinary accident, and Swarm's answer to it.
     async fn primary_dies(&mut self, writer: &MajorityWriter) -> Result<(), Failure> {
         self.narrator.headline("The primary dies");
-        let old = text(&self.look().await?, "primary");
+        let old = text(&self.observe().await?, "primary");
         let index = self.stage.at(&old)?;
         writer.reset_gap();
         self.stage.nodes[index].kill();
@@ -120,19 +120,19 @@ impl Play {
 
     async fn one_leaves(&mut self, writer: &MajorityWriter) -> Result<(), Failure> {
         self.narrator.headline("And back to three: a node leaves for good");
-        let status = self.look().await?;
+        let status = self.observe().await?;
         let voting = members(&status).find(|m| m["state"] == "SECONDARY" && m["votes"] == 1);
-        let leaver = voting.map(|m| text(m, "host"));
-        let leaver = leaver.ok_or_else(|| Failure(format!("no SECONDARY with a vote in {status}")))?;
-        let index = self.stage.at(&leaver)?;
+        let removal_target = voting.map(|m| text(m, "host"));
+        let removal_target = removal_target.ok_or_else(|| Failure(format!("no SECONDARY with a vote in {status}")))?;
+        let index = self.stage.at(&removal_target)?;
         self.stage.nodes[index].stop().await?;
         let left = self.stage.nodes.remove(index);
         self.stage.publish();
         drop(left);
-        self.narrator.say(&format!("{leaver} is stopped, and gone from DNS"));
+        self.narrator.say(&format!("{removal_target} is stopped, and gone from DNS"));
         let settled =
-            |status: &Value| host_state(status, &leaver).is_none() && well(status) == 3 && voters(status) == 3;
-        self.until(&format!("{leaver} to be removed, and three voters"), settled).await?;
+            |status: &Value| host_state(status, &removal_target).is_none() && well(status) == 3 && voters(status) == 3;
+        self.until(&format!("{removal_target} to be removed, and three voters"), settled).await?;
         self.narrator.say("removed; three voters again");
         self.writes_go_on(writer).await
     }
@@ -154,7 +154,7 @@ impl Play {
     async fn stay_up(&mut self) -> Result<(), Failure> {
         self.narrator.headline("It stays up until Ctrl-C");
         let (url, program) = (self.controller.url(), self.controller.program());
-        let primary = text(&self.look().await?, "primary");
+        let primary = text(&self.observe().await?, "primary");
         let pid = self.stage.nodes[self.stage.at(&primary)?].pid().unwrap_or_default();
         println!("        In another terminal:\n");
         println!("    export RSCTL_CONTROLLER={url}");
@@ -173,7 +173,7 @@ impl Play {
             }
             self.controller.check()?;
             if let Some(status) = self.controller.status().await {
-                self.narrator.look(&status);
+                self.narrator.observe(&status);
             }
             sleep(POLL).await;
         }
@@ -184,7 +184,7 @@ impl Play {
     async fn all_vote(&mut self, count: i32) -> Result<(), Failure> {
         let start = Instant::now();
         while start.elapsed() < STEP_LIMIT {
-            let primary = text(&self.look().await?, "primary");
+            let primary = text(&self.observe().await?, "primary");
             if let Ok(index) = self.stage.at(&primary) {
                 let status = self.stage.nodes[index].command(doc! { "replSetGetStatus": 1 }).await?;
                 if status.get_i32("votingMembersCount").ok() == Some(count) {
@@ -212,7 +212,7 @@ impl Play {
             }
             self.controller.check()?;
             if let Some(status) = self.controller.status().await {
-                self.narrator.look(&status);
+                self.narrator.observe(&status);
             }
             sleep(POLL).await;
         }
@@ -220,7 +220,7 @@ impl Play {
     }
 
     /// The status as it is now.
-    async fn look(&mut self) -> Result<Value, Failure> {
+    async fn observe(&mut self) -> Result<Value, Failure> {
         self.until("the status", |_| true).await
     }
 
@@ -230,7 +230,7 @@ impl Play {
         while start.elapsed() < STEP_LIMIT {
             self.controller.check()?;
             if let Some(status) = self.controller.status().await {
-                self.narrator.look(&status);
+                self.narrator.observe(&status);
                 if wished(&status) {
                     return Ok(status);
                 }

@@ -64,7 +64,7 @@ pub(super) async fn status(url: &ControllerUrl) -> Result<Status, AskError> {
     if answer.code != 200 {
         return Err(AskError::Failed(url.clone(), answer.code, answer.line()));
     }
-    // The parser's own message would quote what a stranger sent.
+    // The parser's own message would quote what a not_a_controller sent.
     serde_json::from_slice(&answer.body).map_err(|_| AskError::Stranger(url.clone(), "its answer is no status"))
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn get(url: &ControllerUrl, path: &str) -> Result<Answer, AskEr
     ask(url, Request::get(path), ANSWER_WITHIN).await
 }
 
-/// Gives an order.
+/// Gives a request.
 pub(super) async fn post(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
     ask(url, Request::post(path), ANSWER_WITHIN).await
 }

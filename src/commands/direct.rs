@@ -1,6 +1,6 @@
-//! One look without a controller: DNS and the nodes' own words. Nothing is changed.
+//! One observation without a controller: DNS and the nodes' own words. Nothing is changed.
 
-use super::ports::Ports;
+use super::runtime::Runtime;
 use crate::discovery::DiscoveryError;
 use crate::model::{Host, Observed, ProbeError};
 use crate::publish::{Health, Status, summarize};
@@ -17,19 +17,19 @@ pub(super) enum LookError {
 }
 
 /// Looks once.
-pub(super) async fn look(settings: &Run) -> Result<Status, LookError> {
-    let ports = Ports::new(settings).map_err(LookError::Discovery)?;
-    let (look, plan) = ports.reconciler().once().await;
-    let status = summarize(&look, &plan, ports.policy());
-    if status.seeds.is_empty() { Ok(with_public_view(status, &look, &ports).await) } else { Ok(status) }
+pub(super) async fn observe(settings: &Run) -> Result<Status, LookError> {
+    let runtime = Runtime::new(settings).map_err(LookError::Discovery)?;
+    let (observed, plan) = runtime.reconciler().once().await;
+    let status = summarize(&observed, &plan, runtime.policy());
+    if status.seeds.is_empty() { Ok(with_public_view(status, &observed, &runtime).await) } else { Ok(status) }
 }
 
 /// An application has no login of the members', and needs none: `hello` tells everybody where the set is.
-async fn with_public_view(mut status: Status, look: &Observed, ports: &Ports) -> Status {
+async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Runtime) -> Status {
     let locked =
-        look.nodes.values().filter(|node| matches!(node.answer, Err(ProbeError::Login(_) | ProbeError::Denied(_))));
-    let views = join_all(locked.filter_map(|node| node.at).map(|at| ports.mongods().hello(at))).await;
-    let ours = views.into_iter().flatten().filter(|view| view.set.as_ref() == Some(&ports.policy().set));
+        observed.nodes.values().filter(|node| matches!(node.answer, Err(ProbeError::Login(_) | ProbeError::Denied(_))));
+    let views = join_all(locked.filter_map(|node| node.at).map(|at| runtime.mongods().hello(at))).await;
+    let ours = views.into_iter().flatten().filter(|view| view.set.as_ref() == Some(&runtime.policy().set));
     // Whoever sees a primary has the newest word.
     let Some(view) = ours.max_by_key(|view| (view.primary.is_some(), view.hosts.len())) else { return status };
     let hosts: BTreeSet<Host> = view.hosts.into_iter().collect();

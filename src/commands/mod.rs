@@ -7,12 +7,12 @@ mod controller;
 mod direct;
 mod env;
 mod exec;
-mod forget;
 mod healthcheck;
 mod plan;
-mod ports;
 mod recover;
+mod remove;
 pub mod run;
+mod runtime;
 mod source;
 mod status;
 mod stop;
@@ -32,7 +32,7 @@ pub async fn dispatch(command: Command) -> Outcome {
         Command::Exec(settings) => exec::exec(*settings).await,
         Command::Status(settings) => stoppable(status::status(*settings)).await,
         Command::Plan(settings) => stoppable(plan::plan(*settings)).await,
-        Command::Forget(settings) => stoppable(forget::forget(settings)).await,
+        Command::Remove(settings) => stoppable(remove::remove(settings)).await,
         Command::Recover(settings) => stoppable(recover::recover(*settings)).await,
         Command::Uri(settings) => stoppable(uri::uri(*settings)).await,
         Command::Env(settings) => stoppable(env::env(*settings)).await,

@@ -1,6 +1,6 @@
 //! `rsctl run`: the controller, with what it publishes.
 
-use super::ports::Ports;
+use super::runtime::Runtime;
 use super::stop::told_to_stop;
 use crate::model::Observed;
 use crate::outcome::{Chain, Exit, Outcome};
@@ -18,38 +18,39 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-/// A look may take this many intervals before the controller counts as stuck.
+/// An observation may take this many intervals before the controller counts as stuck.
 const LIVENESS_INTERVALS: u32 = 6;
-/// And at least so long: one look with silent nodes and silent DNS.
+/// And at least so long: one observation with silent nodes and silent DNS.
 const LIVENESS_MIN: Duration = Duration::from_secs(30);
 /// How soon a file that could not be written is tried again.
 const FILE_RETRY: Duration = Duration::from_secs(5);
 
 /// Keeps the set right until it is told to stop.
 pub async fn run(settings: Run) -> Outcome {
-    let ports = match Ports::new(&settings) {
-        Ok(ports) => ports,
+    let runtime = match Runtime::new(&settings) {
+        Ok(runtime) => runtime,
         Err(error) => return Outcome::error(Exit::Usage, &error),
     };
-    let (listener, door) =
+    let (listener, endpoint) =
         match (listen(settings.listen, "--listen").await, listen(settings.admin_listen, "--admin-listen").await) {
-            (Ok(listener), Ok(door)) => (listener, door),
+            (Ok(listener), Ok(endpoint)) => (listener, endpoint),
             (Err(outcome), _) | (_, Err(outcome)) => return outcome,
         };
     let set = &settings.nodes.replica_set;
     info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.nodes.expect, listen = %settings.listen, "starting");
-    let status = Status::before_any_look(set, settings.nodes.expect);
+    let status = Status::before_any_observation(set, settings.nodes.expect);
     let (sender, newest) =
-        watch::channel(Arc::new(Snapshot { status, looked_at: Instant::now(), counts: Counts::default() }));
+        watch::channel(Arc::new(Snapshot { status, observed_at: Instant::now(), counts: Counts::default() }));
     let liveness = LIVENESS_MIN.max(settings.interval * LIVENESS_INTERVALS);
     tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
-    tokio::spawn(http::serve_orders(door, newest.clone(), liveness, ports.orders()));
+    tokio::spawn(http::serve_admin(endpoint, newest.clone(), liveness, runtime.requests()));
     if let Some(path) = settings.publish_file {
         tokio::spawn(keep_file(path, newest));
     }
     let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new(), counts: Counts::default() };
-    let report = |look: &Observed, plan: &Plan| publisher.publish(plan, summarize(look, plan, ports.policy()));
-    ports.reconciler().run(report, async { _ = told_to_stop().await }).await;
+    let report =
+        |observed: &Observed, plan: &Plan| publisher.publish(plan, summarize(observed, plan, runtime.policy()));
+    runtime.reconciler().run(report, async { _ = told_to_stop().await }).await;
     info!("stopping");
     Outcome::silent(Exit::Ok)
 }
@@ -82,7 +83,7 @@ impl Publisher {
         } else {
             self.members.clone_from(&status.members);
         }
-        let snapshot = Snapshot { status, looked_at: Instant::now(), counts: self.counts.clone() };
+        let snapshot = Snapshot { status, observed_at: Instant::now(), counts: self.counts.clone() };
         self.sender.send_replace(Arc::new(snapshot));
     }
 }

@@ -14,7 +14,7 @@ use crate::settings::Source;
 /// Between two questions while the set is not ready.
 const PAUSE: Duration = Duration::from_millis(200);
 /// A look at nodes of which some hang must not use up all the time there is.
-const LOOK_WITHIN: Duration = Duration::from_secs(10);
+const OBSERVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Nobody could tell.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub(super) struct Unknown {
 enum DirectError {
     #[error("nothing can be seen")]
     Failed(#[source] LookError),
-    #[error("no result within {LOOK_WITHIN:?}")]
+    #[error("no result within {OBSERVE_WITHIN:?}")]
     Slow,
 }
 
@@ -52,8 +52,8 @@ impl<'a> Inquiry<'a> {
             Err(error) => error,
         };
         self.trouble = Some(Chain(&controller).to_string());
-        let look = tokio::time::timeout(LOOK_WITHIN, direct::look(&self.source.direct)).await;
-        match look.map_or(Err(DirectError::Slow), |look| look.map_err(DirectError::Failed)) {
+        let observed = tokio::time::timeout(OBSERVE_WITHIN, direct::observe(&self.source.direct)).await;
+        match observed.map_or(Err(DirectError::Slow), |observed| observed.map_err(DirectError::Failed)) {
             Ok(status) => {
                 if !std::mem::replace(&mut self.told, true) {
                     note(format_args!("{}; asking the nodes themselves", Chain(&controller)));

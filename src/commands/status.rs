@@ -66,8 +66,8 @@ impl Paint {
 
 fn render(status: &Status, paint: Paint) -> String {
     let mut lines = vec![headline(status, paint)];
-    if status.looked_ms_ago >= FRESH_MS {
-        lines.push(paint.yellow(&format!("as it was {} s ago", status.looked_ms_ago / 1000)));
+    if status.observed_ms_ago >= FRESH_MS {
+        lines.push(paint.yellow(&format!("as it was {} s ago", status.observed_ms_ago / 1000)));
     }
     if !status.members.is_empty() {
         lines.push(String::new());

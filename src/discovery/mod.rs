@@ -121,7 +121,7 @@ impl Discovery for SwarmDns {
     }
 
     /// Where all that is known is of one family, the other is not asked for: that would double what an idle controller
-    /// spends most on (measured). A first address of the other family shows in the next look.
+    /// spends most on (measured). A first address of the other family shows in the next observation.
     async fn differ(&self, seen: &TaskList) -> bool {
         match family_of(seen) {
             Some(family) if self.all(Some(family)).await == *seen => false,

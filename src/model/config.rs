@@ -3,7 +3,7 @@
 //! **Invariant:** a config is never rebuilt. [`ReplConfig::with`] edits the fetched document and touches only the
 //! fields that rsctl owns; every other field keeps its value and its place.
 
-use super::member::{TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_WAS};
+use super::member::{TAG_ADDED, TAG_DATA, TAG_SAVED_VOTE, TAG_SPARE};
 use super::{Change, Host, Member, MemberId, NewRole, SetName};
 use bson::{Bson, Document, oid::ObjectId};
 use std::sync::Arc;
@@ -89,17 +89,17 @@ impl ReplConfig {
         self
     }
 
-    /// All slots, in the config's order.
+    /// All members, in the config's order.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// One slot.
+    /// One member.
     pub fn member(&self, id: MemberId) -> Option<&Member> {
         self.members.iter().find(|m| m.id == id)
     }
 
-    /// The slot at this address.
+    /// The member at this address.
     pub fn member_at(&self, host: &Host) -> Option<&Member> {
         self.members.iter().find(|m| &m.host == host)
     }
@@ -126,7 +126,7 @@ impl ReplConfig {
         Duration::from_millis(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(2000))
     }
 
-    /// An identity that no slot of this config has had.
+    /// An identity that no member of this config has had.
     pub fn next_id(&self) -> MemberId {
         MemberId(self.members.iter().map(|m| m.id.0).max().unwrap_or(-1) + 1)
     }
@@ -184,7 +184,7 @@ fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
             entry.extend(match role {
                 NewRole::Voter => bson::doc! { "tags": { TAG_ADDED: "1" } },
                 NewRole::LateVoter => {
-                    bson::doc! { "votes": 0, "priority": 0, "tags": { TAG_ADDED: "1", TAG_WAS: "1/1" } }
+                    bson::doc! { "votes": 0, "priority": 0, "tags": { TAG_ADDED: "1", TAG_SAVED_VOTE: "1/1" } }
                 }
                 NewRole::Spare => bson::doc! { "votes": 0, "priority": 0, "tags": { TAG_ADDED: "1", TAG_SPARE: "1" } },
             });
@@ -196,9 +196,9 @@ fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
             return Ok(());
         }
         Change::Readdress { id, .. }
-        | Change::TakeVote { id }
-        | Change::GiveVote { id, .. }
-        | Change::GiveBareVote { id, .. }
+        | Change::RevokeVote { id }
+        | Change::RestoreVote { id, .. }
+        | Change::RestoreVoteWithoutPriority { id, .. }
         | Change::Promote { id }
         | Change::Tag { id, .. } => *id,
     };
@@ -216,24 +216,24 @@ fn edit_member(entry: &mut Document, change: &Change) {
         Change::Readdress { to, .. } => {
             entry.insert("host", to.to_string());
         }
-        Change::TakeVote { .. } => {
+        Change::RevokeVote { .. } => {
             let was = format!("{}/{}", integer(entry, "votes").unwrap_or(1), number(entry, "priority").unwrap_or(1.0));
             // Half given back and taken again: what it was at first still counts.
-            if read_was(entry).is_none() {
-                set_tag(entry, TAG_WAS, was);
+            if read_saved_vote(entry).is_none() {
+                set_tag(entry, TAG_SAVED_VOTE, was);
             }
             entry.insert("votes", 0);
             entry.insert("priority", 0);
         }
-        Change::GiveVote { data, .. } => {
-            let (votes, priority) = read_was(entry).unwrap_or((true, 1.0));
+        Change::RestoreVote { data, .. } => {
+            let (votes, priority) = read_saved_vote(entry).unwrap_or((true, 1.0));
             entry.insert("votes", i32::from(votes));
             entry.insert("priority", priority);
-            remove_tag(entry, TAG_WAS);
+            remove_tag(entry, TAG_SAVED_VOTE);
             remove_tag(entry, TAG_ADDED);
             set_tag(entry, TAG_DATA, data.to_string());
         }
-        Change::GiveBareVote { data, .. } => {
+        Change::RestoreVoteWithoutPriority { data, .. } => {
             entry.insert("votes", 1);
             entry.insert("priority", 0);
             remove_tag(entry, TAG_ADDED);
@@ -252,7 +252,7 @@ fn edit_member(entry: &mut Document, change: &Change) {
     }
 }
 
-const OUR_TAGS: [&str; 4] = [TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_WAS];
+const OUR_TAGS: [&str; 4] = [TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_SAVED_VOTE];
 
 fn set_tag(entry: &mut Document, tag: &str, value: String) {
     if entry.get_document("tags").is_err() {
@@ -288,7 +288,7 @@ fn read_member(entry: &mut Document) -> Result<Member, ConfigError> {
         data: tag(TAG_DATA).and_then(|text| text.parse().ok()),
         spare: tag(TAG_SPARE).is_some(),
         added: tag(TAG_ADDED).is_some(),
-        was: read_was(entry),
+        was: read_saved_vote(entry),
         foreign_tags: tags.is_some_and(|t| t.keys().any(|k| !OUR_TAGS.contains(&k.as_str()))),
         ..plain_member(id, &host)
     })
@@ -312,8 +312,8 @@ fn plain_member(id: MemberId, host: &Host) -> Member {
     }
 }
 
-fn read_was(entry: &Document) -> Option<(bool, f64)> {
-    let (votes, priority) = entry.get_document("tags").ok()?.get_str(TAG_WAS).ok()?.split_once('/')?;
+fn read_saved_vote(entry: &Document) -> Option<(bool, f64)> {
+    let (votes, priority) = entry.get_document("tags").ok()?.get_str(TAG_SAVED_VOTE).ok()?.split_once('/')?;
     Some((votes != "0", priority.parse().ok()?))
 }
 
@@ -342,7 +342,7 @@ pub enum ConfigError {
     /// A field that every config has is missing or of another type.
     #[error("the config has no usable `{0}`")]
     Field(&'static str),
-    /// A change names a slot that is not there.
+    /// A change names a member that is not there.
     #[error("the config has no member with _id {0}")]
     NoSuchMember(MemberId),
 }

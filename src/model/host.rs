@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// The port of a host that names none (MongoDB manual, "Default MongoDB Port").
 pub const DEFAULT_PORT: u16 = 27017;
 
-/// The address of one mongod, by name or by IP, always with its port. Cheap to clone: a look names each many times.
+/// The address of one mongod, by name or by IP, always with its port. Cheap to clone: an observation names each many times.
 ///
 /// **Invariant:** parsing what `Display` wrote gives the same value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,18 +1,18 @@
-//! One slot of a config, and what can be done to it.
+//! One member of a config, and what can be done to it.
 
 use super::{DataId, Host};
 use std::fmt;
 
-/// Tag that names the data directory which holds the slot's vote.
+/// Tag that names the data directory which holds the member's vote.
 pub(super) const TAG_DATA: &str = "rsctlData";
 /// Tag that remembers the votes and priority which rsctl took, or still holds back, as `votes/priority`.
-pub(super) const TAG_WAS: &str = "rsctlWas";
+pub(super) const TAG_SAVED_VOTE: &str = "rsctlSavedVote";
 /// Tag of a non-voter that may be promoted when a voter is gone for good.
 pub(super) const TAG_SPARE: &str = "rsctlSpare";
 /// Tag of every member that rsctl made, until its directory is known: it was a task, so it may go again.
 pub(super) const TAG_ADDED: &str = "rsctlAdded";
 
-/// `members[n]._id`: the identity of a slot, never used twice.
+/// `members[n]._id`: the identity of a member, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemberId(pub i64);
 
@@ -25,7 +25,7 @@ impl fmt::Display for MemberId {
 /// What rsctl reads of one `members[n]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// The slot's identity.
+    /// The member's identity.
     pub id: MemberId,
     /// Where the set looks for this member.
     pub host: Host,
@@ -41,7 +41,7 @@ pub struct Member {
     pub hidden: bool,
     /// Applies writes late on purpose.
     pub delayed: bool,
-    /// The data directory that holds the slot's vote, where it is tagged.
+    /// The data directory that holds the member's vote, where it is tagged.
     pub data: Option<DataId>,
     /// A non-voter of ours that waits for a voter's place.
     pub spare: bool,
@@ -88,12 +88,12 @@ impl Member {
 pub enum Change {
     /// The member's directory answers elsewhere now.
     Readdress {
-        /// The slot, which keeps its identity and vote.
+        /// The member, which keeps its identity and vote.
         id: MemberId,
         /// Where the directory answers.
         to: Host,
     },
-    /// A new slot.
+    /// A new member.
     Add {
         /// Never used before.
         id: MemberId,
@@ -102,39 +102,39 @@ pub enum Change {
         /// What it joins as.
         role: NewRole,
     },
-    /// The slot goes.
+    /// The member goes.
     Remove {
-        /// The slot.
+        /// The member.
         id: MemberId,
     },
-    /// The slot's vote may be cast without the writes it vouched for: away with it, remembered in `rsctlWas`.
-    TakeVote {
-        /// The slot.
+    /// The member's vote may be cast without the writes it vouched for: away with it, remembered in `rsctlSavedVote`.
+    RevokeVote {
+        /// The member.
         id: MemberId,
     },
-    /// The slot holds data (again): vote and priority come from `rsctlWas`.
-    GiveVote {
-        /// The slot.
+    /// The member holds data (again): vote and priority come from `rsctlSavedVote`.
+    RestoreVote {
+        /// The member.
         id: MemberId,
         /// The directory that votes from now on.
         data: DataId,
     },
     /// The same, but for the priority, which comes back in a step of its own: beside an arbiter, the server refuses to
     /// give a second member with data both at once (103, "PSA topology", seen on 6.0.5).
-    GiveBareVote {
-        /// The slot.
+    RestoreVoteWithoutPriority {
+        /// The member.
         id: MemberId,
         /// The directory that votes from now on.
         data: DataId,
     },
     /// A spare becomes a voter.
     Promote {
-        /// The slot.
+        /// The member.
         id: MemberId,
     },
-    /// Notes which directory holds the slot.
+    /// Notes which directory holds the member.
     Tag {
-        /// The slot.
+        /// The member.
         id: MemberId,
         /// The directory found there.
         data: DataId,

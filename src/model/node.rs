@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Everything one mongod told in one look.
+/// Everything one mongod told in one observation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
     /// Which process answered: however many addresses lead to it, it counts once.
@@ -16,7 +16,7 @@ pub struct Probe {
     pub wire: WireVersion,
     /// The release that it behaves as. Only asked of a primary whose program may behave as an older one.
     pub feature: Option<FeatureVersion>,
-    /// Its state in MongoDB's words, with the two that look alike to a client told apart.
+    /// Its state in MongoDB's words, with the two that observation alike to a client told apart.
     pub state: NodeState,
     /// The set that its command line or its config names.
     pub set: Option<SetName>,
@@ -33,7 +33,7 @@ pub struct Probe {
     /// Who is about to initiate through this node.
     pub lock: Option<Lock>,
     /// An operator wants this process out of the set: noted on the node itself, for every controller to see.
-    pub leaves: bool,
+    pub marked_removed: bool,
     /// How it sees the other members.
     pub view: Option<SetView>,
     /// The newest entry of its oplog. Asked only of a REMOVED node, which tells it in no other way.

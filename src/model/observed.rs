@@ -1,8 +1,8 @@
 //! One complete look at the world, with how long each fact has held.
 //!
-//! **Invariant:** a look cannot fail. What is unknown stands in it as a value, apart from what is absent.
+//! **Invariant:** an observation cannot fail. What is unknown stands in it as a value, apart from what is absent.
 
-use super::{Host, Leaver, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, RecoveryOrder, TaskList};
+use super::{Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, RecoveryRequest, RemovalTarget, TaskList};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -22,24 +22,24 @@ pub struct Observed {
     pub still_for: Duration,
     /// Time since this controller's last recovery.
     pub recovered_for: Option<Duration>,
-    /// The generation that the last look without doubt was about. Once there was one, no other may begin in this
+    /// The generation that the last observation without doubt was about. Once there was one, no other may begin in this
     /// controller's life.
     pub known_set: Option<ObjectId>,
     /// How long each lock has looked the same.
     pub locks: Vec<(Lock, Duration)>,
-    /// Orders to copy from another member: to each the last one, of any two the last one, and the last one at the end.
-    pub lined_up: Vec<LineOrder>,
+    /// AdminRequests to copy from another member: to each the last one, of any two the last one, and the last one at the end.
+    pub sync_source_requests: Vec<SyncSourceRequest>,
     /// Processes that were told to write their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,
     /// Whom an operator wants out.
-    pub forget: BTreeSet<Leaver>,
+    pub removals: BTreeSet<RemovalTarget>,
     /// A recovery that an operator ordered.
-    pub order: Option<RecoveryOrder>,
+    pub request: Option<RecoveryRequest>,
     /// Steps that failed not long ago.
     pub refusals: Vec<Refusal>,
 }
 
-/// One address in a look.
+/// One address in an observation.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Where it was asked; none when its name led nowhere.
@@ -56,9 +56,9 @@ pub struct Node {
     pub silent_for: Duration,
     /// For how long the primary has seen it down.
     pub unhealthy_for: Duration,
-    /// Looks since its last answer that found its port closed, or DNS without it once the port was closed. Silence of a
+    /// Observations since its last answer that found its port closed, or DNS without it once the port was closed. Silence of a
     /// listed task leaves one of them.
-    pub down_looks: u32,
+    pub down_observations: u32,
     /// Where the host name that it reports leads.
     pub naming: Naming,
 }
@@ -156,7 +156,7 @@ impl Process<'_> {
 
 /// A secondary was told to copy from another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LineOrder {
+pub struct SyncSourceRequest {
     /// Who was told.
     pub on: ProcessId,
     /// Its source to be.

@@ -14,11 +14,11 @@ pub struct Policy {
     /// What stands in the config for a task.
     pub member_address: MemberAddress,
     /// Gone for so long, a member may be removed where that helps the set.
-    pub remove_after: Duration,
+    pub replace_after: Duration,
     /// Gone for so long, a member is removed even where that gains nothing.
-    pub forget_after: Duration,
-    /// Two equal looks this far apart come before a bootstrap.
-    pub settle: Duration,
+    pub remove_after: Duration,
+    /// Two equal observations this far apart come before a bootstrap.
+    pub stable_for: Duration,
     /// Whether a majority at new addresses is brought back without being asked.
     pub recovery: Recovery,
     /// Whether a set may begin.

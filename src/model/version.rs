@@ -12,7 +12,7 @@
 //! | 5.0 | SIGTERM waits 15 s for clients to leave: 16 s on 5.0.4, 2 s on 4.4.2 (T). The parameter that shortens it is unknown to 4.4 (T) | the stack files |
 //! | 5.0 | writes wait for a majority unless told otherwise (D) (5.0 release notes, "Implicit Default Write Concern"). A reconfig that would change that is refused (D) (manual, `replSetReconfig`) | applications on 4.4 ask for `w=majority` themselves |
 //! | 5.0 | that refusal of a config which changes the implicit default write concern (103) holds with force too (T 6.0.5) | [`WireVersion::guards_default_write_concern`] |
-//! | 5.0 | beside an arbiter, a second voter with data may not become a voter and electable at once: 103 (T 6.0.5) | `Change::GiveBareVote` |
+//! | 5.0 | beside an arbiter, a second voter with data may not become a voter and electable at once: 103 (T 6.0.5) | `Change::RestoreVoteWithoutPriority` |
 //! | 6.0 | `__system` no longer logs in by SCRAM-SHA-1 (18) (T) | SCRAM-SHA-256, which all take (T) |
 //! | 8.0 | a majority has acknowledged what it has written to its oplog, applied or not (D) (8.0 compatibility changes, "Write Concern Majority") | what is chosen by applied writes may not win its election at once; nothing that must be safe rests on that choice |
 //!

@@ -76,7 +76,7 @@ impl Connection {
     }
 
     /// What the monitor saw, where that is no matter of time.
-    pub(super) fn misfit(&self) -> Option<ProbeError> {
+    pub(super) fn permanent_error(&self) -> Option<ProbeError> {
         let cause = self.health.cause.lock().ok()?.clone();
         cause.filter(|cause| matches!(cause, ProbeError::Tls(_) | ProbeError::TooOld(_)))
     }

@@ -1,4 +1,4 @@
-//! The only door to mongods: questions, and the few commands that change something.
+//! The only endpoint to mongods: questions, and the few commands that change something.
 //!
 //! **Invariant:** no decision is made here, every call has a deadline, and a call without an answer has an unknown
 //! outcome, never an assumed one.
@@ -48,7 +48,7 @@ pub trait Admin {
     /// `appendOplogNote`: an entry in the primary's oplog that changes nothing.
     async fn write_noop(&self, at: SocketAddr) -> Result<(), Error>;
     /// `replSetAbortPrimaryCatchUp`; no error when it is over.
-    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error>;
+    async fn abort_catch_up(&self, at: SocketAddr) -> Result<(), Error>;
     /// Writes everything to disk.
     async fn fsync(&self, at: SocketAddr) -> Result<(), Error>;
     /// Claims the right to initiate through this node; fails where a claim stands.
@@ -58,7 +58,7 @@ pub trait Admin {
     /// Removes whatever claim stands there.
     async fn release_lock(&self, at: SocketAddr) -> Result<(), Error>;
     /// Notes on this node that its process is to leave the set.
-    async fn note_leaving(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error>;
+    async fn mark_removed(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error>;
     /// Lets go of everything but these.
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>);
 }
@@ -67,8 +67,8 @@ pub trait Admin {
 const RECONFIG_LIMIT: Duration = Duration::from_secs(5);
 /// How long anything else may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(5);
-/// For an order that is only good to have: nothing urgent waits for it any longer.
-const ORDER_LIMIT: Duration = Duration::from_millis(500);
+/// For a request that is only good to have: nothing urgent waits for it any longer.
+const HINT_LIMIT: Duration = Duration::from_millis(500);
 /// How long a connection may take where the other end has just closed the one before.
 const REOPEN_LIMIT: Duration = Duration::from_millis(50);
 /// What a call may take longer than its server-side limit.
@@ -183,7 +183,7 @@ impl Admin for Mongods {
             (true, Err(ProbeError::Timeout)) => Err(ProbeError::Closed),
             // The driver goes on trying where no handshake can succeed.
             (false, Err(ProbeError::Timeout)) => {
-                let seen = node.connection.try_lock().ok().and_then(|slot| slot.as_ref()?.misfit());
+                let seen = node.connection.try_lock().ok().and_then(|slot| slot.as_ref()?.permanent_error());
                 Err(seen.unwrap_or(ProbeError::Timeout))
             }
             (_, answer) => answer,
@@ -215,15 +215,15 @@ impl Admin for Mongods {
     }
 
     async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error> {
-        self.command(at, "admin", doc! { "replSetSyncFrom": source.to_string() }, ORDER_LIMIT).await.map(drop)
+        self.command(at, "admin", doc! { "replSetSyncFrom": source.to_string() }, HINT_LIMIT).await.map(drop)
     }
 
     async fn write_noop(&self, at: SocketAddr) -> Result<(), Error> {
-        let command = doc! { "appendOplogNote": 1, "data": { "rsctl": "line-up" } };
+        let command = doc! { "appendOplogNote": 1, "data": { "rsctl": "chain-secondary" } };
         self.command(at, "admin", command, COMMAND_LIMIT).await.map(drop)
     }
 
-    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
+    async fn abort_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
         match self.command(at, "admin", doc! { "replSetAbortPrimaryCatchUp": 1 }, COMMAND_LIMIT).await {
             Err(Error::Server { code: ILLEGAL_OPERATION, .. }) => Ok(()),
             other => other.map(drop),
@@ -259,8 +259,9 @@ impl Admin for Mongods {
         self.locked_write(at, delete).await.map(drop)
     }
 
-    async fn note_leaving(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
-        let note = doc! { "q": { "_id": wire::LEAVING_ID }, "u": wire::leaving_document(process), "upsert": true };
+    async fn mark_removed(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
+        let note =
+            doc! { "q": { "_id": wire::REMOVED_MARK_ID }, "u": wire::removed_mark_document(process), "upsert": true };
         let update = doc! { "update": "rsctl", "updates": [note], "writeConcern": local_write_concern() };
         // Lost with the process, the note has done its part: no fsync.
         let reply = self.command(at, "local", update, COMMAND_LIMIT).await?;

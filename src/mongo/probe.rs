@@ -1,4 +1,4 @@
-//! Everything that one look asks one mongod.
+//! Everything that one observation asks one mongod.
 
 use super::configs::Configs;
 use super::error::{
@@ -124,7 +124,7 @@ async fn stored(
     for note in notes(client).await? {
         match note.get_str("_id") {
             Ok(wire::LOCK_ID) => probe.lock = Some(wire::lock(&note).map_err(Trouble::Unreadable)?),
-            Ok(wire::LEAVING_ID) => probe.leaves = wire::names_process(&note, probe.process),
+            Ok(wire::REMOVED_MARK_ID) => probe.marked_removed = wire::names_process(&note, probe.process),
             _ => {}
         }
     }
@@ -179,7 +179,7 @@ fn bare(hello: Hello, state: NodeState) -> Probe {
         data: None,
         user_data: UserData::Unknown,
         lock: None,
-        leaves: false,
+        marked_removed: false,
         view: None::<SetView>,
         oplog_end: None,
     }

@@ -171,10 +171,10 @@ pub(super) fn lock_document(lock: &Lock) -> Document {
     }
 }
 
-pub(super) const LEAVING_ID: &str = "leaving";
+pub(super) const REMOVED_MARK_ID: &str = "leaving";
 
-pub(super) fn leaving_document(process: ProcessId) -> Document {
-    bson::doc! { "_id": LEAVING_ID, "process": process.0 }
+pub(super) fn removed_mark_document(process: ProcessId) -> Document {
+    bson::doc! { "_id": REMOVED_MARK_ID, "process": process.0 }
 }
 
 /// Whether a note is about this process, and not about one that ran on the directory before.

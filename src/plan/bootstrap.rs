@@ -16,7 +16,7 @@ const STALE: Duration = Duration::from_secs(10);
 
 /// Leads the expected blank tasks to a set of one: claims on all of them, then the initiate.
 pub(super) fn bootstrap(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
-    let known = now.look.known_set.is_some();
+    let known = now.observed.known_set.is_some();
     if now.config.is_some() || known || refusal(now).is_some() {
         return None;
     }
@@ -41,13 +41,13 @@ pub(super) fn bootstrap(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
                 return Proposal::new(Step::TakeOverLock { on, stale: held.clone(), lock }, because);
             }
             Some(held) => {
-                waiting.push(W::Lock { on, holder: held.token.to_string() });
+                waiting.push(W::Lock { on, controller: held.token.to_string() });
                 return None;
             }
         }
     }
-    if now.look.blank_for < now.policy.settle {
-        waiting.push(W::Settle { left: now.policy.settle - now.look.blank_for });
+    if now.observed.blank_for < now.policy.stable_for {
+        waiting.push(W::Stability { left: now.policy.stable_for - now.observed.blank_for });
         return None;
     }
     let on = tasks.iter().find(|p| p.id == seed_process).map(|p| p.hosts[0].clone())?;
@@ -62,11 +62,12 @@ pub(super) fn refusal(now: &Situation<'_>) -> Option<Finding> {
         None
     } else if now.policy.bootstrap == Bootstrap::Never {
         Some(Finding::BootstrapNever)
-    } else if now.look.known_set.is_some() {
+    } else if now.observed.known_set.is_some() {
         Some(Finding::ConfigLost)
     } else {
-        let holders: Vec<Host> = now.ours.iter().filter(|p| holds_data(p)).map(|p| p.hosts[0].clone()).collect();
-        (holders.len() > 1).then_some(Finding::HoldsUserData { hosts: holders })
+        let processes_with_data: Vec<Host> =
+            now.ours.iter().filter(|p| holds_data(p)).map(|p| p.hosts[0].clone()).collect();
+        (processes_with_data.len() > 1).then_some(Finding::HoldsUserData { hosts: processes_with_data })
     }
 }
 
@@ -77,7 +78,7 @@ fn holds_data(process: &Process<'_>) -> bool {
 /// The tasks in the order in which everybody claims them, if every one that DNS lists answers and is blank, and they
 /// are as many as expected. An initiate never happens on less.
 fn blank_tasks<'a, 's>(now: &'s Situation<'a>, waiting: &mut Vec<WaitingOn>) -> Option<Vec<&'s Process<'a>>> {
-    let listed = || now.look.nodes.values().filter(|node| node.listed);
+    let listed = || now.observed.nodes.values().filter(|node| node.listed);
     let silent = listed().filter(|node| node.answer.is_err()).count();
     let foreign = listed().filter_map(Node::probe).any(|p| !now.ours.iter().any(|o| o.id == p.process));
     let mut tasks: Vec<_> = now.ours.iter().filter(|p| p.listed).collect();
@@ -92,13 +93,13 @@ fn blank_tasks<'a, 's>(now: &'s Situation<'a>, waiting: &mut Vec<WaitingOn>) -> 
         waiting.push(W::Tasks { seen: tasks.len(), expect: now.policy.expect });
     }
     let enough = tasks.len() >= now.policy.expect.max(1);
-    (enough && blank && silent == 0 && !foreign && now.look.tasks.is_good()).then_some(tasks)
+    (enough && blank && silent == 0 && !foreign && now.observed.tasks.is_good()).then_some(tasks)
 }
 
 /// What the task will be called in the config.
 fn member_address(now: &Situation<'_>, process: &Process<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Host> {
     let ip = || process.hosts.iter().find(|h| h.name().is_none()).map(|&h| h.clone());
-    let naming = process.hosts.iter().filter_map(|h| now.look.node(h)).map(|n| &n.naming);
+    let naming = process.hosts.iter().filter_map(|h| now.observed.node(h)).map(|n| &n.naming);
     let stable = naming.clone().find_map(|n| if let Naming::Stable(host) = n { Some(host.clone()) } else { None });
     let unknown = naming.clone().any(|n| *n == Naming::Unknown);
     let address = match now.policy.member_address {
@@ -117,11 +118,11 @@ fn member_address(now: &Situation<'_>, process: &Process<'_>, waiting: &mut Vec<
 /// One kind for the whole set: names only when every task has one.
 fn all_stable(now: &Situation<'_>) -> bool {
     let mut tasks = now.ours.iter().filter(|p| p.listed);
-    tasks.all(|p| p.hosts.iter().filter_map(|h| now.look.node(h)).any(|n| matches!(n.naming, Naming::Stable(_))))
+    tasks.all(|p| p.hosts.iter().filter_map(|h| now.observed.node(h)).any(|n| matches!(n.naming, Naming::Stable(_))))
 }
 
 fn is_stale(now: &Situation<'_>, lock: &Lock) -> bool {
-    now.look.locks.iter().any(|(seen, unchanged_for)| seen == lock && *unchanged_for >= STALE)
+    now.observed.locks.iter().any(|(seen, unchanged_for)| seen == lock && *unchanged_for >= STALE)
 }
 
 /// The seed that the first claim in the fixed order names. Whoever made it may have sent the initiate just before he
@@ -138,12 +139,12 @@ fn claimed(
             return Some(Some((claim.seed.clone(), claim.seed_process)));
         }
         // The seed's process is no task. Replaced by another: free. Silent, or merely not listed: it may be alive.
-        let place = now.look.node(&claim.seed);
-        let alive = now.look.processes().iter().any(|p| p.id == claim.seed_process);
+        let place = now.observed.node(&claim.seed);
+        let alive = now.observed.processes().iter().any(|p| p.id == claim.seed_process);
         let replaced = place.is_some_and(|node| node.probe().is_some());
-        let long_gone = place.is_some_and(|node| node.silent_for >= now.policy.remove_after);
+        let long_gone = place.is_some_and(|node| node.silent_for >= now.policy.replace_after);
         if alive || !(replaced || long_gone) {
-            waiting.push(W::Seed { host: claim.seed.clone(), holder: claim.token.to_string() });
+            waiting.push(W::Seed { host: claim.seed.clone(), controller: claim.token.to_string() });
             return None;
         }
     }
@@ -151,7 +152,7 @@ fn claimed(
 }
 
 /// The set exists: the claims have done their work.
-pub(super) fn unlock(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+pub(super) fn release_lock(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let locked = now.ours.iter().filter(|p| p.probe.lock.is_some() && p.state() != NodeState::Blank);
     let steps = locked.map(|p| Step::ReleaseLock { on: p.hosts[0].clone() });
     Proposal::new(first_free(now, steps)?, "the set has a primary")

@@ -11,9 +11,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// What is missing from the picture: DNS answers, nodes that do not answer, members on their way.
 pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
-    waiting.extend(now.look.tasks.trouble.iter().cloned().map(WaitingOn::Dns));
+    waiting.extend(now.observed.tasks.trouble.iter().cloned().map(WaitingOn::Dns));
     let members = now.config.map(|c| c.members()).unwrap_or_default();
-    for (host, node) in &now.look.nodes {
+    for (host, node) in &now.observed.nodes {
         let wanted = node.listed || members.iter().any(|m| &m.host == host);
         match &node.answer {
             Err(error) if wanted && !reported_otherwise(error, node.listed) => {
@@ -23,7 +23,7 @@ pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
         }
     }
     for member in members {
-        let Some(process) = now.occupant(member) else { continue };
+        let Some(process) = now.process_at(member) else { continue };
         let on_its_way = matches!(
             process.state(),
             NodeState::Startup | NodeState::Startup2 | NodeState::Recovering | NodeState::Rollback | NodeState::Removed
@@ -77,8 +77,8 @@ pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
         if member.was.is_some() && !member.awaits_first_vote() {
             findings.push(Finding::Wiped { host: member.host.clone() });
         }
-        let recovering = now.occupant(member).is_some_and(|p| p.state() == NodeState::Recovering);
-        let unwell = now.look.node(&member.host).is_some_and(|n| n.unhealthy_for >= STUCK_AFTER);
+        let recovering = now.process_at(member).is_some_and(|p| p.state() == NodeState::Recovering);
+        let unwell = now.observed.node(&member.host).is_some_and(|n| n.unhealthy_for >= STUCK_AFTER);
         if recovering && unwell {
             findings.push(Finding::Stuck { host: member.host.clone() });
         }
@@ -89,7 +89,7 @@ pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
 pub(super) fn rest(now: &Situation<'_>, waiting: &[WaitingOn]) -> String {
     if now.blocked {
         "it cannot be told which set or primary counts".to_owned()
-    } else if now.look.nodes.is_empty() {
+    } else if now.observed.nodes.is_empty() {
         "no task is known".to_owned()
     } else if waiting.is_empty() && now.primary().is_some() {
         "the set is as it should be".to_owned()

@@ -1,4 +1,4 @@
-//! No primary, but a majority that could have one: *step-up*, *catch-up*, and *hand-over* before it comes to that.
+//! No primary, but a majority that could have one: *step-up*, *catch-up*, and *switchover* before it comes to that.
 //!
 //! MongoDB waits out its election timeout (10 s by default) before it elects again. A real election right away is
 //! just as safe, the vote rule is the same, but it would also unseat a healthy primary that only rsctl cannot see.
@@ -7,11 +7,11 @@
 use super::safety::first_free;
 use super::situation::{Situation, voters_but};
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
-use crate::model::{Host, LineOrder, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig};
+use crate::model::{Host, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig, SyncSourceRequest};
 use std::time::Duration;
 
 /// Looks in a row that must find the old primary's port closed.
-const DOWN_LOOKS: u32 = 2;
+const DOWN_OBSERVATIONS: u32 = 2;
 
 /// So many heartbeats in a row must not have come before their sender counts as silent,
 const HEARTBEATS_MISSED: u32 = 4;
@@ -58,7 +58,7 @@ pub(super) fn spread<'a>(now: &Situation<'a>, newest: &'a ReplConfig) -> &'a Rep
 
 /// Voters that are there and could vote.
 fn electors<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a Member, &'s Process<'a>)> {
-    let there = config.voters().filter(|m| now.is_live(m)).filter_map(|m| now.occupant(m).map(|p| (m, p)));
+    let there = config.voters().filter(|m| now.is_live(m)).filter_map(|m| now.process_at(m).map(|p| (m, p)));
     there.filter(|(_, p)| matches!(p.state(), NodeState::Secondary | NodeState::Arbiter)).collect()
 }
 
@@ -67,40 +67,42 @@ fn electors<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a 
 /// one, there is nothing to wait for: what a majority acknowledged it has, or it had not been elected. A write that
 /// only a spare has is out of its reach: members with a vote do not copy from those without (manual,
 /// `replSetSyncFrom`), so it waited for such a one until the time was up (15 s on Swarm, 6.0.5).
-pub(super) fn catch_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+pub(super) fn abort_catchup(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let config = now.config?;
-    let elected = config.voters().filter_map(|m| now.occupant(m)).find(|p| p.state() == NodeState::Other)?;
-    let silent = config.members().iter().any(|m| now.occupant(m).is_none());
-    let newer = |m: &Member| now.occupant(m).is_some_and(|p| applied(p) > applied(elected));
+    let elected = config.voters().filter_map(|m| now.process_at(m)).find(|p| p.state() == NodeState::Other)?;
+    let silent = config.members().iter().any(|m| now.process_at(m).is_none());
+    let newer = |m: &Member| now.process_at(m).is_some_and(|p| applied(p) > applied(elected));
     if !silent || config.voters().any(newer) {
         return None;
     }
     let because = format!("{} is elected, and no voter that answers has newer writes", elected.hosts[0]);
-    Proposal::new(Step::EndCatchUp { on: elected.hosts[0].clone() }, because)
+    Proposal::new(Step::AbortCatchUp { on: elected.hosts[0].clone() }, because)
 }
 
 /// A source whose machine is lost sends nothing, not even that it is gone, and whoever copies from it hangs: for 10 s,
 /// and for 7 s more in which the server tries to connect to it again (6.0.5, 5.0.4; for 5 s and 3 s where the kernel looks
 /// after idle connections, as in the stack that ships). Of three voters, with one gone and one that hangs, no majority
 /// holds a new write for so long. Told to copy from the primary, a 6.0 spares itself the second wait.
-pub(super) fn let_go(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+pub(super) fn reset_sync_source(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let primary_host = now.primary_host().filter(|host| config.member_at(host).is_some())?;
     let silence = SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_LOST);
     let lost = |p: &Process<'_>, source: &Host| {
-        let answers = now.look.node(source).is_none_or(|node| node.answer.is_ok());
+        let answers = now.observed.node(source).is_none_or(|node| node.answer.is_ok());
         source != primary_host && !answers && hears_nothing(now, p, source, silence)
     };
-    let told = |p: &Process<'_>| now.look.lined_up.contains(&LineOrder { on: p.id, behind: primary.id, fresh: true });
-    let voters = config.voters().filter_map(|m| now.occupant(m).map(|p| (m, p)));
+    let told = |p: &Process<'_>| {
+        now.observed.sync_source_requests.contains(&SyncSourceRequest { on: p.id, behind: primary.id, fresh: true })
+    };
+    let voters = config.voters().filter_map(|m| now.process_at(m).map(|p| (m, p)));
     let hanging = voters.filter(|(_, p)| {
         p.state() == NodeState::Secondary && !told(p) && sync_source(p).is_some_and(|source| lost(p, source))
     });
     let (behind, under) = (primary_host, primary_host);
-    let orders =
-        hanging.map(|(m, _)| Step::LineUp { on: m.host.clone(), behind: behind.clone(), under: under.clone() });
+    let requests =
+        hanging.map(|(m, _)| Step::SetSyncSource { on: m.host.clone(), behind: behind.clone(), under: under.clone() });
     let because = "whom it copies from answers neither it nor rsctl, and it would hang";
-    Proposal::new(first_free(now, orders)?, because)
+    Proposal::new(first_free(now, requests)?, because)
 }
 
 /// A secondary whose source dies looks for another at once, finds nobody ahead of it, and sleeps for a second before
@@ -110,28 +112,28 @@ pub(super) fn let_go(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Prop
 /// Not of more: there a majority is left without the head of the line, and should that one's machine die without a
 /// word, everybody behind it would hang for the 10 s that the server waits on a silent source.
 ///
-/// The server drops the order where the second is not ahead of the third at that moment (6.0.5). So the one that lags is
-/// the third, the primary writes a little that changes nothing, and when all that comes to nothing, the next order is the
+/// The server drops the request where the second is not ahead of the third at that moment (6.0.5). So the one that lags is
+/// the third, the primary writes a little that changes nothing, and when all that comes to nothing, the next request is the
 /// other way round.
-pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
+pub(super) fn chain_secondary(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let secondaries: Vec<_> = config
         .voters()
-        .filter(|m| now.is_live(m) && !now.is_forgotten(m))
-        .filter_map(|m| now.occupant(m).map(|p| (m, p)))
+        .filter(|m| now.is_live(m) && !now.is_removal_target(m))
+        .filter_map(|m| now.process_at(m).map(|p| (m, p)))
         .filter(|(_, p)| p.state() == NodeState::Secondary)
         .collect();
     if !config.allows_chaining() || secondaries.len() != 2 || config.voters().count() != 3 {
         return None;
     }
-    let both = |o: &&LineOrder| secondaries.iter().all(|(_, p)| [o.on, o.behind].contains(&p.id));
-    let order = now.look.lined_up.iter().rfind(both);
-    if order.is_some_and(|order| order.fresh) {
+    let both = |o: &&SyncSourceRequest| secondaries.iter().all(|(_, p)| [o.on, o.behind].contains(&p.id));
+    let request = now.observed.sync_source_requests.iter().rfind(both);
+    if request.is_some_and(|request| request.fresh) {
         return None;
     }
     // Whoever leads the line stays there; else who could not be copied from is passed over, and the newest comes first.
     let led = |host: &Host| secondaries.iter().filter(|(_, p)| sync_source(p) == Some(host)).count();
-    let in_vain = |p: &Process<'_>| order.is_some_and(|order| order.behind == p.id);
+    let in_vain = |p: &Process<'_>| request.is_some_and(|request| request.behind == p.id);
     let electable = secondaries.iter().filter(|(m, _)| can_lead(m));
     let (head, leader) =
         electable.max_by_key(|(m, p)| (led(&m.host), !in_vain(p), applied(p), std::cmp::Reverse(m.id)))?;
@@ -140,7 +142,7 @@ pub(super) fn line_up(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Pro
     let (member, _) = secondaries.iter().find(straggler).filter(|_| primary.id != leader.id)?;
     let because = format!("it would go on without a pause should {} have to lead", head.host);
     let (on, behind, under) = (member.host.clone(), head.host.clone(), primary_host.clone());
-    Proposal::new(Step::LineUp { on, behind, under }, because)
+    Proposal::new(Step::SetSyncSource { on, behind, under }, because)
 }
 
 fn sync_source<'a>(process: &'a Process<'_>) -> Option<&'a Host> {
@@ -148,11 +150,11 @@ fn sync_source<'a>(process: &'a Process<'_>) -> Option<&'a Host> {
 }
 
 /// Swarm takes a task out of DNS before it stops it: the primary goes, so another one leads before it does.
-pub(super) fn hand_over(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+pub(super) fn switchover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let leaving = |node: &Node| node.ever_listed && !node.unlisted_for.is_zero();
-    let was_task = primary.hosts.iter().filter_map(|h| now.look.node(h)).any(leaving);
-    if primary.listed || !was_task || !now.look.tasks.is_good() {
+    let was_task = primary.hosts.iter().filter_map(|h| now.observed.node(h)).any(leaving);
+    if primary.listed || !was_task || !now.observed.tasks.is_good() {
         return None;
     }
     let because = format!("DNS no longer lists the primary {}, so its task is about to stop", primary.hosts[0]);
@@ -160,7 +162,7 @@ pub(super) fn hand_over(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
 }
 
 /// The primary leaves because an operator says so.
-pub(super) fn hand_over_from(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Step> {
+pub(super) fn switchover_from(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Step> {
     let (primary, config) = now.writable()?;
     let step = successor(now, primary, config, waiting);
     if step.is_none() && !matches!(waiting.last(), Some(W::CatchUp { .. })) {
@@ -182,8 +184,8 @@ fn successor(
     let view = primary.probe.view.as_ref()?;
     // It was asked at another moment than the primary, whose answer tells as well how far it had come by then.
     let holds = |m: &Member, p: &Process<'_>| applied(p).max(view.peers.get(&m.id).map_or(applied(p), |s| s.applied));
-    let staying = config.voters().filter(|m| can_lead(m) && now.is_live(m) && !now.is_forgotten(m));
-    let staying = staying.filter_map(|m| now.occupant(m).map(|p| (m, p)));
+    let staying = config.voters().filter(|m| can_lead(m) && now.is_live(m) && !now.is_removal_target(m));
+    let staying = staying.filter_map(|m| now.process_at(m).map(|p| (m, p)));
     let ready = staying.filter(|(_, p)| p.listed && p.state() == NodeState::Secondary);
     let (best, held) = ready.map(|(m, p)| (m, holds(m, p))).max_by_key(|(_, held)| *held)?;
     if !view.knows_commit_point() || held < view.committed {
@@ -206,10 +208,11 @@ fn maybe_alive(now: &Situation<'_>, config: &ReplConfig, ready: &[(&Member, &Pro
     let named = now.ours.iter().filter_map(|p| p.probe.sees_primary.clone());
     named.into_iter().find(|host| {
         // It answers, and not as a primary: the name is out of date.
-        let answers = now.look.probe(host).is_some();
+        let answers = now.observed.probe(host).is_some();
         // A primary steps down before it says that it shuts down.
         let leaving = |node: &Node| node.answer == Err(ProbeError::ShuttingDown);
-        let closed = now.look.node(host).is_some_and(|node| node.down_looks >= DOWN_LOOKS || leaving(node));
+        let closed =
+            now.observed.node(host).is_some_and(|node| node.down_observations >= DOWN_OBSERVATIONS || leaving(node));
         !answers && !closed && !seen_down_by_majority(now, config, ready, host)
     })
 }
@@ -233,6 +236,6 @@ pub(super) fn misses(now: &Situation<'_>, config: &ReplConfig, process: &Process
 
 /// It has given the host up, or has not heard of it for so long.
 fn hears_nothing(now: &Situation<'_>, process: &Process<'_>, host: &Host, silence: Duration) -> bool {
-    let peer = now.look.peer(process.probe, host);
+    let peer = now.observed.peer(process.probe, host);
     peer.is_some_and(|peer| peer.asked && !peer.healthy || peer.unheard_for.is_some_and(|unheard| unheard >= silence))
 }

@@ -98,7 +98,7 @@ pub enum Finding {
         /// Which member.
         host: Host,
     },
-    /// A mongod that runs and stays outside, by an operator's order.
+    /// A mongod that runs and stays outside, by an operator's request.
     LeftOut {
         /// Where.
         host: Host,
@@ -206,7 +206,7 @@ impl fmt::Display for Finding {
                 write!(f, "{host} lost its data directory; it has no vote until it holds the data again")
             }
             Self::LeftOut { host } => {
-                write!(f, "{host} was taken out by `rsctl forget`: stop its task, or restart its mongod to let it join")
+                write!(f, "{host} was taken out by `rsctl remove`: stop its task, or restart its mongod to let it join")
             }
             Self::Stuck { host } => write!(
                 f,

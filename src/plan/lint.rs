@@ -42,13 +42,13 @@ pub(super) fn check(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
     electable(next)?;
     same_set(base, next)?;
     no_permutation(base, next)?;
-    // New slots do not count: the server keeps them from voting until they hold data.
+    // New members do not count: the server keeps them from voting until they hold data.
     let votes_of = |config: &ReplConfig, id| config.member(id).map(|m| m.votes);
     let changed = base.members().iter().filter(|m| m.votes != votes_of(next, m.id).unwrap_or(false)).count();
     if changed > 1 { Err(Fault::ManyVotes(changed)) } else { Ok(()) }
 }
 
-/// Whether `next` may follow `base` by force: the same slots, the same votes, other addresses. Only newcomers, which
+/// Whether `next` may follow `base` by force: the same members, the same votes, other addresses. Only newcomers, which
 /// never voted, are kept from it.
 pub(super) fn check_forced(base: &ReplConfig, next: &ReplConfig) -> Result<(), Fault> {
     unique(next)?;

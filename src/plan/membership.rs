@@ -1,7 +1,7 @@
 //! Who belongs to the set, and where: *moved*, *gone*, *join*.
 
+use super::addressing::{Addressing, addressing};
 use super::failover;
-use super::placement::{Placement, place};
 use super::safety::{is_free, tried_fairly};
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
@@ -10,11 +10,11 @@ use crate::model::{
 };
 use std::time::Duration;
 
-/// A known directory answers elsewhere: its slot follows, identity and vote stay. All moved slots go in one
+/// A known directory answers elsewhere: its member follows, identity and vote stay. All moved members go in one
 /// reconfig, because the server's one-voter rule compares identities, not hosts (measured on 6.0.5).
-pub(super) fn moved(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+pub(super) fn readdress(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
-    let Placement { moves, tags, unnamed } = place(now, config);
+    let Addressing { moves, tags, unnamed } = addressing(now, config);
     waiting.extend(unnamed.into_iter().map(|host| W::Name { host }));
     let left = |c: &Change| member_of(config, c).is_some_and(|m| has_left(now, primary, config, m));
     let moves = tried_fairly(now, moves.into_iter().filter(left).collect(), waiting);
@@ -29,26 +29,26 @@ pub(super) fn moved(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option
 fn has_left(now: &Situation<'_>, primary: &Process<'_>, config: &ReplConfig, member: &Member) -> bool {
     // It tries the old addresses too before it says that it is REMOVED, and until then it is no voice for a new config (74
     // where one is needed).
-    let at_hand = config.voters().filter(|m| now.occupant(m).is_some() && now.is_live(m)).count();
+    let at_hand = config.voters().filter(|m| now.process_at(m).is_some() && now.is_live(m)).count();
     let serves_not = |p: &Process<'_>| match p.state() {
         NodeState::Removed => true,
         NodeState::Startup => at_hand >= config.majority(),
         _ => false,
     };
-    let is_out = member.data.and_then(|data| now.holder(data)).is_some_and(serves_not);
+    let is_out = member.data.and_then(|data| now.process_with_data(data)).is_some_and(serves_not);
     !now.healthy_at_primary(member) || is_out && failover::misses(now, config, primary, &member.host)
 }
 
 /// An operator wants a member out, before its task is stopped: with its vote, one at a time, the primary last.
-pub(super) fn forgotten(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+pub(super) fn remove_requested(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
-    let wanted: Vec<&Member> = config.members().iter().filter(|m| now.is_forgotten(m)).collect();
-    if let Some(note) = noted_leaving(now, &wanted) {
+    let wanted: Vec<&Member> = config.members().iter().filter(|m| now.is_removal_target(m)).collect();
+    if let Some(note) = marked_removed(now, &wanted) {
         return Proposal::new(note, "no other controller may let it join again while it runs");
     }
-    let leads = |m: &&Member| now.occupant(m).is_some_and(|p| p.id == primary.id);
+    let leads = |m: &&Member| now.process_at(m).is_some_and(|p| p.id == primary.id);
     let Some(&lost) = wanted.iter().find(|m| !leads(m)) else {
-        let step = wanted.first().and_then(|_| failover::hand_over_from(now, waiting));
+        let step = wanted.first().and_then(|_| failover::switchover_from(now, waiting));
         return Proposal::new(step?, "an operator wants the primary's node out of the set");
     };
     let because = format!("an operator wants {} out of the set", lost.host);
@@ -60,25 +60,25 @@ pub(super) fn forgotten(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Op
     reconfig(now, vec![Change::Remove { id: lost.id }], because)
 }
 
-/// The order is noted on the members themselves: other controllers, and those to come, follow it too. Where that cannot
-/// be done, the order is followed all the same.
-fn noted_leaving(now: &Situation<'_>, wanted: &[&Member]) -> Option<Step> {
-    let untold = |p: &&Process<'_>| now.left_out(p) && !p.probe.leaves && p.probe.config.is_some();
-    let on = |m: &&Member| match now.occupant(m).filter(untold) {
+/// The request is noted on the members themselves: other controllers, and those to come, follow it too. Where that cannot
+/// be done, the request is followed all the same.
+fn marked_removed(now: &Situation<'_>, wanted: &[&Member]) -> Option<Step> {
+    let untold = |p: &&Process<'_>| now.left_out(p) && !p.probe.marked_removed && p.probe.config.is_some();
+    let on = |m: &&Member| match now.process_at(m).filter(untold) {
         Some(_) => Some(m.host.clone()),
-        None => m.data.and_then(|data| now.holder(data)).filter(untold).map(|p| p.hosts[0].clone()),
+        None => m.data.and_then(|data| now.process_with_data(data)).filter(untold).map(|p| p.hosts[0].clone()),
     };
-    let mut notes = wanted.iter().filter_map(on).map(|on| Step::NoteLeaving { on });
+    let mut notes = wanted.iter().filter_map(on).map(|on| Step::MarkRemoved { on });
     notes.find(|note| is_free(now, note))
 }
 
 /// A member's task has gone for good. What helps the set is done soon; what gains nothing waits for `forget-after`,
-/// because a slot that is kept is a way back.
-pub(super) fn gone(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+/// because a member that is kept is a way back.
+pub(super) fn remove_dead(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (_, config) = now.writable()?;
     let gone_for = |limit| config.members().iter().filter(move |m| ours_and_gone(now, m) >= Some(limit));
     let policy = now.policy;
-    let voters: Vec<_> = gone_for(policy.remove_after).filter(|m| m.votes_now()).collect();
+    let voters: Vec<_> = gone_for(policy.replace_after).filter(|m| m.votes_now()).collect();
     let total = config.voters().count();
     let live = config.voters().filter(|m| now.is_live(m)).count();
     if let Some((change, because)) = replaced(now, config, &voters) {
@@ -92,16 +92,16 @@ pub(super) fn gone(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
         let because = format!("it is gone and its vote only makes a majority harder ({live} of {total} voters live)");
         return reconfig(now, vec![Change::Remove { id: lost.id }], because);
     }
-    if let Some(lost) = gone_for(policy.forget_after).next() {
-        let because = format!("it has been gone for {} s", policy.forget_after.as_secs());
+    if let Some(lost) = gone_for(policy.remove_after).next() {
+        let because = format!("it has been gone for {} s", policy.remove_after.as_secs());
         return reconfig(now, vec![Change::Remove { id: lost.id }], because);
     }
     for member in gone_for(Duration::from_secs(1)) {
         let since = ours_and_gone(now, member).unwrap_or_default();
         let missing = gone_for(Duration::from_secs(1)).filter(|m| m.votes_now()).count();
         let helps = !ready_spares(now, config).is_empty() || slack(total - missing) > slack(total);
-        let soon = member.votes_now() && helps && since < policy.remove_after;
-        let limit = if soon { policy.remove_after } else { policy.forget_after };
+        let soon = member.votes_now() && helps && since < policy.replace_after;
+        let limit = if soon { policy.replace_after } else { policy.remove_after };
         waiting.push(W::Gone { host: member.host.clone(), since, limit });
     }
     None
@@ -117,7 +117,7 @@ fn replaced(now: &Situation<'_>, config: &ReplConfig, gone: &[&Member]) -> Optio
     let spare = spares.first()?;
     let seats = config.members().iter().filter(|m| m.votes).count();
     let whole = config.members().iter().filter(|m| m.votes).all(|m| m.votes_now() && now.is_live(m));
-    // Whoever waits for its vote, because its data is not there yet, keeps its seat.
+    // Whoever waits for its vote, because its data is not there yet, keeps its vote.
     let awaited = config.members().iter().filter(|m| m.owed_vote()).count();
     let promised = seats + awaited;
     let promote = Change::Promote { id: spare.id };
@@ -128,7 +128,7 @@ fn replaced(now: &Situation<'_>, config: &ReplConfig, gone: &[&Member]) -> Optio
         )),
         Some(lost) => Some((promote, format!("{} is gone and {} holds the data", lost.host, spare.host))),
         // What was removed for want of room, or before the spare was ready, is made up for.
-        None if whole && self::seats(promised, spares.len()) > 0 => {
+        None if whole && new_votes(promised, spares.len()) > 0 => {
             let because = match promised {
                 0 | 1 => format!("{} holds the data", spare.host),
                 even if even % 2 == 0 => format!("{even} voters survive no more losses than {}", even - 1),
@@ -143,7 +143,7 @@ fn replaced(now: &Situation<'_>, config: &ReplConfig, gone: &[&Member]) -> Optio
 /// For how long DNS, rsctl and the primary have all missed a member. None when one of them has not, when its directory
 /// answers elsewhere, when it was never a task of ours, or when an operator set it up by hand.
 fn ours_and_gone(now: &Situation<'_>, member: &Member) -> Option<Duration> {
-    let node = now.look.node(&member.host)?;
+    let node = now.observed.node(&member.host)?;
     if member.hand_tuned() || member.data.is_some_and(|data| now.ours.iter().any(|p| p.probe.data == Some(data))) {
         return None;
     }
@@ -156,14 +156,14 @@ fn ours_and_gone(now: &Situation<'_>, member: &Member) -> Option<Duration> {
 }
 
 fn ready_spares<'a>(now: &Situation<'_>, config: &'a ReplConfig) -> Vec<&'a Member> {
-    let serves = |m: &Member| now.occupant(m).is_some_and(|p| p.state() == NodeState::Secondary);
-    let ready = |m: &Member| serves(m) && now.is_live(m) && !now.is_forgotten(m);
+    let serves = |m: &Member| now.process_at(m).is_some_and(|p| p.state() == NodeState::Secondary);
+    let ready = |m: &Member| serves(m) && now.is_live(m) && !now.is_removal_target(m);
     let spare = |m: &&Member| m.spare && !m.votes && m.data.is_some() && ready(m) && !m.hand_tuned();
     config.members().iter().filter(spare).collect()
 }
 
-/// A blank task, or one of this set's directories that has no slot, becomes a member.
-pub(super) fn join(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
+/// A blank task, or one of this set's directories that has no member, becomes a member.
+pub(super) fn add_member(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
     let room = MEMBERS_MAX.saturating_sub(config.members().len());
     let newcomers: Vec<Host> = now
@@ -179,9 +179,9 @@ pub(super) fn join(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
         })
         .take(room)
         .collect();
-    // Whose vote was taken gets it back, so its seat is not free.
+    // Whose vote was taken gets it back, so its vote is not free.
     let voters = config.members().iter().filter(|m| m.votes || m.owed_vote()).count();
-    let seats = seats(voters, newcomers.len());
+    let seats = new_votes(voters, newcomers.len());
     let voter = if primary.probe.guards_new_voters() { NewRole::Voter } else { NewRole::LateVoter };
     let first = next_id(now, config);
     let changes = newcomers.into_iter().enumerate().map(|(nth, host)| Change::Add {
@@ -195,9 +195,9 @@ pub(super) fn join(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<
 
 fn may_join(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>) -> bool {
     let copies = process.probe.data.is_some_and(|data| now.is_copied(data));
-    let has_slot = process.probe.data.is_some_and(|data| config.members().iter().any(|m| m.data == Some(data)));
-    let sits_in_slot = config.members().iter().any(|m| process.is_at(&m.host));
-    if copies || has_slot || sits_in_slot || now.left_out(process) {
+    let has_member = process.probe.data.is_some_and(|data| config.members().iter().any(|m| m.data == Some(data)));
+    let is_at_a_member = config.members().iter().any(|m| process.is_at(&m.host));
+    if copies || has_member || is_at_a_member || now.left_out(process) {
         return false;
     }
     match process.state() {
@@ -211,7 +211,7 @@ fn may_join(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>) -> 
 }
 
 /// How many of `newcomers` get a vote: at most seven voters, and from three up an odd number.
-fn seats(voters: usize, newcomers: usize) -> usize {
+fn new_votes(voters: usize, newcomers: usize) -> usize {
     let fits = |total: &usize| *total <= VOTERS_MAX && (*total < 3 || total % 2 == 1);
     (voters..=voters + newcomers).rev().find(fits).map_or(0, |total| total - voters)
 }
@@ -238,14 +238,14 @@ pub(super) fn reconfig(now: &Situation<'_>, changes: Vec<Change>, because: impl 
 
 #[cfg(test)]
 mod tests {
-    use super::seats;
+    use super::new_votes;
 
     #[test]
     fn voters_stay_odd_from_three_up_and_at_most_seven() {
         let table = [((1, 1), 1), ((1, 2), 2), ((1, 3), 2), ((1, 4), 4), ((3, 1), 0), ((3, 2), 2), ((2, 1), 1)];
         for ((voters, newcomers), expected) in table {
-            assert_eq!(seats(voters, newcomers), expected, "{voters} voters and {newcomers} newcomers");
+            assert_eq!(new_votes(voters, newcomers), expected, "{voters} voters and {newcomers} newcomers");
         }
-        assert_eq!((seats(7, 3), seats(6, 3), seats(4, 1)), (0, 1, 1));
+        assert_eq!((new_votes(7, 3), new_votes(6, 3), new_votes(4, 1)), (0, 1, 1));
     }
 }

@@ -1,17 +1,17 @@
-//! The decision: from one look to one step.
+//! The decision: from one observation to one step.
 //!
 //! The rules stand in order; the first whose step may be done now wins. A step may not be done now when it was
 //! refused a moment ago, or when `safety` forbids it; then the next rule has its turn.
 //!
-//! **Invariant:** [`plan`] is total and pure: no IO, no clock, no log, the same look always gives the same plan.
+//! **Invariant:** [`plan`] is total and pure: no IO, no clock, no log, the same observation always gives the same plan.
 
+mod addressing;
 mod bootstrap;
 mod explain;
 mod failover;
 mod finding;
 mod lint;
 mod membership;
-mod placement;
 mod preview;
 mod recovery;
 mod safety;
@@ -42,35 +42,35 @@ impl Proposal {
     }
 }
 
-/// Looks at a situation and wishes for a step, or notes what it waits for.
+/// Looks at a situation and proposes a step, or notes what it waits for.
 type Rule = fn(&Situation<'_>, &mut Vec<WaitingOn>) -> Option<Proposal>;
 
 /// With a PRIMARY.
 const WRITABLE: &[(&str, Rule)] = &[
-    ("wiped", voting::wiped),
-    ("moved", membership::moved),
-    ("forget", membership::forgotten),
-    ("gone", membership::gone),
-    ("give-back", voting::give_back),
-    ("hand-over", failover::hand_over),
-    ("let-go", failover::let_go),
-    ("join", membership::join),
-    ("settle-in", voting::settle_in),
-    ("unlock", bootstrap::unlock),
-    ("line-up", failover::line_up),
+    ("revoke-vote", voting::revoke_vote),
+    ("readdress", membership::readdress),
+    ("remove-requested", membership::remove_requested),
+    ("remove-dead", membership::remove_dead),
+    ("restore-vote", voting::restore_vote),
+    ("switchover", failover::switchover),
+    ("reset-sync-source", failover::reset_sync_source),
+    ("add-member", membership::add_member),
+    ("finalize-member", voting::finalize_member),
+    ("release-lock", bootstrap::release_lock),
+    ("chain-secondary", failover::chain_secondary),
 ];
 
 /// Without one.
 const LEADERLESS: &[(&str, Rule)] = &[
     ("bootstrap", bootstrap::bootstrap),
-    ("catch-up", failover::catch_up),
+    ("abort-catchup", failover::abort_catchup),
     ("step-up", failover::step_up),
     ("recover", recovery::recover),
 ];
 
 /// Decides what to do next.
-pub fn plan(look: &Observed, policy: &Policy) -> Plan {
-    let mut situation = Situation::new(look, policy);
+pub fn plan(observed: &Observed, policy: &Policy) -> Plan {
+    let mut situation = Situation::new(observed, policy);
     let mut waiting = Vec::new();
     let mut findings = std::mem::take(&mut situation.findings);
     let chosen = if situation.blocked { None } else { first_allowed(&situation, &mut waiting) };

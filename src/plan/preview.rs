@@ -3,7 +3,7 @@
 //! Only shown, never executed: after every real step the world is looked at again.
 
 use super::{Plan, Step, plan};
-use crate::model::{LineOrder, NodeState, Observed, Policy, Probe, ReplConfig};
+use crate::model::{NodeState, Observed, Policy, Probe, ReplConfig, SyncSourceRequest};
 use std::sync::Arc;
 
 /// A longer list would say little: the world moves on meanwhile.
@@ -19,8 +19,8 @@ pub struct Foreseen {
 }
 
 /// What would be done from here, beginning with the step that is due now.
-pub fn preview(look: &Observed, policy: &Policy) -> Vec<Foreseen> {
-    let mut world = look.clone();
+pub fn preview(observed: &Observed, policy: &Policy) -> Vec<Foreseen> {
+    let mut world = observed.clone();
     let mut steps = Vec::new();
     while steps.len() < STEPS_MAX {
         let Plan { next, because, .. } = plan(&world, policy);
@@ -68,22 +68,23 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
             world.fsynced.extend(process);
             true
         }
-        Step::NoteLeaving { on } => {
+        Step::MarkRemoved { on } => {
             let process = world.probe(on).map(|p| p.process);
-            each_probe(world, |probe| probe.leaves |= Some(probe.process) == process);
+            each_probe(world, |probe| probe.marked_removed |= Some(probe.process) == process);
             true
         }
-        Step::LineUp { on, behind, .. } => {
+        Step::SetSyncSource { on, behind, .. } => {
             let both = world.probe(on).zip(world.probe(behind));
-            let order = both.map(|(on, behind)| LineOrder { on: on.process, behind: behind.process, fresh: true });
-            world.lined_up.retain(|told| order.is_none_or(|order| told.on != order.on));
-            world.lined_up.extend(order);
+            let request =
+                both.map(|(on, behind)| SyncSourceRequest { on: on.process, behind: behind.process, fresh: true });
+            world.sync_source_requests.retain(|told| request.is_none_or(|request| told.on != request.on));
+            world.sync_source_requests.extend(request);
             true
         }
         Step::Wait
         | Step::Initiate { .. }
         | Step::StepUp { .. }
-        | Step::EndCatchUp { .. }
+        | Step::AbortCatchUp { .. }
         | Step::Recover { .. }
         | Step::AcceptLoss { .. } => false,
     }

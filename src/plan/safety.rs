@@ -1,4 +1,4 @@
-//! The veto: the one place that says why a step must not be done now, whatever rule wished for it.
+//! The veto: the one place that says why a step must not be done now, whatever rule proposed it.
 
 use super::lint;
 use super::situation::Situation;
@@ -28,10 +28,10 @@ pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> 
         | Step::Initiate { .. }
         | Step::ReleaseLock { .. }
         | Step::Fsync { .. }
-        | Step::NoteLeaving { .. }
-        | Step::LineUp { .. }
+        | Step::MarkRemoved { .. }
+        | Step::SetSyncSource { .. }
         | Step::StepUp { .. }
-        | Step::EndCatchUp { .. } => None,
+        | Step::AbortCatchUp { .. } => None,
     };
     Some(WaitingOn::Veto { step: step.to_string(), reason: reason? })
 }
@@ -45,20 +45,21 @@ fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -
         return Some(fault.to_string());
     }
     if changes.iter().any(|c| matches!(c, Change::Remove { .. })) {
-        if !situation.look.tasks.is_good() {
+        if !situation.observed.tasks.is_good() {
             return Some("DNS gives no good answer, so nobody counts as gone".to_owned());
         }
         // Voters, for they are who a primary needs. Members without a vote can be gone in any number, and somebody
         // has to be able to remove them.
-        let (voters, answers) = (base.voters().count(), |m: &&Member| situation.look.probe(&m.host).is_some());
+        let (voters, answers) = (base.voters().count(), |m: &&Member| situation.observed.probe(&m.host).is_some());
         let answering = base.voters().filter(answers).count();
         if answering * 2 < voters {
             return Some(format!("only {answering} of {voters} voters answer rsctl"));
         }
     }
-    let costs_a_vote = |c: &Change| matches!(c, Change::Remove { .. } | Change::TakeVote { .. });
-    let gives_a_vote =
-        |c: &Change| matches!(c, Change::GiveVote { .. } | Change::GiveBareVote { .. } | Change::Promote { .. });
+    let costs_a_vote = |c: &Change| matches!(c, Change::Remove { .. } | Change::RevokeVote { .. });
+    let gives_a_vote = |c: &Change| {
+        matches!(c, Change::RestoreVote { .. } | Change::RestoreVoteWithoutPriority { .. } | Change::Promote { .. })
+    };
     if changes.iter().any(|c| costs_a_vote(c) || gives_a_vote(c)) {
         let live = next.voters().filter(|m| lives_in(situation, base, m.id, changes)).count();
         if live < next.majority() {
@@ -70,7 +71,7 @@ fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -
 
 /// Force overrides the server's own checks, so everything it must not do is checked here once more.
 fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change], version: i64) -> Option<String> {
-    if !now.look.tasks.is_good() {
+    if !now.observed.tasks.is_good() {
         return Some("DNS gives no good answer".to_owned());
     }
     if now.primary().is_some() {
@@ -79,8 +80,8 @@ fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change]
     // Voters, not members: who has no vote has vouched for nothing, and without a primary nobody can remove those
     // that are gone.
     // A tag names a voter's directory; who has none, as an arbiter, is whole where it answers.
-    let whole = |m: &Member| now.occupant(m).is_some_and(|p| m.arbiter || p.probe.data.is_some());
-    let found = |m: &&Member| m.data.map_or_else(|| whole(m), |data| now.holder(data).is_some());
+    let whole = |m: &Member| now.process_at(m).is_some_and(|p| m.arbiter || p.probe.data.is_some());
+    let found = |m: &&Member| m.data.map_or_else(|| whole(m), |data| now.process_with_data(data).is_some());
     let directories = base.voters().filter(found).count();
     if directories < base.majority() {
         return Some(format!("the data of only {directories} of {} voters is found", base.voters().count()));
@@ -100,10 +101,10 @@ fn objection_to_loss(
     changes: &[Change],
     version: i64,
 ) -> Option<String> {
-    if now.look.order.as_ref().and_then(|order| order.accepts_loss_of.as_ref()) != Some(&now.policy.set) {
+    if now.observed.request.as_ref().and_then(|request| request.accepts_loss_of.as_ref()) != Some(&now.policy.set) {
         return Some("no operator has accepted the loss".to_owned());
     }
-    if !now.look.tasks.is_good() {
+    if !now.observed.tasks.is_good() {
         return Some("DNS gives no good answer".to_owned());
     }
     let leads = |p: &Process<'_>| matches!(p.state(), NodeState::Primary | NodeState::Other);
@@ -114,7 +115,7 @@ fn objection_to_loss(
         Ok(next) => next,
         Err(error) => return Some(error.to_string()),
     };
-    let leader = now.look.probe(on).and_then(|p| p.newest());
+    let leader = now.observed.probe(on).and_then(|p| p.newest());
     let at = |p: &Process<'_>, m: &Member| p.is_at(&m.host) || now.address_of(p, now.kind()).as_ref() == Some(&m.host);
     for voter in next.voters() {
         let whole = |p: &Process<'_>| match voter.arbiter {
@@ -133,7 +134,9 @@ fn objection_to_loss(
 /// Whether a voter of the config to come is alive. Who gets a vote by this very step was shown complete by its rule.
 fn lives_in(situation: &Situation<'_>, base: &ReplConfig, id: crate::model::MemberId, changes: &[Change]) -> bool {
     let given = |c: &Change| match c {
-        Change::GiveVote { id: to, .. } | Change::GiveBareVote { id: to, .. } | Change::Promote { id: to } => *to == id,
+        Change::RestoreVote { id: to, .. }
+        | Change::RestoreVoteWithoutPriority { id: to, .. }
+        | Change::Promote { id: to } => *to == id,
         _ => false,
     };
     changes.iter().any(given) || base.member(id).is_some_and(|m| situation.is_live(m))
@@ -152,7 +155,7 @@ pub(super) fn is_free(situation: &Situation<'_>, step: &Step) -> bool {
 
 /// The refusal that these subjects still have to wait out.
 fn refusal_of<'a>(situation: &Situation<'a>, subjects: &[String]) -> Option<&'a Refusal> {
-    situation.look.refusals.iter().find(|r| r.subjects == subjects && !r.retry_in.is_zero())
+    situation.observed.refusals.iter().find(|r| r.subjects == subjects && !r.retry_in.is_zero())
 }
 
 /// All at once, unless some of them were refused before: those go alone, and none before its time.
@@ -163,7 +166,7 @@ pub(super) fn tried_fairly(
 ) -> Vec<Change> {
     let held_up = changes.iter().filter_map(|change| {
         let subject = subject_of(change);
-        let of_it = situation.look.refusals.iter().filter(|r| r.subjects.contains(&subject));
+        let of_it = situation.observed.refusals.iter().filter(|r| r.subjects.contains(&subject));
         let last = of_it.max_by_key(|r| r.retry_in).filter(|r| !r.retry_in.is_zero())?;
         Some(WaitingOn::Refused { subject, reason: last.reason.clone(), retry_in: last.retry_in })
     });
@@ -178,7 +181,7 @@ pub(super) fn tried_fairly(
 /// A change that was refused lately is tried alone, so that one bad newcomer holds up nobody else.
 fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused {
     let subject = subject_of(change);
-    let of_it = situation.look.refusals.iter().filter(|r| r.subjects.contains(&subject));
+    let of_it = situation.observed.refusals.iter().filter(|r| r.subjects.contains(&subject));
     of_it.fold(Refused::Never, |worst, r| if r.retry_in.is_zero() { worst.max(Refused::Before) } else { Refused::Now })
 }
 

@@ -1,13 +1,13 @@
-//! A look, put in order for the rules: whose set it is, who is its primary, who sits in which slot.
+//! An observation, put in order for the rules: whose set it is, who is its primary, who sits in which member.
 //!
 //! These are the filters. They leave out what is not ours and never stop the rest, but for one case: when it cannot
 //! be told which of two sets or primaries counts, nothing may be written.
 
 use super::Finding;
-use super::placement::Placement;
+use super::addressing::Addressing;
 use crate::model::{
-    DataId, Host, Leaver, Member, MemberId, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId,
-    ReplConfig,
+    DataId, Host, Member, MemberId, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId,
+    RemovalTarget, ReplConfig,
 };
 use bson::oid::ObjectId;
 use std::cell::OnceCell;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What the rules decide from.
 pub(super) struct Situation<'a> {
-    pub(super) look: &'a Observed,
+    pub(super) observed: &'a Observed,
     pub(super) policy: &'a Policy,
     /// Blank mongods and those of the one set that counts, each once.
     pub(super) ours: Vec<Process<'a>>,
@@ -27,18 +27,18 @@ pub(super) struct Situation<'a> {
     pub(super) blocked: bool,
     /// What the filters noticed.
     pub(super) findings: Vec<Finding>,
-    /// Which of `ours` answers at each slot's address.
+    /// Which of `ours` answers at each member's address.
     answering: BTreeMap<MemberId, usize>,
     /// Where each directory belongs, once a rule has asked.
-    pub(super) placement: OnceCell<Placement>,
+    pub(super) addressing: OnceCell<Addressing>,
 }
 
 impl<'a> Situation<'a> {
-    pub(super) fn new(look: &'a Observed, policy: &'a Policy) -> Self {
+    pub(super) fn new(observed: &'a Observed, policy: &'a Policy) -> Self {
         let mut findings = Vec::new();
-        let mut ours = look.processes();
+        let mut ours = observed.processes();
         ours.retain(|process| speaks_for(process, policy, &mut findings));
-        let blocked_by_sets = keep_one_set(&mut ours, policy, look.known_set, &mut findings);
+        let blocked_by_sets = keep_one_set(&mut ours, policy, observed.known_set, &mut findings);
         let mut primaries: Vec<_> = ours.iter().filter(|p| p.state() == NodeState::Primary).collect();
         primaries.sort_by_key(|p| p.probe.view.as_ref().map_or(0, |view| view.term));
         if primaries.len() > 1 {
@@ -51,11 +51,11 @@ impl<'a> Situation<'a> {
             Some((_, probe)) => probe.config.as_ref(),
             None => newest_config(&ours),
         };
-        find_unusable(look, &mut findings);
+        find_unusable(observed, &mut findings);
         find_copies(&ours, &mut findings);
-        let answering = config.map(|c| answering(look, &ours, c)).unwrap_or_default();
-        let (primary, placement) = (primary.map(|(id, _)| id), OnceCell::new());
-        Self { look, policy, config, primary, ours, blocked, findings, answering, placement }
+        let answering = config.map(|c| answering(observed, &ours, c)).unwrap_or_default();
+        let (primary, addressing) = (primary.map(|(id, _)| id), OnceCell::new());
+        Self { observed, policy, config, primary, ours, blocked, findings, answering, addressing }
     }
 
     /// Who takes writes.
@@ -71,13 +71,13 @@ impl<'a> Situation<'a> {
     /// The primary's address as its own config has it: where commands go, and what `hello` names.
     pub(super) fn primary_host(&self) -> Option<&'a Host> {
         let process = self.primary()?;
-        let slot = self.config?.members().iter().find(|m| self.occupant(m).is_some_and(|p| p.id == process.id));
-        Some(slot.map_or(process.hosts[0], |member| &member.host))
+        let member = self.config?.members().iter().find(|m| self.process_at(m).is_some_and(|p| p.id == process.id));
+        Some(member.map_or(process.hosts[0], |member| &member.host))
     }
 
     /// The mongod of ours that answers at a member's address. One that answers at several members' addresses sits in
-    /// the slot with its tag only: it counts once, and the other names lead astray.
-    pub(super) fn occupant(&self, member: &Member) -> Option<&Process<'a>> {
+    /// the member with its tag only: it counts once, and the other names lead astray.
+    pub(super) fn process_at(&self, member: &Member) -> Option<&Process<'a>> {
         let found = self.answering.get(&member.id)?;
         let process = &self.ours[*found];
         let tagged = member.data.is_some() && member.data == process.probe.data;
@@ -86,10 +86,10 @@ impl<'a> Situation<'a> {
     }
 
     /// The mongod with this directory, unless copies of it run twice.
-    pub(super) fn holder(&self, data: DataId) -> Option<&Process<'a>> {
-        let mut holders = self.ours.iter().filter(|p| p.probe.data == Some(data));
-        let first = holders.next();
-        if holders.next().is_some() { None } else { first }
+    pub(super) fn process_with_data(&self, data: DataId) -> Option<&Process<'a>> {
+        let mut processes_with_data = self.ours.iter().filter(|p| p.probe.data == Some(data));
+        let first = processes_with_data.next();
+        if processes_with_data.next().is_some() { None } else { first }
     }
 
     /// The address of a process as a member, in the kind that the set uses. None when its name does not lead to it
@@ -97,7 +97,7 @@ impl<'a> Situation<'a> {
     pub(super) fn address_of(&self, process: &Process<'a>, kind: AddressKind) -> Option<Host> {
         match kind {
             AddressKind::Ip => process.hosts.iter().find(|h| self.listed(h) && h.name().is_none()).map(|&h| h.clone()),
-            AddressKind::Name => process.hosts.iter().find_map(|h| match &self.look.node(h)?.naming {
+            AddressKind::Name => process.hosts.iter().find_map(|h| match &self.observed.node(h)?.naming {
                 Naming::Stable(name) => Some(name.clone()),
                 Naming::Unknown | Naming::Unstable => None,
             }),
@@ -129,31 +129,34 @@ impl<'a> Situation<'a> {
     }
 
     /// An operator wants this member out. Whoever answers in its place with another's data is not meant.
-    pub(super) fn is_forgotten(&self, member: &Member) -> bool {
+    pub(super) fn is_removal_target(&self, member: &Member) -> bool {
         let its = |p: &&Process<'_>| [member.data, p.probe.data].contains(&None) || member.data == p.probe.data;
-        self.at_is_forgotten(&member.host)
-            || self.data_is_forgotten(member.data) && self.occupant(member).as_ref().is_none_or(its)
-            || self.occupant(member).filter(its).is_some_and(|p| self.left_out(p))
+        self.is_removal_address(&member.host)
+            || self.is_removal_data(member.data) && self.process_at(member).as_ref().is_none_or(its)
+            || self.process_at(member).filter(its).is_some_and(|p| self.left_out(p))
     }
 
     /// An operator wants this mongod out, under whatever address it is known: one told this controller, or another one,
     /// which noted it there.
     pub(super) fn left_out(&self, process: &Process<'_>) -> bool {
-        let named = |h: &Host| matches!(self.look.node(h).map(|n| &n.naming), Some(Naming::Stable(name)) if self.at_is_forgotten(name));
-        process.probe.leaves
-            || self.data_is_forgotten(process.probe.data)
-            || process.hosts.iter().any(|h| self.at_is_forgotten(h) || named(h))
+        let named = |h: &Host| matches!(self.observed.node(h).map(|n| &n.naming), Some(Naming::Stable(name)) if self.is_removal_address(name));
+        process.probe.marked_removed
+            || self.is_removal_data(process.probe.data)
+            || process.hosts.iter().any(|h| self.is_removal_address(h) || named(h))
     }
 
-    fn at_is_forgotten(&self, host: &Host) -> bool {
-        self.look.forget.iter().any(|leaver| matches!(leaver, Leaver::At(at) if *at == *host))
+    fn is_removal_address(&self, host: &Host) -> bool {
+        self.observed
+            .removals
+            .iter()
+            .any(|removal_target| matches!(removal_target, RemovalTarget::At(at) if *at == *host))
     }
 
-    fn data_is_forgotten(&self, data: Option<DataId>) -> bool {
-        data.is_some_and(|data| self.look.forget.contains(&Leaver::Holding(data)))
+    fn is_removal_data(&self, data: Option<DataId>) -> bool {
+        data.is_some_and(|data| self.observed.removals.contains(&RemovalTarget::Holding(data)))
     }
 
-    /// Copies of this directory run twice, so that it speaks for no slot.
+    /// Copies of this directory run twice, so that it speaks for no member.
     pub(super) fn is_copied(&self, data: DataId) -> bool {
         self.ours.iter().filter(|p| p.probe.data == Some(data)).count() > 1
     }
@@ -161,25 +164,25 @@ impl<'a> Situation<'a> {
     /// The member holds its data and can answer an election: as itself, or in the primary's eyes when rsctl cannot
     /// reach it.
     pub(super) fn is_live(&self, member: &Member) -> bool {
-        match self.occupant(member) {
-            // What leads has a majority behind it, whatever its slot's tag says.
+        match self.process_at(member) {
+            // What leads has a majority behind it, whatever its member's tag says.
             Some(process) => {
                 let leads = Some(process.id) == self.primary;
                 self.seat(process) == Some(member.id) && (leads || self.is_intact(member, process.probe))
             }
-            None => self.look.probe(&member.host).is_none() && self.serves_at_primary(member),
+            None => self.observed.probe(&member.host).is_none() && self.serves_at_primary(member),
         }
     }
 
-    /// The slot that a mongod fills, though several addresses may lead to it: its directory's own if it is there.
+    /// The member that a mongod fills, though several addresses may lead to it: its directory's own if it is there.
     fn seat(&self, process: &Process<'a>) -> Option<MemberId> {
         let there = |m: &&Member| self.answering.get(&m.id).is_some_and(|p| self.ours[*p].id == process.id);
-        let slots = self.config?.members();
+        let members = self.config?.members();
         let own = |m: &&Member| m.data.is_some() && m.data == process.probe.data;
-        slots.iter().filter(there).find(own).or_else(|| slots.iter().find(there)).map(|m| m.id)
+        members.iter().filter(there).find(own).or_else(|| members.iter().find(there)).map(|m| m.id)
     }
 
-    /// The directory behind the slot is complete, and one that votes: the slot's own, or another voter's after mongods
+    /// The directory behind the member is complete, and one that votes: the member's own, or another voter's after mongods
     /// swapped addresses.
     fn is_intact(&self, member: &Member, probe: &Probe) -> bool {
         if member.arbiter {
@@ -191,13 +194,13 @@ impl<'a> Situation<'a> {
     }
 
     fn listed(&self, host: &Host) -> bool {
-        self.look.node(host).is_some_and(|node| node.listed)
+        self.observed.node(host).is_some_and(|node| node.listed)
     }
 }
 
-fn answering(look: &Observed, ours: &[Process<'_>], config: &ReplConfig) -> BTreeMap<MemberId, usize> {
+fn answering(observed: &Observed, ours: &[Process<'_>], config: &ReplConfig) -> BTreeMap<MemberId, usize> {
     let ids: BTreeMap<ProcessId, usize> = ours.iter().enumerate().map(|(nth, p)| (p.id, nth)).collect();
-    let found = |m: &Member| Some((m.id, *ids.get(&look.probe(&m.host)?.process)?));
+    let found = |m: &Member| Some((m.id, *ids.get(&observed.probe(&m.host)?.process)?));
     config.members().iter().filter_map(found).collect()
 }
 
@@ -272,12 +275,12 @@ fn has_primary_or_majority(ours: &[Process<'_>], id: ObjectId) -> bool {
     }
     let newest = ReplConfig::newest(of_it.iter().filter_map(|p| p.probe.config.as_ref()));
     newest.is_some_and(|config| {
-        let present = config.voters().filter(|m| of_it.iter().any(|p| holds_slot(p, m))).count();
+        let present = config.voters().filter(|m| of_it.iter().any(|p| holds_membership(p, m))).count();
         present >= config.majority()
     })
 }
 
-fn holds_slot(process: &Process<'_>, member: &Member) -> bool {
+fn holds_membership(process: &Process<'_>, member: &Member) -> bool {
     match member.data {
         Some(data) => process.probe.data == Some(data),
         None => process.is_at(&member.host),
@@ -297,8 +300,8 @@ fn newest_config<'a>(ours: &[Process<'a>]) -> Option<&'a ReplConfig> {
 }
 
 /// Tasks that answer, but not as something that could be a member.
-fn find_unusable(look: &Observed, findings: &mut Vec<Finding>) {
-    for (host, node) in look.nodes.iter().filter(|(_, node)| node.listed) {
+fn find_unusable(observed: &Observed, findings: &mut Vec<Finding>) {
+    for (host, node) in observed.nodes.iter().filter(|(_, node)| node.listed) {
         if let Err(
             error @ (ProbeError::NotMongod(_)
             | ProbeError::TooOld(_)
@@ -313,12 +316,13 @@ fn find_unusable(look: &Observed, findings: &mut Vec<Finding>) {
 }
 
 fn find_copies(ours: &[Process<'_>], findings: &mut Vec<Finding>) {
-    let mut holders: BTreeMap<DataId, Vec<Host>> = BTreeMap::new();
+    let mut processes_with_data: BTreeMap<DataId, Vec<Host>> = BTreeMap::new();
     for process in ours {
         if let Some(data) = process.probe.data {
-            holders.entry(data).or_default().push(process.hosts[0].clone());
+            processes_with_data.entry(data).or_default().push(process.hosts[0].clone());
         }
     }
-    findings
-        .extend(holders.into_values().filter(|hosts| hosts.len() > 1).map(|hosts| Finding::SameDataTwice { hosts }));
+    findings.extend(
+        processes_with_data.into_values().filter(|hosts| hosts.len() > 1).map(|hosts| Finding::SameDataTwice { hosts }),
+    );
 }

@@ -76,7 +76,7 @@ pub enum Step {
         /// Above every version that is seen.
         version: i64,
     },
-    /// Go on without the votes of directories that are gone, by force, on an operator's order that accepts the loss of
+    /// Go on without the votes of directories that are gone, by force, on an operator's request that accepts the loss of
     /// what only they hold.
     AcceptLoss {
         /// The directory with the newest write, which is to lead.
@@ -94,12 +94,12 @@ pub enum Step {
         on: Host,
     },
     /// Note on a member that its process is to leave, so that no controller lets it join again.
-    NoteLeaving {
+    MarkRemoved {
         /// The member.
         on: Host,
     },
     /// Have a secondary copy from another member: the one that would lead next, or the primary.
-    LineUp {
+    SetSyncSource {
         /// The secondary.
         on: Host,
         /// Whom it copies from.
@@ -113,7 +113,7 @@ pub enum Step {
         on: Host,
     },
     /// Have an elected member take writes now, instead of waiting for members that do not answer.
-    EndCatchUp {
+    AbortCatchUp {
         /// The elected member.
         on: Host,
     },
@@ -125,15 +125,15 @@ impl Step {
         match self {
             Self::Reconfig { changes, .. } if changes.is_empty() => vec!["renew the term".to_owned()],
             Self::Reconfig { changes, .. } => changes.iter().map(subject_of).collect(),
-            Self::LineUp { on, behind, .. } => vec![format!("line up {on} behind {behind}")],
+            Self::SetSyncSource { on, behind, .. } => vec![format!("line up {on} behind {behind}")],
             Self::StepUp { .. } => vec!["step up".to_owned()],
-            Self::EndCatchUp { on } => vec![format!("end catch-up {on}")],
+            Self::AbortCatchUp { on } => vec![format!("end catch-up {on}")],
             Self::Recover { .. } | Self::AcceptLoss { .. } => vec!["recover".to_owned()],
             Self::TakeLock { on, .. } | Self::TakeOverLock { on, .. } => vec![format!("lock {on}")],
             Self::Initiate { on, .. } => vec![format!("initiate {on}")],
             Self::ReleaseLock { on } => vec![format!("unlock {on}")],
             Self::Fsync { on } => vec![format!("fsync {on}")],
-            Self::NoteLeaving { on } => vec![format!("note on {on}")],
+            Self::MarkRemoved { on } => vec![format!("note on {on}")],
             Self::Wait => Vec::new(),
         }
     }
@@ -145,8 +145,8 @@ pub(crate) fn subject_of(change: &Change) -> String {
         Change::Add { host, .. } => format!("add {host}"),
         Change::Readdress { id, to } => format!("move {id} to {to}"),
         Change::Remove { id } => format!("remove {id}"),
-        Change::TakeVote { id } => format!("take vote {id}"),
-        Change::GiveVote { id, .. } | Change::GiveBareVote { id, .. } => format!("give vote {id}"),
+        Change::RevokeVote { id } => format!("take vote {id}"),
+        Change::RestoreVote { id, .. } | Change::RestoreVoteWithoutPriority { id, .. } => format!("give vote {id}"),
         Change::Promote { id } => format!("promote {id}"),
         Change::Tag { id, .. } => format!("tag {id}"),
     }
@@ -161,10 +161,10 @@ impl fmt::Display for Step {
             Self::Initiate { on, config } => write!(f, "initiate {} on {on}", config.set_name()),
             Self::ReleaseLock { on } => write!(f, "remove the lock on {on}"),
             Self::Fsync { on } => write!(f, "fsync {on}"),
-            Self::NoteLeaving { on } => write!(f, "note on {on} that it leaves"),
-            Self::LineUp { on, behind, .. } => write!(f, "have {on} copy from {behind}"),
+            Self::MarkRemoved { on } => write!(f, "note on {on} that it leaves"),
+            Self::SetSyncSource { on, behind, .. } => write!(f, "have {on} copy from {behind}"),
             Self::StepUp { on } => write!(f, "step up {on}"),
-            Self::EndCatchUp { on } => write!(f, "end the catch-up of {on}"),
+            Self::AbortCatchUp { on } => write!(f, "end the catch-up of {on}"),
             Self::Recover { base, changes, .. } => {
                 let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
                 write!(f, "force {} (from v{})", words.join(", "), base.version())
@@ -192,12 +192,12 @@ fn describe(change: &Change, base: &ReplConfig) -> String {
         Change::Add { host, role: NewRole::LateVoter, .. } => format!("add {host}, to vote when it holds the data"),
         Change::Add { host, role: NewRole::Spare, .. } => format!("add {host} without a vote"),
         Change::Remove { id } => format!("remove {}", host(id)),
-        Change::TakeVote { id } => format!("take the vote of {}", host(id)),
-        Change::GiveVote { id, .. } if base.member(*id).is_some_and(Member::awaits_first_vote) => {
+        Change::RevokeVote { id } => format!("take the vote of {}", host(id)),
+        Change::RestoreVote { id, .. } if base.member(*id).is_some_and(Member::awaits_first_vote) => {
             format!("make {} a voter", host(id))
         }
-        Change::GiveVote { id, .. } => format!("give {} its vote back", host(id)),
-        Change::GiveBareVote { id, .. } => format!("give {} its vote back without priority", host(id)),
+        Change::RestoreVote { id, .. } => format!("give {} its vote back", host(id)),
+        Change::RestoreVoteWithoutPriority { id, .. } => format!("give {} its vote back without priority", host(id)),
         Change::Promote { id } => format!("make {} a voter", host(id)),
         Change::Tag { id, .. } => format!("tag {}", host(id)),
     }

@@ -28,8 +28,8 @@ pub enum WaitingOn {
         /// The node.
         host: Host,
     },
-    /// The same look must come twice.
-    Settle {
+    /// The same observation must come twice.
+    Stability {
         /// How long still.
         left: Duration,
     },
@@ -38,14 +38,14 @@ pub enum WaitingOn {
         /// Where its claim stands.
         on: Host,
         /// Whose it is.
-        holder: String,
+        controller: String,
     },
     /// The task that a claim names as seed is no task now, yet it may be alive, and initiated.
     Seed {
         /// The seed.
         host: Host,
         /// Whose claim names it.
-        holder: String,
+        controller: String,
     },
     /// A member must finish what it does.
     Member {
@@ -128,10 +128,10 @@ impl fmt::Display for WaitingOn {
             Self::Dns(trouble) => trouble.fmt(f),
             Self::Node { host, error } => write!(f, "{host} {error}"),
             Self::Name { host } => write!(f, "the host name that {host} reports must resolve to it"),
-            Self::Settle { left } => write!(f, "the tasks must stay as they are for {} ms more", left.as_millis()),
-            Self::Lock { on, holder } => write!(f, "controller {holder} holds the lock on {on}"),
-            Self::Seed { host, holder } => {
-                write!(f, "{host}, which controller {holder} was to initiate, must be listed again or stay silent")
+            Self::Stability { left } => write!(f, "the tasks must stay as they are for {} ms more", left.as_millis()),
+            Self::Lock { on, controller } => write!(f, "controller {controller} holds the lock on {on}"),
+            Self::Seed { host, controller } => {
+                write!(f, "{host}, which controller {controller} was to initiate, must be listed again or stay silent")
             }
             Self::Member { host, state } => write!(f, "{host} is {state}"),
             Self::Gone { host, since, limit } => {

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 /// Numbers that only grow, from nothing at each start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    looks: u64,
+    observations: u64,
     waits: u64,
     steps: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
-    /// One more look, and what follows from it.
+    /// One more observation, and what follows from it.
     pub fn looked(&mut self, plan: &Plan) {
-        self.looks += 1;
+        self.observations += 1;
         if plan.next != Step::Wait {
             *self.steps.entry(plan.rule).or_default() += 1;
         } else if !plan.waiting.is_empty() {
@@ -23,8 +23,8 @@ impl Counts {
     }
 
     /// Looks at the set.
-    pub fn looks(&self) -> u64 {
-        self.looks
+    pub fn observations(&self) -> u64 {
+        self.observations
     }
 
     /// Looks after which there was something to wait for and nothing to do.
@@ -32,7 +32,7 @@ impl Counts {
         self.waits
     }
 
-    /// Steps that were begun, by the rule that wished for them.
+    /// Steps that were begun, by the rule that proposed them.
     pub fn steps(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.steps.iter().map(|(rule, count)| (*rule, *count))
     }
@@ -56,8 +56,8 @@ mod tests {
         counts.looked(&plan("wait", Step::Wait, vec![WaitingOn::Election]));
         counts.looked(&plan("step-up", Step::StepUp { on: on.clone() }, vec![WaitingOn::Election]));
         counts.looked(&plan("step-up", Step::StepUp { on: on.clone() }, vec![]));
-        counts.looked(&plan("settle-in", Step::Fsync { on }, vec![]));
-        assert_eq!((counts.looks(), counts.waits()), (5, 1));
-        assert_eq!(counts.steps().collect::<Vec<_>>(), [("settle-in", 1), ("step-up", 2)]);
+        counts.looked(&plan("finalize-member", Step::Fsync { on }, vec![]));
+        assert_eq!((counts.observations(), counts.waits()), (5, 1));
+        assert_eq!(counts.steps().collect::<Vec<_>>(), [("finalize-member", 1), ("step-up", 2)]);
     }
 }

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 /// The evidence, and what can be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryStatus {
-    /// The evidence's name: an order repeats it, and is followed only as long as it holds.
+    /// The evidence's name: a request repeats it, and is followed only as long as it holds.
     pub evidence: String,
     /// What can be done, in one word.
     pub verdict: VerdictWord,
@@ -83,7 +83,7 @@ pub struct MissingStatus {
 }
 
 impl RecoveryStatus {
-    /// The evidence of one look.
+    /// The evidence of one observation.
     pub fn of(evidence: &Evidence) -> Self {
         let (verdict, step, lost, reasons) = match &evidence.verdict {
             Verdict::Primary(_) => (VerdictWord::Primary, None, &[][..], &[][..]),
@@ -118,8 +118,8 @@ fn directory(directory: &Directory) -> DirectoryStatus {
         data: directory.data.map(|data| data.to_string()),
         newest: directory.newest.map(|at| at.to_string()),
         config_version: directory.config_version,
-        member: directory.slot.map(|id| id.0),
-        votes: directory.in_hand,
+        member: directory.member.map(|id| id.0),
+        votes: directory.counts,
     }
 }
 

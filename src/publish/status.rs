@@ -1,17 +1,17 @@
-//! One look at the set, as the JSON of `/v1/status` and the text of `rsctl status` show it.
+//! One observation at the set, as the JSON of `/v1/status` and the text of `rsctl status` show it.
 
 use super::{Counts, RecoveryStatus};
 use crate::model::SetName;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// The newest look of a running controller. It travels in a `watch` channel to whoever serves it.
+/// The newest observation of a running controller. It travels in a `watch` channel to whoever serves it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// What was seen. Its `looked_ms_ago` is filled when it is served.
+    /// What was seen. Its `observed_ms_ago` is filled when it is served.
     pub status: Status,
     /// When it was seen.
-    pub looked_at: Instant,
+    pub observed_at: Instant,
     /// What has been done until then.
     pub counts: Counts,
 }
@@ -53,8 +53,8 @@ pub struct Status {
     /// While nobody takes writes: what is known, and what `rsctl recover` would do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
-    /// The age of the look, at the moment of serving.
-    pub looked_ms_ago: u64,
+    /// The age of the observation, at the moment of serving.
+    pub observed_ms_ago: u64,
 }
 
 /// A step that would be done.
@@ -139,8 +139,8 @@ pub enum Severity {
 }
 
 impl Status {
-    /// Before the first look: nothing is known yet.
-    pub fn before_any_look(set: &SetName, expect: usize) -> Self {
+    /// Before the first observation: nothing is known yet.
+    pub fn before_any_observation(set: &SetName, expect: usize) -> Self {
         Self {
             set: set.to_string(),
             replica_set_id: None,
@@ -153,12 +153,12 @@ impl Status {
             members: Vec::new(),
             others: Vec::new(),
             next: "nothing".to_owned(),
-            because: "the first look is not over".to_owned(),
+            because: "the first observation is not over".to_owned(),
             steps: Vec::new(),
             waiting: Vec::new(),
             findings: Vec::new(),
             recovery: None,
-            looked_ms_ago: 0,
+            observed_ms_ago: 0,
         }
     }
 
@@ -220,11 +220,11 @@ pub(crate) mod tests {
             waiting: vec![],
             findings: vec![],
             recovery: None,
-            looked_ms_ago: 0,
+            observed_ms_ago: 0,
         }
     }
 
-    fn stranger() -> OtherStatus {
+    fn not_a_controller() -> OtherStatus {
         OtherStatus { host: "10.0.1.9:27017".to_owned(), state: "blank".to_owned(), note: None }
     }
 
@@ -242,7 +242,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_set_that_still_grows_is_not_ready() {
-        let status = Status { seeds: vec!["a:1".into()], others: vec![stranger(), stranger()], ..healthy() };
+        let status =
+            Status { seeds: vec!["a:1".into()], others: vec![not_a_controller(), not_a_controller()], ..healthy() };
         assert_eq!(status.missing().unwrap(), "1 of 3 members listed");
     }
 

@@ -1,35 +1,35 @@
-//! From a look and its plan to the status that people and programs read.
+//! From an observation and its plan to the status that people and programs read.
 
 use super::RecoveryStatus;
 use super::status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Status, StepStatus};
 use crate::model::{Host, Member, NodeState, Observed, Peer, Policy, ReplConfig};
 use crate::plan::{self, Plan, WaitingOn};
 
-/// The status after one look.
-pub fn summarize(look: &Observed, plan: &Plan, policy: &Policy) -> Status {
+/// The status after one observation.
+pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
     let config = plan.config.as_ref();
-    let members: Vec<_> = config.map(|c| member_list(look, plan, c)).unwrap_or_default();
+    let members: Vec<_> = config.map(|c| member_list(observed, plan, c)).unwrap_or_default();
     Status {
         set: policy.set.to_string(),
         replica_set_id: config.and_then(ReplConfig::replica_set_id).map(|id| id.to_string()),
-        health: health(look, plan, &members),
+        health: health(observed, plan, &members),
         primary: plan.primary.as_ref().map(Host::to_string),
         term: config.and_then(ReplConfig::term),
         config_version: config.map(ReplConfig::version),
         seeds: config.map(seeds).unwrap_or_default(),
         expect: policy.expect,
-        others: others(look, config),
+        others: others(observed, config),
         members,
         next: plan.next.to_string(),
         because: plan.because.clone(),
-        steps: plan::preview(look, policy)
+        steps: plan::preview(observed, policy)
             .into_iter()
             .map(|s| StepStatus { step: s.step, because: s.because })
             .collect(),
         waiting: plan.waiting.iter().map(WaitingOn::to_string).collect(),
         findings: plan.findings.iter().map(finding).collect(),
-        recovery: plan.primary.is_none().then(|| RecoveryStatus::of(&plan::evidence(look, policy))),
-        looked_ms_ago: 0,
+        recovery: plan.primary.is_none().then(|| RecoveryStatus::of(&plan::evidence(observed, policy))),
+        observed_ms_ago: 0,
     }
 }
 
@@ -40,9 +40,9 @@ fn seeds(config: &ReplConfig) -> Vec<String> {
     hosts.into_iter().map(Host::to_string).collect()
 }
 
-fn health(look: &Observed, plan: &Plan, members: &[MemberStatus]) -> Health {
+fn health(observed: &Observed, plan: &Plan, members: &[MemberStatus]) -> Health {
     if plan.config.is_none() {
-        let anybody = look.nodes.values().any(|node| node.probe().is_some());
+        let anybody = observed.nodes.values().any(|node| node.probe().is_some());
         return if anybody { Health::Uninitiated } else { Health::Unknown };
     }
     if plan.primary.is_none() {
@@ -52,20 +52,20 @@ fn health(look: &Observed, plan: &Plan, members: &[MemberStatus]) -> Health {
     if error || members.iter().any(|m| !m.healthy) { Health::Degraded } else { Health::Ok }
 }
 
-fn member_list(look: &Observed, plan: &Plan, config: &ReplConfig) -> Vec<MemberStatus> {
-    let primary = plan.primary.as_ref().and_then(|host| look.probe(host));
+fn member_list(observed: &Observed, plan: &Plan, config: &ReplConfig) -> Vec<MemberStatus> {
+    let primary = plan.primary.as_ref().and_then(|host| observed.probe(host));
     let newest = primary.and_then(|p| p.view.as_ref()?.applied_wall_ms);
     let mut list: Vec<_> = config.members().iter().collect();
     list.sort_by(|a, b| a.host.cmp(&b.host));
     let status = |member: &Member| {
-        let peer = primary.and_then(|p| look.peer(p, &member.host));
-        member_status(look, member, peer, newest)
+        let peer = primary.and_then(|p| observed.peer(p, &member.host));
+        member_status(observed, member, peer, newest)
     };
     list.into_iter().map(status).collect()
 }
 
-fn member_status(look: &Observed, member: &Member, peer: Option<Peer>, newest: Option<i64>) -> MemberStatus {
-    let node = look.node(&member.host);
+fn member_status(observed: &Observed, member: &Member, peer: Option<Peer>, newest: Option<i64>) -> MemberStatus {
+    let node = observed.node(&member.host);
     let state = node.and_then(|n| n.probe()).map(|p| p.state);
     let seen_by_primary = peer.as_ref().filter(|p| p.healthy).map(|p| p.state);
     let working =
@@ -108,10 +108,10 @@ fn note(member: &Member, unreachable: Option<String>, state: Option<NodeState>) 
 }
 
 /// Tasks that no member's address leads to.
-fn others(look: &Observed, config: Option<&ReplConfig>) -> Vec<OtherStatus> {
+fn others(observed: &Observed, config: Option<&ReplConfig>) -> Vec<OtherStatus> {
     let members = config.map(|c| c.members()).unwrap_or_default();
-    let places: Vec<_> = members.iter().filter_map(|m| look.node(&m.host)?.at).collect();
-    let tasks = look.nodes.iter().filter(|(_, node)| node.listed);
+    let places: Vec<_> = members.iter().filter_map(|m| observed.node(&m.host)?.at).collect();
+    let tasks = observed.nodes.iter().filter(|(_, node)| node.listed);
     let outside = tasks.filter(|(host, node)| {
         let same_place = node.at.is_some_and(|at| places.contains(&at));
         host.name().is_none() && !same_place

@@ -18,16 +18,16 @@ const STIR_LIMIT: Duration = Duration::from_millis(200);
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StepError {
-    /// The look has no address for the step's node: a bug in a rule, or a name that stopped resolving.
-    #[error("{0} has no address in this look")]
+    /// The observation has no address for the step's node: a bug in a rule, or a name that stopped resolving.
+    #[error("{0} has no address in this observation")]
     NoAddress(Host),
     /// The changes do not fit the config: a bug in a rule.
     #[error("the changes do not fit the config")]
     Config(#[from] ConfigError),
-    /// Between the look and the initiate a task changed, or somebody took its lock.
+    /// Between the observation and the initiate a task changed, or somebody took its lock.
     #[error("{0} is not as it was a moment ago")]
     NoLongerBlank(Host),
-    /// Between the look and a force a node showed something else.
+    /// Between the observation and a force a node showed something else.
     #[error("{0} is not as it was when the force was decided")]
     Changed(Host),
     /// The mongod said no, or nothing.
@@ -52,45 +52,47 @@ impl StepError {
 }
 
 /// Does the step.
-pub(super) async fn execute<A: Admin>(admin: &A, look: &Observed, step: &Step) -> Result<(), StepError> {
+pub(super) async fn execute<A: Admin>(admin: &A, observed: &Observed, step: &Step) -> Result<(), StepError> {
     match step {
         Step::Wait => Ok(()),
-        Step::TakeLock { on, lock } => Ok(admin.take_lock(address(look, on)?, lock).await?),
-        Step::TakeOverLock { on, stale, lock } => Ok(admin.take_over_lock(address(look, on)?, stale, lock).await?),
-        Step::ReleaseLock { on } => Ok(admin.release_lock(address(look, on)?).await?),
+        Step::TakeLock { on, lock } => Ok(admin.take_lock(address(observed, on)?, lock).await?),
+        Step::TakeOverLock { on, stale, lock } => Ok(admin.take_over_lock(address(observed, on)?, stale, lock).await?),
+        Step::ReleaseLock { on } => Ok(admin.release_lock(address(observed, on)?).await?),
         Step::Initiate { on, config } => {
-            still_blank(admin, look).await?;
-            Ok(admin.initiate(address(look, on)?, config).await?)
+            still_blank(admin, observed).await?;
+            Ok(admin.initiate(address(observed, on)?, config).await?)
         }
-        Step::Reconfig { on, base, changes } => Ok(admin.reconfig(address(look, on)?, &base.with(changes)?).await?),
+        Step::Reconfig { on, base, changes } => {
+            Ok(admin.reconfig(address(observed, on)?, &base.with(changes)?).await?)
+        }
         Step::Recover { on, base, changes, version } => {
-            still_leaderless(admin, look).await?;
-            Ok(admin.force(address(look, on)?, &base.forced(changes, *version)?).await?)
+            still_leaderless(admin, observed).await?;
+            Ok(admin.force(address(observed, on)?, &base.forced(changes, *version)?).await?)
         }
         Step::AcceptLoss { on, base, changes, version } => {
-            still_the_same(admin, look).await?;
-            Ok(admin.force(address(look, on)?, &base.forced(changes, *version)?).await?)
+            still_the_same(admin, observed).await?;
+            Ok(admin.force(address(observed, on)?, &base.forced(changes, *version)?).await?)
         }
-        Step::Fsync { on } => Ok(admin.fsync(address(look, on)?).await?),
-        Step::NoteLeaving { on } => {
-            let process = look.probe(on).map(|p| p.process).ok_or_else(|| StepError::NoAddress(on.clone()))?;
-            Ok(admin.note_leaving(address(look, on)?, process).await?)
+        Step::Fsync { on } => Ok(admin.fsync(address(observed, on)?).await?),
+        Step::MarkRemoved { on } => {
+            let process = observed.probe(on).map(|p| p.process).ok_or_else(|| StepError::NoAddress(on.clone()))?;
+            Ok(admin.mark_removed(address(observed, on)?, process).await?)
         }
-        Step::LineUp { on, behind, under } => {
-            admin.sync_from(address(look, on)?, behind).await?;
+        Step::SetSyncSource { on, behind, under } => {
+            admin.sync_from(address(observed, on)?, behind).await?;
             // The primary is ahead of whoever hangs, if there is anything to wait for.
             if behind != under {
-                stir(admin, address(look, under)?).await;
+                stir(admin, address(observed, under)?).await;
             }
             Ok(())
         }
-        Step::StepUp { on } => Ok(admin.step_up(address(look, on)?).await?),
-        Step::EndCatchUp { on } => Ok(admin.end_catch_up(address(look, on)?).await?),
+        Step::StepUp { on } => Ok(admin.step_up(address(observed, on)?).await?),
+        Step::AbortCatchUp { on } => Ok(admin.abort_catch_up(address(observed, on)?).await?),
     }
 }
 
 /// Has the primary write what changes nothing, for the moment in which a member goes over to another source: it goes
-/// there only when the other one is ahead, which in a set that nobody writes to it never is (of six such orders on 6.0.5
+/// there only when the other one is ahead, which in a set that nobody writes to it never is (of six such requests on 6.0.5
 /// none was followed; with these writes all were, on 4.4.2 and 5.0.4 too, at once or after the second that the server
 /// sleeps when it found nobody).
 async fn stir<A: Admin>(admin: &A, primary: SocketAddr) {
@@ -105,8 +107,8 @@ async fn stir<A: Admin>(admin: &A, primary: SocketAddr) {
 }
 
 /// Asks all tasks once more: a controller that was frozen since its look must not make a second set.
-async fn still_blank<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepError> {
-    let questions = look.nodes.iter().filter(|(_, node)| node.listed).map(|(host, node)| async move {
+async fn still_blank<A: Admin>(admin: &A, observed: &Observed) -> Result<(), StepError> {
+    let questions = observed.nodes.iter().filter(|(_, node)| node.listed).map(|(host, node)| async move {
         let (Some(at), Some(before)) = (node.at, node.probe()) else { return Some(host) };
         let now = admin.probe(at, CHECK_LIMIT).await;
         let same = |now: &Probe| {
@@ -121,29 +123,29 @@ async fn still_blank<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepErr
     }
 }
 
-/// Asks those that answered once more. The server takes a force whatever was decided since, and the look may have waited
+/// Asks those that answered once more. The server takes a force whatever was decided since, and the observation may have waited
 /// a second for somebody silent: long enough for another controller to recover the set, and for its primary to let
 /// others vote. Who was silent is not waited for again, for that would make the answers as old as before.
-async fn still_leaderless<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepError> {
+async fn still_leaderless<A: Admin>(admin: &A, observed: &Observed) -> Result<(), StepError> {
     let answered = |node: &Node| node.answer.is_ok();
-    unchanged(admin, look, answered, |p| (p.process, p.state, p.sees_primary.clone(), p.config.clone())).await
+    unchanged(admin, observed, answered, |p| (p.process, p.state, p.sees_primary.clone(), p.config.clone())).await
 }
 
 /// Asks everybody once more, those too that did not answer: what a loss was accepted for must still be all there is.
-async fn still_the_same<A: Admin>(admin: &A, look: &Observed) -> Result<(), StepError> {
+async fn still_the_same<A: Admin>(admin: &A, observed: &Observed) -> Result<(), StepError> {
     let words = |p: &Probe| (p.process, p.state, p.sees_primary.clone(), p.config.clone(), p.newest());
-    unchanged(admin, look, |_| true, words).await
+    unchanged(admin, observed, |_| true, words).await
 }
 
-/// Each of those who count still says what it said in the look, or nothing, as it did then.
+/// Each of those who count still says what it said in the observation, or nothing, as it did then.
 async fn unchanged<A: Admin, W: PartialEq>(
     admin: &A,
-    look: &Observed,
+    observed: &Observed,
     counts: impl Fn(&Node) -> bool,
     words: impl Fn(&Probe) -> W,
 ) -> Result<(), StepError> {
     let asked =
-        look.nodes.iter().filter(|(_, node)| counts(node)).filter_map(|(host, node)| Some((host, node, node.at?)));
+        observed.nodes.iter().filter(|(_, node)| counts(node)).filter_map(|(host, node)| Some((host, node, node.at?)));
     let words = &words;
     let questions = asked.map(|(host, node, at)| async move {
         let now = admin.probe(at, CHECK_LIMIT).await;
@@ -155,6 +157,6 @@ async fn unchanged<A: Admin, W: PartialEq>(
     }
 }
 
-fn address(look: &Observed, host: &Host) -> Result<SocketAddr, StepError> {
-    look.node(host).and_then(|node| node.at).ok_or_else(|| StepError::NoAddress(host.clone()))
+fn address(observed: &Observed, host: &Host) -> Result<SocketAddr, StepError> {
+    observed.node(host).and_then(|node| node.at).ok_or_else(|| StepError::NoAddress(host.clone()))
 }

@@ -1,8 +1,8 @@
-//! One look: ask DNS, ask every mongod side by side under one deadline, and say how long each fact has held.
+//! One observation: ask DNS, ask every mongod side by side under one deadline, and say how long each fact has held.
 //!
-//! **Invariant:** a look always comes to an end and never fails.
+//! **Invariant:** an observation always comes to an end and never fails.
 
-use super::memory::{Listed, Memory};
+use super::history::{History, Listed};
 use crate::discovery::Discovery;
 use crate::model::{Host, MemberAddress, NameAnswer, Naming, Node, Observed, Probe, ProbeError, ReplConfig, TaskList};
 use crate::mongo::Admin;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 /// How long a mongod may take to answer everything.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
-/// How long one may take that did not answer the last time: it must not slow every look down.
+/// How long one may take that did not answer the last time: it must not slow every observation down.
 const SILENT_LIMIT: Duration = Duration::from_millis(250);
 /// The first looks without it lead to another primary when the container of the old one is gone. So at first it is given
 /// so many times as long as it took when it did answer,
@@ -32,30 +32,30 @@ pub(super) struct Observer<'p, D, A> {
     admin: &'p A,
     member_address: MemberAddress,
     interval: Duration,
-    /// Addresses of configured members and of seeds that locks name, from the look before.
+    /// Addresses of configured members and of seeds that locks name, from the observation before.
     known: BTreeSet<Host>,
-    /// Who did not answer, and for how long it may keep the next look waiting.
+    /// Who did not answer, and for how long it may keep the next observation waiting.
     silent: BTreeMap<SocketAddr, Duration>,
     /// How long the last answer of each took.
     took: BTreeMap<SocketAddr, Duration>,
-    pub(super) memory: Memory,
+    pub(super) memory: History,
 }
 
 impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     pub(super) fn new(discovery: &'p D, admin: &'p A, member_address: MemberAddress, interval: Duration) -> Self {
         let (known, silent, took) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { discovery, admin, member_address, interval, known, silent, took, memory: Memory::default() }
+        Self { discovery, admin, member_address, interval, known, silent, took, memory: History::default() }
     }
 
     /// One complete look.
-    pub(super) async fn look(&mut self) -> Observed {
+    pub(super) async fn observe(&mut self) -> Observed {
         let mut names = Names::new();
         let mut answers = Answers::new();
         let wanted = self.known.iter().filter_map(Host::name).map(str::to_owned).collect();
         let (tasks, found) = join(self.discovery.tasks(), self.resolve(wanted)).await;
         names.extend(found);
         self.ask(sockets(tasks.hosts.iter().chain(&self.known), &names), &mut answers).await;
-        // What the answers name is looked at in the same look, so that no decision misses a member.
+        // What the answers name is looked at in the same observation, so that no decision misses a member.
         let known = named_by(probes(&answers));
         let reported = self.reported(&answers, &names);
         let new_names = known.iter().filter_map(Host::name).map(str::to_owned).chain(reported);
@@ -63,9 +63,9 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         names.extend(self.resolve(new_names).await);
         self.ask(sockets(&known, &names), &mut answers).await;
         self.known.extend(known);
-        let look = self.assemble(tasks, &names, &answers);
-        self.forget(&look, &answers);
-        look
+        let observed = self.assemble(tasks, &names, &answers);
+        self.drop_old_answers(&observed, &answers);
+        observed
     }
 
     async fn resolve(&self, names: BTreeSet<String>) -> Names {
@@ -105,7 +105,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     }
 
     fn assemble(&mut self, tasks: TaskList, names: &Names, answers: &Answers) -> Observed {
-        let mut look = Observed::default();
+        let mut observed = Observed::default();
         let mut listed = BTreeMap::new();
         for host in tasks.hosts.iter().chain(&self.known) {
             let (at, answer, is_listed) = locate(host, &tasks, names, answers);
@@ -120,26 +120,26 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
                 unlisted_for: Duration::ZERO,
                 silent_for: Duration::ZERO,
                 unhealthy_for: Duration::ZERO,
-                down_looks: 0,
+                down_observations: 0,
             };
-            look.nodes.insert(host.clone(), node);
+            observed.nodes.insert(host.clone(), node);
         }
-        look.tasks = tasks;
-        self.memory.complete(&mut look, &listed, Instant::now(), self.interval * 2);
-        look
+        observed.tasks = tasks;
+        self.memory.complete(&mut observed, &listed, Instant::now(), self.interval * 2);
+        observed
     }
 
     /// Lets go of addresses that neither a task nor a member of the known set names any more. A stray that DNS has
     /// dropped must not keep itself in sight by its own config.
-    fn forget(&mut self, look: &Observed, answers: &Answers) {
+    fn drop_old_answers(&mut self, observed: &Observed, answers: &Answers) {
         let limit = |at| match self.silent.get(at) {
             Some(limit) => (*limit * 2).min(SILENT_LIMIT),
             None => self.took.get(at).map_or(SILENT_LIMIT, |took| silent_limit(*took)),
         };
         self.silent = answers.iter().filter(|(_, a)| a.is_err()).map(|(at, _)| (*at, limit(at))).collect();
         self.took.retain(|at, _| answers.contains_key(at));
-        let ours = |p: &Probe| p.config.as_ref().and_then(ReplConfig::replica_set_id) == look.known_set;
-        let counts = |at: &SocketAddr, p: &Probe| look.tasks.hosts.contains(&Host::from(*at)) || ours(p);
+        let ours = |p: &Probe| p.config.as_ref().and_then(ReplConfig::replica_set_id) == observed.known_set;
+        let counts = |at: &SocketAddr, p: &Probe| observed.tasks.hosts.contains(&Host::from(*at)) || ours(p);
         let answered = answers.iter().filter_map(|(at, answer)| Some((at, answer.as_deref().ok()?)));
         let still_named = named_by(answered.filter(|(at, p)| counts(at, p)).map(|(_, p)| p));
         if !still_named.is_empty() {
@@ -149,7 +149,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     }
 }
 
-/// For the first look after one that took so long to answer has fallen silent.
+/// For the first observation after one that took so long to answer has fallen silent.
 fn silent_limit(took: Duration) -> Duration {
     (took * SILENT_TIMES).clamp(SILENT_MIN, SILENT_LIMIT)
 }

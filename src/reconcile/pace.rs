@@ -1,4 +1,4 @@
-//! How long to wait before the next look, and before a refused step is tried again.
+//! How long to wait before the next observation, and before a refused step is tried again.
 
 use crate::plan::{Plan, Step, WaitingOn};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -9,26 +9,26 @@ const SOON: Duration = Duration::from_millis(20);
 /// The longest wait while something is unsettled. Events and DNS changes cut every wait short.
 const UNSETTLED_MAX: Duration = Duration::from_secs(1);
 
-/// After so many looks at the same unsettled things, a minute or so, nothing is expected of the next one.
-const HOPEFUL: u32 = 60;
+/// After so many observations at the same unsettled things, a minute or so, nothing is expected of the next one.
+const RECENT_OBSERVATIONS: u32 = 60;
 
 /// News that comes in a burst is looked at once.
 const COALESCE: Duration = Duration::from_millis(2);
-/// News that comes so soon after a look may have been made by it.
+/// News that comes so soon after an observation may have been made by it.
 const AT_ONCE: Duration = Duration::from_millis(20);
 /// So many times in a row it is believed all the same.
 const BELIEVED: u32 = 8;
-/// The longest time between two orders to copy from another member.
-const LINE_UP_MAX: Duration = Duration::from_secs(3600);
-/// The longest that news has to wait for a look.
-const NEWS_MAX: Duration = Duration::from_millis(500);
+/// The longest time between two requests to copy from another member.
+const SYNC_SOURCE_RETRY_MAX: Duration = Duration::from_secs(3600);
+/// The longest that news has to wait for an observation.
+const CHANGE_EVENT_DELAY_MAX: Duration = Duration::from_millis(500);
 
-/// The rhythm of looks: often while something is on its way, seldom when all is calm.
+/// The rhythm of observations: often while something is on its way, seldom when all is calm.
 pub(super) struct Pace {
     interval: Duration,
     waits: ExponentialBackoff,
     last: Vec<WaitingOn>,
-    /// Looks since something of another kind was waited for.
+    /// Observations since something of another kind was waited for.
     alike: u32,
     in_a_row: u32,
 }
@@ -38,7 +38,7 @@ impl Pace {
         Self { interval, waits: waits(), last: Vec::new(), alike: 0, in_a_row: 0 }
     }
 
-    /// The longest time until the next look.
+    /// The longest time until the next observation.
     pub(super) fn pause(&mut self, plan: &Plan) -> Duration {
         // Progress starts the rhythm anew; a duration that merely grew is none.
         self.alike += 1;
@@ -55,15 +55,15 @@ impl Pace {
     }
 
     /// Something is waited for that may well come soon.
-    pub(super) fn is_hopeful(&self) -> bool {
-        !self.last.is_empty() && self.alike < HOPEFUL
+    pub(super) fn recently_changed(&self) -> bool {
+        !self.last.is_empty() && self.alike < RECENT_OBSERVATIONS
     }
 
-    /// How long news that came so long after a look waits for the next one. A node that breaks every connection makes
+    /// How long news that came so long after an observation waits for the next one. A node that breaks every connection makes
     /// news by being looked at; that must not become a loop without pause.
     pub(super) fn news(&mut self, after: Duration) -> Duration {
         self.in_a_row = if after < AT_ONCE { self.in_a_row + 1 } else { 0 };
-        COALESCE.saturating_mul(1 << self.in_a_row.saturating_sub(BELIEVED).min(8)).min(NEWS_MAX)
+        COALESCE.saturating_mul(1 << self.in_a_row.saturating_sub(BELIEVED).min(8)).min(CHANGE_EVENT_DELAY_MAX)
     }
 }
 
@@ -84,15 +84,15 @@ fn same_kinds(before: &[WaitingOn], now: &[WaitingOn]) -> bool {
 /// When what is waited for is over by itself.
 fn due_in(waiting: &WaitingOn) -> Option<Duration> {
     match waiting {
-        WaitingOn::Settle { left } => Some(*left),
+        WaitingOn::Stability { left } => Some(*left),
         WaitingOn::Refused { retry_in, .. } => Some(*retry_in),
         _ => None,
     }
 }
 
-/// The waits between knocks at a door that is shut: a mongod that starts is there within a second, one that is gone may
+/// The waits between connect_backoff at a endpoint that is shut: a mongod that starts is there within a second, one that is gone may
 /// stay so for ever.
-pub(super) fn knocks() -> impl Iterator<Item = Duration> {
+pub(super) fn connect_backoff() -> impl Iterator<Item = Duration> {
     let (first, last) = (Duration::from_millis(10), Duration::from_millis(100));
     ExponentialBuilder::default()
         .with_min_delay(first)
@@ -113,10 +113,10 @@ pub(super) fn retry_after(step: &Step, times: u32) -> Duration {
     }
 }
 
-/// How long the `times`th order to copy from another member is given. It costs its receiver a second, in which it copies
+/// How long the `times`th request to copy from another member is given. It costs its receiver a second, in which it copies
 /// from nobody, and may come to nothing (seen on 6.0.5): so it is given ever more seldom.
-pub(super) fn line_up_again(times: u32) -> Duration {
-    Duration::from_secs(1 << times.min(12)).min(LINE_UP_MAX)
+pub(super) fn sync_source_retry_after(times: u32) -> Duration {
+    Duration::from_secs(1 << times.min(12)).min(SYNC_SOURCE_RETRY_MAX)
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
         let mut pace = Pace::new(Duration::from_secs(5));
         let waits: Vec<_> = (0..20).map(|_| pace.news(Duration::ZERO)).collect();
         assert_eq!(waits[0], COALESCE, "the first is believed");
-        assert_eq!(waits.last(), Some(&NEWS_MAX), "a spinning node is not");
+        assert_eq!(waits.last(), Some(&CHANGE_EVENT_DELAY_MAX), "a spinning node is not");
         assert_eq!(pace.news(Duration::from_secs(1)), COALESCE, "after a quiet second it is real again");
     }
 
@@ -152,15 +152,15 @@ mod tests {
     #[test]
     fn what_is_waited_for_in_vain_is_hoped_for_no_more_until_something_changes() {
         let mut pace = Pace::new(Duration::from_secs(5));
-        let mut hopeful = |waiting: Vec<WaitingOn>| {
+        let mut recently_changed = |waiting: Vec<WaitingOn>| {
             let waited = pace.pause(&plan(waiting));
-            (pace.is_hopeful(), waited)
+            (pace.recently_changed(), waited)
         };
-        assert!(!hopeful(Vec::new()).0, "calm");
-        let looks: Vec<_> = (0..200).map(|_| hopeful(vec![WaitingOn::Election])).collect();
-        let hoped: Duration = looks.iter().filter(|(hopes, _)| *hopes).map(|(_, waited)| *waited).sum();
-        assert!((40..70).contains(&hoped.as_secs()) && !looks[199].0, "{hoped:?}");
-        assert!(hopeful(vec![WaitingOn::Tasks { seen: 1, expect: 3 }]).0, "progress");
+        assert!(!recently_changed(Vec::new()).0, "calm");
+        let observations: Vec<_> = (0..200).map(|_| recently_changed(vec![WaitingOn::Election])).collect();
+        let hoped: Duration = observations.iter().filter(|(hopes, _)| *hopes).map(|(_, waited)| *waited).sum();
+        assert!((40..70).contains(&hoped.as_secs()) && !observations[199].0, "{hoped:?}");
+        assert!(recently_changed(vec![WaitingOn::Tasks { seen: 1, expect: 3 }]).0, "progress");
     }
 
     #[test]

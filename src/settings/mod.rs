@@ -3,10 +3,10 @@
 //! **Invariant:** no other module reads the environment. A setting that cannot be meant ends the program with exit
 //! code 2 and one line that names the flag or variable, its value, and what is accepted.
 
+mod admin;
 mod environment;
 mod login;
 mod nodes;
-mod orders;
 pub(crate) mod values;
 
 use std::ffi::OsString;
@@ -19,10 +19,10 @@ use clap::error::ErrorKind;
 use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
+pub use admin::{Recover, Remove};
 pub use environment::Environment;
 pub use login::Login;
 pub use nodes::{Nodes, Tls};
-pub use orders::{Forget, Recover};
 pub use values::{ControllerUrl, OnChange};
 
 use crate::cli::{self, EnvForm, Output};
@@ -65,7 +65,7 @@ pub enum Command {
     /// Show what would be done.
     Plan(Box<Status>),
     /// Take members out.
-    Forget(Forget),
+    Remove(Remove),
     /// Bring back a set without a primary.
     Recover(Box<Recover>),
     /// Print the URI.
@@ -92,20 +92,20 @@ pub struct Run {
     /// How members are named.
     pub member_address: MemberAddress,
     /// Gone for so long, removed where it helps.
-    pub remove_after: Duration,
+    pub replace_after: Duration,
     /// Gone for so long, removed in any case.
-    pub forget_after: Duration,
+    pub remove_after: Duration,
     /// Whether recovery is automatic.
     pub recovery: Recovery,
     /// Whether a new set may begin.
     pub bootstrap: Bootstrap,
-    /// Two looks so far apart must agree.
-    pub settle: Duration,
-    /// The longest pause between looks.
+    /// Two observations so far apart must agree.
+    pub stable_for: Duration,
+    /// The longest pause between observations.
     pub interval: Duration,
     /// Where to serve status and URI.
     pub listen: SocketAddr,
-    /// Where to take orders; loopback.
+    /// Where to take requests; loopback.
     pub admin_listen: SocketAddr,
     /// Where to keep the URI.
     pub publish_file: Option<PathBuf>,
@@ -243,10 +243,10 @@ pub fn parse(args: Vec<OsString>, environment: &Environment) -> Result<Settings,
         }
     };
     let cli = cli::Cli::from_arg_matches(&matches).map_err(Usage::Clap)?;
-    settle(cli, environment)
+    build(cli, environment)
 }
 
-fn settle(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
+fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
     let is_run = matches!(cli.command, cli::Command::Run(_));
     let default_level = if is_run { LevelFilter::INFO } else { LevelFilter::WARN };
     let log = Log {
@@ -258,7 +258,7 @@ fn settle(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         cli::Command::Run(run) => Command::Run(Box::new(Run::new(*run, environment)?)),
         cli::Command::Status(status) => Command::Status(Box::new(Status::new(*status, environment, log.colour)?)),
         cli::Command::Plan(status) => Command::Plan(Box::new(Status::new(*status, environment, log.colour)?)),
-        cli::Command::Forget(forget) => Command::Forget(Forget::new(*forget)),
+        cli::Command::Remove(remove) => Command::Remove(Remove::new(*remove)),
         cli::Command::Recover(recover) => Command::Recover(Box::new(Recover::new(*recover, environment)?)),
         cli::Command::Uri(uri) => Command::Uri(Box::new(Uri::new(*uri)?)),
         cli::Command::Exec(exec) => {
@@ -285,28 +285,28 @@ fn settle(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
 
 impl Run {
     fn new(cli: cli::Run, environment: &Environment) -> Result<Self, Usage> {
-        let cli::Run { discovery, login, member_address, remove_after, forget_after, recovery, bootstrap, .. } = cli;
-        if forget_after < remove_after {
+        let cli::Run { discovery, login, member_address, replace_after, remove_after, recovery, bootstrap, .. } = cli;
+        if remove_after < replace_after {
             return Err(Usage::conflict(format!(
-                "--forget-after {forget_after:?} is shorter than --remove-after {remove_after:?}"
+                "--remove-after {remove_after:?} is shorter than --replace-after {replace_after:?}"
             )));
         }
         if !cli.admin_listen.ip().is_loopback() {
             return Err(Usage::Bad {
                 origin: "RSCTL_ADMIN_LISTEN (--admin-listen)".to_owned(),
                 value: cli.admin_listen.to_string(),
-                accepted: "a loopback address such as 127.0.0.1:8081: whoever reaches it may give orders".to_owned(),
+                accepted: "a loopback address such as 127.0.0.1:8081: whoever reaches it may give requests".to_owned(),
             });
         }
         Ok(Self {
             nodes: Nodes::new(discovery)?,
             login: Login::new(login, environment)?,
             member_address,
+            replace_after,
             remove_after,
-            forget_after,
             recovery,
             bootstrap,
-            settle: cli.settle,
+            stable_for: cli.stable_for,
             interval: cli.interval,
             listen: cli.listen,
             admin_listen: cli.admin_listen,

@@ -21,8 +21,8 @@ fn defaults_are_those_of_the_design() {
     let run = run(&[], []).unwrap();
     assert_eq!(run.nodes.services, ["mongo".parse().unwrap()]);
     assert_eq!((run.nodes.replica_set.as_str(), run.nodes.port, run.nodes.expect), ("rs", 27017, 3));
-    assert_eq!((run.remove_after, run.forget_after), (Duration::from_secs(30), Duration::from_secs(600)));
-    assert_eq!((run.settle, run.interval), (Duration::from_millis(300), Duration::from_secs(5)));
+    assert_eq!((run.replace_after, run.remove_after), (Duration::from_secs(30), Duration::from_secs(600)));
+    assert_eq!((run.stable_for, run.interval), (Duration::from_millis(300), Duration::from_secs(5)));
     assert_eq!(run.member_address, MemberAddress::Auto);
     assert!(matches!(run.login, Login::None));
 }
@@ -69,7 +69,7 @@ fn a_bad_value_is_told_with_its_origin_and_what_is_accepted() {
         (
             vec![],
             ("RSCTL_ADMIN_LISTEN", "0.0.0.0:1"),
-            "RSCTL_ADMIN_LISTEN (--admin-listen): `0.0.0.0:1` is not accepted; accepted: a loopback address such as 127.0.0.1:8081: whoever reaches it may give orders",
+            "RSCTL_ADMIN_LISTEN (--admin-listen): `0.0.0.0:1` is not accepted; accepted: a loopback address such as 127.0.0.1:8081: whoever reaches it may give requests",
         ),
         (
             vec![],
@@ -78,7 +78,7 @@ fn a_bad_value_is_told_with_its_origin_and_what_is_accepted() {
         ),
         (vec![], ("RSCTL_TLS", "maybe"), "RSCTL_TLS (--tls): `maybe` is not accepted; accepted: true or false"),
         (vec!["--tls-ca-file", "/x"], ("A", "b"), "--tls-ca-file needs --tls (RSCTL_TLS=true)"),
-        (vec!["--forget-after", "5s"], ("A", "b"), "--forget-after 5s is shorter than --remove-after 30s"),
+        (vec!["--remove-after", "5s"], ("A", "b"), "--remove-after 5s is shorter than --replace-after 30s"),
         (vec!["--username", "u"], ("A", "b"), "--username needs --password-file (RSCTL_PASSWORD_FILE)"),
         (
             vec![],

@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::discovery::ServiceName;
 use crate::model::{EvidenceId, SetName};
-use crate::wanted::Wanted;
+use crate::parse::Wanted;
 
 pub(crate) fn port(text: &str) -> Result<u16, Wanted> {
     text.parse().ok().filter(|port| *port > 0).ok_or(Wanted("a port from 1 to 65535"))

@@ -21,7 +21,7 @@ pub(crate) fn healthy() -> Value {
             member(2, "SECONDARY", Some(1250), None),
         ],
         "others": [], "next": "nothing", "steps": [], "because": "the set is as it should be", "waiting": [], "findings": [],
-        "looked_ms_ago": 12,
+        "observed_ms_ago": 12,
     })
 }
 
@@ -43,6 +43,6 @@ pub(crate) fn troubled() -> Value {
         {"severity": "error", "text": "no further loss can be survived: bring mongo-node3 back"},
         {"severity": "warning", "text": "10.0.1.9:27017 belongs to another set: remove it from the service"},
     ]);
-    status["looked_ms_ago"] = 31_000.into();
+    status["observed_ms_ago"] = 31_000.into();
     status
 }

@@ -146,7 +146,7 @@ pub(crate) struct Ended {
 pub(crate) fn rsctl(args: &[&str]) -> Rsctl {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rsctl"));
     command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("RSCTL_CONTROLLER", "http://127.0.0.1:1");
-    // Nor shall a look past the controller reach anything on the machine that runs the tests.
+    // Nor shall an observation past the controller reach anything on the machine that runs the tests.
     command.env("RSCTL_DNS", "127.0.0.1:9").stdin(Stdio::null());
     Rsctl(command)
 }

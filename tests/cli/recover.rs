@@ -35,7 +35,7 @@ fn leaderless(verdict: &str) -> Value {
 
 /// A controller in this state that takes every order, notes it, and says this about it; once it is asked about the
 /// order, the set is as in `after`.
-fn ordered(before: Value, fate: &'static str, after: Value) -> (Controller, Arc<Mutex<Vec<String>>>) {
+fn ordered(before: Value, request_state: &'static str, after: Value) -> (Controller, Arc<Mutex<Vec<String>>>) {
     let orders = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&orders);
     let controller = Controller::new(move |path, _| match path {
@@ -47,7 +47,7 @@ fn ordered(before: Value, fate: &'static str, after: Value) -> (Controller, Arc<
             if noted.len() == 1 {
                 Act::Answer(202, "pending\n".to_owned())
             } else {
-                Act::Answer(200, format!("{fate}\n"))
+                Act::Answer(200, format!("{request_state}\n"))
             }
         }
     });

@@ -25,6 +25,7 @@ mod script;
 
 #[path = "../sim"]
 mod sim {
+    pub mod assumptions;
     pub mod checker;
     pub mod commands;
     pub mod conf;
@@ -32,14 +33,13 @@ mod sim {
     pub mod election;
     pub mod faults;
     pub mod heartbeat;
-    pub mod limits;
     pub mod node;
-    pub mod plots;
     pub mod ports;
     pub mod queue;
     pub mod record;
     pub mod replication;
     pub mod rng;
+    pub mod scenarios;
     pub mod world;
 }
 #[path = "../support/mod.rs"]

@@ -2,7 +2,7 @@
 
 use super::run::{self, Ground, Told};
 use super::script::Section;
-use super::sim::checker::Eyes;
+use super::sim::checker::CheckScope;
 use super::sim::ports::Port;
 use super::sim::world::{PORT, Shared, World};
 use rsctl::model::{Host, NodeState};
@@ -32,7 +32,7 @@ pub struct Model {
 
 impl Model {
     fn new(nodes: usize) -> Self {
-        let mut world = World::new(7, false, 1, Eyes::DataOnly, false);
+        let mut world = World::new(7, false, 1, CheckScope::DataOnly, false);
         for _ in 0..nodes {
             world.add_place();
         }

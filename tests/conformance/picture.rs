@@ -25,10 +25,10 @@ pub struct Sketcher {
 impl Sketcher {
     pub fn draw(
         &mut self,
-        looks: &[Option<Result<Probe, ProbeError>>],
+        observations: &[Option<Result<Probe, ProbeError>>],
         letter: &dyn Fn(&Host) -> String,
     ) -> (Picture, i64) {
-        let probes = || looks.iter().flatten().flatten();
+        let probes = || observations.iter().flatten().flatten();
         let configs = probes().filter_map(|p| p.config.as_ref());
         let newest = configs.reduce(|a, b| if b.is_newer_than(a) { b } else { a }).cloned();
         let version = newest.as_ref().map_or(0, ReplConfig::version);
@@ -37,8 +37,8 @@ impl Sketcher {
             let leads = probes().filter(|p| p.state == NodeState::Primary && set(p) == set(of));
             leads.filter_map(|p| p.view.as_ref()).map(|v| v.applied).max()
         };
-        let nodes = looks.iter().enumerate().map(|(node, look)| {
-            let text = match look {
+        let nodes = observations.iter().enumerate().map(|(node, observed)| {
+            let text = match observed {
                 None => "down".to_owned(),
                 Some(Err(error)) => error.to_string(),
                 Some(Ok(probe)) => {

@@ -41,7 +41,7 @@ pub trait Ground {
     async fn hold(&mut self, node: usize, held: bool);
     /// One write that nobody needs to confirm. Says whether the node took it.
     async fn write(&mut self, node: usize, at: SocketAddr) -> bool;
-    /// The pause between two looks.
+    /// The pause between two observations.
     const PAUSE: Duration;
     /// Who has not changed for so long is at rest, where nobody knows what to expect.
     const REST: Duration;
@@ -49,7 +49,7 @@ pub trait Ground {
     fn limit(&self) -> Duration;
 }
 
-/// Two looks this many pauses apart must both show what is expected.
+/// Two observations this many pauses apart must both show what is expected.
 const STEADY: u32 = 2;
 
 pub async fn tell<G: Ground>(mut ground: G, section: &Section, hints: Option<&[Told]>) -> Vec<Told> {
@@ -185,7 +185,7 @@ impl<G: Ground> Run<G> {
             ("reconfig", Some(sent), _) => door.reconfig(at, &sent).await,
             ("force", Some(sent), _) => door.force(at, &sent).await,
             ("stepup", ..) => door.step_up(at).await,
-            ("endcatchup", ..) => door.end_catch_up(at).await,
+            ("endcatchup", ..) => door.abort_catch_up(at).await,
             ("fsync", ..) => door.fsync(at).await,
             ("lock", _, [token]) => door.take_lock(at, &lock(token)).await,
             ("takeover", _, [stale, token]) => door.take_over_lock(at, &lock(stale), &lock(token)).await,
@@ -202,16 +202,16 @@ impl<G: Ground> Run<G> {
         self.ground.door().probe(at, Duration::from_secs(3)).await
     }
 
-    async fn look(&mut self) -> (Picture, i64) {
-        let mut looks = Vec::new();
+    async fn observe(&mut self) -> (Picture, i64) {
+        let mut observations = Vec::new();
         for at in self.at.clone() {
-            looks.push(match at {
+            observations.push(match at {
                 Some(at) => Some(self.probe(at).await),
                 None => None,
             });
         }
         let ground = &self.ground;
-        self.sketcher.draw(&looks, &|host| ground.letter(host))
+        self.sketcher.draw(&observations, &|host| ground.letter(host))
     }
 
     /// Waits for the set to look as expected; where nothing is expected, or it does not come, until it stays the same.
@@ -219,13 +219,13 @@ impl<G: Ground> Run<G> {
         let (began, limit) = (Instant::now(), self.ground.limit());
         let (mut last, mut same_since, mut same) = (Picture::default(), Instant::now(), 0);
         loop {
-            let (picture, version) = self.look().await;
+            let (picture, version) = self.observe().await;
             if picture == last {
                 same += 1;
             } else {
                 (last, same_since, same) = (picture.clone(), Instant::now(), 0);
             }
-            // Where nothing is to change one look has to do: what comes late shows after the next step.
+            // Where nothing is to change one observation has to do: what comes late shows after the next step.
             let still = |h: &Picture| h.grown.is_empty() && h.set == self.before.set && h.nodes == self.before.nodes;
             let steady = if hint.is_some_and(still) { 0 } else { STEADY };
             let expected = hint == Some(&picture) && same >= steady;

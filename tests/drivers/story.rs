@@ -135,9 +135,9 @@ impl Set<'_> {
         self.since(Instant::now(), "a settled set where the mongods are", here).await;
     }
 
-    /// Waits for what a look shows that began later than this: with names, what was seen before looks the same.
+    /// Waits for what an observation shows that began later than this: with names, what was seen before looks the same.
     async fn since(&self, since: Instant, what: &str, wanted: impl Fn(&Status) -> bool) {
-        let fresh = |s: &Status| Duration::from_millis(s.looked_ms_ago) < since.elapsed() && wanted(s);
+        let fresh = |s: &Status| Duration::from_millis(s.observed_ms_ago) < since.elapsed() && wanted(s);
         self.controller.until(what, SETTLED_WITHIN, fresh).await;
     }
 }

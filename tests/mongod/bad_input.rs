@@ -60,9 +60,9 @@ async fn a_truncated_answer_is_asked_for_over_tcp() {
 async fn a_port_that_is_no_mongods_is_named() {
     let cluster = Cluster::blank(3).await;
     let ip = free_ip(PORT);
-    let stranger = TcpListener::bind((ip, PORT)).unwrap();
+    let not_a_controller = TcpListener::bind((ip, PORT)).unwrap();
     std::thread::spawn(move || {
-        for stream in stranger.incoming() {
+        for stream in not_a_controller.incoming() {
             use std::io::Write;
             let _ = stream.and_then(|mut s| s.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
         }
@@ -72,7 +72,7 @@ async fn a_port_that_is_no_mongods_is_named() {
     let status = says(&controller, &format!("{ip}:{PORT}")).await;
     assert!(status.others.iter().any(|o| o.host == format!("{ip}:{PORT}")), "{status:?}");
     cluster.list_all();
-    controller.until("a settled set once the stranger is gone", LIMIT, is_settled(3)).await;
+    controller.until("a settled set once the not_a_controller is gone", LIMIT, is_settled(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

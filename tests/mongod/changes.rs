@@ -34,7 +34,7 @@ async fn copies(cluster: &Cluster, from: usize, to: usize) -> bool {
 }
 
 /// Waits until one secondary copies from the other; gives the head of the line and its end.
-async fn lined_up(cluster: &Cluster, primary: usize) -> (usize, usize) {
+async fn sync_source_requests(cluster: &Cluster, primary: usize) -> (usize, usize) {
     let [one, other] = [(primary + 1) % 3, (primary + 2) % 3];
     let began = Instant::now();
     while began.elapsed() < LIMIT {
@@ -56,7 +56,7 @@ async fn a_killed_primary_is_replaced_long_before_the_election_timeout() {
     let old = status.primary.clone();
     let primary = cluster.primary(&status);
     // A set at rest: who has just been told to copy from another one does so a second later, or five (6.0.5).
-    lined_up(&cluster, primary).await;
+    sync_source_requests(&cluster, primary).await;
     writer.reset_gap();
     cluster.nodes[primary].kill();
     controller.until("another primary", LIMIT, |s| s.primary.is_some() && s.primary != old).await;
@@ -134,7 +134,7 @@ async fn a_fourth_task_joins_as_a_spare_and_takes_the_place_of_one_that_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_third_that_is_gone_stays_a_member_until_it_is_forgotten() {
-    let (mut cluster, controller) = Cluster::settled(&[("RSCTL_FORGET_AFTER", "8s")]).await;
+    let (mut cluster, controller) = Cluster::settled(&[("RSCTL_REMOVE_AFTER", "8s")]).await;
     let status = controller.status().await.unwrap();
     let leaving = (cluster.primary(&status) + 1) % 3;
     let gone = cluster.nodes[leaving].address().to_string();
@@ -165,7 +165,7 @@ async fn a_wiped_directory_loses_its_vote_at_once_and_gets_it_back_with_the_data
     assert_eq!(member(&status, &host).priority, 1.0);
     assert_ne!(identity(&cluster, wiped).await, data, "a new directory");
     let config = stored_config(&cluster.nodes[wiped]).await;
-    assert!(!config.to_string().contains("rsctlWas"), "nothing is left over: {config}");
+    assert!(!config.to_string().contains("rsctlSavedVote"), "nothing is left over: {config}");
     all_there(writer).await;
 }
 
@@ -197,7 +197,7 @@ async fn nobody_hangs_on_a_silent_member_for_longer_than_its_connection() {
     let (cluster, controller) = Cluster::settled(&[]).await;
     let writer = writing(&controller).await;
     let primary = cluster.primary(&controller.status().await.unwrap());
-    let (head, third) = lined_up(&cluster, primary).await;
+    let (head, third) = sync_source_requests(&cluster, primary).await;
     writer.reset_gap();
     cluster.nodes[head].freeze();
     let frozen = Instant::now();
@@ -240,7 +240,7 @@ async fn a_member_that_an_operator_takes_out_stays_out_and_the_primary_hands_ove
     assert_eq!((status.members.len(), votes(&status)), (3, 3), "the spare took its place");
     // Nobody told this one, and it sees a task that could join.
     let other = cluster.controller(&[]);
-    let outside = |s: &Status| settled(s) && s.findings.iter().any(|f| f.text.contains("`rsctl forget`"));
+    let outside = |s: &Status| settled(s) && s.findings.iter().any(|f| f.text.contains("`rsctl remove`"));
     let status = other.until("another controller that leaves it out", LIMIT, outside).await;
     assert_eq!(status.members.len(), 3);
     let node = (0..4).find(|n| old.contains(&cluster.nodes[*n].ip().to_string())).unwrap();
@@ -257,7 +257,7 @@ async fn a_member_that_an_operator_takes_out_stays_out_and_the_primary_hands_ove
 async fn the_third_copies_from_the_second_though_nobody_writes() {
     let (cluster, controller) = Cluster::settled(&[]).await;
     let (settled, status) = (Instant::now(), controller.status().await.unwrap());
-    lined_up(&cluster, cluster.primary(&status)).await;
+    sync_source_requests(&cluster, cluster.primary(&status)).await;
     println!("figures: lined up {:?} after all was settled, with nobody writing", settled.elapsed());
 }
 

@@ -16,7 +16,7 @@ pub const PORT: u16 = 27017;
 pub const LIMIT: Duration = Duration::from_secs(40);
 
 /// Short graces, so that a test does not take half a minute to believe that a node is gone.
-pub const HASTY: [(&str, &str); 2] = [("RSCTL_REMOVE_AFTER", "2s"), ("RSCTL_FORGET_AFTER", "6s")];
+pub const HASTY: [(&str, &str); 2] = [("RSCTL_REPLACE_AFTER", "2s"), ("RSCTL_REMOVE_AFTER", "6s")];
 
 pub struct Cluster {
     pub dns: DnsServer,

@@ -44,7 +44,7 @@ async fn leave(cluster: &mut Cluster, left: &[usize]) {
     cluster.list(left.iter().map(|&node| cluster.nodes[node].ip()));
 }
 
-/// Every member has what this primary has, in its journal: they have what comes after it.
+/// Every member has what this primary has, in its plan_log: they have what comes after it.
 async fn everybody_has_all(primary: &Mongod) {
     let journalled = doc! { "w": 3, "j": true, "wtimeout": LIMIT.as_millis() as i64 };
     let write = doc! { "insert": "last", "documents": [{ "_id": 1 }], "writeConcern": journalled };
@@ -76,7 +76,7 @@ async fn manual_recovery_is_done_on_an_order_and_not_before() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_of_three_goes_on_when_the_loss_is_accepted_and_the_others_come_back_with_their_votes() {
-    let (mut cluster, controller) = Cluster::settled(&[("RSCTL_FORGET_AFTER", "10m")]).await;
+    let (mut cluster, controller) = Cluster::settled(&[("RSCTL_REMOVE_AFTER", "10m")]).await;
     let status = controller.status().await.unwrap();
     let (tally, _) = writing(&controller).await.finish().await.unwrap();
     let left = cluster.primary(&status);
@@ -121,7 +121,7 @@ async fn the_last_of_three_goes_on_when_the_loss_is_accepted_and_the_others_come
 async fn of_two_that_are_left_of_five_the_one_with_the_newest_write_leads() {
     let mut cluster = Cluster::blank(5).await;
     let controller =
-        cluster.controller(&[("RSCTL_EXPECT", "5"), ("RSCTL_REMOVE_AFTER", "10m"), ("RSCTL_FORGET_AFTER", "10m")]);
+        cluster.controller(&[("RSCTL_EXPECT", "5"), ("RSCTL_REPLACE_AFTER", "10m"), ("RSCTL_REMOVE_AFTER", "10m")]);
     let status = controller.until("five voters", LIMIT, is_settled(5)).await;
     let newest = cluster.primary(&status);
     let stale = (newest + 1) % 5;
@@ -199,7 +199,7 @@ async fn an_arbiter_that_is_lost_too_is_replaced_by_an_empty_mongod() {
     ];
     let config = doc! { "_id": "rs", "members": members, "settings": { "heartbeatIntervalMillis": 500 } };
     cluster.nodes[0].command(doc! { "replSetInitiate": config }).await.unwrap();
-    let controller = cluster.controller(&[("RSCTL_FORGET_AFTER", "10m"), ("RSCTL_BOOTSTRAP", "never")]);
+    let controller = cluster.controller(&[("RSCTL_REMOVE_AFTER", "10m"), ("RSCTL_BOOTSTRAP", "never")]);
     let first = |s: &Status, host: &str| s.primary.as_deref() == Some(host) && is_settled(3)(s);
     let primary = cluster.nodes[0].address().to_string();
     controller.until("the set with its arbiter", LIMIT, |s| first(s, &primary)).await;
@@ -226,7 +226,7 @@ async fn an_arbiter_that_is_lost_too_is_replaced_by_an_empty_mongod() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_the_lost_had_is_undone_when_they_come_back_and_nothing_else_is() {
     let (mut cluster, controller) =
-        Cluster::settled(&[("RSCTL_FORGET_AFTER", "10m"), ("RSCTL_REMOVE_AFTER", "10m")]).await;
+        Cluster::settled(&[("RSCTL_REMOVE_AFTER", "10m"), ("RSCTL_REPLACE_AFTER", "10m")]).await;
     let status = controller.status().await.unwrap();
     let primary = cluster.primary(&status);
     let left = (primary + 1) % 3;

@@ -34,7 +34,7 @@ impl Papers {
 
     /// Certificate and key in one file, as MongoDB wants them.
     fn signed_for(&self, ips: &[IpAddr]) -> String {
-        let mut params = named("holder");
+        let mut params = named("client");
         params.subject_alt_names = ips.iter().map(|ip| SanType::IpAddress(*ip)).collect();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.authority).unwrap();
@@ -57,7 +57,7 @@ fn named(name: &str) -> CertificateParams {
     params
 }
 
-/// Three that speak TLS only, to holders of a certificate only.
+/// Three that speak TLS only, to processes_with_data of a certificate only.
 async fn strict(papers: &Papers) -> Cluster {
     let mut nodes = Vec::new();
     for _ in 0..3 {

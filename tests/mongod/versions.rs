@@ -64,7 +64,7 @@ async fn story(version: &'static str) {
     cluster.grow(version, 2).await;
     let status = controller.until("five voters", LIMIT, is_settled(5)).await;
     let config = stored_config(&cluster.nodes[cluster.primary(&status)]).await.to_string();
-    assert!(!config.contains("rsctlWas") && !config.contains("rsctlAdded"), "nothing is left over: {config}");
+    assert!(!config.contains("rsctlSavedVote") && !config.contains("rsctlAdded"), "nothing is left over: {config}");
 
     assert!(writer.next_acknowledged(LIMIT).await, "writes go on");
     let (tally, lost) = writer.finish().await.unwrap();

@@ -278,7 +278,7 @@ impl Arena {
 fn controller(dns: &DnsServer, size: usize) -> Controller {
     let expect = size.to_string();
     // Short graces: a round must not take half a minute to believe that a mongod is gone.
-    let settings = [("RSCTL_REMOVE_AFTER", "2s"), ("RSCTL_FORGET_AFTER", "6s"), ("RSCTL_EXPECT", &*expect)];
+    let settings = [("RSCTL_REPLACE_AFTER", "2s"), ("RSCTL_REMOVE_AFTER", "6s"), ("RSCTL_EXPECT", &*expect)];
     Controller::start(Path::new(env!("CARGO_BIN_EXE_rsctl")), dns.address(), &settings).unwrap()
 }
 

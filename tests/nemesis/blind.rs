@@ -26,7 +26,7 @@ pub async fn leaves_a_healthy_primary_alone() {
         return;
     }
     let user = format!("--reuid={USER}");
-    let settings = [("RSCTL_REMOVE_AFTER", "2s"), ("RSCTL_FORGET_AFTER", "6s"), ("RSCTL_EXPECT", "3")];
+    let settings = [("RSCTL_REPLACE_AFTER", "2s"), ("RSCTL_REMOVE_AFTER", "6s"), ("RSCTL_EXPECT", "3")];
     let program = Path::new(env!("CARGO_BIN_EXE_rsctl"));
     let controller = Controller::start_through(&[&user], program, arena.dns.address(), &settings).unwrap();
     let before = controller.until("a set in order", LIMIT, in_order).await;

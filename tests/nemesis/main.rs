@@ -17,7 +17,7 @@
 mod arena;
 mod blind;
 mod checks;
-mod crime;
+mod detects_lost_write;
 mod faults;
 mod figures;
 mod gone;
@@ -80,7 +80,9 @@ fn five_mongods_keep_every_acknowledged_write() {
 
 #[test]
 fn a_force_onto_a_stale_mongod_is_found_out() {
-    network::alone("a_force_onto_a_stale_mongod_is_found_out", || on_runtime(crime::a_lost_write_is_reported()));
+    network::alone("a_force_onto_a_stale_mongod_is_found_out", || {
+        on_runtime(detects_lost_write::a_lost_write_is_reported())
+    });
 }
 
 #[test]

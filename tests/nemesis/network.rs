@@ -105,22 +105,22 @@ impl Network {
 
 /// A network namespace, held open by a process that sleeps.
 pub struct Lodging {
-    holder: Child,
+    namespace_holder: Child,
 }
 
 impl Lodging {
     fn new(number: usize) -> Self {
         let mut command = Command::new(DIE_WITH_US[0]);
         command.args(&DIE_WITH_US[1..]).args(["unshare", "-n", "sleep", "infinity"]);
-        let holder = spawn(command).unwrap();
-        let lodging = Self { holder };
+        let namespace_holder = spawn(command).unwrap();
+        let lodging = Self { namespace_holder };
         let ours = fs::read_link("/proc/self/ns/net").unwrap();
         let began = Instant::now();
         while fs::read_link(lodging.path()).is_ok_and(|theirs| theirs == ours) {
             assert!(began.elapsed() < NAMESPACE_LIMIT, "no network namespace of its own for mongod {number}");
             std::thread::sleep(Duration::from_millis(2));
         }
-        let pid = lodging.holder.id();
+        let pid = lodging.namespace_holder.id();
         ip(&format!("link add v{number} type veth peer name eth0 netns {pid}"));
         ip(&format!("link set v{number} master br0 up"));
         lodging.ip("link set lo up");
@@ -128,7 +128,7 @@ impl Lodging {
     }
 
     fn path(&self) -> String {
-        format!("/proc/{}/ns/net", self.holder.id())
+        format!("/proc/{}/ns/net", self.namespace_holder.id())
     }
 
     /// What to put before a program that is to run here.
@@ -175,8 +175,8 @@ impl Lodging {
 
 impl Drop for Lodging {
     fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
+        let _ = self.namespace_holder.kill();
+        let _ = self.namespace_holder.wait();
     }
 }
 

@@ -8,7 +8,7 @@ use rsctl::plan::Step;
 
 impl World {
     /// Does the step. Members on their way arrive, those that were removed notice it, locks grow no older.
-    pub fn apply(&mut self, step: &Step, look: &Observed) {
+    pub fn apply(&mut self, step: &Step, observed: &Observed) {
         match step {
             Step::Wait => {}
             Step::TakeLock { on, lock } | Step::TakeOverLock { on, lock, .. } => self.set_lock(on, Some(lock)),
@@ -20,21 +20,21 @@ impl World {
                 let word = self.task(on);
                 self.nodes.get_mut(&word).unwrap().config = (!label.is_empty()).then_some(label);
                 self.install(on, &base.forced(changes, *version).unwrap(), None);
-                self.order = None;
+                self.request = None;
             }
             Step::Fsync { on } => {
-                let process = look.probe(on).unwrap_or_else(|| panic!("{on} cannot be asked")).process;
+                let process = observed.probe(on).unwrap_or_else(|| panic!("{on} cannot be asked")).process;
                 self.unsynced.retain(|word| words::process(word) != process);
             }
-            Step::NoteLeaving { on } => {
+            Step::MarkRemoved { on } => {
                 let word = self.task(on);
-                self.nodes.get_mut(&word).unwrap().leaves = true;
+                self.nodes.get_mut(&word).unwrap().marked_removed = true;
             }
-            Step::LineUp { on, behind, .. } => {
+            Step::SetSyncSource { on, behind, .. } => {
                 let (word, source) = (self.task(on), self.task(behind));
                 self.nodes.get_mut(&word).unwrap().source = Some(source);
             }
-            Step::StepUp { on } | Step::EndCatchUp { on } => {
+            Step::StepUp { on } | Step::AbortCatchUp { on } => {
                 let word = self.task(on);
                 self.nodes.get_mut(&word).unwrap().answer = Answer::State(NodeState::Primary);
                 for spec in self.nodes.values_mut() {
@@ -174,10 +174,10 @@ pub fn sends(step: &Step) -> Option<String> {
         Step::Wait
         | Step::ReleaseLock { .. }
         | Step::Fsync { .. }
-        | Step::NoteLeaving { .. }
-        | Step::LineUp { .. }
+        | Step::MarkRemoved { .. }
+        | Step::SetSyncSource { .. }
         | Step::StepUp { .. }
-        | Step::EndCatchUp { .. } => None,
+        | Step::AbortCatchUp { .. } => None,
     }
 }
 

@@ -68,7 +68,7 @@ const ATTRIBUTES: [&str; 12] = [
     ",priority=2",
     ",votes=0,priority=0",
     ",votes=0,priority=0,spare",
-    ",votes=0,priority=0,was=1/1",
+    ",votes=0,priority=0,saved-vote=1/1",
     ",new",
     ",arbiter",
     ",hidden,priority=0",
@@ -85,12 +85,12 @@ const REST: [&str; 15] = [
     "lock-age other=20s",
     "refused \"remove 3\" retry=9ms",
     "policy expect=1",
-    "order",
-    "order loss=other",
-    "order loss=rs",
-    "order loss=rs",
-    "order loss=rs",
-    "order loss=rs",
+    "request",
+    "request loss=other",
+    "request loss=rs",
+    "request loss=rs",
+    "request loss=rs",
+    "request loss=rs",
 ];
 
 fn world() -> impl Strategy<Value = String> {
@@ -131,17 +131,17 @@ proptest! {
     #[test]
     fn no_world_makes_a_plan_that_must_not_be(text in world()) {
         let scenario = parse::file(&text).remove(0);
-        let (look, policy) = (scenario.world.look(), &scenario.world.policy);
-        let decided = plan(&look, policy);
-        prop_assert_eq!(&decided, &plan(&look, policy));
-        if let Err(broken) = judge(&look, policy, &decided) {
+        let (observed, policy) = (scenario.world.observe(), &scenario.world.policy);
+        let decided = plan(&observed, policy);
+        prop_assert_eq!(&decided, &plan(&observed, policy));
+        if let Err(broken) = judge(&observed, policy, &decided) {
             prop_assert!(false, "{broken}: {}\n{text}", words::shorten(&decided.next.to_string()));
         }
     }
 }
 
-fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'static str> {
-    let probes = || look.nodes.values().filter_map(|n| n.probe());
+fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'static str> {
+    let probes = || observed.nodes.values().filter_map(|n| n.probe());
     let primaries: Vec<&Probe> = probes().filter(|p| p.state == NodeState::Primary).collect();
     match &decided.next {
         Step::Wait => {
@@ -151,34 +151,34 @@ fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'stati
             require(said || decided.primary.is_some() || !real, "a wait that says nothing")
         }
         Step::Initiate { .. } | Step::TakeLock { .. } | Step::TakeOverLock { .. } => {
-            let listed = || look.nodes.values().filter(|n| n.listed);
+            let listed = || observed.nodes.values().filter(|n| n.listed);
             let blank = listed().all(|n| n.probe().is_some_and(|p| p.state == NodeState::Blank && p.config.is_none()));
-            require(blank && look.tasks.is_good(), "an initiate beside something that is not blank")?;
-            let settled = look.blank_for >= policy.settle || !matches!(decided.next, Step::Initiate { .. });
+            require(blank && observed.tasks.is_good(), "an initiate beside something that is not blank")?;
+            let settled = observed.blank_for >= policy.stable_for || !matches!(decided.next, Step::Initiate { .. });
             require(settled, "an initiate in a hurry")?;
             let ours = |p: &Probe| p.set.as_ref() == Some(&policy.set) && p.state != NodeState::Standalone;
             require(!probes().any(|p| p.config.is_some() && ours(p)), "a second initiate")
         }
         Step::StepUp { on } => {
-            let leading = look.nodes.values().filter(|n| n.probe().is_some_and(|p| p.state == NodeState::Primary));
+            let leading = observed.nodes.values().filter(|n| n.probe().is_some_and(|p| p.state == NodeState::Primary));
             let ours = leading.filter(|n| n.probe().is_some_and(|p| p.set.as_ref() == Some(&policy.set)));
-            let leaving = decided.rule == "hand-over" && look.tasks.is_good();
+            let leaving = decided.rule == "switchover" && observed.tasks.is_good();
             require(ours.clone().all(|n| leaving && !n.listed), "an election beside a primary that stays")?;
-            require(look.probe(on).is_some_and(|p| p.state == NodeState::Secondary), "a candidate that is none")
+            require(observed.probe(on).is_some_and(|p| p.state == NodeState::Secondary), "a candidate that is none")
         }
-        Step::EndCatchUp { on } => {
+        Step::AbortCatchUp { on } => {
             require(primaries.iter().all(|p| p.set.as_ref() != Some(&policy.set)), "a catch-up beside a primary")?;
-            require(look.probe(on).is_some_and(|p| p.state == NodeState::Other), "the end of no catch-up")
+            require(observed.probe(on).is_some_and(|p| p.state == NodeState::Other), "the end of no catch-up")
         }
         Step::Reconfig { base, changes, .. } => {
             require(primaries.iter().any(|p| p.config.as_ref() == Some(base)), "a base that no primary has")?;
-            reconfig(look, base, changes)
+            reconfig(observed, base, changes)
         }
         Step::Recover { base, changes, version, .. } => {
             let of_the_set = |p: &&Probe| p.set.as_ref() == Some(&policy.set);
             let mut leading = primaries.iter().copied().filter(of_the_set);
             require(leading.all(|p| p.config.as_ref() != Some(base)), "force beside a primary")?;
-            require(look.tasks.is_good(), "force in DNS trouble")?;
+            require(observed.tasks.is_good(), "force in DNS trouble")?;
             let next = base.forced(changes, *version).map_err(|_| "changes that do not fit")?;
             let voters = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<Vec<_>>();
             require(voters(base) == voters(&next), "force that changes who votes")?;
@@ -187,9 +187,9 @@ fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'stati
             require(seen.all(|c| c.version() < *version), "force below a version that is seen")
         }
         Step::AcceptLoss { on, base, changes, version } => {
-            let accepted = look.order.as_ref().and_then(|order| order.accepts_loss_of.as_ref());
+            let accepted = observed.request.as_ref().and_then(|request| request.accepts_loss_of.as_ref());
             require(accepted == Some(&policy.set), "a loss that nobody accepted")?;
-            require(look.tasks.is_good(), "force in DNS trouble")?;
+            require(observed.tasks.is_good(), "force in DNS trouble")?;
             let rid = base.replica_set_id();
             let of_it = |p: &&Probe| p.config.as_ref().is_some_and(|c| c.replica_set_id() == rid);
             let ours: Vec<&Probe> = probes().filter(of_it).filter(|p| p.set.as_ref() == Some(&policy.set)).collect();
@@ -197,26 +197,26 @@ fn judge(look: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'stati
             require(!ours.iter().any(|p| led(p)), "a loss beside a primary")?;
             require(ours.iter().all(|p| p.config.as_ref().unwrap().version() < *version), "force below a version")?;
             let next = base.forced(changes, *version).map_err(|_| "changes that do not fit")?;
-            let leader = look.probe(on).ok_or("force on nobody")?;
+            let leader = observed.probe(on).ok_or("force on nobody")?;
             for voter in next.voters() {
-                let there = look.probe(&voter.host).ok_or("a vote for one who is not there")?;
+                let there = observed.probe(&voter.host).ok_or("a vote for one who is not there")?;
                 require(voter.arbiter || there.data.is_some(), "a vote for one without data")?;
                 require(there.newest() <= leader.newest(), "a leader without the newest write")?;
             }
             require(next.voters().next().is_some(), "a set without voters")
         }
-        Step::LineUp { on, behind, .. } => {
-            let secondary = |h| look.probe(h).is_some_and(|p| p.state == NodeState::Secondary);
+        Step::SetSyncSource { on, behind, .. } => {
+            let secondary = |h| observed.probe(h).is_some_and(|p| p.state == NodeState::Secondary);
             require(on != behind && secondary(on) && secondary(behind), "a line of others than secondaries")
         }
-        Step::Fsync { on } | Step::ReleaseLock { on } => require(look.probe(on).is_some(), "a command to nobody"),
-        Step::NoteLeaving { on } => {
-            require(look.probe(on).is_some_and(|p| p.config.is_some()), "a note on one who is in no set")
+        Step::Fsync { on } | Step::ReleaseLock { on } => require(observed.probe(on).is_some(), "a command to nobody"),
+        Step::MarkRemoved { on } => {
+            require(observed.probe(on).is_some_and(|p| p.config.is_some()), "a note on one who is in no set")
         }
     }
 }
 
-fn reconfig(look: &Observed, base: &ReplConfig, changes: &[Change]) -> Result<(), &'static str> {
+fn reconfig(observed: &Observed, base: &ReplConfig, changes: &[Change]) -> Result<(), &'static str> {
     let next = base.with(changes).map_err(|_| "changes that do not fit")?;
     require(next.version() == base.version() + 1, "a jump of the version")?;
     let voted = |c: &ReplConfig, id| c.member(id).is_some_and(|m| m.votes);
@@ -226,21 +226,21 @@ fn reconfig(look: &Observed, base: &ReplConfig, changes: &[Change]) -> Result<()
     require(next.members().iter().filter(|m| m.votes).count() <= 7, "eight voters")?;
     for change in changes {
         let host = |id| base.member(id).map(|m| &m.host);
-        let there = |id| host(id).and_then(|h| look.probe(h));
+        let there = |id| host(id).and_then(|h| observed.probe(h));
         match change {
             Change::Remove { id } => {
-                require(look.tasks.is_good(), "a removal in DNS trouble")?;
+                require(observed.tasks.is_good(), "a removal in DNS trouble")?;
                 require(there(*id).is_none(), "a removal of one who answers")?;
                 require(base.member(*id).is_some_and(|m| !m.hand_tuned()), "a removal of what an operator set up")?;
             }
-            Change::TakeVote { id } => {
+            Change::RevokeVote { id } => {
                 require(there(*id).is_some_and(|p| p.state != NodeState::Primary), "the primary's vote")?;
             }
-            Change::GiveVote { id, .. } | Change::GiveBareVote { id, .. } | Change::Promote { id } => {
+            Change::RestoreVote { id, .. } | Change::RestoreVoteWithoutPriority { id, .. } | Change::Promote { id } => {
                 require(there(*id).is_some_and(|p| p.state == NodeState::Secondary), "a vote for one not ready")?;
             }
             Change::Add { id, .. } => {
-                let known = look.nodes.values().filter_map(|n| n.probe());
+                let known = observed.nodes.values().filter_map(|n| n.probe());
                 let of_the_set = known.filter(|p| p.state != NodeState::Standalone && p.set == Some(base.set_name()));
                 let used = of_the_set.filter_map(|p| p.config.as_ref());
                 let ours = used.filter(|c| c.replica_set_id() == base.replica_set_id());

@@ -1,12 +1,12 @@
 //! The notation of scenarios; `tests/plan/README.md` explains it.
 
 use crate::words;
-use crate::world::{Answer, Order, Spec, World};
+use crate::world::{Answer, Request, Spec, World};
 use bson::{Bson, Document, doc};
 use rsctl::model::Recovery;
 use rsctl::model::{
-    Bootstrap, DnsTrouble, DnsTroubleKind, LineOrder, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal,
-    ReplConfig, SetName, Token, UserData, WireVersion,
+    Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal, ReplConfig,
+    SetName, SyncSourceRequest, Token, UserData, WireVersion,
 };
 use std::time::Duration;
 
@@ -57,9 +57,9 @@ fn world(lines: &[String]) -> (World, usize, bool) {
         lock_ages: Default::default(),
         unsynced: Default::default(),
         refusals: Vec::new(),
-        forget: Default::default(),
-        order: None,
-        lined_up: Vec::new(),
+        removals: Default::default(),
+        request: None,
+        sync_source_requests: Vec::new(),
     };
     let (mut then, mut evidence) = (0, false);
     for line in lines {
@@ -73,10 +73,10 @@ fn world(lines: &[String]) -> (World, usize, bool) {
             "config-seen-before" => world.config_ever_seen = true,
             "lock-age" => world.lock_ages.extend(options(rest).map(|(k, v)| (k.to_owned(), words::duration(v)))),
             "unsynced" => world.unsynced.extend(rest.split_whitespace().map(str::to_owned)),
-            "forget" => world.forget.extend(rest.split_whitespace().map(words::leaver)),
+            "remove" => world.removals.extend(rest.split_whitespace().map(words::removal_target)),
             "refused" => world.refusals.push(refusal(rest)),
-            "order" => world.order = Some(order(rest)),
-            "lined-up" => world.lined_up.push(line_order(rest)),
+            "request" => world.request = Some(request(rest)),
+            "sync-source-requested" => world.sync_source_requests.push(sync_source_request(rest)),
             "evidence" => evidence = true,
             "then" => then = rest.parse().unwrap_or(30),
             _ => add_nodes(&mut world, line),
@@ -86,10 +86,10 @@ fn world(lines: &[String]) -> (World, usize, bool) {
 }
 
 /// `c b`: c was told to copy from b; `c b in-vain`: and has had its time to.
-fn line_order(text: &str) -> LineOrder {
+fn sync_source_request(text: &str) -> SyncSourceRequest {
     let words: Vec<&str> = text.split_whitespace().collect();
     let (on, behind) = (words::process(words[0]), words::process(words[1]));
-    LineOrder { on, behind, fresh: !words.contains(&"in-vain") }
+    SyncSourceRequest { on, behind, fresh: !words.contains(&"in-vain") }
 }
 
 fn policy() -> Policy {
@@ -97,9 +97,9 @@ fn policy() -> Policy {
         set: SetName::new("rs"),
         expect: 3,
         member_address: MemberAddress::Auto,
-        remove_after: Duration::from_secs(30),
-        forget_after: Duration::from_secs(600),
-        settle: Duration::from_millis(300),
+        replace_after: Duration::from_secs(30),
+        remove_after: Duration::from_secs(600),
+        stable_for: Duration::from_millis(300),
         recovery: Recovery::Auto,
         bootstrap: Bootstrap::Auto,
         replica_set_id: None,
@@ -115,9 +115,9 @@ fn set_policy(policy: &mut Policy, text: &str) {
     for (key, value) in options(text) {
         match key {
             "expect" => policy.expect = value.parse().unwrap(),
+            "replace-after" => policy.replace_after = words::duration(value),
             "remove-after" => policy.remove_after = words::duration(value),
-            "forget-after" => policy.forget_after = words::duration(value),
-            "settle" => policy.settle = words::duration(value),
+            "stable-for" => policy.stable_for = words::duration(value),
             "address" => {
                 policy.member_address = MemberAddress::CHOICES.iter().find(|(name, _)| *name == value).unwrap().1;
             }
@@ -131,17 +131,17 @@ fn set_policy(policy: &mut Policy, text: &str) {
     }
 }
 
-/// `order`, `order loss=rs`, `order stale`
-fn order(text: &str) -> Order {
-    let mut order = Order { accepts_loss_of: None, stale: false };
+/// `request`, `request loss=rs`, `request stale`
+fn request(text: &str) -> Request {
+    let mut request = Request { accepts_loss_of: None, stale: false };
     for (key, value) in options(text) {
         match key {
-            "loss" => order.accepts_loss_of = Some(SetName::new(value)),
-            "stale" => order.stale = true,
-            _ => panic!("order: unknown {key}"),
+            "loss" => request.accepts_loss_of = Some(SetName::new(value)),
+            "stale" => request.stale = true,
+            _ => panic!("request: unknown {key}"),
         }
     }
-    order
+    request
 }
 
 fn dns_trouble(text: &str) -> DnsTrouble {
@@ -227,7 +227,7 @@ fn member(head: &str, attributes: &str, id: &mut i64) -> Document {
             ("new", _) => drop(entry.insert("newlyAdded", true)),
             ("spare", _) => drop(tags.insert("rsctlSpare", "1")),
             ("added", _) => drop(tags.insert("rsctlAdded", "1")),
-            ("was", text) => drop(tags.insert("rsctlWas", text)),
+            ("saved-vote", text) => drop(tags.insert("rsctlSavedVote", text)),
             ("tag", text) => drop(tags.insert(text, "1")),
             _ => panic!("{head}: unknown {attribute}"),
         }
@@ -293,14 +293,14 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "user-data" if value == "unknown" => spec.user_data = Some(UserData::Unknown),
         "user-data" => spec.user_data = Some(UserData::Collections(value.parse().unwrap())),
         "lock" => spec.lock = Some(lock(value)),
-        "leaves" => spec.leaves = true,
+        "removal-marked" => spec.marked_removed = true,
         "name" => spec.naming = Some(naming(value)),
         "unlisted" if value == "never" => spec.unlisted = Some(None),
         "unlisted" if value.is_empty() => spec.unlisted = Some(Some(Duration::from_secs(1))),
         "unlisted" => spec.unlisted = Some(Some(words::duration(value))),
         "silent" => spec.silent = Some(words::duration(value)),
         "unhealthy" => spec.unhealthy = Some(words::duration(value)),
-        "looks" => spec.down_looks = Some(value.parse().unwrap()),
+        "observations" => spec.down_observations = Some(value.parse().unwrap()),
         "for" => {
             let time = words::duration(value);
             (spec.unlisted, spec.silent, spec.unhealthy) = (Some(Some(time)), Some(time), Some(time));

@@ -1,7 +1,7 @@
 //! The short words of the notation, and back: `a` is 10.0.0.1:27017, `a6` [fd00::1]:27017, `@a` mongo-a:27017 and
 //! `#7` 10.0.1.7:27017. Any other word with a dot or a colon is an address as MongoDB writes it.
 
-use rsctl::model::{DataId, Host, Leaver, ProcessId};
+use rsctl::model::{DataId, Host, ProcessId, RemovalTarget};
 use std::time::Duration;
 
 /// The address that a word stands for.
@@ -44,8 +44,8 @@ pub fn data(word: &str) -> DataId {
 }
 
 /// Whom an operator wants out: `d` by address, `D` by directory.
-pub fn leaver(word: &str) -> Leaver {
-    if is_host(word) { Leaver::At(host(word)) } else { Leaver::Holding(data(word)) }
+pub fn removal_target(word: &str) -> RemovalTarget {
+    if is_host(word) { RemovalTarget::At(host(word)) } else { RemovalTarget::Holding(data(word)) }
 }
 
 /// The process that a word names.

@@ -1,11 +1,11 @@
-//! The world that a scenario describes, and the look that a controller would have at it.
+//! The world that a scenario describes, and the observation that a controller would have at it.
 
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    DnsTrouble, EvidenceId, FeatureVersion, Host, Leaver, LineOrder, Lock, Naming, Node, NodeState, Observed, OpTime,
-    Peer, Policy, Probe, ProbeError, RecoveryOrder, Refusal, ReplConfig, SetName, SetView, TaskList, Token, UserData,
-    WireVersion,
+    DnsTrouble, EvidenceId, FeatureVersion, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe,
+    ProbeError, RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView, SyncSourceRequest, TaskList,
+    Token, UserData, WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,14 +28,14 @@ pub struct World {
     pub lock_ages: BTreeMap<String, Duration>,
     pub unsynced: BTreeSet<String>,
     pub refusals: Vec<Refusal>,
-    pub forget: BTreeSet<Leaver>,
-    pub order: Option<Order>,
-    pub lined_up: Vec<LineOrder>,
+    pub removals: BTreeSet<RemovalTarget>,
+    pub request: Option<Request>,
+    pub sync_source_requests: Vec<SyncSourceRequest>,
 }
 
-/// A recovery that an operator ordered, on the evidence that the world shows unless it is stale.
+/// A recovery that an operator requested, on the evidence that the world shows unless it is stale.
 #[derive(Clone)]
-pub struct Order {
+pub struct Request {
     pub accepts_loss_of: Option<SetName>,
     pub stale: bool,
 }
@@ -62,12 +62,12 @@ pub struct Spec {
     pub committed: Option<u32>,
     pub user_data: Option<UserData>,
     pub lock: Option<(String, String, Option<String>)>,
-    pub leaves: bool,
+    pub marked_removed: bool,
     pub naming: Option<Naming>,
     pub unlisted: Option<Option<Duration>>,
     pub silent: Option<Duration>,
     pub unhealthy: Option<Duration>,
-    pub down_looks: Option<u32>,
+    pub down_observations: Option<u32>,
 }
 
 /// Whether an address answers.
@@ -226,7 +226,7 @@ impl World {
             data: data.as_deref().map(words::data),
             user_data: spec.user_data.unwrap_or(if blank { UserData::None } else { UserData::Unknown }),
             lock: spec.lock.as_ref().map(|lock| self.lock(lock)),
-            leaves: spec.leaves,
+            marked_removed: spec.marked_removed,
             view: self.view(word, spec),
             oplog_end: (state == NodeState::Removed).then(|| self.optime(spec, spec.applied)),
         })
@@ -260,18 +260,18 @@ impl World {
             unlisted_for: spec.unlisted.map_or(Duration::ZERO, |said| said.unwrap_or(silent)),
             silent_for: silent,
             unhealthy_for: spec.unhealthy.unwrap_or(silent),
-            down_looks: spec.down_looks.unwrap_or(u32::from(down)),
+            down_observations: spec.down_observations.unwrap_or(u32::from(down)),
         }
     }
 
-    /// What a controller sees, and what it was ordered.
-    pub fn look(&self) -> Observed {
-        let mut look = self.seen();
-        look.order = self.order.as_ref().map(|order| RecoveryOrder {
-            evidence: if order.stale { EvidenceId::new(0) } else { evidence(&look, &self.policy).id() },
-            accepts_loss_of: order.accepts_loss_of.clone(),
+    /// What a controller sees, and what it was requested.
+    pub fn observe(&self) -> Observed {
+        let mut observed = self.seen();
+        observed.request = self.request.as_ref().map(|request| RecoveryRequest {
+            evidence: if request.stale { EvidenceId::new(0) } else { evidence(&observed, &self.policy).id() },
+            accepts_loss_of: request.accepts_loss_of.clone(),
         });
-        look
+        observed
     }
 
     fn seen(&self) -> Observed {
@@ -299,9 +299,9 @@ impl World {
             recovered_for: None,
             locks,
             fsynced,
-            forget: self.forget.clone(),
-            order: None,
-            lined_up: self.lined_up.clone(),
+            removals: self.removals.clone(),
+            request: None,
+            sync_source_requests: self.sync_source_requests.clone(),
             refusals: self.refusals.clone(),
             nodes,
         }

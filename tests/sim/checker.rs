@@ -1,6 +1,6 @@
 //! What must never happen, checked whenever something could have made it happen.
 
-use super::node::{Entry, long_silent};
+use super::node::{Entry, Proc, long_silent};
 use super::world::{Place, World};
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, Host, Member, MemberId, NodeState, OpTime, Probe, ReplConfig, VOTERS_MAX};
@@ -13,7 +13,7 @@ pub const REMOVE_AFTER: Duration = Duration::from_secs(5);
 
 /// What the checker looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Eyes {
+pub enum CheckScope {
     /// What happens to data, and what controllers do.
     #[default]
     All,
@@ -23,7 +23,7 @@ pub enum Eyes {
 
 /// What kind of thing went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Harm {
+pub enum Violation {
     /// An acknowledged write is lost, or about to be: two histories.
     Lost,
     /// A controller did what it never may.
@@ -34,16 +34,16 @@ pub enum Harm {
     Panic,
 }
 
-/// How long a look and the way of a command may take together, in milliseconds.
+/// How long an observation and the way of a command may take together, in milliseconds.
 const ON_ITS_WAY: u64 = 500;
 /// How long a reconfig waits for the one before it.
 const WAITS_AT_PRIMARY: u64 = 5000;
 
 #[derive(Default)]
 pub struct Checker {
-    eyes: Eyes,
+    eyes: CheckScope,
     /// The first thing that went wrong.
-    pub broken: Option<(Harm, String)>,
+    pub broken: Option<(Violation, String)>,
     /// What a majority acknowledged, in order: the one history that there is.
     pub acked: Vec<Entry>,
     acked_in: i64,
@@ -105,7 +105,7 @@ impl Evidence {
 }
 
 impl Checker {
-    pub fn new(controllers: usize, eyes: Eyes) -> Self {
+    pub fn new(controllers: usize, eyes: CheckScope) -> Self {
         Self { eyes, evidence: vec![Evidence::born(0); controllers], ..Self::default() }
     }
 
@@ -126,10 +126,15 @@ impl Checker {
 
     /// A controller was told of the set, in this life or in the one whose commands may still be on their way; or DNS
     /// just told it of one of those that hold the set's config.
-    pub fn was_told_of_set(&self, controller: usize, now: u64, mut holders: impl Iterator<Item = Ipv4Addr>) -> bool {
+    pub fn was_told_of_set(
+        &self,
+        controller: usize,
+        now: u64,
+        mut processes_with_data: impl Iterator<Item = Ipv4Addr>,
+    ) -> bool {
         let evidence = &self.evidence[controller];
         let knew = evidence.knows_set || evidence.before(now, 0).is_some_and(|e| e.knows_set);
-        knew || holders.any(|address| evidence.listing.contains(&address))
+        knew || processes_with_data.any(|address| evidence.listing.contains(&address))
     }
 
     pub fn has_answered(&mut self, controller: usize, address: Ipv4Addr, now: u64, probe: &Probe) {
@@ -148,17 +153,17 @@ impl Checker {
 impl World {
     /// A write that was acknowledged is lost.
     pub fn lost(&mut self, what: String) {
-        self.broke(Harm::Lost, what);
+        self.broke(Violation::Lost, what);
     }
 
     /// A controller did what it never may.
     pub fn violated(&mut self, what: String) {
-        if self.checker.eyes == Eyes::All {
-            self.broke(Harm::Command, what);
+        if self.checker.eyes == CheckScope::All {
+            self.broke(Violation::Command, what);
         }
     }
 
-    fn broke(&mut self, harm: Harm, what: String) {
+    fn broke(&mut self, harm: Violation, what: String) {
         self.note(|_| format!("VIOLATED: {what}"));
         self.checker.broken.get_or_insert((harm, what));
     }
@@ -260,7 +265,7 @@ impl World {
         let now = self.now;
         let gone = self.last_address(member).is_some_and(|at| self.checker.evidence[from].gone(at, now));
         let peer = self.places[place].proc.as_ref().and_then(|p| p.peers.get(&member.id));
-        // A look takes a while, and so does the way of a command. How long the server then lets a reconfig wait for the
+        // An observation takes a while, and so does the way of a command. How long the server then lets a reconfig wait for the
         // config before it does not count: what was sent cannot be called back, whoever returns meanwhile.
         let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < came);
         let unwanted = (0..self.places.len()).any(|p| self.is_unwanted(p, member));
@@ -371,13 +376,15 @@ impl World {
             named.any(|(at, host)| at + 1000 > now && self.place_of(host) == Some(place))
         };
         let quiet = |place: usize| self.places[place].died_at.is_none_or(|at| at < evidence.born);
-        // The look began before its heartbeats came in again: nobody can know better.
+        // The observation began before its heartbeats came in again: nobody can know better.
         let missed = |place: usize| {
             let (Some(proc), Some(config)) = (&self.places[place].proc, &self.places[place].dir.config) else {
                 return false;
             };
             let missed_by = |other: &Place| {
-                let voter = other.proc.as_ref().filter(|p| p.state == NodeState::Secondary)?;
+                // It may have been elected since, for another controller (seed 101275).
+                let could_vote = |p: &&Proc| matches!(p.state, NodeState::Secondary | NodeState::Primary);
+                let voter = other.proc.as_ref().filter(could_vote)?;
                 config.read.voters().find(|m| Some(m.id) == voter.me)?;
                 evidence.answer(other.addr).filter(|(at, ..)| at + 3000 > now)?;
                 let seen = voter.peers.get(&proc.me?)?;

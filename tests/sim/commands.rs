@@ -52,8 +52,8 @@ impl World {
                 }
             }
             Command::SyncFrom(source) => self.sync_from(place, &source),
-            Command::EndCatchUp if self.config(place).is_none() => Err(No(94, "not yet initialized")),
-            Command::EndCatchUp => {
+            Command::AbortCatchUp if self.config(place).is_none() => Err(No(94, "not yet initialized")),
+            Command::AbortCatchUp => {
                 self.drained(place);
                 Ok(())
             }
@@ -63,7 +63,7 @@ impl World {
                 dir.unsaved = false;
                 Ok(())
             }
-            Command::NoteLeaving(process) => {
+            Command::MarkRemoved(process) => {
                 self.places[place].dir.leaving = Some(process);
                 Ok(())
             }

@@ -42,7 +42,7 @@ impl World {
             }
             DnsView::Foreign(address) => {
                 let mut listing = self.listing();
-                listing.push(("stranger".to_owned(), *address));
+                listing.push(("not_a_controller".to_owned(), *address));
                 listing
             }
             _ => self.listing(),

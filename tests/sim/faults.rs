@@ -31,7 +31,7 @@ pub enum Order {
     Start(usize),
     Crash(usize),
     /// An operator wants the node at this place out.
-    Forget(usize, usize, Ipv4Addr),
+    Remove(usize, usize, Ipv4Addr),
 }
 
 const PLACES_MAX: usize = 7;
@@ -62,7 +62,7 @@ impl World {
             n if n < 86 => self.volume_is_wiped(),
             n if n < 90 => self.straggler_before_a_wipe(),
             n if n < 94 => drop(self.scale_up()),
-            n if n < 96 => self.operator_forgets(),
+            n if n < 96 => self.operator_removes(),
             _ => self.scale_down(),
         }
     }
@@ -326,7 +326,7 @@ impl World {
     }
 
     /// An operator has a node taken out before he removes it for good.
-    fn operator_forgets(&mut self) {
+    fn operator_removes(&mut self) {
         let Some(place) = self.goes_for_good() else { return };
         let Some(known_at) = self.known_at(place) else { return };
         let controller = self.rng.below(self.wakes.len());
@@ -334,7 +334,7 @@ impl World {
         self.record.saw("forget orders");
         let here = &mut self.places[place];
         (here.unwanted, here.unwanted_at) = (true, Some(known_at));
-        self.orders.push(Order::Forget(controller, place, known_at));
+        self.orders.push(Order::Remove(controller, place, known_at));
         self.after(500, 15_000, Event::Undo(Undo::Retire(place)));
     }
 
@@ -490,7 +490,7 @@ impl World {
         let kept: Vec<usize> =
             (0..self.places.len()).filter(|i| self.places[*i].unwanted && !self.places[*i].retired).collect();
         for controller in 0..self.wakes.len() {
-            // Orders about tasks that stayed are forgotten, as a restart does.
+            // AdminRequests about tasks that stayed are forgotten, as a restart does.
             if !kept.is_empty() {
                 self.orders.push(Order::Crash(controller));
             }

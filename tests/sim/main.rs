@@ -13,31 +13,31 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failed seed must be told")]
 #![allow(unreachable_pub, reason = "nobody outside sees a test")]
 
+mod assumptions;
 mod checker;
 mod commands;
 mod conf;
 mod dns;
 mod election;
 mod faults;
+mod faulty_controller;
 mod heartbeat;
-mod limits;
 mod mutants;
 mod node;
-mod plots;
 mod ports;
 mod queue;
 mod record;
 mod replication;
 mod rng;
 mod run;
-mod warped;
+mod scenarios;
 mod world;
 
-use checker::{Eyes, Harm};
+use checker::{CheckScope, Violation};
 use mutants::{Mutant, Shows};
-use plots::{PLOTS, Plot};
 use record::Records;
-use run::{Failure, Life};
+use run::{Failure, RunConfig};
+use scenarios::{PLOTS, Plot};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -51,14 +51,18 @@ const MUTANT_SEEDS: u64 = 10_000;
 const PLAN_LIMIT: Duration = Duration::from_millis(10);
 const TRACE_LINES: usize = 120;
 
-const AS_IT_IS: Life = Life { mutant: Mutant::None, plot: Plot::Luck, eyes: Eyes::All, trace: false };
+const AS_IT_IS: RunConfig = RunConfig { mutant: Mutant::None, plot: Plot::Luck, eyes: CheckScope::All, trace: false };
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
 /// Lives through the seeds on all cores, until one ends as wanted; gives the first of those.
-fn first(seeds: std::ops::Range<u64>, life: Life, wanted: fn(Harm) -> bool) -> (Option<(u64, Failure)>, Records) {
+fn first(
+    seeds: std::ops::Range<u64>,
+    life: RunConfig,
+    wanted: fn(Violation) -> bool,
+) -> (Option<(u64, Failure)>, Records) {
     let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
     let (found, records) = (Mutex::new(None::<(u64, Failure)>), Mutex::new(Records::default()));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -90,15 +94,15 @@ fn first(seeds: std::ops::Range<u64>, life: Life, wanted: fn(Harm) -> bool) -> (
     (unlocked.0.unwrap_or_else(PoisonError::into_inner), unlocked.1.unwrap_or_else(PoisonError::into_inner))
 }
 
-fn lives(seed: u64, life: Life) -> Result<record::Record, Failure> {
+fn lives(seed: u64, life: RunConfig) -> Result<record::Record, Failure> {
     let outcome = std::panic::catch_unwind(|| run::live(seed, life));
-    let panicked = |_| Err(Failure { harm: Harm::Panic, what: "panicked".to_owned(), trace: Vec::new() });
+    let panicked = |_| Err(Failure { harm: Violation::Panic, what: "panicked".to_owned(), trace: Vec::new() });
     outcome.unwrap_or_else(panicked)
 }
 
-fn tell(seed: u64, life: Life) {
+fn tell(seed: u64, life: RunConfig) {
     let lines = if number("SIM_SEED").is_some() { usize::MAX } else { TRACE_LINES };
-    match lives(seed, Life { trace: true, ..life }) {
+    match lives(seed, RunConfig { trace: true, ..life }) {
         Ok(_) => println!("seed {seed} holds"),
         Err(failure) => {
             let skipped = failure.trace.len().saturating_sub(lines);
@@ -127,7 +131,7 @@ fn no_acknowledged_write_is_lost_and_every_set_comes_right() {
 #[test]
 fn what_mutants_are_tempted_with_is_survived() {
     for plot in PLOTS {
-        let life = Life { plot, ..AS_IT_IS };
+        let life = RunConfig { plot, ..AS_IT_IS };
         if let Some(seed) = number("SIM_SEED") {
             tell(seed, life);
         }
@@ -155,14 +159,14 @@ fn sets_of_any_size_come_right_over_a_far_network() {
     }
 }
 
-fn mutants(list: &[(Mutant, Shows)], eyes: Eyes, shows: fn(Shows) -> bool, wanted: fn(Harm) -> bool) {
+fn mutants(list: &[(Mutant, Shows)], eyes: CheckScope, shows: fn(Shows) -> bool, wanted: fn(Violation) -> bool) {
     let only = std::env::var("SIM_MUTANT").ok();
     let chosen = |m: &Mutant| only.as_ref().is_none_or(|name| *name == format!("{m:?}"));
     let seeds = number("SIM_MUTANT_SEEDS").unwrap_or(MUTANT_SEEDS);
     let wanted_mutants = list.iter().copied().filter(|(mutant, how)| shows(*how) && chosen(mutant));
     let missed: Vec<_> = wanted_mutants
         .filter(|(mutant, _)| {
-            let life = Life { mutant: *mutant, plot: mutant.plot(), eyes, trace: false };
+            let life = RunConfig { mutant: *mutant, plot: mutant.plot(), eyes, trace: false };
             if let Some(seed) = number("SIM_SEED") {
                 tell(seed, life);
             }
@@ -182,16 +186,16 @@ fn mutants(list: &[(Mutant, Shows)], eyes: Eyes, shows: fn(Shows) -> bool, wante
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn the_checker_notices_what_a_rule_prevents() {
-    mutants(&mutants::ALL, Eyes::All, |_| true, noticed);
+    mutants(&mutants::ALL, CheckScope::All, |_| true, noticed);
 }
 
 /// And where the rule prevents loss, writes are lost: the checker sees that without a look at what controllers do.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn without_a_rule_that_prevents_loss_writes_are_lost() {
-    mutants(&mutants::ALL, Eyes::DataOnly, |how| how == Shows::Losses, |harm| harm == Harm::Lost);
+    mutants(&mutants::ALL, CheckScope::DataOnly, |how| how == Shows::Losses, |harm| harm == Violation::Lost);
 }
 
-fn noticed(harm: Harm) -> bool {
-    matches!(harm, Harm::Command | Harm::Lost)
+fn noticed(harm: Violation) -> bool {
+    matches!(harm, Violation::Command | Violation::Lost)
 }

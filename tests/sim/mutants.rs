@@ -1,8 +1,8 @@
 //! The safety rules, and who lives without one of them: to show that the checker would notice.
 //!
-//! A rule is switched off by `warped`, which stands between the product and the world.
+//! A rule is switched off by `faulty_controller`, which stands between the product and the world.
 
-use super::plots::Plot;
+use super::scenarios::Plot;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
@@ -21,13 +21,13 @@ pub enum Mutant {
     /// and before the next step the server has it acknowledged by a majority with the new vote.
     GivesVotesEarly,
     /// Gives a newcomer the slot of a member that does not answer.
-    ReusesSlots,
+    ReusesMembers,
     /// Takes a second vote whenever it takes one or removes a member.
     ChangesTwoVotes,
     /// Forces a set of one upon whoever should stand for election.
     ForcesAnybody,
     /// Forces the config's addresses as they are found, by place instead of by directory.
-    ForcesByPlace,
+    ForcesByAddress,
     /// Forces with directories that it has not seen.
     ForcesUnseen,
     /// Forces votes upon newcomers that do not hold the data yet.
@@ -47,8 +47,8 @@ impl Mutant {
     pub fn plot(self) -> Plot {
         match self {
             Self::TakesSilenceForBlank => Plot::TwoSides,
-            Self::ReusesSlots => Plot::NewcomerBesideSilent,
-            Self::ForcesByPlace => Plot::StrangerInTheMove,
+            Self::ReusesMembers => Plot::NewcomerBesideSilent,
+            Self::ForcesByAddress => Plot::StrangerInTheMove,
             Self::ForcesNewcomers => Plot::MoveWhileCopying,
             Self::TrustsDnsAlone => Plot::HiddenTask,
             _ => Plot::Luck,
@@ -72,10 +72,10 @@ pub const ALL: [(Mutant, Shows); 15] = [
     (Mutant::TakesSilenceForBlank, Shows::Losses),
     (Mutant::KeepsWipedVotes, Shows::Losses),
     (Mutant::GivesVotesEarly, Shows::Deeds("the server takes no reconfig before what was committed is")),
-    (Mutant::ReusesSlots, Shows::Losses),
+    (Mutant::ReusesMembers, Shows::Losses),
     (Mutant::ChangesTwoVotes, Shows::Deeds("the server refuses it (103)")),
     (Mutant::ForcesAnybody, Shows::Losses),
-    (Mutant::ForcesByPlace, Shows::Losses),
+    (Mutant::ForcesByAddress, Shows::Losses),
     (Mutant::ForcesUnseen, Shows::Deeds("who is not there cannot elect")),
     (Mutant::ForcesNewcomers, Shows::Deeds("the newest voter is asked to lead; it takes its loss in that moment")),
     (Mutant::UnseatsPrimaries, Shows::Deeds("an election keeps what was acknowledged; service stops for a moment")),

@@ -133,8 +133,8 @@ impl Admin for Port {
         Err(Error::Timeout(0))
     }
 
-    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
-        self.command(at, Command::EndCatchUp).await
+    async fn abort_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
+        self.command(at, Command::AbortCatchUp).await
     }
 
     async fn fsync(&self, at: SocketAddr) -> Result<(), Error> {
@@ -153,8 +153,8 @@ impl Admin for Port {
         self.command(at, Command::Release).await
     }
 
-    async fn note_leaving(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
-        self.command(at, Command::NoteLeaving(process.0)).await
+    async fn mark_removed(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
+        self.command(at, Command::MarkRemoved(process.0)).await
     }
 
     fn keep_only(&self, _: &BTreeSet<SocketAddr>) {}
@@ -202,7 +202,7 @@ impl World {
             data: dir.data,
             user_data,
             lock: dir.lock.clone(),
-            leaves: dir.leaving == Some(proc.id),
+            marked_removed: dir.leaving == Some(proc.id),
             view: self.view(place),
             oplog_end: (state == NodeState::Removed).then(|| here.dir.last()),
         };

@@ -1,17 +1,17 @@
 //! One seed: a world, its controllers, faults for a while, and then peace, in which everything must come right.
 
-use super::checker::{Eyes, Harm, REMOVE_AFTER};
+use super::checker::{CheckScope, REMOVE_AFTER, Violation};
 use super::faults::{Order, Undo};
+use super::faulty_controller::FaultyController;
 use super::mutants::Mutant;
-use super::plots::{self, Act, Plot};
 use super::ports::Port;
 use super::record::Record;
-use super::warped::Warped;
+use super::scenarios::{self, Act, Plot};
 use super::world::{Event, SET, Said, Shared, Way, World};
 use rsctl::model::{MemberAddress, NodeState, Policy, Recovery, SetName, Token, VOTERS_MAX};
 use rsctl::plan::Step;
-use rsctl::publish::http::TakesOrders;
-use rsctl::reconcile::{Loop, Orders};
+use rsctl::publish::http::AdminEndpoint;
+use rsctl::reconcile::{AdminRequests, Loop};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -25,22 +25,22 @@ const FAR_LIES_MS: u64 = 5_000;
 
 /// How a seed ended badly.
 pub struct Failure {
-    pub harm: Harm,
+    pub harm: Violation,
     pub what: String,
     pub trace: Vec<String>,
 }
 
 /// Who lives, and who watches.
 #[derive(Clone, Copy, Debug)]
-pub struct Life {
+pub struct RunConfig {
     pub mutant: Mutant,
     pub plot: Plot,
-    pub eyes: Eyes,
+    pub eyes: CheckScope,
     pub trace: bool,
 }
 
 /// Lives through one seed.
-pub fn live(seed: u64, life: Life) -> Result<Record, Failure> {
+pub fn live(seed: u64, life: RunConfig) -> Result<Record, Failure> {
     on_paused_clock(async { Driver::new(seed, life).run().await })
 }
 
@@ -69,7 +69,7 @@ struct Driver {
     mutant: Mutant,
     controllers: Vec<Option<JoinHandle<()>>>,
     /// What operators told each controller in its present life.
-    told: Vec<Arc<Orders>>,
+    told: Vec<Arc<AdminRequests>>,
     lives: u32,
     interval: Duration,
     began: Instant,
@@ -78,7 +78,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(seed: u64, life: Life) -> Self {
+    fn new(seed: u64, life: RunConfig) -> Self {
         if life.plot != Plot::Luck {
             return Self::plotted(seed, life);
         }
@@ -107,7 +107,7 @@ impl Driver {
     }
 
     /// Three tasks, and the faults that a plot wants.
-    fn plotted(seed: u64, life: Life) -> Self {
+    fn plotted(seed: u64, life: RunConfig) -> Self {
         let mut dice = super::rng::Rng::new(seed.rotate_left(17));
         let named = life.plot.named().unwrap_or_else(|| dice.percent(50));
         let controllers = life.plot.controllers().max(1 + dice.below(3));
@@ -117,12 +117,12 @@ impl Driver {
         begin(&mut world, tasks, 1000);
         world.at(0, Event::Act(Act::Open(life.plot)));
         let interval = Duration::from_millis(dice.between(1000, 5000));
-        Self::of(world, life.mutant, controllers, interval, plots::ENDS_AT)
+        Self::of(world, life.mutant, controllers, interval, scenarios::ENDS_AT)
     }
 
     /// 200 ms there and back, one message in a hundred lost, and all tasks to be a set.
     fn far(seed: u64, tasks: usize) -> Self {
-        let mut world = World::new(seed, true, 1, Eyes::All, false);
+        let mut world = World::new(seed, true, 1, CheckScope::All, false);
         world.way = Way { ms: 100, loss: 1 };
         world.expect = tasks;
         begin(&mut world, tasks, 3000);
@@ -137,7 +137,7 @@ impl Driver {
             shared: Shared(Arc::new(Mutex::new(world))),
             mutant,
             controllers: (0..controllers).map(|_| None).collect(),
-            told: (0..controllers).map(|_| Arc::new(Orders::new(Arc::default()))).collect(),
+            told: (0..controllers).map(|_| Arc::new(AdminRequests::new(Arc::default()))).collect(),
             lives: 0,
             interval,
             began: Instant::now(),
@@ -191,15 +191,15 @@ impl Driver {
                     calm_since = None;
                     if now >= self.peace_at + SETTLES_MS {
                         let said: Vec<_> = world.said.iter().flatten().map(Said::text).collect();
-                        let what = format!("does not settle: {why}; {}", said.join(" | "));
-                        return Err(self.failure(&mut world, Harm::Unsettled, what));
+                        let what = format!("does not stable_for: {why}; {}", said.join(" | "));
+                        return Err(self.failure(&mut world, Violation::Unsettled, what));
                     }
                 }
             }
         }
     }
 
-    fn failure(&self, world: &mut World, harm: Harm, what: String) -> Failure {
+    fn failure(&self, world: &mut World, harm: Violation, what: String) -> Failure {
         Failure { harm, what, trace: world.trace.take().unwrap_or_default() }
     }
 
@@ -207,7 +207,9 @@ impl Driver {
     fn last_check(&self, world: &mut World) -> Result<Record, Failure> {
         let lacks = |p: &&super::world::Place| !p.retired && !p.dir.log.starts_with(&world.checker.acked);
         match world.places.iter().find(lacks).map(|p| p.name.clone()) {
-            Some(name) => Err(self.failure(world, Harm::Lost, format!("{name} lacks acknowledged writes at the end"))),
+            Some(name) => {
+                Err(self.failure(world, Violation::Lost, format!("{name} lacks acknowledged writes at the end")))
+            }
             None => Ok(world.lived()),
         }
     }
@@ -230,12 +232,12 @@ impl Driver {
                 self.controllers[controller] = Some(self.start(controller));
             }
             Order::Start(_) => {}
-            Order::Forget(controller, place, known_at) => self.forget(controller, place, known_at),
+            Order::Remove(controller, place, known_at) => self.remove(controller, place, known_at),
         }
     }
 
     /// An operator goes by what the status shows: an address where it has another node by now is not what he names.
-    fn forget(&self, controller: usize, at: usize, known_at: std::net::Ipv4Addr) {
+    fn remove(&self, controller: usize, at: usize, known_at: std::net::Ipv4Addr) {
         let mut world = self.shared.get();
         let named = world.named;
         let orders = &self.told[controller];
@@ -245,7 +247,7 @@ impl Driver {
         let host = by_name.unwrap_or_else(ip);
         if named || orders.directory_at(&host) == Ok(place.dir.data) {
             place.unwanted_data = place.dir.data;
-            orders.forget(&host.to_string()).expect("it was just asked what it means");
+            orders.remove(&host.to_string()).expect("it was just asked what it means");
         }
     }
 
@@ -263,26 +265,27 @@ impl Driver {
             set: SetName::new(SET),
             expect,
             member_address: MemberAddress::Auto,
-            remove_after: if hasty { Duration::from_millis(200) } else { REMOVE_AFTER },
-            forget_after: Duration::from_secs(if hasty { 1 } else { 15 }),
-            settle: Duration::from_millis(300),
+            replace_after: if hasty { Duration::from_millis(200) } else { REMOVE_AFTER },
+            remove_after: Duration::from_secs(if hasty { 1 } else { 15 }),
+            stable_for: Duration::from_millis(300),
             recovery: Recovery::Auto,
             bootstrap: self.shared.get().bootstrap(),
             replica_set_id: None,
             token: Token(format!("c{controller}-{}", self.lives)),
         };
-        let orders = Arc::new(Orders::new(Arc::clone(&wake)));
+        let orders = Arc::new(AdminRequests::new(Arc::clone(&wake)));
         self.told[controller] = Arc::clone(&orders);
         let (mutant, interval, costs) = (self.mutant, self.interval, Arc::clone(&self.costs));
         spawn_local(async move {
             let port = Port { shared: shared.clone(), controller };
-            let door = Warped::new(port, mutant);
-            let one = Loop { discovery: &door, admin: &door, policy: &policy, interval, orders: &orders, wake: &wake };
+            let door = FaultyController::new(port, mutant);
+            let one =
+                Loop { discovery: &door, admin: &door, policy: &policy, interval, requests: &orders, wake: &wake };
             let mut last = String::new();
-            let report = |look: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
+            let report = |observed: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
                 let mut world = shared.get();
                 if world.way.ms > 0 {
-                    costs.lock().unwrap().push(cost(|| rsctl::plan::plan(look, &policy)));
+                    costs.lock().unwrap().push(cost(|| rsctl::plan::plan(observed, &policy)));
                 }
                 let calm = plan.next == Step::Wait && plan.waiting.is_empty();
                 let said = Said { at: world.now, calm, plan: plan.clone() };

@@ -2,7 +2,7 @@
 //!
 //! Time is tokio's paused clock; whatever is due at one instant happens in the order in which it was asked for.
 
-use super::checker::{Checker, Eyes};
+use super::checker::{CheckScope, Checker};
 use super::conf::{ConfRef, No};
 use super::dns::DnsView;
 use super::node::{Answer, Dir, Proc};
@@ -108,9 +108,9 @@ pub enum Command {
     Reconfig { sent: rsctl::model::ReplConfig, force: bool, limit: u64 },
     StepUp,
     SyncFrom(Host),
-    EndCatchUp,
+    AbortCatchUp,
     Fsync,
-    NoteLeaving(ObjectId),
+    MarkRemoved(ObjectId),
     TakeLock(rsctl::model::Lock),
     TakeOver { stale: rsctl::model::Lock, lock: rsctl::model::Lock },
     Release,
@@ -155,7 +155,7 @@ pub enum Event {
     Write,
     Fault,
     Undo(super::faults::Undo),
-    Act(super::plots::Act),
+    Act(super::scenarios::Act),
 }
 
 /// The network between any two.
@@ -233,7 +233,7 @@ impl Shared {
 }
 
 impl World {
-    pub fn new(seed: u64, named: bool, controllers: usize, eyes: Eyes, trace: bool) -> Self {
+    pub fn new(seed: u64, named: bool, controllers: usize, eyes: CheckScope, trace: bool) -> Self {
         Self {
             now: 0,
             rng: Rng::new(seed),

@@ -82,7 +82,7 @@ impl Controller {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The newest look, or nothing while it does not answer.
+    /// The newest observation, or nothing while it does not answer.
     pub async fn status(&self) -> Option<Status> {
         let body = timeout(HTTP_LIMIT, self.get("/v1/status")).await.ok()?.ok()?;
         serde_json::from_str(&body).ok()

@@ -57,7 +57,7 @@ pub struct MongodOptions {
     pub dir: Option<PathBuf>,
     pub keyfile: Option<PathBuf>,
     pub args: Vec<String>,
-    /// Words to put before the program, to have it run in another network namespace.
+    /// StateFingerprint to put before the program, to have it run in another network namespace.
     pub through: Vec<String>,
     pub name: Option<NamedNode>,
     /// One that `scripts/mongod` fetches; otherwise whatever it finds first.

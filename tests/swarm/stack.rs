@@ -30,7 +30,7 @@ pub(super) struct Container {
 
 /// Deploys the set, with the settings that do not change during the story.
 pub(super) async fn deploy(lab: &Lab, bootstrap: &str) -> Outcome {
-    let variables = BTreeMap::from([("RSCTL_REMOVE_AFTER", "10s"), ("RSCTL_BOOTSTRAP", bootstrap)]);
+    let variables = BTreeMap::from([("RSCTL_REPLACE_AFTER", "10s"), ("RSCTL_BOOTSTRAP", bootstrap)]);
     deploy_as(lab, DB, FILE, &variables).await
 }
 

@@ -1,4 +1,4 @@
-//! The program as a child: started, told, killed, and buried. As process 1 of a container we bury orphans too.
+//! The program as a child: started, told, killed, and buried. As process 1 of a container we reap orphans too.
 //!
 //! **Invariant:** nobody else waits for children here; `std` and `tokio` would race with us for who has ended.
 
@@ -85,7 +85,7 @@ impl Reaper {
     /// Waits for the end of the child. Its exit code, or 128 and the number of the signal that it died of.
     pub(super) async fn ended(&mut self, child: &Child) -> u8 {
         loop {
-            if let Some(code) = self.bury(child.id) {
+            if let Some(code) = self.reap(child.id) {
                 return code;
             }
             self.news.recv().await;
@@ -98,11 +98,11 @@ impl Reaper {
         while child.has_heirs() && Instant::now() < deadline {
             child.kill();
             sleep(CLEAR_POLL).await;
-            self.bury(child.id);
+            self.reap(child.id);
         }
     }
 
-    fn bury(&self, child: Pid) -> Option<u8> {
+    fn reap(&self, child: Pid) -> Option<u8> {
         let any = Pid::from_raw(-1);
         let whom = if self.whose == Whose::Everybodys { any } else { child };
         loop {

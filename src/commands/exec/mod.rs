@@ -3,8 +3,8 @@
 //! **Invariant:** the program starts with every variable right, or not at all. Without `--on-change` it takes over
 //! this process, so that signals, exit code and process id are its own.
 
+mod changes;
 mod child;
-mod news;
 mod signals;
 mod supervise;
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::child::{Child, Reaper};
 use super::signals::{Signals, asks_to_stop};
-use super::{keep_file, name, news, prepare, unstartable};
+use super::{changes, keep_file, name, prepare, unstartable};
 use crate::commands::variables::values;
 use crate::model::Host;
 use crate::outcome::{Exit, Outcome, note};
@@ -38,7 +38,7 @@ pub(super) async fn supervise(settings: &Exec, given: Endpoint) -> Outcome {
         Supervisor { settings, given, newest, signals, reaper, delays: Delays::new(), told_to_stop: false };
     tokio::select! {
         outcome = supervisor.run() => outcome,
-        never = news::follow(&settings.variables.source, &sender) => match never {},
+        never = changes::follow(&settings.variables.source, &sender) => match never {},
     }
 }
 
@@ -232,7 +232,7 @@ mod tests {
     fn seen(seeds: &[&str]) -> Status {
         let seeds: Vec<String> = seeds.iter().map(|seed| (*seed).to_owned()).collect();
         let set = "rs".parse().unwrap();
-        Status { primary: seeds.first().cloned(), seeds, ..Status::before_any_look(&set, 3) }
+        Status { primary: seeds.first().cloned(), seeds, ..Status::before_any_observation(&set, 3) }
     }
 
     #[test]

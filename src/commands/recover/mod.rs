@@ -1,21 +1,21 @@
 //! `rsctl recover`: shows what is known of a set without a primary, and has the safe thing done, or on the operator's
 //! word a thing that loses writes.
 
-mod hand;
+mod executor;
 mod show;
 
 use super::source::plain;
 use crate::cli::Output;
-use crate::model::RecoveryOrder;
+use crate::model::RecoveryRequest;
 use crate::outcome::{Exit, Outcome, note};
 use crate::publish::{RecoveryStatus, Status, VerdictWord};
 use crate::settings::Recover;
-use hand::Hand;
+use executor::Executor;
 use tokio::time::Instant;
 
 pub(super) async fn recover(settings: Recover) -> Outcome {
     let deadline = Instant::now() + settings.wait;
-    let (hand, status) = match Hand::find(&settings).await {
+    let (executor, status) = match Executor::find(&settings).await {
         Ok(found) => found,
         Err(outcome) => return outcome,
     };
@@ -24,16 +24,16 @@ pub(super) async fn recover(settings: Recover) -> Outcome {
     if shown.exit != Exit::Ok {
         return shown;
     }
-    let order = match ordered(&settings, &status, recovery) {
-        Ok(order) => order,
+    let request = match requested(&settings, &status, recovery) {
+        Ok(request) => request,
         Err(outcome) => return outcome,
     };
-    if let Some(order) = &order
-        && let Err(refused) = hand.order(order).await
+    if let Some(request) = &request
+        && let Err(refused) = executor.request(request).await
     {
         note(plain(&refused));
     }
-    let (status, dropped) = match hand.follow(order.as_ref(), deadline).await {
+    let (status, dropped) = match executor.follow(request.as_ref(), deadline).await {
         Ok(followed) => followed,
         Err(outcome) => return outcome,
     };
@@ -77,8 +77,12 @@ fn show(settings: &Recover, status: &Status, recovery: &RecoveryStatus) -> Outco
     }
 }
 
-/// What to order; none where the members need nobody. Else the end.
-fn ordered(settings: &Recover, status: &Status, recovery: &RecoveryStatus) -> Result<Option<RecoveryOrder>, Outcome> {
+/// What to request; none where the members need nobody. Else the end.
+fn requested(
+    settings: &Recover,
+    status: &Status,
+    recovery: &RecoveryStatus,
+) -> Result<Option<RecoveryRequest>, Outcome> {
     let reasons = || plain(&recovery.reasons.join("; "));
     match recovery.verdict {
         VerdictWord::Refused => return Err(Outcome::because(Exit::Refused, reasons())),
@@ -102,5 +106,5 @@ fn ordered(settings: &Recover, status: &Status, recovery: &RecoveryStatus) -> Re
     if loses && (accepted.is_none() || settings.evidence.is_none()) {
         return Err(Outcome::because(Exit::Refused, "only a loss of writes brings the set back, so nothing is done"));
     }
-    Ok(Some(RecoveryOrder { evidence, accepts_loss_of: accepted.filter(|_| loses).cloned() }))
+    Ok(Some(RecoveryRequest { evidence, accepts_loss_of: accepted.filter(|_| loses).cloned() }))
 }

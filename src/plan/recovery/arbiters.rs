@@ -10,7 +10,7 @@ use crate::model::{Change, Host, Member, NodeState, Process, ReplConfig, UserDat
 /// The changes that leave a set of arbiters with which the server accepts the config. `next` is without them.
 pub(super) fn arbiters(now: &Situation<'_>, base: &ReplConfig, next: &ReplConfig) -> Result<Vec<Change>, String> {
     let all: Vec<&Member> = next.members().iter().filter(|m| m.arbiter).collect();
-    let lives = |m: &&&Member| now.occupant(m).is_some_and(|p| p.state() == NodeState::Arbiter);
+    let lives = |m: &&&Member| now.process_at(m).is_some_and(|p| p.state() == NodeState::Arbiter);
     let missing: Vec<&Member> = all.iter().filter(|m| !lives(m)).copied().collect();
     let without = |gone: &[&Member]| gone.iter().map(|m| Change::Remove { id: m.id }).collect::<Vec<_>>();
     let data = next.voters().filter(|m| !m.arbiter).count();

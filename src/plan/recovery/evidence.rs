@@ -1,14 +1,14 @@
 //! What is known of a set without a primary: the directories that are found, the votes that are missing, and what can
 //! be done with them.
 //!
-//! **Invariant:** this only weighs. What it says can be done is a step of [`super`], and is done only on an order that
+//! **Invariant:** this only weighs. What it says can be done is a step of [`super`], and is done only on a request that
 //! names this very evidence.
 
 use super::super::failover::spread;
 use super::super::situation::{Situation, voters_but};
 use super::super::{Finding, Severity, Step};
 use super::loss::{self, Loss};
-use super::{by_itself, by_order, in_hand};
+use super::{by_itself, by_request, found_voters};
 use crate::model::{
     DataId, EvidenceId, Host, Member, MemberId, NodeState, Observed, OpTime, Policy, ProbeError, Process, ReplConfig,
 };
@@ -44,16 +44,16 @@ pub struct Directory {
     pub newest: Option<OpTime>,
     /// The version of the config that it stores.
     pub config_version: Option<i64>,
-    /// The slot that it fills, by its tag, or by its address where that has no tag.
-    pub slot: Option<MemberId>,
+    /// The member that it fills, by its tag, or by its address where that has no tag.
+    pub member: Option<MemberId>,
     /// It holds a vote that counts now.
-    pub in_hand: bool,
+    pub counts: bool,
 }
 
 /// A voter that is not there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Missing {
-    /// Its slot.
+    /// Its member.
     pub id: MemberId,
     /// Where the config has it.
     pub host: Host,
@@ -76,7 +76,7 @@ pub enum Verdict {
     Safe {
         /// What brings it back.
         step: Step,
-        /// The controller does it without an order.
+        /// The controller does it without a request.
         by_itself: bool,
     },
     /// Less than a majority is: writes may be lost.
@@ -98,14 +98,14 @@ impl Evidence {
     }
 }
 
-/// Weighs what one look shows.
-pub fn evidence(look: &Observed, policy: &Policy) -> Evidence {
-    weigh(&Situation::new(look, policy))
+/// Weighs what one observation shows.
+pub fn evidence(observed: &Observed, policy: &Policy) -> Evidence {
+    weigh(&Situation::new(observed, policy))
 }
 
 pub(super) fn weigh(now: &Situation<'_>) -> Evidence {
     let config = now.config;
-    let found = config.map(|c| in_hand(now, c)).unwrap_or_default();
+    let found = config.map(|c| found_voters(now, c)).unwrap_or_default();
     let missing: Vec<_> = config.into_iter().flat_map(|c| voters_but(c, &found)).map(|m| absent(now, m)).collect();
     let views = now.ours.iter().filter_map(|p| p.probe.view.as_ref());
     let committed = views.map(|view| view.committed).max().filter(|at| at.seconds > 0);
@@ -126,22 +126,22 @@ fn directory(now: &Situation<'_>, process: &Process<'_>, found: &[(&Member, &Pro
     }
     let members = now.config.map(|c| c.members()).unwrap_or_default();
     let tagged = members.iter().find(|m| probe.data.is_some_and(|d| m.data == Some(d) && !now.is_copied(d)));
-    let seat = |m: &&Member| m.data.is_none() && now.occupant(m).is_some_and(|p| p.id == process.id);
-    let slot = tagged.or_else(|| members.iter().find(seat));
-    let there = slot.filter(|m| process.is_at(&m.host)).map(|m| &m.host);
+    let seat = |m: &&Member| m.data.is_none() && now.process_at(m).is_some_and(|p| p.id == process.id);
+    let member = tagged.or_else(|| members.iter().find(seat));
+    let there = member.filter(|m| process.is_at(&m.host)).map(|m| &m.host);
     Some(Directory {
         data: probe.data,
         host: there.unwrap_or(process.hosts[0]).clone(),
         state: probe.state,
         newest: probe.newest(),
         config_version: probe.config.as_ref().map(ReplConfig::version),
-        slot: slot.map(|m| m.id),
-        in_hand: found.iter().any(|(_, p)| p.id == process.id),
+        member: member.map(|m| m.id),
+        counts: found.iter().any(|(_, p)| p.id == process.id),
     })
 }
 
 fn absent(now: &Situation<'_>, member: &Member) -> Missing {
-    let instead = match now.look.node(&member.host).map(|node| &node.answer) {
+    let instead = match now.observed.node(&member.host).map(|node| &node.answer) {
         Some(Ok(probe)) if member.data.is_some() && probe.data == member.data => format!("is {}", probe.state),
         Some(Ok(probe)) => format!("another mongod answers there, as {}", probe.state),
         Some(Err(error)) => error.to_string(),
@@ -162,16 +162,16 @@ fn verdict(now: &Situation<'_>, missing: &[Missing], committed: Option<OpTime>) 
     }
     let Some(config) = now.config else {
         let none = std::iter::once("no mongod of this set shows its config".to_owned());
-        let silent = now.look.nodes.iter().filter_map(|(host, node)| Some((host, node.answer.as_ref().err()?)));
+        let silent = now.observed.nodes.iter().filter_map(|(host, node)| Some((host, node.answer.as_ref().err()?)));
         return Verdict::Unknown(none.chain(errors()).chain(silent.map(|(h, e)| format!("{h} {e}"))).collect());
     };
-    if !now.look.tasks.is_good() {
-        return Verdict::Unknown(now.look.tasks.trouble.iter().map(ToString::to_string).collect());
+    if !now.observed.tasks.is_good() {
+        return Verdict::Unknown(now.observed.tasks.trouble.iter().map(ToString::to_string).collect());
     }
     if [config, spread(now, config)].iter().all(|config| in_place(now, config) >= config.majority()) {
         return Verdict::Electing;
     }
-    if let Some(step) = by_order(now, config) {
+    if let Some(step) = by_request(now, config) {
         return Verdict::Safe { by_itself: by_itself(now), step };
     }
     let reasons = objections(now, missing);
@@ -187,7 +187,7 @@ fn verdict(now: &Situation<'_>, missing: &[Missing], committed: Option<OpTime>) 
 /// Voters that need nothing but an election.
 fn in_place(now: &Situation<'_>, config: &ReplConfig) -> usize {
     let ready = |p: &Process<'_>| matches!(p.state(), NodeState::Secondary | NodeState::Arbiter | NodeState::Other);
-    config.voters().filter(|m| now.is_live(m) && now.occupant(m).is_some_and(ready)).count()
+    config.voters().filter(|m| now.is_live(m) && now.process_at(m).is_some_and(ready)).count()
 }
 
 /// Signs that what is missing is not lost, or that somebody is about to show more. Each says what to do about it.
@@ -203,13 +203,13 @@ fn objections(now: &Situation<'_>, missing: &[Missing]) -> Vec<String> {
         if state == NodeState::Other || unsettled && process.probe.config.is_some() {
             reasons.push(format!("{host} is {state}: wait until it is SECONDARY, or stop it"));
         }
-        for lost in missing.iter().filter(|m| now.look.probe(&m.host).is_none()) {
-            if now.look.peer(process.probe, &lost.host).is_some_and(|peer| peer.healthy) {
+        for lost in missing.iter().filter(|m| now.observed.probe(&m.host).is_none()) {
+            if now.observed.peer(process.probe, &lost.host).is_some_and(|peer| peer.healthy) {
                 reasons.push(format!("{} answers {host}, though not rsctl: it is not lost", lost.host));
             }
         }
     }
-    for (host, node) in &now.look.nodes {
+    for (host, node) in &now.observed.nodes {
         if let Err(error) = &node.answer
             && (node.listed || missing.iter().any(|m| &m.host == host))
             && lives(error)

@@ -1,14 +1,14 @@
 //! The way on when the data of a majority is gone for good: those that are left go on without the others' votes, and
-//! whatever only the others hold is lost. Only on an operator's order.
+//! whatever only the others hold is lost. Only on an operator's request.
 //!
 //! **Invariant:** nobody is removed but arbiters, which hold nothing and can have neither a tag nor no vote. Whoever
-//! loses a vote keeps its slot and `rsctlWas`, so that *give-back* returns it when it holds the set's data again.
+//! loses a vote keeps its member and `rsctlSavedVote`, so that *restore-vote* returns it when it holds the set's data again.
 
-use super::super::placement::{Placement, place};
+use super::super::addressing::{Addressing, addressing};
 use super::super::situation::Situation;
 use super::super::{Proposal, Step, lint};
 use super::arbiters::arbiters;
-use super::{accepts, in_hand, newest_version};
+use super::{accepts, found_voters, newest_version};
 use crate::model::{Change, ConfigError, Host, Member, NodeState, OpTime, Process, ReplConfig};
 
 /// What would be done, and what is lost by it.
@@ -24,12 +24,12 @@ pub struct Loss {
 pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<OpTime>) -> Result<Loss, String> {
     let version = newest_version(now).unwrap_or(config.version()) + 1;
     let unfit = |error: ConfigError| error.to_string();
-    let Placement { moves, tags, unnamed } = place(now, config);
+    let Addressing { moves, tags, unnamed } = addressing(now, config);
     let mut changes = [moves, tags, guesses(now, config)].concat();
     let placed = config.forced(&changes, version).map_err(unfit)?;
     let held = seats(now, &placed);
     let seated = |p: &Process<'_>| held.iter().any(|(_, q)| q.id == p.id);
-    if let Some((_, p)) = in_hand(now, config).into_iter().find(|(_, p)| !seated(p)) {
+    if let Some((_, p)) = found_voters(now, config).into_iter().find(|(_, p)| !seated(p)) {
         return Err(astray(p, &unnamed));
     }
     let fit = |(m, p): &&(&Member, &Process<'_>)| may_lead(m) && accepts(p, &placed);
@@ -40,12 +40,12 @@ pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<O
     for member in placed.members().iter().filter(|m| m.votes && !m.arbiter && m.id != leader.id) {
         let voted = config.member(member.id).is_some_and(Member::votes_now);
         if !voted || !held.iter().any(|(m, _)| m.id == member.id) {
-            changes.push(Change::TakeVote { id: member.id });
+            changes.push(Change::RevokeVote { id: member.id });
         }
     }
     match (leader.votes, leader.was, process.probe.data) {
         (true, _, _) => {}
-        (false, Some(_), Some(data)) => changes.push(Change::GiveVote { id: leader.id, data }),
+        (false, Some(_), Some(data)) => changes.push(Change::RestoreVote { id: leader.id, data }),
         (false, _, _) => changes.push(Change::Promote { id: leader.id }),
     }
     changes.extend(arbiters(now, config, &config.forced(&changes, version).map_err(unfit)?)?);
@@ -61,30 +61,30 @@ pub(super) fn proposal(loss: Loss) -> Option<Proposal> {
     Proposal::new(loss.step, "an operator accepts the loss of what only the missing directories hold")
 }
 
-/// Directories that no tag names, for slots that name no directory and that nobody answers for. None is lost if the
+/// Directories that no tag names, for members that name no directory and that nobody answers for. None is lost if the
 /// guess is wrong: each of them is a directory of this set, and the newest of all leads.
 fn guesses(now: &Situation<'_>, config: &ReplConfig) -> Vec<Change> {
     let members = || config.members().iter();
-    let in_slot = |p: &Process<'_>| members().any(|m| p.is_at(&m.host) || m.data.is_some() && m.data == p.probe.data);
+    let is_member = |p: &Process<'_>| members().any(|m| p.is_at(&m.host) || m.data.is_some() && m.data == p.probe.data);
     let whole = |p: &&Process<'_>| {
         matches!(p.state(), NodeState::Removed | NodeState::Secondary)
             && p.probe.data.is_some_and(|d| !now.is_copied(d))
     };
-    let mut strays: Vec<_> = now.ours.iter().filter(whole).filter(|p| !in_slot(p)).collect();
+    let mut strays: Vec<_> = now.ours.iter().filter(whole).filter(|p| !is_member(p)).collect();
     strays.sort_by_key(|p| std::cmp::Reverse(p.probe.newest()));
-    let free = |m: &&Member| m.data.is_none() && !m.arbiter && m.votes_now() && now.look.probe(&m.host).is_none();
+    let free = |m: &&Member| m.data.is_none() && !m.arbiter && m.votes_now() && now.observed.probe(&m.host).is_none();
     let places = strays.into_iter().filter_map(|p| now.address_of(p, now.kind()));
     members().filter(free).zip(places).map(|(m, to)| Change::Readdress { id: m.id, to }).collect()
 }
 
-/// Who fills which slot of the config to come, with whole data, or as an arbiter.
+/// Who fills which member of the config to come, with whole data, or as an arbiter.
 fn seats<'c, 's, 'a>(now: &'s Situation<'a>, next: &'c ReplConfig) -> Vec<(&'c Member, &'s Process<'a>)> {
     let at = |p: &Process<'_>, host: &Host| p.is_at(host) || now.address_of(p, now.kind()).as_ref() == Some(host);
     let sits = |p: &Process<'_>, m: &Member| {
         let once = || next.members().iter().filter(|other| at(p, &other.host)).count() == 1;
         match (m.arbiter, m.data, p.probe.data) {
             (true, _, _) => p.state() == NodeState::Arbiter && once(),
-            (false, Some(tag), Some(data)) => tag == data && now.holder(data).is_some() && rests(p),
+            (false, Some(tag), Some(data)) => tag == data && now.process_with_data(data).is_some() && rests(p),
             (false, None, Some(data)) => {
                 let named = next.members().iter().any(|other| other.data == Some(data));
                 !named && !now.is_copied(data) && once() && rests(p)
@@ -127,7 +127,7 @@ fn told(
     leader: &Process<'_>,
 ) -> Vec<String> {
     let losers = changes.iter().filter_map(|c| match c {
-        Change::TakeVote { id } | Change::Remove { id } => config.member(*id).filter(|m| m.votes_now()),
+        Change::RevokeVote { id } | Change::Remove { id } => config.member(*id).filter(|m| m.votes_now()),
         _ => None,
     });
     let (arbiters, gone): (Vec<_>, Vec<_>) = losers.partition(|m| m.arbiter);
@@ -146,7 +146,7 @@ fn told(
         ));
     }
     let members = config.members();
-    let silent = now.look.nodes.iter().filter(|(host, node)| {
+    let silent = now.observed.nodes.iter().filter(|(host, node)| {
         node.listed && node.answer.is_err() && host.name().is_none() && !members.iter().any(|m| &m.host == *host)
     });
     lost.extend(silent.map(|(host, _)| {

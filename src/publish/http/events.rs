@@ -22,7 +22,7 @@ use crate::publish::{Snapshot, Status};
 
 /// A sign of life, for clients and for whatever stands between.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// While much is going on there is a look every few milliseconds; nobody needs to read them all.
+/// While much is going on there is an observation every few milliseconds; nobody needs to read them all.
 const GAP: Duration = Duration::from_millis(100);
 
 pub(super) async fn events(State(served): State<Served>, query: Parameters, headers: HeaderMap) -> Response {

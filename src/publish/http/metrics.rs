@@ -15,11 +15,11 @@ use crate::publish::{MemberStatus, Severity, Snapshot};
 pub(super) async fn metrics(State(served): State<Served>) -> Response {
     let newest = served.newest();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let looked_at = now.saturating_sub(newest.looked_at.elapsed()).as_secs_f64();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&newest, looked_at)).into_response()
+    let observed_at = now.saturating_sub(newest.observed_at.elapsed()).as_secs_f64();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&newest, observed_at)).into_response()
 }
 
-fn render(snapshot: &Snapshot, looked_at: f64) -> String {
+fn render(snapshot: &Snapshot, observed_at: f64) -> String {
     let Snapshot { status, counts, .. } = snapshot;
     let mut page = Page(String::new());
     page.gauge("rsctl_info", "Version of rsctl, and the name of the set.", {
@@ -60,14 +60,14 @@ fn render(snapshot: &Snapshot, looked_at: f64) -> String {
             (labels(&[("severity", name)]), count)
         })
     });
-    page.gauge("rsctl_last_look_timestamp_seconds", "When the set was last looked at.", {
-        [(String::new(), format!("{looked_at:.3}"))]
+    page.gauge("rsctl_last_observation_timestamp_seconds", "When the set was last looked at.", {
+        [(String::new(), format!("{observed_at:.3}"))]
     });
-    page.counter("rsctl_looks_total", "Looks at the set.", [(String::new(), counts.looks())]);
+    page.counter("rsctl_observations_total", "Looks at the set.", [(String::new(), counts.observations())]);
     page.counter("rsctl_waits_total", "Looks after which there was something to wait for and nothing to do.", {
         [(String::new(), counts.waits())]
     });
-    page.counter("rsctl_steps_total", "Steps that were begun, by the rule that wished for them.", {
+    page.counter("rsctl_steps_total", "Steps that were begun, by the rule that proposed them.", {
         counts.steps().map(|(rule, count)| (labels(&[("rule", rule)]), count))
     });
     page.0
@@ -117,7 +117,7 @@ mod tests {
     use crate::publish::status::tests::healthy;
 
     fn page(status: Status) -> String {
-        render(&Snapshot { status, looked_at: Instant::now(), counts: Counts::default() }, 1_700_000_000.25)
+        render(&Snapshot { status, observed_at: Instant::now(), counts: Counts::default() }, 1_700_000_000.25)
     }
 
     #[test]
@@ -138,8 +138,8 @@ mod tests {
             "rsctl_member_votes{host=\"mongo-node3:27017\"} 1",
             "rsctl_member_lag_seconds{host=\"mongo-node3:27017\"} 12.034",
             "rsctl_findings{severity=\"error\"} 0",
-            "rsctl_last_look_timestamp_seconds 1700000000.250",
-            "rsctl_looks_total 0",
+            "rsctl_last_observation_timestamp_seconds 1700000000.250",
+            "rsctl_observations_total 0",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} in\n{page}");
         }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn prometheus_can_read_it_whatever_a_member_is_called() {
         lint(&page(healthy()));
-        lint(&page(Status::before_any_look(&"rs".parse().unwrap(), 3)));
+        lint(&page(Status::before_any_observation(&"rs".parse().unwrap(), 3)));
         let mut status = healthy();
         status.members[0].host = "a\"b\\c\nd{e=\"f\"}:1".to_owned();
         status.members[1].state = "a \"new\"\\ state".to_owned();

@@ -3,13 +3,13 @@
 //! **Invariant:** every answer is made from the newest snapshot. No request reaches a node, changes anything, or can
 //! hold up the controller, whatever it contains.
 
+mod admin;
 mod events;
 mod metrics;
-mod orders;
 mod roles;
 mod uri;
 
-pub use orders::{NotForgotten, TakesOrders, serve_orders};
+pub use admin::{AdminEndpoint, NotRemovable, serve_admin};
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ const CONNECTION_FOR: Duration = Duration::from_secs(3600);
 const INDEX: &str = "\
 rsctl keeps a MongoDB replica set right on Docker Swarm.
 
-/healthz      200 while the controller looks at the set
+/healthz      200 while the controller observations at the set
 /readyz       200 when applications can start
 /v1/status    the set and its members, as JSON
 /v1/uri       the connection URI; ?database=NAME, ?format=uri|hosts|seed-list|env|json,
@@ -65,7 +65,7 @@ struct Served {
 
 /// Serves until `shutdown`, then drops what is still open.
 ///
-/// `liveness_limit` is the age of the newest look from which on the controller counts as stuck.
+/// `liveness_limit` is the age of the newest observation from which on the controller counts as stuck.
 pub async fn serve(
     listener: TcpListener,
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -143,9 +143,9 @@ impl Served {
 
     /// Why what is known is too old to be relied on.
     fn stale(&self) -> Option<String> {
-        let age = self.newest().looked_at.elapsed();
+        let age = self.newest().observed_at.elapsed();
         let limit = self.liveness_limit;
-        (age >= limit).then(|| format!("the newest look is {age:.1?} old, the limit is {limit:?}"))
+        (age >= limit).then(|| format!("the newest observation is {age:.1?} old, the limit is {limit:?}"))
     }
 }
 
@@ -165,8 +165,8 @@ async fn readyz(State(served): State<Served>) -> Response {
 
 async fn status(State(served): State<Served>) -> Response {
     let newest = served.newest();
-    let looked_ms_ago = newest.looked_at.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-    let status = Status { looked_ms_ago, ..newest.status.clone() };
+    let observed_ms_ago = newest.observed_at.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    let status = Status { observed_ms_ago, ..newest.status.clone() };
     match serde_json::to_string(&status) {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response(),
         Err(error) => line(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot write the status: {error}")),

@@ -11,8 +11,8 @@ use axum::response::Response;
 use axum::routing::get;
 
 use super::{Parameters, Served, line};
+use crate::parse::span;
 use crate::publish::MemberStatus;
-use crate::wanted::span;
 
 /// HAProxy asks with OPTIONS unless it is told otherwise.
 pub(super) fn routes() -> Router<Served> {

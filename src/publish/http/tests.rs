@@ -3,7 +3,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::*;
-use crate::model::{Fate, RecoveryOrder};
+use crate::model::{RecoveryRequest, RequestState};
 use crate::publish::status::tests::healthy;
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -16,7 +16,7 @@ struct Server {
 }
 
 fn snapshot(status: Status) -> Arc<Snapshot> {
-    Arc::new(Snapshot { status, looked_at: Instant::now(), counts: Default::default() })
+    Arc::new(Snapshot { status, observed_at: Instant::now(), counts: Default::default() })
 }
 
 async fn serving(status: Status) -> Server {
@@ -353,17 +353,17 @@ async fn a_crowd_of_waiting_clients_leaves_room_for_health() {
     assert_eq!(server.answer("/healthz").await, answer(200, "ok"));
 }
 
-/// Takes no order to leave somebody out.
+/// Takes no request to leave somebody out.
 struct Refuses;
 
-impl TakesOrders for Refuses {
-    fn forget(&self, _: &str) -> Result<(), NotForgotten> {
-        Err(NotForgotten::EitherOfTwo)
+impl AdminEndpoint for Refuses {
+    fn remove(&self, _: &str) -> Result<(), NotRemovable> {
+        Err(NotRemovable::EitherOfTwo)
     }
 
-    fn recover(&self, _: RecoveryOrder) {}
+    fn recover(&self, _: RecoveryRequest) {}
 
-    fn fate(&self, _: &RecoveryOrder) -> Option<Fate> {
+    fn request_state(&self, _: &RecoveryRequest) -> Option<RequestState> {
         None
     }
 }
@@ -372,9 +372,9 @@ impl TakesOrders for Refuses {
 async fn an_order_that_may_mean_two_is_refused_with_what_to_do() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, (feed, snapshots)) = (listener.local_addr().unwrap(), watch::channel(snapshot(healthy())));
-    tokio::spawn(serve_orders(listener, snapshots, LIMIT, Arc::new(Refuses)));
+    tokio::spawn(serve_admin(listener, snapshots, LIMIT, Arc::new(Refuses)));
     let server = Server { address, feed, _stop: oneshot::channel().0 };
-    let post = "POST /v1/forget?node=mongo-node2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let post = "POST /v1/remove?node=mongo-node2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let refused = server.raw(post).await;
     assert!(refused.starts_with("HTTP/1.1 409") && refused.contains("ask again when `rsctl status`"), "{refused}");
 }

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Parameters, Served, line};
+use crate::parse::span;
 use crate::publish::Status;
 use crate::publish::uri::{Endpoint, Format, Inserts};
-use crate::wanted::span;
 
 /// Longer than any client should leave a connection without a word.
 const WAIT_MAX: Duration = Duration::from_secs(300);
@@ -37,8 +37,8 @@ pub(super) async fn uri(State(mut served): State<Served>, query: Parameters, hea
     let deadline = Instant::now() + wait;
     loop {
         let answer = wish.answer(&served.snapshots.borrow_and_update().status);
-        let is_news = answer.as_ref().is_ok_and(|text| !wish.knows(&tag(text)));
-        if is_news || !matches!(timeout_at(deadline, served.snapshots.changed()).await, Ok(Ok(()))) {
+        let is_change = answer.as_ref().is_ok_and(|text| !wish.knows(&tag(text)));
+        if is_change || !matches!(timeout_at(deadline, served.snapshots.changed()).await, Ok(Ok(()))) {
             return wish.reply(answer);
         }
     }

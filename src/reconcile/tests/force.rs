@@ -6,7 +6,7 @@ use super::world::{World, at, host, member};
 use crate::model::{Change, MemberId, NodeState, ProbeError};
 use crate::plan::Step;
 
-/// Found by the simulation (seed 385151): the look waited for a silent address, and meanwhile another controller had
+/// Found by the simulation (seed 385151): the observation waited for a silent address, and meanwhile another controller had
 /// recovered the set and let two more vote.
 #[tokio::test(start_paused = true)]
 async fn no_recovery_is_forced_when_somebody_shows_something_else_since_the_look() {
@@ -23,13 +23,13 @@ async fn no_recovery_is_forced_when_somebody_shows_something_else_since_the_look
     ];
     for (what, goes, change) in changes {
         let world = one_of_three();
-        let look = world.observer().look().await;
-        let base = look.probe(&host(1)).unwrap().config.clone().unwrap();
+        let observed = world.observer().observe().await;
+        let base = observed.probe(&host(1)).unwrap().config.clone().unwrap();
         let changes = vec![Change::Readdress { id: MemberId(1), to: host(5) }];
         let step = Step::Recover { on: host(1), base, changes, version: 2 };
         change(&world);
         world.asked.lock().unwrap().clear();
-        let outcome = execute(&world, &look, &step).await;
+        let outcome = execute(&world, &observed, &step).await;
         assert_eq!(matches!(outcome, Err(StepError::Changed(h)) if h == host(1)), !goes, "{what}");
         assert_eq!(world.forced.lock().unwrap().len(), usize::from(goes), "{what}");
         let asked: Vec<_> = world.asked.lock().unwrap().iter().map(|(at, _)| *at).collect();

@@ -1,19 +1,19 @@
 //! Looks at a small made-up world, under a clock that only moves when told.
 
+mod chain_secondary;
 mod force;
-mod leaving;
-mod line_up;
+mod removal;
 mod world;
 
 use super::execute::{StepError, execute};
 use super::observe::Observer;
-use super::{Loop, Orders};
+use super::{AdminRequests, Loop};
 use crate::model::{
-    Bootstrap, Change, Fate, Host, MemberAddress, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError,
-    Recovery, RecoveryOrder, ReplConfig, SetName, Token, UserData,
+    Bootstrap, Change, Host, MemberAddress, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError, Recovery,
+    RecoveryRequest, ReplConfig, RequestState, SetName, Token, UserData,
 };
 use crate::plan::{Step, evidence};
-use crate::publish::http::TakesOrders;
+use crate::publish::http::AdminEndpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,17 +23,17 @@ use tokio::time::{advance, sleep};
 
 use world::{INTERVAL, SECOND, World, at, blank, host, lock, member, process};
 
-/// One look after some time.
+/// One observation after some time.
 async fn look_after(observer: &mut Observer<'_, World, World>, time: Duration) -> BTreeMap<Host, Node> {
     advance(time).await;
-    observer.look().await.nodes
+    observer.observe().await.nodes
 }
 
 #[tokio::test(start_paused = true)]
 async fn silence_counts_from_the_first_look_that_showed_it_and_by_two_intervals_at_most() {
     let world = World::of_blank_tasks(1);
     let mut observer = world.observer();
-    observer.look().await;
+    observer.observe().await;
     world.put(1, Err(ProbeError::Timeout));
     let nodes = look_after(&mut observer, 4 * SECOND).await;
     assert_eq!(nodes[&host(1)].silent_for, Duration::ZERO, "it may have fallen silent just now");
@@ -51,7 +51,7 @@ async fn only_good_dns_answers_make_a_member_unlisted() {
     let world = World::of_blank_tasks(2);
     world.put(1, Ok(member(1, NodeState::Primary, &[host(1), host(2), host(3)], &[])));
     let mut observer = world.observer();
-    observer.look().await;
+    observer.observe().await;
     world.list(2, false);
     let seen = |nodes: &BTreeMap<Host, Node>, n| (nodes[&host(n)].ever_listed, nodes[&host(n)].unlisted_for);
     let nodes = look_after(&mut observer, SECOND).await;
@@ -78,11 +78,11 @@ async fn closed_ports_are_counted_and_silence_after_them_is_no_proof() {
     // The second time: it may have come back, and be cut off from this controller alone.
     for answer in [ProbeError::Refused, ProbeError::Closed, ProbeError::Timeout, ProbeError::Refused] {
         world.put(1, Err(answer));
-        counts.push(look_after(&mut observer, SECOND).await[&host(1)].down_looks);
+        counts.push(look_after(&mut observer, SECOND).await[&host(1)].down_observations);
     }
     assert_eq!(counts, [1, 2, 1, 2]);
     world.put(1, Ok(blank(1)));
-    assert_eq!(look_after(&mut observer, SECOND).await[&host(1)].down_looks, 0);
+    assert_eq!(look_after(&mut observer, SECOND).await[&host(1)].down_observations, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,13 +97,13 @@ async fn a_removed_container_is_down_when_its_port_was_closed_and_dns_has_droppe
     for (answer, listed, expected) in steps {
         world.put(2, Err(answer));
         world.list(2, listed);
-        assert_eq!(look_after(&mut observer, SECOND).await[&host(2)].down_looks, expected);
+        assert_eq!(look_after(&mut observer, SECOND).await[&host(2)].down_observations, expected);
     }
     // Silence alone is no proof, listed or not.
     world.put(2, Ok(member(2, NodeState::Primary, &members, &[])));
     look_after(&mut observer, SECOND).await;
     world.put(2, Err(ProbeError::Timeout));
-    assert_eq!(look_after(&mut observer, SECOND).await[&host(2)].down_looks, 0);
+    assert_eq!(look_after(&mut observer, SECOND).await[&host(2)].down_observations, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +123,7 @@ async fn blankness_starts_anew_with_every_change_of_the_tasks_and_with_trouble()
     for change in changes {
         change();
         advance(SECOND).await;
-        times.push(observer.look().await.blank_for.as_secs());
+        times.push(observer.observe().await.blank_for.as_secs());
     }
     assert_eq!(times, [0, 1, 0, 1, 0, 1, 0]);
 }
@@ -133,12 +133,12 @@ async fn a_lock_ages_while_it_stays_the_same() {
     let world = World::of_blank_tasks(2);
     let mut observer = world.observer();
     world.change(1, |p| p.lock = Some(lock(&host(1), 1)));
-    observer.look().await;
+    observer.observe().await;
     advance(4 * SECOND).await;
-    assert_eq!(observer.look().await.locks, [(lock(&host(1), 1), 4 * SECOND)]);
+    assert_eq!(observer.observe().await.locks, [(lock(&host(1), 1), 4 * SECOND)]);
     world.change(1, |p| p.lock = Some(lock(&host(2), 2)));
     advance(4 * SECOND).await;
-    assert_eq!(observer.look().await.locks, [(lock(&host(2), 2), Duration::ZERO)]);
+    assert_eq!(observer.observe().await.locks, [(lock(&host(2), 2), Duration::ZERO)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,10 +149,10 @@ async fn what_a_config_names_is_asked_in_the_same_look() {
     world.put(2, Ok(blank(2)));
     world.put(3, Ok(blank(3)));
     world.name("mongo-3", &["10.0.0.3"]);
-    let look = world.observer().look().await;
-    assert_eq!(look.probe(&host(2)).map(|p| p.process), Some(process(2)));
-    assert_eq!(look.probe(&named).map(|p| p.process), Some(process(3)));
-    assert!(!look.nodes[&host(2)].listed);
+    let observed = world.observer().observe().await;
+    assert_eq!(observed.probe(&host(2)).map(|p| p.process), Some(process(2)));
+    assert_eq!(observed.probe(&named).map(|p| p.process), Some(process(3)));
+    assert!(!observed.nodes[&host(2)].listed);
     let kept = world.kept.lock().unwrap().clone();
     assert_eq!(kept, BTreeSet::from([at(1), at(2), at(3)]), "and nobody else's connection is kept");
 }
@@ -162,10 +162,10 @@ async fn a_silent_node_may_not_slow_the_next_look_down() {
     let world = World::of_blank_tasks(2);
     world.list(3, true);
     let mut observer = world.observer();
-    observer.look().await;
+    observer.observe().await;
     world.put(2, Err(ProbeError::Timeout));
     for _ in 0..6 {
-        observer.look().await;
+        observer.observe().await;
     }
     let asked = world.asked.lock().unwrap().clone();
     let limits = |n| asked.iter().filter(|(a, _)| *a == at(n)).map(|(_, limit)| limit.as_millis()).collect::<Vec<_>>();
@@ -180,7 +180,7 @@ async fn a_name_must_lead_to_one_mongod() {
     let v6: SocketAddr = "[fd00::1]:27017".parse().unwrap();
     let naming = |name: &'static str| {
         world.change(1, |p| p.hostname = Some(name.to_owned()));
-        async { world.observer().look().await.nodes[&host(1)].naming.clone() }
+        async { world.observer().observe().await.nodes[&host(1)].naming.clone() }
     };
     let stable = |name: &str| Naming::Stable(Host::named(name, 27017).unwrap());
     world.name("own", &["10.0.0.1"]);
@@ -203,8 +203,8 @@ async fn a_name_must_lead_to_one_mongod() {
 #[tokio::test(start_paused = true)]
 async fn container_ids_are_not_looked_up() {
     let world = World::of_blank_tasks(1);
-    let look = world.observer().look().await;
-    assert_eq!(look.nodes[&host(1)].naming, Naming::Unstable);
+    let observed = world.observer().observe().await;
+    assert_eq!(observed.nodes[&host(1)].naming, Naming::Unstable);
     assert!(world.resolved.lock().unwrap().is_empty());
 }
 
@@ -213,10 +213,10 @@ async fn a_seed_keeps_its_name_when_a_lock_names_its_address() {
     let world = World::of_blank_tasks(2);
     world.change(1, |p| p.hostname = Some("nobody".to_owned()));
     let mut observer = world.observer();
-    assert_eq!(observer.look().await.nodes[&host(1)].naming, Naming::Unstable);
+    assert_eq!(observer.observe().await.nodes[&host(1)].naming, Naming::Unstable);
     world.change(2, |p| p.lock = Some(lock(&host(1), 1)));
     for _ in 0..2 {
-        assert_eq!(observer.look().await.nodes[&host(1)].naming, Naming::Unstable, "or no set would ever begin");
+        assert_eq!(observer.observe().await.nodes[&host(1)].naming, Naming::Unstable, "or no set would ever begin");
     }
 }
 
@@ -227,7 +227,7 @@ async fn a_member_is_down_only_for_all_primaries_that_know_it() {
     world.put(1, Ok(member(1, NodeState::Primary, &members, &[2])));
     let mut observer = world.observer();
     let unhealthy = |nodes: &BTreeMap<Host, Node>| nodes[&host(3)].unhealthy_for;
-    observer.look().await;
+    observer.observe().await;
     assert_eq!(unhealthy(&look_after(&mut observer, SECOND).await), SECOND);
     world.put(2, Ok(member(2, NodeState::Primary, &members, &[])));
     assert_eq!(unhealthy(&look_after(&mut observer, SECOND).await), Duration::ZERO);
@@ -248,15 +248,15 @@ async fn nothing_is_initiated_when_a_task_has_changed_since_the_look() {
     for (what, change) in changes {
         let world = World::of_blank_tasks(2);
         world.change(2, |p| p.lock = Some(lock(&host(1), 1)));
-        let look = world.observer().look().await;
+        let observed = world.observer().observe().await;
         world.change(2, change);
-        let refused = execute(&world, &look, &step).await;
+        let refused = execute(&world, &observed, &step).await;
         assert!(matches!(refused, Err(StepError::NoLongerBlank(h)) if h == host(2)), "{what}");
         assert!(world.initiated.lock().unwrap().is_empty(), "{what}");
     }
     let world = World::of_blank_tasks(2);
-    let look = world.observer().look().await;
-    execute(&world, &look, &step).await.unwrap();
+    let observed = world.observer().observe().await;
+    execute(&world, &observed, &step).await.unwrap();
     assert_eq!(*world.initiated.lock().unwrap(), [at(1)]);
 }
 
@@ -272,7 +272,7 @@ fn one_of_three() -> World {
 struct Desk {
     world: World,
     policy: Policy,
-    orders: Orders,
+    requests: AdminRequests,
     wake: Arc<Notify>,
 }
 
@@ -283,31 +283,31 @@ impl Desk {
             set: SetName::new("rs"),
             expect: 3,
             member_address: MemberAddress::Ip,
-            remove_after: 30 * SECOND,
-            forget_after: 600 * SECOND,
-            settle: SECOND,
+            replace_after: 30 * SECOND,
+            remove_after: 600 * SECOND,
+            stable_for: SECOND,
             recovery: Recovery::Auto,
             bootstrap: Bootstrap::Never,
             replica_set_id: None,
             token: Token("me".to_owned()),
         };
-        Self { world, policy, orders: Orders::new(Arc::clone(&wake)), wake }
+        Self { world, policy, requests: AdminRequests::new(Arc::clone(&wake)), wake }
     }
 
     fn reconciler(&self) -> Loop<'_, World, World> {
-        let Self { world, policy, orders, wake } = self;
-        Loop { discovery: world, admin: world, policy, interval: INTERVAL, orders, wake }
+        let Self { world, policy, requests, wake } = self;
+        Loop { discovery: world, admin: world, policy, interval: INTERVAL, requests, wake }
     }
 
-    /// The order that accepts what is seen now.
-    async fn accept(&self) -> RecoveryOrder {
-        let (look, _) = self.reconciler().once().await;
-        let order = RecoveryOrder {
-            evidence: evidence(&look, &self.policy).id(),
+    /// The request that accepts what is seen now.
+    async fn accept(&self) -> RecoveryRequest {
+        let (observed, _) = self.reconciler().once().await;
+        let request = RecoveryRequest {
+            evidence: evidence(&observed, &self.policy).id(),
             accepts_loss_of: Some(self.policy.set.clone()),
         };
-        self.orders.recover(order.clone());
-        order
+        self.requests.recover(request.clone());
+        request
     }
 
     async fn run_for(&self, time: Duration) {
@@ -324,32 +324,38 @@ async fn an_accepted_loss_is_done_once_even_if_it_fails() {
     let desk = Desk::new(one_of_three());
     desk.run_for(10 * SECOND).await;
     assert_eq!(desk.forced(), 0, "nobody has ordered anything");
-    let order = desk.accept().await;
+    let request = desk.accept().await;
     desk.run_for(120 * SECOND).await;
     assert_eq!(*desk.world.forced.lock().unwrap(), [at(1)], "once");
-    assert!(matches!(desk.orders.fate(&order), Some(Fate::Dropped(why)) if why.contains("not known")));
+    assert!(
+        matches!(desk.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("not known"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_accepted_loss_waits_for_two_equal_looks_and_only_so_long() {
     let mut desk = Desk::new(one_of_three());
-    desk.policy.settle = 60 * SECOND;
-    let order = desk.accept().await;
+    desk.policy.stable_for = 60 * SECOND;
+    let request = desk.accept().await;
     desk.run_for(20 * SECOND).await;
-    assert_eq!((desk.forced(), desk.orders.fate(&order)), (0, Some(Fate::Pending)));
+    assert_eq!((desk.forced(), desk.requests.request_state(&request)), (0, Some(RequestState::Pending)));
     desk.run_for(120 * SECOND).await;
     assert_eq!(desk.forced(), 0, "its giver has left");
-    assert!(matches!(desk.orders.fate(&order), Some(Fate::Dropped(why)) if why.contains("in time")));
+    assert!(
+        matches!(desk.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("in time"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_accepted_loss_is_dropped_when_there_is_more_to_lose_than_was_shown() {
     let desk = Desk::new(one_of_three());
-    let order = desk.accept().await;
+    let request = desk.accept().await;
     desk.world.change(1, |p| p.view.as_mut().unwrap().applied.seconds = 77);
     desk.run_for(20 * SECOND).await;
     assert_eq!(desk.forced(), 0);
-    assert!(matches!(desk.orders.fate(&order), Some(Fate::Dropped(why)) if why.contains("no longer")));
+    assert!(
+        matches!(desk.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("no longer"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -363,12 +369,12 @@ async fn no_loss_is_forced_when_somebody_shows_something_else_since_the_look() {
     ];
     for (what, who, change) in changes {
         let world = one_of_three();
-        let look = world.observer().look().await;
-        let base = look.probe(&host(1)).unwrap().config.clone().unwrap();
-        let changes = vec![Change::TakeVote { id: MemberId(1) }, Change::TakeVote { id: MemberId(2) }];
+        let observed = world.observer().observe().await;
+        let base = observed.probe(&host(1)).unwrap().config.clone().unwrap();
+        let changes = vec![Change::RevokeVote { id: MemberId(1) }, Change::RevokeVote { id: MemberId(2) }];
         let step = Step::AcceptLoss { on: host(1), base, changes, version: 2 };
         change(&world);
-        let refused = execute(&world, &look, &step).await;
+        let refused = execute(&world, &observed, &step).await;
         assert!(matches!(refused, Err(StepError::Changed(h)) if h == host(who)), "{what}");
         assert!(world.forced.lock().unwrap().is_empty(), "{what}");
     }

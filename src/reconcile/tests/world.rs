@@ -98,7 +98,7 @@ pub(super) fn blank(n: u8) -> Probe {
         data: None,
         user_data: UserData::None,
         lock: None,
-        leaves: false,
+        marked_removed: false,
         view: None,
         oplog_end: None,
     }
@@ -178,7 +178,7 @@ impl Admin for World {
         Ok(())
     }
 
-    async fn end_catch_up(&self, _: SocketAddr) -> Result<(), Error> {
+    async fn abort_catch_up(&self, _: SocketAddr) -> Result<(), Error> {
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl Admin for World {
         Ok(())
     }
 
-    async fn note_leaving(&self, _: SocketAddr, _: ProcessId) -> Result<(), Error> {
+    async fn mark_removed(&self, _: SocketAddr, _: ProcessId) -> Result<(), Error> {
         Ok(())
     }
 

@@ -192,7 +192,7 @@ fn table(samples: &Samples, rounds: usize) -> String {
         "## On a real Swarm\n\nThree engines, the shipped stack and image; {rounds} rounds by `scripts/bench --swarm`. \
          Seconds: the median, and in brackets the least and the most. A member answers some time before Swarm's DNS lists \
          its task, which has to pass its health check first. Known by IP, a mongod that comes back first tries to connect to \
-         the addresses of its config one by one, for up to 3 s where nobody is any more, whoever looks after it. Containers \
+         the addresses of its config one by one, for up to 3 s where nobody is any more, whoever observations after it. Containers \
          are removed from a set that has been whole for 5 s. Of the ideal commands none has the third voter copy from the \
          second beforehand, so it sleeps MongoDB's second when the primary goes. A member added, a member removed and a URI that changes take \
          more than three engines to show, and nothing of Swarm: see above.\n\n| moment | members by | rsctl | floor | \

@@ -113,10 +113,10 @@ impl<'l> Story<'l> {
         self.agent.as_mut().ok_or_else(|| "nobody is in the overlay network".into())
     }
 
-    /// The set is as it should be, by a look that began after this call: rsctl may not have noticed an accident yet.
+    /// The set is as it should be, by an observation that began after this call: rsctl may not have noticed an accident yet.
     async fn whole(&mut self) -> Outcome<Status> {
         let since = Instant::now();
-        self.calm_since(|status| Duration::from_millis(status.looked_ms_ago) < since.elapsed()).await
+        self.calm_since(|status| Duration::from_millis(status.observed_ms_ago) < since.elapsed()).await
     }
 
     /// The set is as it should be, as far as rsctl knows: so many members, three votes, nothing to do.

@@ -121,7 +121,7 @@ impl<'l> Second<'l> {
         let agent = &mut self.agent;
         until(LIMIT, "the second set to be whole", async || {
             let (_, status) = agent.status().await?;
-            let fresh = Duration::from_millis(status.looked_ms_ago) < since.elapsed();
+            let fresh = Duration::from_millis(status.observed_ms_ago) < since.elapsed();
             Ok(if fresh && at_rest(&status) { Ok(status) } else { Err(brief(&status)) })
         })
         .await

@@ -1,4 +1,4 @@
-//! Settings of the commands that give orders.
+//! Settings of the commands that give requests.
 
 use super::{Environment, Login, Run, Source, Usage};
 use crate::cli::{self, Output};
@@ -6,12 +6,12 @@ use crate::model::{Bootstrap, EvidenceId, Recovery, SetName};
 use crate::settings::ControllerUrl;
 use std::time::Duration;
 
-/// `rsctl forget`.
+/// `rsctl remove`.
 #[derive(Debug)]
-pub struct Forget {
+pub struct Remove {
     /// The members, as the operator names them.
     pub nodes: Vec<String>,
-    /// The controller's door for orders.
+    /// The controller's admin endpoint.
     pub admin: ControllerUrl,
     /// How long to wait until they are out.
     pub wait: Duration,
@@ -30,15 +30,15 @@ pub struct Recover {
     pub wait: Duration,
     /// For people or for programs.
     pub output: Output,
-    /// The controller's door for orders.
+    /// The controller's admin endpoint.
     pub admin: ControllerUrl,
-    /// How to act without a controller: on this order only.
+    /// How to act without a controller: on this request only.
     pub direct: Run,
 }
 
-impl Forget {
-    pub(super) fn new(cli: cli::Forget) -> Self {
-        let cli::Forget { nodes, admin, wait } = cli;
+impl Remove {
+    pub(super) fn new(cli: cli::Remove) -> Self {
+        let cli::Remove { nodes, admin, wait } = cli;
         Self { nodes, admin, wait }
     }
 }

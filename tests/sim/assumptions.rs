@@ -58,8 +58,8 @@ impl World {
 
     /// Limit 7: whether a controller could know that there is a set already.
     pub fn could_know_of_set(&self, controller: usize) -> bool {
-        let holders = self.places.iter().filter(|p| !p.retired && p.dir.config.is_some());
-        self.checker.was_told_of_set(controller, self.now, holders.map(|p| p.addr))
+        let processes_with_data = self.places.iter().filter(|p| !p.retired && p.dir.config.is_some());
+        self.checker.was_told_of_set(controller, self.now, processes_with_data.map(|p| p.addr))
     }
 
     /// The place that holds the directory which earned this slot's vote.

@@ -1,4 +1,4 @@
-//! What becomes of the set while the program runs: a long poll of the controller, and without it a look now and then.
+//! What becomes of the set while the program runs: a long poll of the controller, and without it an observation now and then.
 //!
 //! **Invariant:** whatever is asked and does not answer, the next round comes, and never in less than [`ROUND_MIN`].
 
@@ -19,7 +19,7 @@ const ROUND_MIN: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_secs(30);
 /// The same while there is no primary: its coming does not change the URI.
 const POLL_UNREADY: Duration = Duration::from_secs(2);
-/// Between two looks at the nodes when no controller answers.
+/// Between two observations at the nodes when no controller answers.
 const WITHOUT_CONTROLLER: Duration = Duration::from_secs(5);
 
 /// Hands on every status that is got hold of.

@@ -1,22 +1,22 @@
-//! `rsctl forget`: takes members out of the set before their tasks are stopped for good.
+//! `rsctl remove`: takes members out of the set before their tasks are stopped for good.
 
 use super::controller::{self, AskError};
 use super::source::plain;
 use crate::outcome::{Exit, Outcome, note};
 use crate::publish::Status;
-use crate::settings::Forget;
+use crate::settings::Remove;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Between two looks at how far it is.
+/// Between two observations at how far it is.
 const PAUSE: Duration = Duration::from_millis(200);
 
-pub(super) async fn forget(settings: Forget) -> Outcome {
+pub(super) async fn remove(settings: Remove) -> Outcome {
     let deadline = Instant::now() + settings.wait;
     let mut members = Vec::new();
     for node in &settings.nodes {
-        let path = format!("/v1/forget?node={}", utf8_percent_encode(node, NON_ALPHANUMERIC));
+        let path = format!("/v1/remove?node={}", utf8_percent_encode(node, NON_ALPHANUMERIC));
         match controller::post(&settings.admin, &path).await {
             Ok(answer) if answer.code == 200 => members.push(answer.line()),
             Ok(answer) => return Outcome::because(Exit::Failed, format_args!("{node}: {}", answer.line())),

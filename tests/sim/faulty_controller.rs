@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The doors to DNS and mongods, bent by a mutant.
-pub struct Warped {
+pub struct FaultyController {
     port: Port,
     mutant: Mutant,
     /// The locks that it believes to hold.
@@ -29,7 +29,7 @@ pub struct Warped {
     silent: Mutex<BTreeSet<SocketAddr>>,
 }
 
-impl Warped {
+impl FaultyController {
     pub fn new(port: Port, mutant: Mutant) -> Self {
         Self { port, mutant, locks: Mutex::default(), silent: Mutex::default() }
     }
@@ -57,7 +57,7 @@ impl Warped {
                     }
                 }))
             }
-            Mutant::ReusesSlots => {
+            Mutant::ReusesMembers => {
                 let added = config.members().iter().find(|m| base.member(m.id).is_none())?;
                 let silent = |m: &&Member| m.data.is_some() && self.silent(&m.host);
                 let slot = base.members().iter().find(silent)?.id.0;
@@ -99,11 +99,12 @@ impl Warped {
             others.map(|p| Host::ip(IpAddr::V4(p.addr), super::world::PORT).to_string()).collect()
         };
         let base = self.base(at)?;
-        let stranger = strangers.into_iter().find(|s| base.members().iter().all(|m| m.host.to_string() != *s))?;
+        let not_a_controller =
+            strangers.into_iter().find(|s| base.members().iter().all(|m| m.host.to_string() != *s))?;
         let slot = base.voters().find(|m| m.host.name().is_none() && self.silent(&m.host))?.id.0;
         Some(edited(config, |list| {
             if let Some(entry) = member(list, slot) {
-                entry.insert("host", stranger);
+                entry.insert("host", not_a_controller);
             }
         }))
     }
@@ -137,7 +138,7 @@ fn id(entry: &Document) -> Option<i64> {
 }
 
 /// What is made of a node that does not answer.
-impl Warped {
+impl FaultyController {
     fn blank(at: SocketAddr) -> Probe {
         let mut id = [7; 12];
         if let IpAddr::V4(ip) = at.ip() {
@@ -155,7 +156,7 @@ impl Warped {
             data: None,
             user_data: UserData::None,
             lock: None,
-            leaves: false,
+            marked_removed: false,
             view: None,
             oplog_end: None,
         }
@@ -228,7 +229,7 @@ impl Warped {
     }
 }
 
-impl Discovery for Warped {
+impl Discovery for FaultyController {
     async fn tasks(&self) -> TaskList {
         let mut list = self.port.tasks().await;
         if self.mutant == Mutant::TakesSilenceForGone {
@@ -252,7 +253,7 @@ impl Discovery for Warped {
     }
 }
 
-impl Admin for Warped {
+impl Admin for FaultyController {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
         let answer = self.port.probe(at, limit).await;
         self.believes(at, answer)
@@ -289,7 +290,7 @@ impl Admin for Warped {
 
     async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
         let bent = match self.mutant {
-            Mutant::ForcesByPlace => self.by_place(at, config),
+            Mutant::ForcesByAddress => self.by_place(at, config),
             Mutant::ForcesNewcomers => self.base(at).map(|base| with_newcomers(&base, config)),
             _ => None,
         };
@@ -313,8 +314,8 @@ impl Admin for Warped {
         self.port.write_noop(at).await
     }
 
-    async fn end_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
-        self.port.end_catch_up(at).await
+    async fn abort_catch_up(&self, at: SocketAddr) -> Result<(), Error> {
+        self.port.abort_catch_up(at).await
     }
 
     async fn fsync(&self, at: SocketAddr) -> Result<(), Error> {
@@ -340,8 +341,8 @@ impl Admin for Warped {
         self.port.release_lock(at).await
     }
 
-    async fn note_leaving(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
-        self.port.note_leaving(at, process).await
+    async fn mark_removed(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
+        self.port.mark_removed(at, process).await
     }
 
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {

@@ -1,4 +1,4 @@
-//! Commands that give orders.
+//! Commands that give requests.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use clap::Args;
 
 use super::{Discovery, Login, Output, one_of};
 use crate::model::{EvidenceId, SetName};
+use crate::parse::span;
 use crate::settings::values::{ControllerUrl, evidence_id, set_name};
-use crate::wanted::span;
 
-/// `rsctl forget`.
+/// `rsctl remove`.
 #[derive(Args, Debug)]
-pub struct Forget {
+pub struct Remove {
     /// Members to take out: host:port as in `rsctl status`, or without the port
     #[arg(required = true, value_name = "NODE")]
     pub nodes: Vec<String>,
-    /// The controller's door for orders
+    /// The controller's admin endpoint
     #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
     pub admin: ControllerUrl,
     /// Wait so long until they are out
@@ -41,7 +41,7 @@ pub struct Recover {
     /// For people or for programs
     #[arg(long, short, value_name = "FORM", default_value = "table", value_parser = one_of(&Output::CHOICES))]
     pub output: Output,
-    /// The controller's door for orders; when nobody is there, this command acts by itself
+    /// The controller's admin endpoint; when nobody is there, this command acts by itself
     #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
     pub admin: ControllerUrl,
     /// Where the nodes are, to do without the controller.

@@ -1,11 +1,11 @@
 //! What the controller remembers from look to look: since when, not what to do about it.
 //!
-//! **Invariant:** durations grow by at most two intervals a look, so that a controller that was frozen or cut off
+//! **Invariant:** durations grow by at most two intervals an observation, so that a controller that was frozen or cut off
 //! does not wake up believing that everybody has been gone for an hour. They start at zero with the controller, and
-//! count from the first look that showed the fact, never from the last one that showed the opposite.
+//! count from the first observation that showed the fact, never from the last one that showed the opposite.
 
 use super::pace;
-use crate::model::{Host, LineOrder, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal};
+use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal, SyncSourceRequest};
 use crate::plan::{ANY_RECONFIG, Step};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,38 +14,38 @@ use tokio::time::Instant;
 
 /// The controller's memory.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    looked_at: Option<Instant>,
+pub(super) struct History {
+    observed_at: Option<Instant>,
     hosts: BTreeMap<Host, Since>,
     blank: (BTreeSet<ProcessId>, Duration),
     locks: Vec<(Lock, Duration)>,
     known_set: Option<ObjectId>,
-    still: (Vec<Words>, Duration),
+    still: (Vec<StateFingerprint>, Duration),
     recovered_at: Option<Instant>,
     fsynced: BTreeSet<ProcessId>,
-    lined_up: Vec<Lined>,
+    sync_source_requests: Vec<Lined>,
     refusals: Vec<Remembered>,
 }
 
 /// What a process says of itself and its set, as far as a recovery builds on it.
-type Words = (Host, ProcessId, NodeState, Option<(Option<i64>, i64)>, Option<Host>);
+type StateFingerprint = (Host, ProcessId, NodeState, Option<(Option<i64>, i64)>, Option<Host>);
 
 /// What is remembered of one address.
 #[derive(Debug, Default)]
 struct Since {
     ever_listed: bool,
-    unlisted: Held,
-    silent: Held,
-    unhealthy: Held,
-    down_looks: u32,
+    unlisted: HeldFor,
+    silent: HeldFor,
+    unhealthy: HeldFor,
+    down_observations: u32,
 }
 
-/// For how long a fact has held, since the first look that showed it; none while it does not hold.
+/// For how long a fact has held, since the first observation that showed it; none while it does not hold.
 #[derive(Clone, Copy, Debug, Default)]
-struct Held(Option<Duration>);
+struct HeldFor(Option<Duration>);
 
-impl Held {
-    /// One more look shows the fact.
+impl HeldFor {
+    /// One more observation shows the fact.
     fn holds(&mut self, passed: Duration) {
         self.0 = Some(self.0.map_or(Duration::ZERO, |so_far| so_far + passed));
     }
@@ -67,7 +67,7 @@ struct Remembered {
     until: Instant,
 }
 
-/// The last order of two members to copy one from the other: how often they were told, and until when it is given time.
+/// The last request of two members to copy one from the other: how often they were told, and until when it is given time.
 #[derive(Debug)]
 struct Lined {
     on: ProcessId,
@@ -76,8 +76,8 @@ struct Lined {
     until: Instant,
 }
 
-/// A refusal, or an order to line up, is forgotten so long after its wait is over: the step was not wished for again.
-const FORGET_REFUSAL: Duration = Duration::from_secs(120);
+/// A refusal, or a request to line up, is forgotten so long after its wait is over: the step was not proposed again.
+const DROP_REFUSAL_AFTER: Duration = Duration::from_secs(120);
 
 /// Whether DNS lists an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,21 +98,21 @@ impl Listed {
     }
 }
 
-impl Memory {
-    /// Fills in how long everything has held, and remembers this look. `listed` tells of each address whether DNS
+impl History {
+    /// Fills in how long everything has held, and remembers this observation. `listed` tells of each address whether DNS
     /// lists it.
     pub(super) fn complete(
         &mut self,
-        look: &mut Observed,
+        observed: &mut Observed,
         listed: &BTreeMap<Host, Listed>,
         now: Instant,
         cap: Duration,
     ) {
-        let passed = self.looked_at.map_or(Duration::ZERO, |then| now.duration_since(then).min(cap));
-        self.looked_at = Some(now);
-        let good = look.tasks.is_good();
-        self.hosts.retain(|host, _| look.nodes.contains_key(host));
-        for (host, node) in &mut look.nodes {
+        let passed = self.observed_at.map_or(Duration::ZERO, |then| now.duration_since(then).min(cap));
+        self.observed_at = Some(now);
+        let good = observed.tasks.is_good();
+        self.hosts.retain(|host, _| observed.nodes.contains_key(host));
+        for (host, node) in &mut observed.nodes {
             let since = self.hosts.entry(host.clone()).or_default();
             let is_listed = listed.get(host).copied().unwrap_or(Listed::Unknown);
             match is_listed {
@@ -128,38 +128,38 @@ impl Memory {
             } else {
                 since.silent.holds(passed)
             }
-            since.down_looks = match &node.answer {
+            since.down_observations = match &node.answer {
                 Ok(_) => 0,
-                Err(error) if error.is_down() => since.down_looks + 1,
+                Err(error) if error.is_down() => since.down_observations + 1,
                 // A closed port, and then a task that DNS has dropped: a removed container goes like that, and its
                 // address turns silent before the port can be found closed again.
-                Err(_) if since.down_looks > 0 && good && is_listed == Listed::No => since.down_looks + 1,
+                Err(_) if since.down_observations > 0 && good && is_listed == Listed::No => since.down_observations + 1,
                 // Silence tells nothing of a port that was closed a while ago: whoever was there may be back, and cut off
                 // from us alone.
-                Err(_) => since.down_looks.min(1),
+                Err(_) => since.down_observations.min(1),
             };
             node.ever_listed = since.ever_listed;
             node.unlisted_for = since.unlisted.time();
             node.silent_for = since.silent.time();
-            node.down_looks = since.down_looks;
+            node.down_observations = since.down_observations;
         }
-        self.health(look, passed);
-        self.blankness(look, passed);
-        self.claims(look, passed);
-        self.stillness(look, passed);
-        look.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
-        look.known_set = self.known_set;
-        look.fsynced = self.fsynced.clone();
-        let order = |l: &Lined| LineOrder { on: l.on, behind: l.behind, fresh: now < l.until };
-        look.lined_up = self.lined_up.iter().map(order).collect();
-        look.refusals = self.refusals(now);
+        self.health(observed, passed);
+        self.blankness(observed, passed);
+        self.claims(observed, passed);
+        self.stillness(observed, passed);
+        observed.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
+        observed.known_set = self.known_set;
+        observed.fsynced = self.fsynced.clone();
+        let request = |l: &Lined| SyncSourceRequest { on: l.on, behind: l.behind, fresh: now < l.until };
+        observed.sync_source_requests = self.sync_source_requests.iter().map(request).collect();
+        observed.refusals = self.refusals(now);
     }
 
     /// For how long the primary has seen each member down. Without a primary nothing is added.
-    fn health(&mut self, look: &mut Observed, passed: Duration) {
+    fn health(&mut self, observed: &mut Observed, passed: Duration) {
         let mut health: BTreeMap<Host, bool> = BTreeMap::new();
         // With more than one, of two sets or before the old one notices: who is healthy for one of them is healthy.
-        let primaries = look.nodes.values().filter_map(Node::probe).filter(|p| p.state == NodeState::Primary);
+        let primaries = observed.nodes.values().filter_map(Node::probe).filter(|p| p.state == NodeState::Primary);
         for primary in primaries {
             let (Some(config), Some(view)) = (&primary.config, &primary.view) else { continue };
             for member in config.members() {
@@ -167,7 +167,7 @@ impl Memory {
                 *health.entry(member.host.clone()).or_default() |= peer.healthy;
             }
         }
-        for (host, node) in &mut look.nodes {
+        for (host, node) in &mut observed.nodes {
             let Some(since) = self.hosts.get_mut(host) else { continue };
             match health.get(host) {
                 Some(true) => since.unhealthy.ends(),
@@ -178,42 +178,42 @@ impl Memory {
         }
     }
 
-    fn blankness(&mut self, look: &mut Observed, passed: Duration) {
-        let listed = || look.nodes.values().filter(|node| node.listed);
+    fn blankness(&mut self, observed: &mut Observed, passed: Duration) {
+        let listed = || observed.nodes.values().filter(|node| node.listed);
         let all_blank = listed().all(|n| n.probe().is_some_and(|p| p.state == NodeState::Blank));
         let processes: BTreeSet<ProcessId> = listed().filter_map(Node::probe).map(|p| p.process).collect();
-        let same = all_blank && look.tasks.is_good() && self.blank.0 == processes;
+        let same = all_blank && observed.tasks.is_good() && self.blank.0 == processes;
         self.blank = if same { (processes, self.blank.1 + passed) } else { (processes, Duration::ZERO) };
-        look.blank_for = self.blank.1;
+        observed.blank_for = self.blank.1;
     }
 
-    fn stillness(&mut self, look: &mut Observed, passed: Duration) {
+    fn stillness(&mut self, observed: &mut Observed, passed: Duration) {
         let words = |(host, node): (&Host, &Node)| {
             let probe = node.probe()?;
             let config = probe.config.as_ref().map(|c| (c.term(), c.version()));
             Some((host.clone(), probe.process, probe.state, config, probe.sees_primary.clone()))
         };
-        let said: Vec<Words> = look.nodes.iter().filter_map(words).collect();
-        let same = look.tasks.is_good() && said == self.still.0;
+        let said: Vec<StateFingerprint> = observed.nodes.iter().filter_map(words).collect();
+        let same = observed.tasks.is_good() && said == self.still.0;
         self.still = (said, if same { self.still.1 + passed } else { Duration::ZERO });
-        look.still_for = self.still.1;
+        observed.still_for = self.still.1;
     }
 
-    fn claims(&mut self, look: &mut Observed, passed: Duration) {
+    fn claims(&mut self, observed: &mut Observed, passed: Duration) {
         let mut claims: Vec<(Lock, Duration)> = Vec::new();
-        for lock in look.nodes.values().filter_map(Node::probe).filter_map(|p| p.lock.as_ref()) {
+        for lock in observed.nodes.values().filter_map(Node::probe).filter_map(|p| p.lock.as_ref()) {
             if claims.iter().any(|(known, _)| known == lock) {
                 continue;
             }
             let before = self.locks.iter().find(|(known, _)| known == lock);
             claims.push((lock.clone(), before.map_or(Duration::ZERO, |(_, held)| *held + passed)));
         }
-        look.locks = claims.clone();
+        observed.locks = claims.clone();
         self.locks = claims;
     }
 
     fn refusals(&mut self, now: Instant) -> Vec<Refusal> {
-        self.refusals.retain(|r| now < r.until + FORGET_REFUSAL);
+        self.refusals.retain(|r| now < r.until + DROP_REFUSAL_AFTER);
         let to_refusal = |r: &Remembered| Refusal {
             subjects: r.subjects.clone(),
             reason: r.reason.clone(),
@@ -244,29 +244,29 @@ impl Memory {
     }
 
     /// A step worked.
-    pub(super) fn did(&mut self, step: &Step, look: &Observed, now: Instant) {
+    pub(super) fn did(&mut self, step: &Step, observed: &Observed, now: Instant) {
         self.worked(&step.subjects());
-        let process = |host| look.probe(host).map(|p| p.process);
+        let process = |host| observed.probe(host).map(|p| p.process);
         match step {
             Step::Reconfig { .. } => self.worked(&[ANY_RECONFIG.to_owned()]),
             Step::Recover { .. } | Step::AcceptLoss { .. } => self.recovered_at = Some(now),
             Step::Fsync { on } => self.fsynced.extend(process(on)),
-            Step::LineUp { on, behind, .. } => {
+            Step::SetSyncSource { on, behind, .. } => {
                 if let Some((on, behind)) = process(on).zip(process(behind)) {
-                    self.told_to_line_up(on, behind, now);
+                    self.told_to_chain(on, behind, now);
                 }
             }
             _ => {}
         }
     }
 
-    fn told_to_line_up(&mut self, on: ProcessId, behind: ProcessId, now: Instant) {
+    fn told_to_chain(&mut self, on: ProcessId, behind: ProcessId, now: Instant) {
         let same = |l: &Lined| [(on, behind), (behind, on)].contains(&(l.on, l.behind));
-        self.lined_up.retain(|l| now < l.until + FORGET_REFUSAL);
-        let times = self.lined_up.iter().find(|l| same(l)).map_or(1, |l| l.times + 1);
+        self.sync_source_requests.retain(|l| now < l.until + DROP_REFUSAL_AFTER);
+        let times = self.sync_source_requests.iter().find(|l| same(l)).map_or(1, |l| l.times + 1);
         // What it was told before is over.
-        self.lined_up.retain(|l| !same(l) && l.on != on);
-        self.lined_up.push(Lined { on, behind, times, until: now + pace::line_up_again(times) });
+        self.sync_source_requests.retain(|l| !same(l) && l.on != on);
+        self.sync_source_requests.push(Lined { on, behind, times, until: now + pace::sync_source_retry_after(times) });
     }
 
     /// A step worked: whatever part of it was refused before counts no more.

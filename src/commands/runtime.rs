@@ -1,9 +1,9 @@
-//! From settings to the real ports: DNS, mongods, and what the planner wants to know.
+//! From settings to the real runtime: DNS, mongods, and what the planner wants to know.
 
 use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
 use crate::mongo::{Access, Mongods};
-use crate::reconcile::{Loop, Orders};
+use crate::reconcile::{AdminRequests, Loop};
 use crate::settings::{Login, Run};
 use bson::oid::ObjectId;
 use mongodb::options::{AuthMechanism, Credential, Tls, TlsOptions};
@@ -11,30 +11,30 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// The outside world as the loop sees it.
-pub(super) struct Ports {
+pub(super) struct Runtime {
     discovery: SwarmDns,
     admin: Mongods,
     policy: Policy,
-    orders: Arc<Orders>,
+    requests: Arc<AdminRequests>,
     wake: Arc<Notify>,
     interval: std::time::Duration,
 }
 
-impl Ports {
+impl Runtime {
     pub(super) fn new(settings: &Run) -> Result<Self, DiscoveryError> {
         let discovery = SwarmDns::new(settings.nodes.services.clone(), settings.nodes.port, settings.nodes.dns)?;
         let wake = Arc::new(Notify::new());
         let admin = Mongods::new(access(settings), Arc::clone(&wake));
-        let orders = Arc::new(Orders::new(Arc::clone(&wake)));
-        Ok(Self { discovery, admin, policy: policy(settings), orders, wake, interval: settings.interval })
+        let requests = Arc::new(AdminRequests::new(Arc::clone(&wake)));
+        Ok(Self { discovery, admin, policy: policy(settings), requests, wake, interval: settings.interval })
     }
 
     pub(super) fn mongods(&self) -> &Mongods {
         &self.admin
     }
 
-    pub(super) fn orders(&self) -> Arc<Orders> {
-        Arc::clone(&self.orders)
+    pub(super) fn requests(&self) -> Arc<AdminRequests> {
+        Arc::clone(&self.requests)
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -42,8 +42,8 @@ impl Ports {
     }
 
     pub(super) fn reconciler(&self) -> Loop<'_, SwarmDns, Mongods> {
-        let Self { discovery, admin, policy, orders, wake, interval } = self;
-        Loop { discovery, admin, policy, interval: *interval, orders, wake }
+        let Self { discovery, admin, policy, requests, wake, interval } = self;
+        Loop { discovery, admin, policy, interval: *interval, requests, wake }
     }
 }
 
@@ -52,9 +52,9 @@ fn policy(settings: &Run) -> Policy {
         set: settings.nodes.replica_set.clone(),
         expect: settings.nodes.expect,
         member_address: settings.member_address,
+        replace_after: settings.replace_after,
         remove_after: settings.remove_after,
-        forget_after: settings.forget_after,
-        settle: settings.settle,
+        stable_for: settings.stable_for,
         recovery: settings.recovery,
         bootstrap: settings.bootstrap,
         replica_set_id: settings.nodes.replica_set_id,

@@ -1,4 +1,4 @@
-//! What goes to the log: every change of plan and every step, not every look.
+//! What goes to the log: every change of plan and every step, not every observation.
 
 use super::execute::StepError;
 use crate::plan::{Finding, Plan, Severity, Step};
@@ -10,13 +10,13 @@ use tracing::{Level, debug, error, info, warn};
 const HEARTBEAT: Duration = Duration::from_secs(600);
 
 /// Remembers what was last said.
-pub(super) struct Journal {
+pub(super) struct PlanLog {
     waiting: Option<String>,
     findings: Vec<Finding>,
     spoke_at: Instant,
 }
 
-impl Journal {
+impl PlanLog {
     pub(super) fn new() -> Self {
         Self { waiting: None, findings: Vec::new(), spoke_at: Instant::now() }
     }

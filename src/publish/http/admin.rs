@@ -1,7 +1,7 @@
-//! The door for orders. Whoever reaches it may change the set, so it listens on loopback only.
+//! The admin endpoint. Whoever reaches it may change the set, so it listens on loopback only.
 
 use super::{Parameters, Served, accept, line, router};
-use crate::model::{Fate, RecoveryOrder, SetName};
+use crate::model::{RecoveryRequest, RequestState, SetName};
 use crate::publish::{Snapshot, VerdictWord};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -13,22 +13,22 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Whoever follows orders.
-pub trait TakesOrders: Send + Sync {
+/// Whoever follows requests.
+pub trait AdminEndpoint: Send + Sync {
     /// Take this member out; called for members only.
     ///
     /// # Errors
     /// When it is not clear which node is meant.
-    fn forget(&self, host: &str) -> Result<(), NotForgotten>;
-    /// Bring the set back; called for what the newest look showed only.
-    fn recover(&self, order: RecoveryOrder);
-    /// What became of that order; none of one that is not the newest.
-    fn fate(&self, order: &RecoveryOrder) -> Option<Fate>;
+    fn remove(&self, host: &str) -> Result<(), NotRemovable>;
+    /// Bring the set back; called for what the newest observation showed only.
+    fn recover(&self, request: RecoveryRequest);
+    /// What became of that request; none of one that is not the newest.
+    fn request_state(&self, request: &RecoveryRequest) -> Option<RequestState>;
 }
 
-/// Why an order to leave somebody out is not taken.
+/// Why a request to leave somebody out is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum NotForgotten {
+pub enum NotRemovable {
     /// What was written is no address.
     #[error("this is no address of a member")]
     NoAddress,
@@ -40,60 +40,60 @@ pub enum NotForgotten {
 }
 
 #[derive(Clone)]
-struct Door {
+struct AdminState {
     served: Served,
-    orders: Arc<dyn TakesOrders>,
+    requests: Arc<dyn AdminEndpoint>,
 }
 
-/// Serves orders, and everything that can be read, until the process ends.
-pub async fn serve_orders(
+/// Serves requests, and everything that can be read, until the process ends.
+pub async fn serve_admin(
     listener: TcpListener,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     liveness_limit: Duration,
-    orders: Arc<dyn TakesOrders>,
+    requests: Arc<dyn AdminEndpoint>,
 ) {
     let served = Served::new(snapshots, liveness_limit, 8, 8);
-    let door = Door { served: served.clone(), orders };
-    let orders = axum::Router::new()
-        .route("/v1/forget", post(forgetting))
+    let endpoint = AdminState { served: served.clone(), requests };
+    let requests = axum::Router::new()
+        .route("/v1/remove", post(accept_removal))
         .route("/v1/recover", post(recovering).get(recovered))
-        .with_state(door);
-    match accept(listener, router(served).merge(orders)).await {}
+        .with_state(endpoint);
+    match accept(listener, router(served).merge(requests)).await {}
 }
 
-async fn forgetting(State(door): State<Door>, query: Parameters) -> Response {
+async fn accept_removal(State(endpoint): State<AdminState>, query: Parameters) -> Response {
     let node = match query.as_ref().map(|Query(pairs)| pairs.as_slice()) {
         Ok([(name, node)]) if name == "node" => node.as_str(),
         _ => return line(StatusCode::BAD_REQUEST, "the one parameter is ?node=HOST:PORT, a member's address"),
     };
-    let status = &door.served.newest().status;
+    let status = &endpoint.served.newest().status;
     let named = |host: &str| host == node || host.rsplit_once(':').is_some_and(|(name, _)| name == node);
     let Some(member) = status.members.iter().find(|m| named(&m.host)) else {
         let members: Vec<_> = status.members.iter().map(|m| m.host.as_str()).collect();
         return line(StatusCode::NOT_FOUND, &format!("no such member; there are: {}", members.join(", ")));
     };
-    match door.orders.forget(&member.host) {
+    match endpoint.requests.remove(&member.host) {
         Ok(()) => line(StatusCode::OK, &member.host),
         Err(error) => line(StatusCode::CONFLICT, &error.to_string()),
     }
 }
 
-/// Only what the newest look shows can be ordered. The loop compares once more, with the look on which it acts.
-async fn recovering(State(door): State<Door>, query: Parameters) -> Response {
-    let Some(order) = recovery_order(&query) else { return what_recover_takes() };
-    let status = &door.served.newest().status;
+/// Only what the newest observation shows can be ordered. The loop compares once more, with the observation on which it acts.
+async fn recovering(State(endpoint): State<AdminState>, query: Parameters) -> Response {
+    let Some(request) = recovery_request(&query) else { return what_recover_takes() };
+    let status = &endpoint.served.newest().status;
     let Some(recovery) = &status.recovery else {
         return line(StatusCode::CONFLICT, "there is nothing to recover");
     };
-    if recovery.evidence != order.evidence.to_string() {
+    if recovery.evidence != request.evidence.to_string() {
         return line(StatusCode::CONFLICT, "the evidence is no longer what was shown");
     }
-    if order.accepts_loss_of.as_ref().is_some_and(|set| set.as_str() != status.set) {
+    if request.accepts_loss_of.as_ref().is_some_and(|set| set.as_str() != status.set) {
         return line(StatusCode::FORBIDDEN, &format!("the set is called {}", status.set));
     }
-    match (recovery.verdict, &order.accepts_loss_of) {
+    match (recovery.verdict, &request.accepts_loss_of) {
         (VerdictWord::Automatic | VerdictWord::Safe, _) | (VerdictWord::Loss, Some(_)) => {
-            door.orders.recover(order);
+            endpoint.requests.recover(request);
             line(StatusCode::ACCEPTED, "pending")
         }
         (VerdictWord::Loss, None) => line(StatusCode::FORBIDDEN, "it would lose writes, which nobody has accepted"),
@@ -101,16 +101,16 @@ async fn recovering(State(door): State<Door>, query: Parameters) -> Response {
     }
 }
 
-/// What became of an order.
-async fn recovered(State(door): State<Door>, query: Parameters) -> Response {
-    let Some(order) = recovery_order(&query) else { return what_recover_takes() };
-    match door.orders.fate(&order) {
-        Some(fate) => line(StatusCode::OK, &fate.to_string()),
-        None => line(StatusCode::NOT_FOUND, "another order has taken its place, or the controller was restarted"),
+/// What became of a request.
+async fn recovered(State(endpoint): State<AdminState>, query: Parameters) -> Response {
+    let Some(request) = recovery_request(&query) else { return what_recover_takes() };
+    match endpoint.requests.request_state(&request) {
+        Some(request_state) => line(StatusCode::OK, &request_state.to_string()),
+        None => line(StatusCode::NOT_FOUND, "another request has taken its place, or the controller was restarted"),
     }
 }
 
-fn recovery_order(query: &Parameters) -> Option<RecoveryOrder> {
+fn recovery_request(query: &Parameters) -> Option<RecoveryRequest> {
     let pairs = query.as_ref().map(|Query(pairs)| pairs.as_slice()).unwrap_or_default();
     let (evidence, accepts_loss_of) = match pairs {
         [(name, evidence)] if name == "evidence" => (evidence, None),
@@ -119,7 +119,7 @@ fn recovery_order(query: &Parameters) -> Option<RecoveryOrder> {
         }
         _ => return None,
     };
-    Some(RecoveryOrder { evidence: evidence.parse().ok()?, accepts_loss_of })
+    Some(RecoveryRequest { evidence: evidence.parse().ok()?, accepts_loss_of })
 }
 
 fn what_recover_takes() -> Response {

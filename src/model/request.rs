@@ -1,4 +1,4 @@
-//! What an operator orders.
+//! What an operator requests.
 
 use super::{DataId, Host, SetName};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// Whom an operator wants out of the set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Leaver {
+pub enum RemovalTarget {
     /// Whoever is at this address.
     At(Host),
     /// Who holds this directory, at whatever address.
@@ -15,17 +15,17 @@ pub enum Leaver {
 
 /// One recovery of a set that has no primary, on one evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecoveryOrder {
+pub struct RecoveryRequest {
     /// What the operator was shown. On anything else nothing is done.
     pub evidence: EvidenceId,
     /// The set whose loss of writes the operator accepts, as typed.
     pub accepts_loss_of: Option<SetName>,
 }
 
-/// What became of an order.
+/// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It waits for the looks to agree.
+pub enum RequestState {
+    /// It waits for the observations to agree.
     Pending,
     /// It is being done; it is not begun again, however that ends.
     Begun,
@@ -35,7 +35,7 @@ pub enum Fate {
     Dropped(String),
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for RequestState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pending => f.write_str("pending"),

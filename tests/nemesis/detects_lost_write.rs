@@ -31,24 +31,24 @@ pub async fn a_lost_write_is_reported() {
     for node in (0..3).filter(|n| *n != stale) {
         arena.nodes[node].mongod.kill();
     }
-    let criminal = &arena.nodes[stale].mongod;
+    let stale_node = &arena.nodes[stale].mongod;
     let mut config =
-        criminal.command(doc! { "replSetGetConfig": 1 }).await.unwrap().get_document("config").unwrap().clone();
-    let own = criminal.address().to_string();
+        stale_node.command(doc! { "replSetGetConfig": 1 }).await.unwrap().get_document("config").unwrap().clone();
+    let own = stale_node.address().to_string();
     let alone = |m: &&Bson| m.as_document().is_some_and(|m| m.get_str("host").is_ok_and(|h| h == own));
     let members: Vec<Bson> = config.get_array("members").unwrap().iter().filter(alone).cloned().collect();
     config.insert("members", members);
     config.insert("version", config.get_i32("version").unwrap() + 1);
     config.remove("term");
-    criminal.command(doc! { "replSetReconfig": config, "force": true }).await.unwrap();
+    stale_node.command(doc! { "replSetReconfig": config, "force": true }).await.unwrap();
     let deadline = Instant::now() + LIMIT;
-    while !leads(criminal.command(doc! { "hello": 1 }).await.unwrap()) {
+    while !leads(stale_node.command(doc! { "hello": 1 }).await.unwrap()) {
         assert!(Instant::now() < deadline, "the one that was forced does not lead within {LIMIT:?}");
         sleep(PACE).await;
     }
-    let missing = checks::missing(criminal, &acknowledged).await.unwrap();
+    let missing = checks::missing(stale_node, &acknowledged).await.unwrap();
     assert!(!missing.is_empty(), "acknowledged writes are gone, and nobody noticed");
-    assert!(arena.was_forced(&checks::stored(criminal, stale).await), "a config was forced, and nobody noticed");
+    assert!(arena.was_forced(&checks::stored(stale_node, stale).await), "a config was forced, and nobody noticed");
 }
 
 /// The last of the line that rsctl makes. The other secondary copies from the primary, so that majorities go on.

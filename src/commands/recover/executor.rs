@@ -1,31 +1,31 @@
-//! Who does it: the controller, and without one this very command, on the order alone.
+//! Who does it: the controller, and without one this very command, on the request alone.
 
 use super::super::controller::{self, AskError};
-use super::super::ports::Ports;
+use super::super::runtime::Runtime;
 use super::super::source::plain;
-use crate::model::{Fate, Observed, RecoveryOrder};
+use crate::model::{Observed, RecoveryRequest, RequestState};
 use crate::outcome::{Chain, Exit, Outcome, note};
 use crate::plan::{Plan, Step};
-use crate::publish::http::TakesOrders;
+use crate::publish::http::AdminEndpoint;
 use crate::publish::{Status, summarize};
 use crate::settings::{ControllerUrl, Recover};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Between two looks at how far it is.
+/// Between two observations at how far it is.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Whoever follows the order.
-pub(super) enum Hand<'a> {
+/// Whoever follows the request.
+pub(super) enum Executor<'a> {
     Controller(&'a ControllerUrl),
-    Ourselves(Box<Ports>),
+    Ourselves(Box<Runtime>),
 }
 
-/// What is known at the end, and why the order was not followed.
+/// What is known at the end, and why the request was not followed.
 type Followed = (Status, Option<String>);
 
-impl<'a> Hand<'a> {
+impl<'a> Executor<'a> {
     /// The controller if it is there, and what is known.
     pub(super) async fn find(settings: &'a Recover) -> Result<(Self, Status), Outcome> {
         let error = match controller::status(&settings.admin).await {
@@ -35,20 +35,20 @@ impl<'a> Hand<'a> {
             Err(error) => return Err(Outcome::error(Exit::Failed, &error)),
         };
         note(format_args!("{}; looking at the nodes without a controller", Chain(&error)));
-        let ports = Ports::new(&settings.direct).map_err(|error| Outcome::error(Exit::Failed, &error))?;
-        let (look, plan) = ports.reconciler().once().await;
-        let status = summarize(&look, &plan, ports.policy());
-        Ok((Self::Ourselves(Box::new(ports)), status))
+        let runtime = Runtime::new(&settings.direct).map_err(|error| Outcome::error(Exit::Failed, &error))?;
+        let (observed, plan) = runtime.reconciler().once().await;
+        let status = summarize(&observed, &plan, runtime.policy());
+        Ok((Self::Ourselves(Box::new(runtime)), status))
     }
 
-    /// Gives the order; the error is why it was not taken.
-    pub(super) async fn order(&self, order: &RecoveryOrder) -> Result<(), String> {
+    /// Gives the request; the error is why it was not taken.
+    pub(super) async fn request(&self, request: &RecoveryRequest) -> Result<(), String> {
         match self {
-            Self::Ourselves(ports) => {
-                ports.orders().recover(order.clone());
+            Self::Ourselves(runtime) => {
+                runtime.requests().recover(request.clone());
                 Ok(())
             }
-            Self::Controller(url) => match controller::post(url, &path(order)).await {
+            Self::Controller(url) => match controller::post(url, &path(request)).await {
                 Ok(answer) if answer.code == 202 => Ok(()),
                 Ok(answer) => Err(answer.line()),
                 Err(error) => Err(Chain(&error).to_string()),
@@ -56,27 +56,31 @@ impl<'a> Hand<'a> {
         }
     }
 
-    /// Looks on until somebody takes writes, the order is dropped, or the time is over.
-    pub(super) async fn follow(&self, order: Option<&RecoveryOrder>, deadline: Instant) -> Result<Followed, Outcome> {
+    /// Looks on until somebody takes writes, the request is dropped, or the time is over.
+    pub(super) async fn follow(
+        &self,
+        request: Option<&RecoveryRequest>,
+        deadline: Instant,
+    ) -> Result<Followed, Outcome> {
         match self {
-            Self::Controller(url) => watch(url, order, deadline).await,
-            Self::Ourselves(ports) => Ok(act(ports, order, deadline).await),
+            Self::Controller(url) => watch(url, request, deadline).await,
+            Self::Ourselves(runtime) => Ok(act(runtime, request, deadline).await),
         }
     }
 }
 
-fn path(order: &RecoveryOrder) -> String {
-    let accepted = order.accepts_loss_of.as_ref();
+fn path(request: &RecoveryRequest) -> String {
+    let accepted = request.accepts_loss_of.as_ref();
     let accepted =
         accepted.map(|set| format!("&accept-data-loss={}", utf8_percent_encode(set.as_str(), NON_ALPHANUMERIC)));
-    format!("/v1/recover?evidence={}{}", order.evidence, accepted.unwrap_or_default())
+    format!("/v1/recover?evidence={}{}", request.evidence, accepted.unwrap_or_default())
 }
 
-async fn watch(url: &ControllerUrl, order: Option<&RecoveryOrder>, deadline: Instant) -> Result<Followed, Outcome> {
+async fn watch(url: &ControllerUrl, request: Option<&RecoveryRequest>, deadline: Instant) -> Result<Followed, Outcome> {
     let mut doing = String::new();
     loop {
-        let fate = match order {
-            Some(order) => Some(controller::get(url, &path(order)).await),
+        let request_state = match request {
+            Some(request) => Some(controller::get(url, &path(request)).await),
             None => None,
         };
         let status = match controller::status(url).await {
@@ -86,7 +90,7 @@ async fn watch(url: &ControllerUrl, order: Option<&RecoveryOrder>, deadline: Ins
         };
         if let Some(status) = status {
             tell(&mut doing, &status.next);
-            let dropped = match fate {
+            let dropped = match request_state {
                 Some(Ok(answer)) if answer.code != 200 => Some(answer.line()),
                 Some(Ok(answer)) => answer.line().strip_prefix("dropped: ").map(str::to_owned),
                 Some(Err(_)) | None => None,
@@ -101,11 +105,11 @@ async fn watch(url: &ControllerUrl, order: Option<&RecoveryOrder>, deadline: Ins
     }
 }
 
-async fn act(ports: &Ports, order: Option<&RecoveryOrder>, deadline: Instant) -> Followed {
-    let orders = ports.orders();
-    let dropped = || match orders.fate(order?)? {
-        Fate::Dropped(reason) => Some(reason),
-        Fate::Pending | Fate::Begun | Fate::Done => None,
+async fn act(runtime: &Runtime, request: Option<&RecoveryRequest>, deadline: Instant) -> Followed {
+    let requests = runtime.requests();
+    let dropped = || match requests.request_state(request?)? {
+        RequestState::Dropped(reason) => Some(reason),
+        RequestState::Pending | RequestState::Begun | RequestState::Done => None,
     };
     let mut doing = String::new();
     let enough = |_: &Observed, plan: &Plan| {
@@ -114,8 +118,8 @@ async fn act(ports: &Ports, order: Option<&RecoveryOrder>, deadline: Instant) ->
         }
         dropped().is_some() || Instant::now() >= deadline
     };
-    let (look, plan) = ports.reconciler().until_writable(enough).await;
-    (summarize(&look, &plan, ports.policy()), dropped())
+    let (observed, plan) = runtime.reconciler().until_writable(enough).await;
+    (summarize(&observed, &plan, runtime.policy()), dropped())
 }
 
 /// Says what is being done, once.
