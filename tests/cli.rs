@@ -25,7 +25,7 @@ use tokio::time::Instant;
 #[test]
 fn help_is_as_recorded() {
     let commands =
-        ["run", "status", "plan", "forget", "recover", "uri", "exec", "env", "wait", "healthcheck", "completions"];
+        ["run", "status", "plan", "remove", "recover", "uri", "exec", "env", "wait", "healthcheck", "completions"];
     for command in commands {
         let Ended { code, out, err } = rsctl(&[command, "--help"]).env("RSCTL_PORT", "secret").run();
         assert_eq!((code, err.as_str()), (0, ""));

@@ -233,7 +233,7 @@ async fn a_member_that_an_operator_takes_out_stays_out_and_the_primary_hands_ove
     let status = controller.until("the fourth member", LIMIT, four).await;
     let writer = writing(&controller).await;
     let old = status.primary.unwrap();
-    let answer = controller.run(&["forget", &old, "--admin", &controller.admin_url(), "--wait", "40s"]).await.unwrap();
+    let answer = controller.run(&["remove", &old, "--admin", &controller.admin_url(), "--wait", "40s"]).await.unwrap();
     assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
     let out = |s: &Status| settled(s) && s.members.iter().all(|m| m.host != old);
     let status = controller.until("three members without it", LIMIT, out).await;
@@ -248,7 +248,7 @@ async fn a_member_that_an_operator_takes_out_stays_out_and_the_primary_hands_ove
     other.until("a member again, since it was started anew", LIMIT, four).await;
     controller.until("the same, for the one that was told", LIMIT, four).await;
     all_there(writer).await;
-    let nobody = controller.run(&["forget", "nobody", "--admin", &controller.admin_url()]).await.unwrap();
+    let nobody = controller.run(&["remove", "nobody", "--admin", &controller.admin_url()]).await.unwrap();
     assert_eq!(nobody.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("no such member"));
 }

@@ -331,7 +331,7 @@ impl World {
         let Some(known_at) = self.known_at(place) else { return };
         let controller = self.rng.below(self.wakes.len());
         self.note(|w| format!("an operator wants {} out, says controller {controller}", w.places[place].name));
-        self.record.saw("forget orders");
+        self.record.saw("removal requests");
         let here = &mut self.places[place];
         (here.unwanted, here.unwanted_at) = (true, Some(known_at));
         self.orders.push(Order::Remove(controller, place, known_at));

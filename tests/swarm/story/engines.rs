@@ -12,7 +12,7 @@ use crate::remote::until;
 use crate::stack::DESK;
 
 const FOURTH: &str = "node4";
-/// Swarm's DNS forgets a dead engine after some seconds; then `remove-after` begins.
+/// Swarm's DNS forgets a dead engine after some seconds; then `replace-after` begins.
 const REPLACED_LIMIT: Duration = Duration::from_secs(90);
 const RETURN_LIMIT: Duration = Duration::from_secs(120);
 
