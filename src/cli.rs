@@ -11,8 +11,8 @@ use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
 use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
+use crate::parse::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
 use crate::parse::{Wanted, positive};
-use crate::settings::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
 use crate::telemetry::LogFormat;
 
 mod admin;

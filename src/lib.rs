@@ -88,9 +88,13 @@
 //! controllers; a DNS cache; a retry inside a step (after a timeout its outcome is unknown, so the loop looks);
 //! events that carry decisions (they only end a pause); `unsafe`.
 
+pub mod admin;
 pub mod cli;
+mod client;
 pub mod commands;
+pub mod connection_string;
 pub mod discovery;
+mod launcher;
 pub mod model;
 pub mod mongo;
 pub mod outcome;
@@ -98,6 +102,7 @@ pub mod parse;
 pub mod plan;
 pub mod publish;
 pub mod reconcile;
+mod runtime;
 pub mod secret;
 pub mod settings;
 pub mod telemetry;

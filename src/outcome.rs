@@ -107,6 +107,11 @@ pub fn note(text: impl fmt::Display) {
     tell("note", &text.to_string());
 }
 
+/// Text from the network without control characters, safe to print on a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 fn tell(label: &str, text: &str) {
     // Nobody is left to tell when stderr is gone.
     let _ = writeln!(io::stderr(), "{label}: {text}");

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Discovery, Login, Output, one_of};
 use crate::model::{EvidenceId, SetName};
 use crate::parse::span;
-use crate::settings::values::{ControllerUrl, evidence_id, set_name};
+use crate::parse::values::{ControllerUrl, evidence_id, set_name};
 
 /// `rsctl remove`.
 #[derive(Args, Debug)]

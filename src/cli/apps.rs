@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Source, one_of};
+use crate::connection_string::{Database, Format};
+use crate::parse::values::OnChange;
 use crate::parse::{positive, span};
 use crate::publish::file::Readers;
-use crate::publish::uri::{Database, Format};
-use crate::settings::values::OnChange;
 
 /// `rsctl uri`.
 #[derive(Args, Debug)]

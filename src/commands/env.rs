@@ -1,7 +1,7 @@
 //! `rsctl env`: variables as a file, for programs that cannot be started through `rsctl exec`.
 
-use super::source::Inquiry;
-use super::variables::{lines, values, warn_of_length};
+use crate::client::Inquiry;
+use crate::launcher::variables::{lines, values, warn_of_length};
 use crate::outcome::{Exit, Outcome};
 use crate::publish::file::write_atomically;
 use crate::settings::Env;

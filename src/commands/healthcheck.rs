@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::controller;
+use crate::client::controller;
 use crate::outcome::{Exit, Outcome};
-use crate::settings::ControllerUrl;
+use crate::parse::values::ControllerUrl;
 
 pub(super) async fn healthcheck(listen: SocketAddr) -> Outcome {
     let url = ControllerUrl::at(reachable(listen));

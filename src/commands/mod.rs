@@ -3,8 +3,6 @@
 //! **Invariant:** a command ends with an [`Outcome`]; only `main` ends the process, except that `exec` becomes another.
 
 mod completions;
-mod controller;
-mod direct;
 mod env;
 mod exec;
 mod healthcheck;
@@ -12,12 +10,9 @@ mod plan;
 mod recover;
 mod remove;
 pub mod run;
-mod runtime;
-mod source;
 mod status;
 mod stop;
 mod uri;
-mod variables;
 mod wait;
 
 use crate::outcome::Outcome;

@@ -1,7 +1,8 @@
 //! `rsctl plan`: what would be done, step by step, and why. Nothing is changed.
 
-use super::source::{Inquiry, plain};
 use crate::cli::Output;
+use crate::client::Inquiry;
+use crate::outcome::plain;
 use crate::outcome::{Exit, Outcome};
 use crate::publish::Status;
 use crate::settings;

@@ -1,7 +1,7 @@
 //! `rsctl remove`: takes members out of the set before their tasks are stopped for good.
 
-use super::controller::{self, AskError};
-use super::source::plain;
+use crate::client::controller::{self, AskError};
+use crate::outcome::plain;
 use crate::outcome::{Exit, Outcome, note};
 use crate::publish::Status;
 use crate::settings::Remove;

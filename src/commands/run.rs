@@ -1,13 +1,13 @@
 //! `rsctl run`: the controller, with what it publishes.
 
-use super::runtime::Runtime;
 use super::stop::told_to_stop;
+use crate::connection_string::{Format, Inserts};
 use crate::model::Observed;
 use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
-use crate::publish::uri::{Endpoint, Format, Inserts};
 use crate::publish::{Counts, MemberStatus, Snapshot, Status, http, summarize};
+use crate::runtime::Runtime;
 use crate::settings::Run;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -98,7 +98,10 @@ fn out_of_sight(member: &MemberStatus) -> MemberStatus {
 async fn keep_file(path: PathBuf, mut newest: watch::Receiver<Arc<Snapshot>>) {
     let mut written = None;
     loop {
-        let uri = Endpoint::of(&newest.borrow_and_update().status)
+        let uri = newest
+            .borrow_and_update()
+            .status
+            .endpoint()
             .ok()
             .map(|endpoint| endpoint.render(Format::Uri, &Inserts::default()));
         if let Some(uri) = uri.filter(|uri| written.as_ref() != Some(uri)) {

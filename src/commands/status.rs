@@ -5,10 +5,11 @@ use std::io::IsTerminal;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
-use super::source::{Inquiry, plain};
 use crate::cli::Output;
+use crate::client::Inquiry;
+use crate::outcome::plain;
 use crate::outcome::{Exit, Outcome};
-use crate::publish::{Health, MemberStatus, Severity, Status};
+use crate::publish::{FindingLevel, Health, MemberStatus, Status};
 use crate::settings;
 
 /// The table fits a terminal of this width; long notes are wrapped.
@@ -81,8 +82,8 @@ fn render(status: &Status, paint: Paint) -> String {
     lines.extend(status.waiting.iter().map(|waiting| format!("waiting: {}", plain(waiting))));
     for finding in &status.findings {
         let label = match finding.severity {
-            Severity::Warning => paint.yellow("warning"),
-            Severity::Error => paint.red("error"),
+            FindingLevel::Warning => paint.yellow("warning"),
+            FindingLevel::Error => paint.red("error"),
         };
         lines.push(format!("{label}: {}", plain(&finding.text)));
     }

@@ -1,6 +1,6 @@
 //! `rsctl uri`: the connection string on stdout.
 
-use super::source::Inquiry;
+use crate::client::Inquiry;
 use crate::outcome::{Exit, Outcome};
 use crate::settings::Uri;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::source::Inquiry;
+use crate::client::Inquiry;
 use crate::outcome::{Exit, Outcome};
 use crate::settings::Source;
 

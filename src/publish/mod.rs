@@ -6,13 +6,12 @@ mod counts;
 pub mod file;
 pub mod http;
 mod recovery;
-pub mod rewrite;
 mod status;
 mod summary;
-pub mod template;
-pub mod uri;
 
 pub use counts::Counts;
 pub use recovery::{DirectoryStatus, MissingStatus, RecoveryStatus, VerdictWord};
-pub use status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Snapshot, Status, StepStatus};
+pub use status::{
+    FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, SeedsError, Snapshot, Status, StepStatus,
+};
 pub use summary::summarize;

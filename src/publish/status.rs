@@ -1,7 +1,8 @@
 //! One observation at the set, as the JSON of `/v1/status` and the text of `rsctl status` show it.
 
 use super::{Counts, RecoveryStatus};
-use crate::model::SetName;
+use crate::connection_string::Endpoint;
+use crate::model::{Host, SetName};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -122,7 +123,7 @@ pub struct OtherStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingStatus {
     /// How much it matters.
-    pub severity: Severity,
+    pub severity: FindingLevel,
     /// One line that says what to do.
     pub text: String,
 }
@@ -130,12 +131,23 @@ pub struct FindingStatus {
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Severity {
+pub enum FindingLevel {
     /// It works, and could work better.
     Warning,
     /// It needs a person. A word of a later version reads as this one too.
     #[serde(other)]
     Error,
+}
+
+/// Why a status has no connection string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SeedsError {
+    /// The replica set does not exist yet, or no node that answers knows its config.
+    #[error("no members are known")]
+    NoSeeds,
+    /// A set name or an address is not valid. The answer does not come from an rsctl controller.
+    #[error("the answer holds no usable addresses")]
+    Invalid,
 }
 
 impl Status {
@@ -177,6 +189,18 @@ impl Status {
         }
         let primary = if self.primary.is_some() { "" } else { ", no primary" };
         Some(format!("{} of {} members listed{primary}", self.seeds.len(), self.seeds_wanted().max(1)))
+    }
+
+    /// Where to connect, according to the published seed list. The status may come from the network, so every part is
+    /// checked.
+    ///
+    /// # Errors
+    ///
+    /// There is no seed, or a name or address is not valid.
+    pub fn endpoint(&self) -> Result<Endpoint, SeedsError> {
+        let set = self.set.parse().map_err(|_| SeedsError::Invalid)?;
+        let hosts: Result<Vec<Host>, _> = self.seeds.iter().map(|seed| seed.parse()).collect();
+        Endpoint::new(set, hosts.map_err(|_| SeedsError::Invalid)?).ok_or(SeedsError::NoSeeds)
     }
 
     fn seeds_wanted(&self) -> usize {
@@ -260,9 +284,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_invalid_seed_makes_no_connection_string() {
+        let status = |seeds: &[&str]| Status { seeds: seeds.iter().map(|s| (*s).to_owned()).collect(), ..healthy() };
+        assert_eq!(status(&["a:1/?x"]).endpoint(), Err(SeedsError::Invalid));
+        assert_eq!(status(&[]).endpoint(), Err(SeedsError::NoSeeds));
+        assert_eq!(Status { set: "a/b".to_owned(), ..healthy() }.endpoint(), Err(SeedsError::Invalid));
+    }
+
+    #[test]
     fn words_of_a_later_version_are_read_with_care() {
         assert_eq!(serde_json::from_str::<Health>("\"splendid\"").unwrap(), Health::Unknown);
         assert_eq!(serde_json::from_str::<Health>("\"no-primary\"").unwrap(), Health::NoPrimary);
-        assert_eq!(serde_json::from_str::<Severity>("\"fatal\"").unwrap(), Severity::Error);
+        assert_eq!(serde_json::from_str::<FindingLevel>("\"fatal\"").unwrap(), FindingLevel::Error);
     }
 }

@@ -1,7 +1,7 @@
 //! From an observation and its plan to the status that people and programs read.
 
 use super::RecoveryStatus;
-use super::status::{FindingStatus, Health, MemberStatus, OtherStatus, Severity, Status, StepStatus};
+use super::status::{FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, Status, StepStatus};
 use crate::model::{Host, Member, NodeState, Observed, Peer, Policy, ReplConfig};
 use crate::plan::{self, Plan, WaitingOn};
 
@@ -138,8 +138,8 @@ fn bystander(state: NodeState) -> Option<&'static str> {
 
 fn finding(finding: &plan::Finding) -> FindingStatus {
     let severity = match finding.severity() {
-        plan::Severity::Warning => Severity::Warning,
-        plan::Severity::Error => Severity::Error,
+        plan::Severity::Warning => FindingLevel::Warning,
+        plan::Severity::Error => FindingLevel::Error,
     };
     FindingStatus { severity, text: finding.to_string() }
 }

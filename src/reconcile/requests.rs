@@ -1,8 +1,8 @@
 //! What an operator asked of the running controller. Kept in memory: a restart loses what was not begun. Whom to leave
 //! out is then noted on the mongods themselves.
 
+use crate::admin::{AdminEndpoint, NotRemovable};
 use crate::model::{DataId, Host, Node, Observed, RecoveryRequest, RemovalTarget, ReplConfig, RequestState};
-use crate::publish::http::{AdminEndpoint, NotRemovable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use super::{Environment, Login, Run, Source, Usage};
 use crate::cli::{self, Output};
 use crate::model::{Bootstrap, EvidenceId, Recovery, SetName};
-use crate::settings::ControllerUrl;
+use crate::parse::values::ControllerUrl;
 use std::time::Duration;
 
 /// `rsctl remove`.

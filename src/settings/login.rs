@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Environment, Usage};
 use crate::cli;
-use crate::publish::uri::Credentials;
+use crate::connection_string::Credentials;
 use crate::secret::{Secret, SecretError};
 
 /// The credential for the nodes.

@@ -7,7 +7,6 @@ mod admin;
 mod environment;
 mod login;
 mod nodes;
-pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -23,13 +22,12 @@ pub use admin::{Recover, Remove};
 pub use environment::Environment;
 pub use login::Login;
 pub use nodes::{Nodes, Tls};
-pub use values::{ControllerUrl, OnChange};
 
 use crate::cli::{self, EnvForm, Output};
+use crate::connection_string::{Assignment, Format, Inserts, TemplateError};
 use crate::model::{Bootstrap, MemberAddress, Recovery};
+use crate::parse::values::{ControllerUrl, OnChange};
 use crate::publish::file::Readers;
-use crate::publish::template::{Assignment, TemplateError};
-use crate::publish::uri::{Format, Inserts};
 use crate::secret::SecretError;
 use crate::telemetry::LogFormat;
 

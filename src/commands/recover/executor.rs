@@ -1,14 +1,15 @@
 //! Who does it: the controller, and without one this very command, on the request alone.
 
-use super::super::controller::{self, AskError};
-use super::super::runtime::Runtime;
-use super::super::source::plain;
+use crate::admin::AdminEndpoint;
+use crate::client::controller::{self, AskError};
 use crate::model::{Observed, RecoveryRequest, RequestState};
+use crate::outcome::plain;
 use crate::outcome::{Chain, Exit, Outcome, note};
+use crate::parse::values::ControllerUrl;
 use crate::plan::{Plan, Step};
-use crate::publish::http::AdminEndpoint;
 use crate::publish::{Status, summarize};
-use crate::settings::{ControllerUrl, Recover};
+use crate::runtime::Runtime;
+use crate::settings::Recover;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

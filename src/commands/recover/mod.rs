@@ -4,9 +4,9 @@
 mod executor;
 mod show;
 
-use super::source::plain;
 use crate::cli::Output;
 use crate::model::RecoveryRequest;
+use crate::outcome::plain;
 use crate::outcome::{Exit, Outcome, note};
 use crate::publish::{RecoveryStatus, Status, VerdictWord};
 use crate::settings::Recover;

@@ -1,6 +1,6 @@
 //! The evidence on one screen.
 
-use super::super::source::plain;
+use crate::outcome::plain;
 use crate::publish::{DirectoryStatus, RecoveryStatus, Status, VerdictWord};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};

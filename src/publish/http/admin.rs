@@ -1,7 +1,8 @@
 //! The admin endpoint. Whoever reaches it may change the set, so it listens on loopback only.
 
 use super::{Parameters, Served, accept, line, router};
-use crate::model::{RecoveryRequest, RequestState, SetName};
+use crate::admin::AdminEndpoint;
+use crate::model::{RecoveryRequest, SetName};
 use crate::publish::{Snapshot, VerdictWord};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -9,35 +10,8 @@ use axum::response::Response;
 use axum::routing::post;
 use std::sync::Arc;
 use std::time::Duration;
-use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-
-/// Whoever follows requests.
-pub trait AdminEndpoint: Send + Sync {
-    /// Take this member out; called for members only.
-    ///
-    /// # Errors
-    /// When it is not clear which node is meant.
-    fn remove(&self, host: &str) -> Result<(), NotRemovable>;
-    /// Bring the set back; called for what the newest observation showed only.
-    fn recover(&self, request: RecoveryRequest);
-    /// What became of that request; none of one that is not the newest.
-    fn request_state(&self, request: &RecoveryRequest) -> Option<RequestState>;
-}
-
-/// Why a request to leave somebody out is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum NotRemovable {
-    /// What was written is no address.
-    #[error("this is no address of a member")]
-    NoAddress,
-    /// The config has one member there and the directory that answers is another's: either may be meant.
-    #[error(
-        "another member's data answers at this address just now; ask again when `rsctl status` shows nothing to do"
-    )]
-    EitherOfTwo,
-}
 
 #[derive(Clone)]
 struct AdminState {

@@ -16,7 +16,7 @@ use futures_util::stream::unfold;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::uri::{Wish, tag};
+use super::uri::{UriQuery, tag};
 use super::{Parameters, Served, line};
 use crate::publish::{Snapshot, Status};
 
@@ -26,9 +26,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const GAP: Duration = Duration::from_millis(100);
 
 pub(super) async fn events(State(served): State<Served>, query: Parameters, headers: HeaderMap) -> Response {
-    let wish = match Wish::read(query, headers.get("last-event-id")) {
-        Ok(wish) if wish.waits() => return line(StatusCode::BAD_REQUEST, "the parameters are database and format"),
-        Ok(wish) => wish,
+    let query = match UriQuery::read(query, headers.get("last-event-id")) {
+        Ok(query) if query.waits() => return line(StatusCode::BAD_REQUEST, "the parameters are database and format"),
+        Ok(query) => query,
         Err(mistake) => return line(StatusCode::BAD_REQUEST, mistake),
     };
     let Ok(seat) = served.listeners.clone().try_acquire_owned() else {
@@ -37,14 +37,14 @@ pub(super) async fn events(State(served): State<Served>, query: Parameters, head
     let mut snapshots = served.snapshots;
     snapshots.mark_changed();
     let feed =
-        Feed { snapshots, wish, uri: None, status: None, due: VecDeque::new(), next: Instant::now(), _seat: seat };
+        Feed { snapshots, query, uri: None, status: None, due: VecDeque::new(), next: Instant::now(), _seat: seat };
     Sse::new(unfold(feed, Feed::next)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
 /// What one client has been told, and is to be told.
 struct Feed {
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    wish: Wish,
+    query: UriQuery,
     /// The tag of the URI that it has.
     uri: Option<String>,
     /// The status that it has, as JSON without the age.
@@ -70,9 +70,9 @@ impl Feed {
 
     /// Queues what differs. `id` is the tag of the URI, so that a client that comes back does not get it twice.
     fn compare(&mut self, status: &Status) {
-        if let Ok(uri) = self.wish.answer(status) {
+        if let Ok(uri) = self.query.answer(status) {
             let tag = tag(&uri);
-            if self.uri.as_ref() != Some(&tag) && !(self.uri.is_none() && self.wish.knows(&tag)) {
+            if self.uri.as_ref() != Some(&tag) && !(self.uri.is_none() && self.query.knows(&tag)) {
                 self.due.push_back(Event::default().event("uri").id(&tag).data(uri.trim_end()));
             }
             self.uri = Some(tag);

@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::Served;
-use crate::publish::{MemberStatus, Severity, Snapshot};
+use crate::publish::{FindingLevel, MemberStatus, Snapshot};
 
 pub(super) async fn metrics(State(served): State<Served>) -> Response {
     let newest = served.newest();
@@ -55,7 +55,7 @@ fn render(snapshot: &Snapshot, observed_at: f64) -> String {
         [(String::new(), status.waiting.len())]
     });
     page.gauge("rsctl_findings", "What a person should know or mend.", {
-        [("warning", Severity::Warning), ("error", Severity::Error)].map(|(name, severity)| {
+        [("warning", FindingLevel::Warning), ("error", FindingLevel::Error)].map(|(name, severity)| {
             let count = status.findings.iter().filter(|finding| finding.severity == severity).count();
             (labels(&[("severity", name)]), count)
         })

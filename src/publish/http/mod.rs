@@ -9,7 +9,7 @@ mod metrics;
 mod roles;
 mod uri;
 
-pub use admin::{AdminEndpoint, NotRemovable, serve_admin};
+pub use admin::serve_admin;
 
 use std::convert::Infallible;
 use std::sync::Arc;

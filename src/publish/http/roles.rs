@@ -37,12 +37,12 @@ pub(super) fn routes() -> Router<Served> {
 const SERVER_STATE: &str = "x-haproxy-server-state";
 
 /// What is asked.
-struct Question {
+struct RoleQuery {
     host: String,
     lag: Option<Duration>,
 }
 
-impl Question {
+impl RoleQuery {
     fn read(query: Parameters, headers: &HeaderMap) -> Result<Self, &'static str> {
         let wanted =
             "the parameters are ?host=HOST:PORT, a member's address, and &lag=10s if it must not be further behind";
@@ -79,21 +79,21 @@ fn seconds_or_span(text: &str) -> Option<Duration> {
 }
 
 fn role(served: &Served, query: Parameters, headers: &HeaderMap, states: &[&str]) -> Response {
-    let question = match Question::read(query, headers) {
-        Ok(question) => question,
+    let query = match RoleQuery::read(query, headers) {
+        Ok(query) => query,
         Err(wanted) => return line(StatusCode::BAD_REQUEST, wanted),
     };
     if let Some(why) = served.stale() {
         return line(StatusCode::SERVICE_UNAVAILABLE, &why);
     }
     let newest = served.newest();
-    let Some(member) = newest.status.members.iter().find(|member| question.means(member)) else {
+    let Some(member) = newest.status.members.iter().find(|member| query.means(member)) else {
         return line(StatusCode::SERVICE_UNAVAILABLE, "no member has this address");
     };
     if !member.healthy || !states.contains(&member.state.as_str()) {
         return line(StatusCode::SERVICE_UNAVAILABLE, &member.state);
     }
-    match question.lag.and_then(|most| too_far_behind(member, most)) {
+    match query.lag.and_then(|most| too_far_behind(member, most)) {
         Some(why) => line(StatusCode::SERVICE_UNAVAILABLE, &why),
         None => line(StatusCode::OK, &member.state),
     }

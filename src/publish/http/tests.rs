@@ -3,6 +3,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::*;
+use crate::admin::{AdminEndpoint, NotRemovable};
 use crate::model::{RecoveryRequest, RequestState};
 use crate::publish::status::tests::healthy;
 

@@ -9,16 +9,16 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Parameters, Served, line};
+use crate::connection_string::{Format, Inserts};
 use crate::parse::span;
 use crate::publish::Status;
-use crate::publish::uri::{Endpoint, Format, Inserts};
 
 /// Longer than any client should leave a connection without a word.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// What a client wants.
 #[derive(Debug)]
-pub(super) struct Wish {
+pub(super) struct UriQuery {
     inserts: Inserts,
     format: Format,
     wait: Duration,
@@ -27,48 +27,50 @@ pub(super) struct Wish {
 }
 
 pub(super) async fn uri(State(mut served): State<Served>, query: Parameters, headers: HeaderMap) -> Response {
-    let wish = match Wish::read(query, headers.get(header::IF_NONE_MATCH)) {
-        Ok(wish) => wish,
+    let query = match UriQuery::read(query, headers.get(header::IF_NONE_MATCH)) {
+        Ok(query) => query,
         Err(mistake) => return line(StatusCode::BAD_REQUEST, mistake),
     };
     // A crowd of waiting clients is answered at once rather than left to take all connections.
     let seat = served.pollers.clone().try_acquire_owned();
-    let wait = if seat.is_ok() { wish.wait } else { Duration::ZERO };
+    let wait = if seat.is_ok() { query.wait } else { Duration::ZERO };
     let deadline = Instant::now() + wait;
     loop {
-        let answer = wish.answer(&served.snapshots.borrow_and_update().status);
-        let is_change = answer.as_ref().is_ok_and(|text| !wish.knows(&tag(text)));
+        let answer = query.answer(&served.snapshots.borrow_and_update().status);
+        let is_change = answer.as_ref().is_ok_and(|text| !query.knows(&tag(text)));
         if is_change || !matches!(timeout_at(deadline, served.snapshots.changed()).await, Ok(Ok(()))) {
-            return wish.reply(answer);
+            return query.reply(answer);
         }
     }
 }
 
-impl Wish {
+impl UriQuery {
     pub(super) fn read(query: Parameters, known: Option<&HeaderValue>) -> Result<Self, &'static str> {
         let Query(pairs) = query.map_err(|_| "the part after `?` cannot be read")?;
         let known = known.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let mut wish = Self { inserts: Inserts::default(), format: Format::Uri, wait: Duration::ZERO, known };
+        let mut query = Self { inserts: Inserts::default(), format: Format::Uri, wait: Duration::ZERO, known };
         for (name, value) in &pairs {
             match name.as_str() {
                 "database" if value.is_empty() => {}
                 "database" => {
                     let database = value.parse().map_err(|_| "database: no name that MongoDB would take")?;
-                    wish.inserts.database = Some(database);
+                    query.inserts.database = Some(database);
                 }
                 "format" => {
                     let choice = Format::CHOICES.iter().find(|(name, _)| name == value);
-                    wish.format = choice.ok_or("format: one of uri, hosts, seed-list, env, json")?.1;
+                    query.format = choice.ok_or("format: one of uri, hosts, seed-list, env, json")?.1;
                 }
-                "wait" => wish.wait = span(value).map_err(|_| "wait: a time with its unit, such as 30s")?.min(WAIT_MAX),
+                "wait" => {
+                    query.wait = span(value).map_err(|_| "wait: a time with its unit, such as 30s")?.min(WAIT_MAX)
+                }
                 _ => return Err("the parameters are database, format and wait"),
             }
         }
-        Ok(wish)
+        Ok(query)
     }
 
     pub(super) fn answer(&self, status: &Status) -> Result<String, String> {
-        let endpoint = Endpoint::of(status).map_err(|error| error.to_string())?;
+        let endpoint = status.endpoint().map_err(|error| error.to_string())?;
         Ok(endpoint.render(self.format, &self.inserts))
     }
 

@@ -8,12 +8,12 @@ mod world;
 use super::execute::{StepError, execute};
 use super::observe::Observer;
 use super::{AdminRequests, Loop};
+use crate::admin::AdminEndpoint;
 use crate::model::{
     Bootstrap, Change, Host, MemberAddress, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError, Recovery,
     RecoveryRequest, ReplConfig, RequestState, SetName, Token, UserData,
 };
 use crate::plan::{Step, evidence};
-use crate::publish::http::AdminEndpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use super::super::AdminRequests;
 use super::world::{World, host, member};
+use crate::admin::{AdminEndpoint, NotRemovable};
 use crate::model::{Change, DataId, Host, MemberId, NodeState, Probe, ProbeError, RemovalTarget};
-use crate::publish::http::{AdminEndpoint, NotRemovable};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -8,7 +8,6 @@ use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::Status;
 use crate::model::{Host, SetName};
 use crate::parse::Wanted;
 use crate::secret::Secret;
@@ -69,28 +68,10 @@ impl Format {
     ];
 }
 
-/// A seed list that no URI can be made of.
-#[derive(Debug, thiserror::Error)]
-pub enum EndpointError {
-    /// There is no set yet, or nobody knows it.
-    #[error("no members are known")]
-    NoSeeds,
-    /// The answer came from something that is no controller of ours.
-    #[error("the answer holds no usable addresses")]
-    Garbled,
-}
-
 impl Endpoint {
     /// A set with its hosts; nothing without any.
     pub fn new(set: SetName, hosts: Vec<Host>) -> Option<Self> {
         if hosts.is_empty() { None } else { Some(Self { set, hosts }) }
-    }
-
-    /// The endpoint that a status publishes. The status may come from the network, so every part is checked.
-    pub fn of(status: &Status) -> Result<Self, EndpointError> {
-        let set = status.set.parse().map_err(|_| EndpointError::Garbled)?;
-        let hosts: Result<Vec<Host>, _> = status.seeds.iter().map(|seed| seed.parse()).collect();
-        Self::new(set, hosts.map_err(|_| EndpointError::Garbled)?).ok_or(EndpointError::NoSeeds)
     }
 
     /// The name of the set.
@@ -235,16 +216,6 @@ pub(crate) mod tests {
         );
         let json: serde_json::Value = serde_json::from_str(&endpoint.render(Format::Json, &none)).unwrap();
         assert_eq!(json["hosts"], serde_json::json!(["a:1", "b:2"]));
-    }
-
-    #[test]
-    fn a_garbled_seed_makes_no_uri() {
-        let status = |seeds: &[&str]| Status {
-            seeds: seeds.iter().map(|s| (*s).to_owned()).collect(),
-            ..crate::publish::status::tests::healthy()
-        };
-        assert!(matches!(Endpoint::of(&status(&["a:1/?x"])), Err(EndpointError::Garbled)));
-        assert!(matches!(Endpoint::of(&status(&[])), Err(EndpointError::NoSeeds)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-use super::uri::Endpoint;
+use super::build::Endpoint;
 
 /// A `mongodb://` or `mongodb+srv://` URI in the parts that matter here.
 #[derive(Clone)]

@@ -56,7 +56,7 @@ impl Child {
     }
 
     /// Whether somebody is left of what it started, as far as that can be told from us.
-    fn has_heirs(&self) -> bool {
+    fn has_descendants(&self) -> bool {
         self.own_group && killpg(self.id, None).is_ok()
     }
 }
@@ -95,7 +95,7 @@ impl Reaper {
     /// Kills what an ended child left behind, and waits until the kernel has done it: a server may hold a port.
     pub(super) async fn clear(&self, child: &Child) {
         let deadline = Instant::now() + CLEAR_WITHIN;
-        while child.has_heirs() && Instant::now() < deadline {
+        while child.has_descendants() && Instant::now() < deadline {
             child.kill();
             sleep(CLEAR_POLL).await;
             self.reap(child.id);

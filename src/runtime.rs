@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// The outside world as the loop sees it.
-pub(super) struct Runtime {
+pub(crate) struct Runtime {
     discovery: SwarmDns,
     admin: Mongods,
     policy: Policy,
@@ -21,7 +21,7 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    pub(super) fn new(settings: &Run) -> Result<Self, DiscoveryError> {
+    pub(crate) fn new(settings: &Run) -> Result<Self, DiscoveryError> {
         let discovery = SwarmDns::new(settings.nodes.services.clone(), settings.nodes.port, settings.nodes.dns)?;
         let wake = Arc::new(Notify::new());
         let admin = Mongods::new(access(settings), Arc::clone(&wake));
@@ -29,19 +29,19 @@ impl Runtime {
         Ok(Self { discovery, admin, policy: policy(settings), requests, wake, interval: settings.interval })
     }
 
-    pub(super) fn mongods(&self) -> &Mongods {
+    pub(crate) fn mongods(&self) -> &Mongods {
         &self.admin
     }
 
-    pub(super) fn requests(&self) -> Arc<AdminRequests> {
+    pub(crate) fn requests(&self) -> Arc<AdminRequests> {
         Arc::clone(&self.requests)
     }
 
-    pub(super) fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    pub(super) fn reconciler(&self) -> Loop<'_, SwarmDns, Mongods> {
+    pub(crate) fn reconciler(&self) -> Loop<'_, SwarmDns, Mongods> {
         let Self { discovery, admin, policy, requests, wake, interval } = self;
         Loop { discovery, admin, policy, interval: *interval, requests, wake }
     }

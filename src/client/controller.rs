@@ -15,8 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::parse::values::ControllerUrl;
 use crate::publish::Status;
-use crate::settings::ControllerUrl;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const BODY_MAX: usize = 1024 * 1024;
 
 /// Why there is no answer to work with.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(crate) enum AskError {
     /// Nobody there, or no such name.
     #[error("{0} cannot be reached")]
     Unreachable(ControllerUrl, #[source] io::Error),
@@ -44,22 +44,22 @@ pub(super) enum AskError {
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) code: u16,
+pub(crate) struct Answer {
+    pub(crate) code: u16,
     tag: Option<String>,
     body: Bytes,
 }
 
 impl Answer {
     /// The first line, fit for a terminal.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
     }
 }
 
 /// The controller's newest status.
-pub(super) async fn status(url: &ControllerUrl) -> Result<Status, AskError> {
+pub(crate) async fn status(url: &ControllerUrl) -> Result<Status, AskError> {
     let answer = get(url, "/v1/status").await?;
     if answer.code != 200 {
         return Err(AskError::Failed(url.clone(), answer.code, answer.line()));
@@ -69,18 +69,18 @@ pub(super) async fn status(url: &ControllerUrl) -> Result<Status, AskError> {
 }
 
 /// Gets one page.
-pub(super) async fn get(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
+pub(crate) async fn get(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
     ask(url, Request::get(path), ANSWER_WITHIN).await
 }
 
 /// Gives a request.
-pub(super) async fn post(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
+pub(crate) async fn post(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
     ask(url, Request::post(path), ANSWER_WITHIN).await
 }
 
 /// Waits until the published URI is another than the one with the tag `known`, at most for `wait`; its tag then. None
 /// while there is no URI.
-pub(super) async fn news(url: &ControllerUrl, known: Option<&str>, wait: Duration) -> Result<Option<String>, AskError> {
+pub(crate) async fn news(url: &ControllerUrl, known: Option<&str>, wait: Duration) -> Result<Option<String>, AskError> {
     let question = Request::get(format!("/v1/uri?wait={}ms", wait.as_millis()));
     let question = known.into_iter().fold(question, |question, tag| question.header(header::IF_NONE_MATCH, tag));
     let answer = ask(url, question, wait + ANSWER_WITHIN).await?;

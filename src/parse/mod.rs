@@ -2,6 +2,8 @@
 //!
 //! Settings and the HTTP side both read such text, and neither needs the other for it.
 
+pub mod values;
+
 use std::time::Duration;
 
 /// What would have been accepted.

@@ -1,54 +1,34 @@
-//! `rsctl exec`: sets variables, then becomes the program, or stays as its parent.
+//! Starts the program of `rsctl exec`: in place of this process, or as its child.
 //!
-//! **Invariant:** the program starts with every variable right, or not at all. Without `--on-change` it takes over
-//! this process, so that signals, exit code and process id are its own.
+//! **Invariant:** the program starts with every variable set correctly, or not at all.
 
-mod changes;
 mod child;
 mod signals;
 mod supervise;
+pub(crate) mod variables;
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use super::source::Inquiry;
-use super::stop::told_to_stop;
-use super::variables::{lines, values, warn_of_length};
 use crate::cli::EnvForm;
+use crate::connection_string::Endpoint;
 use crate::outcome::{Exit, Outcome};
 use crate::publish::file::{Readers, write_atomically};
-use crate::publish::uri::Endpoint;
-use crate::settings::{Exec, OnChange};
+use crate::settings::Exec;
+pub(crate) use supervise::supervise;
+use variables::{lines, values};
 
-pub(super) async fn exec(settings: Exec) -> Outcome {
-    let Exec { variables, on_change, .. } = &settings;
-    let mut inquiry = Inquiry::new(&variables.source);
-    let endpoint = tokio::select! {
-        endpoint = inquiry.endpoint(variables.wait) => endpoint,
-        signal = told_to_stop() => Err(Outcome::silent(Exit::Stopped(signal))),
-    };
-    let endpoint = match endpoint {
-        Ok(endpoint) => endpoint,
-        Err(outcome) => return outcome,
-    };
-    warn_of_length(variables, &endpoint);
-    match on_change {
-        OnChange::Ignore => become_program(&settings, &endpoint),
-        OnChange::Restart | OnChange::Signal(_) => supervise::supervise(&settings, endpoint).await,
-    }
-}
-
-fn become_program(settings: &Exec, endpoint: &Endpoint) -> Outcome {
+/// Replaces this process with the program. Returns only if the program cannot be started.
+pub(crate) fn become_program(settings: &Exec, endpoint: &Endpoint) -> Outcome {
     match prepare(settings, endpoint) {
-        // Only returns when the program could not be started.
         Ok(mut command) => unstartable(settings, &command.exec()),
         Err(outcome) => outcome,
     }
 }
 
-/// The program with its variables, in the environment and, where that was asked for, in a file.
+/// The program with its variables in its environment. Writes the file of `--out` too.
 fn prepare(settings: &Exec, endpoint: &Endpoint) -> Result<Command, Outcome> {
     let Some((name, args)) = settings.program.split_first() else {
         return Err(Outcome::because(Exit::Usage, "no program after `--`"));

@@ -3,8 +3,8 @@
 //! **Invariant:** everything that can be wrong is wrong before anybody waits for the set; making the value of an
 //! [`Assignment`] cannot fail. No error shows a template's text, since it may hold a password.
 
+use super::build::{Database, Endpoint, Inserts};
 use super::rewrite::{GivenUri, RewriteError};
-use super::uri::{Database, Endpoint, Inserts};
 use crate::secret::Secret;
 
 /// `NAME` or `NAME=TEMPLATE`, understood.
@@ -186,9 +186,9 @@ fn pieces(template: &str, name: &str) -> Result<Vec<Piece>, TemplateError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::build::tests::endpoint;
     use super::*;
     use crate::outcome::Chain;
-    use crate::publish::uri::tests::endpoint;
 
     fn values(sets: &[&str], database: Option<&str>) -> Result<Vec<String>, String> {
         let database: Option<Database> = database.map(|name| name.parse().unwrap());

@@ -8,9 +8,9 @@ use bson::oid::ObjectId;
 use nix::sys::signal::Signal;
 use tracing::level_filters::LevelFilter;
 
+use super::Wanted;
 use crate::discovery::ServiceName;
 use crate::model::{EvidenceId, SetName};
-use crate::parse::Wanted;
 
 pub(crate) fn port(text: &str) -> Result<u16, Wanted> {
     text.parse().ok().filter(|port| *port > 0).ok_or(Wanted("a port from 1 to 65535"))

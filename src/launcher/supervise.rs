@@ -12,13 +12,14 @@ use tokio::time::{Instant, sleep};
 
 use super::child::{Child, Reaper};
 use super::signals::{Signals, asks_to_stop};
-use super::{changes, keep_file, name, prepare, unstartable};
-use crate::commands::variables::values;
+use super::variables::values;
+use super::{keep_file, name, prepare, unstartable};
+use crate::connection_string::Endpoint;
 use crate::model::Host;
 use crate::outcome::{Exit, Outcome, note};
+use crate::parse::values::OnChange;
 use crate::publish::Status;
-use crate::publish::uri::Endpoint;
-use crate::settings::{Exec, OnChange};
+use crate::settings::Exec;
 
 /// The shortest time from a change to its answer. Whatever else changes until then needs no answer of its own.
 const DELAY_MIN: Duration = Duration::from_secs(1);
@@ -27,19 +28,15 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 /// After so long without an answer the next one comes quickly again.
 const CALM: Duration = Duration::from_secs(120);
 
-/// Runs the program until it ends by itself or was told to.
-pub(super) async fn supervise(settings: &Exec, given: Endpoint) -> Outcome {
-    let (sender, newest) = watch::channel(None);
+/// Runs the program until it ends, by itself or because a signal asks for it. `newest` holds the newest known status.
+pub(crate) async fn supervise(settings: &Exec, given: Endpoint, newest: watch::Receiver<Option<Status>>) -> Outcome {
     let (signals, reaper) = match (Signals::new(), Reaper::new()) {
         (Ok(signals), Ok(reaper)) => (signals, reaper),
         (Err(error), _) | (_, Err(error)) => return unwatchable(&error),
     };
     let supervisor =
         Supervisor { settings, given, newest, signals, reaper, delays: Delays::new(), told_to_stop: false };
-    tokio::select! {
-        outcome = supervisor.run() => outcome,
-        never = changes::follow(&settings.variables.source, &sender) => match never {},
-    }
+    supervisor.run().await
 }
 
 fn unwatchable(error: &io::Error) -> Outcome {
@@ -62,7 +59,7 @@ enum End {
     /// By itself, or by a signal that was passed on.
     Code(u8),
     /// It is alive, and what it knows is of no use any more.
-    Stranded(Endpoint),
+    EndpointLost(Endpoint),
 }
 
 impl Supervisor<'_> {
@@ -75,7 +72,7 @@ impl Supervisor<'_> {
             };
             let end = match self.live(&child).await {
                 End::Code(code) => code,
-                End::Stranded(endpoint) => {
+                End::EndpointLost(endpoint) => {
                     let name = name(self.settings);
                     note(format_args!(
                         "none of the hosts that {name} was given is a member any more: starting it anew"
@@ -117,7 +114,7 @@ impl Supervisor<'_> {
                     }
                     self.given = endpoint;
                 }
-                OnChange::Restart | OnChange::Ignore => return End::Stranded(endpoint),
+                OnChange::Restart | OnChange::Ignore => return End::EndpointLost(endpoint),
             }
         }
     }
@@ -171,17 +168,17 @@ async fn due(
 
 /// Where the program should be pointed at, if it has to be.
 fn needed(settings: &Exec, given: &Endpoint, status: &Status) -> Option<Endpoint> {
-    let endpoint = Endpoint::of(status).ok()?;
+    let endpoint = status.endpoint().ok()?;
     let needed = match settings.on_change {
         OnChange::Ignore => false,
-        OnChange::Restart => status.primary.is_some() && is_stranded(given, &endpoint, status),
+        OnChange::Restart => status.primary.is_some() && endpoint_lost(given, &endpoint, status),
         OnChange::Signal(_) => values(&settings.variables, given) != values(&settings.variables, &endpoint),
     };
     needed.then_some(endpoint)
 }
 
 /// Whether no host leads from what the program was given to the set. As long as one does, a driver finds the others.
-fn is_stranded(given: &Endpoint, now: &Endpoint, status: &Status) -> bool {
+fn endpoint_lost(given: &Endpoint, now: &Endpoint, status: &Status) -> bool {
     let members: Vec<Host> = status.members.iter().filter_map(|member| member.host.parse().ok()).collect();
     !given.each().any(|host| members.contains(host) || now.each().any(|other| other == host))
 }
@@ -218,7 +215,7 @@ fn waits() -> ExponentialBackoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::publish::uri::tests::endpoint;
+    use crate::connection_string::build::tests::endpoint;
     use crate::settings::{Command, Environment, parse};
 
     fn settings(on_change: &str) -> Exec {
@@ -236,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_stranded_when_none_of_its_hosts_is_left() {
+    fn a_program_endpoint_lost_when_none_of_its_hosts_is_left() {
         let (restart, given) = (settings("restart"), endpoint(&["a:1", "b:1"]));
         let needed = |status: &Status| needed(&restart, &given, status).map(|e| e.hosts());
         assert_eq!(needed(&seen(&["c:1", "d:1"])), Some("c:1,d:1".to_owned()));

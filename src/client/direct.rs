@@ -1,23 +1,23 @@
 //! One observation without a controller: DNS and the nodes' own words. Nothing is changed.
 
-use super::runtime::Runtime;
 use crate::discovery::DiscoveryError;
 use crate::model::{Host, Observed, ProbeError};
 use crate::publish::{Health, Status, summarize};
+use crate::runtime::Runtime;
 use crate::settings::Run;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 
 /// Why nothing could be seen.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LookError {
+pub(crate) enum LookError {
     /// There is no DNS to ask.
     #[error("no tasks can be looked up")]
     Discovery(#[source] DiscoveryError),
 }
 
 /// Looks once.
-pub(super) async fn observe(settings: &Run) -> Result<Status, LookError> {
+pub(crate) async fn observe(settings: &Run) -> Result<Status, LookError> {
     let runtime = Runtime::new(settings).map_err(LookError::Discovery)?;
     let (observed, plan) = runtime.reconciler().once().await;
     let status = summarize(&observed, &plan, runtime.policy());

@@ -1,14 +1,19 @@
 //! Where the set is, from whoever can tell: the controller, and without it the nodes.
 
+pub(crate) mod changes;
+pub(crate) mod controller;
+mod direct;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::controller::{self, AskError};
-use super::direct::{self, LookError};
-use crate::outcome::{Chain, Exit, Outcome, note};
-use crate::publish::uri::{Endpoint, EndpointError};
-use crate::publish::{Health, Status};
+use controller::AskError;
+use direct::LookError;
+
+use crate::connection_string::Endpoint;
+use crate::outcome::{Chain, Exit, Outcome, note, plain};
+use crate::publish::{Health, SeedsError, Status};
 use crate::settings::Source;
 
 /// Between two questions while the set is not ready.
@@ -19,7 +24,7 @@ const OBSERVE_WITHIN: Duration = Duration::from_secs(10);
 /// Nobody could tell.
 #[derive(Debug, thiserror::Error)]
 #[error("{}; and looking at the nodes directly: {}", Chain(controller), Chain(direct))]
-pub(super) struct Unknown {
+pub(crate) struct Unknown {
     controller: AskError,
     direct: DirectError,
 }
@@ -33,7 +38,7 @@ enum DirectError {
 }
 
 /// A question that may be asked again and again.
-pub(super) struct Inquiry<'a> {
+pub(crate) struct Inquiry<'a> {
     source: &'a Source,
     told: bool,
     /// Why the controller could not be asked, the last time.
@@ -41,12 +46,12 @@ pub(super) struct Inquiry<'a> {
 }
 
 impl<'a> Inquiry<'a> {
-    pub(super) fn new(source: &'a Source) -> Self {
+    pub(crate) fn new(source: &'a Source) -> Self {
         Self { source, told: false, trouble: None }
     }
 
     /// What is known about the set now.
-    pub(super) async fn status(&mut self) -> Result<Status, Unknown> {
+    pub(crate) async fn status(&mut self) -> Result<Status, Unknown> {
         let controller = match controller::status(&self.source.controller).await {
             Ok(status) => return Ok(status),
             Err(error) => error,
@@ -65,7 +70,7 @@ impl<'a> Inquiry<'a> {
     }
 
     /// Where to connect: what is known now, or with a time to wait, what is known once the set is ready.
-    pub(super) async fn endpoint(&mut self, wait: Option<Duration>) -> Result<Endpoint, Outcome> {
+    pub(crate) async fn endpoint(&mut self, wait: Option<Duration>) -> Result<Endpoint, Outcome> {
         match wait {
             None => self.known().await,
             Some(wait) => self.ready(wait).await,
@@ -74,12 +79,12 @@ impl<'a> Inquiry<'a> {
 
     async fn known(&mut self) -> Result<Endpoint, Outcome> {
         let status = self.status().await.map_err(|error| Outcome::error(Exit::Failed, &error))?;
-        Endpoint::of(&status).map_err(|error| match error {
-            EndpointError::NoSeeds => {
+        status.endpoint().map_err(|error| match error {
+            SeedsError::NoSeeds => {
                 let exit = if status.health == Health::Unknown { Exit::Failed } else { Exit::NoPrimary };
                 Outcome::because(exit, format_args!("no members are known{}", waited_for(&status)))
             }
-            EndpointError::Garbled => Outcome::error(Exit::Failed, &error),
+            SeedsError::Invalid => Outcome::error(Exit::Failed, &error),
         })
     }
 
@@ -89,7 +94,7 @@ impl<'a> Inquiry<'a> {
         while let Ok(answer) = timeout_at(deadline, self.status()).await {
             missing = Some(match answer {
                 Err(error) => Chain(&error).to_string(),
-                Ok(status) => match (status.missing(), Endpoint::of(&status)) {
+                Ok(status) => match (status.missing(), status.endpoint()) {
                     (None, Ok(endpoint)) => return Ok(endpoint),
                     (Some(missing), _) => missing + &waited_for(&status),
                     (None, Err(error)) => error.to_string(),
@@ -107,9 +112,4 @@ impl<'a> Inquiry<'a> {
 
 fn waited_for(status: &Status) -> String {
     status.waiting.first().map(|waiting| format!("; waiting: {}", plain(waiting))).unwrap_or_default()
-}
-
-/// Text from the network, fit for a terminal.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::commands::controller;
-use crate::commands::source::Inquiry;
+use super::Inquiry;
+use super::controller;
 use crate::publish::Status;
 use crate::settings::Source;
 
@@ -23,7 +23,7 @@ const POLL_UNREADY: Duration = Duration::from_secs(2);
 const WITHOUT_CONTROLLER: Duration = Duration::from_secs(5);
 
 /// Hands on every status that is got hold of.
-pub(super) async fn follow(source: &Source, newest: &watch::Sender<Option<Status>>) -> Infallible {
+pub(crate) async fn follow(source: &Source, newest: &watch::Sender<Option<Status>>) -> Infallible {
     let mut inquiry = Inquiry::new(source);
     let mut tag = None;
     loop {

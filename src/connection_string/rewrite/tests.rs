@@ -3,7 +3,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
 use super::*;
-use crate::publish::uri::tests::{any_endpoint, endpoint};
+use crate::connection_string::build::tests::{any_endpoint, endpoint};
 
 fn rewritten(text: &str) -> Result<String, RewriteError> {
     GivenUri::parse(text).map(|uri| uri.pointed_at(&endpoint(&["a:1", "b:2"])))

@@ -1,0 +1,35 @@
+//! What the admin endpoint asks of the controller.
+//!
+//! The HTTP side receives an operator's request, and the loop executes it. This trait is all that they know of each
+//! other.
+
+use crate::model::{RecoveryRequest, RequestState};
+
+/// Accepts the requests of an operator.
+pub trait AdminEndpoint: Send + Sync {
+    /// Asks for the removal of this member. Called only for an address of the newest status.
+    ///
+    /// # Errors
+    ///
+    /// It is not clear which node the operator means.
+    fn remove(&self, host: &str) -> Result<(), NotRemovable>;
+
+    /// Asks for a recovery. Called only for the evidence of the newest status.
+    fn recover(&self, request: RecoveryRequest);
+
+    /// The state of this request. `None` if it is not the newest request.
+    fn request_state(&self, request: &RecoveryRequest) -> Option<RequestState>;
+}
+
+/// Why a request to remove a member is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRemovable {
+    /// The text is not an address.
+    #[error("this is not the address of a member")]
+    NoAddress,
+    /// The config names one member at this address, and another member's data directory answers there.
+    #[error(
+        "another member's data answers at this address just now; ask again when `rsctl status` shows nothing to do"
+    )]
+    EitherOfTwo,
+}

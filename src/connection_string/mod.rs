@@ -1,0 +1,11 @@
+//! Connection strings: built from a replica set's hosts, corrected in an application's own URI, or put into a template.
+//!
+//! **Invariant:** nothing here knows where the hosts come from. `publish` and `client` supply them.
+
+pub(crate) mod build;
+pub(crate) mod rewrite;
+mod template;
+
+pub use build::{Credentials, Database, Endpoint, Format, Inserts};
+pub use rewrite::RewriteError;
+pub use template::{Assignment, TemplateError};
