@@ -12,14 +12,15 @@ use tracing::level_filters::LevelFilter;
 
 use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
 use crate::parse::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
-use crate::parse::{Wanted, positive};
+use crate::parse::{Wanted, positive, written};
 use crate::telemetry::LogFormat;
 
 mod admin;
 mod apps;
+pub mod defaults;
 
-pub use admin::{Recover, Remove};
-pub use apps::{Credentials, Env, EnvForm, Exec, Uri, Variables, Wait};
+pub use admin::{RecoverArgs, RemoveArgs};
+pub use apps::{CredentialsArgs, EnvArgs, EnvForm, ExecArgs, UriArgs, VariablesArgs, WaitArgs};
 
 /// Keeps a MongoDB replica set right on Docker Swarm and tells applications where it is.
 #[derive(Debug, Parser)]
@@ -30,20 +31,20 @@ pub struct Cli {
     pub command: Command,
     /// How to log.
     #[command(flatten)]
-    pub log: Log,
+    pub log: LogArgs,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the controller
-    Run(Box<Run>),
+    Run(Box<RunArgs>),
     /// Show the set, its members, and what the controller does next
     #[command(after_help = "Exit code: 0 all well, 1 cannot be found out, 3 degraded, 4 no primary.")]
-    Status(Box<Status>),
+    Status(Box<StatusArgs>),
     /// Show what would be done next, step by step, and why; nothing is changed
     #[command(after_help = "Exit code: 0 nothing to do or to wait for, 3 something is, 1 cannot be found out.")]
-    Plan(Box<Status>),
+    Plan(Box<StatusArgs>),
     /// Take members out of the set before their tasks are stopped for good
     #[command(after_help = "\
 Run it beside the controller (docker exec): requests are taken on loopback only. Members go one at a time, a primary
@@ -51,7 +52,7 @@ hands over first, and nothing is done that costs the majority. A node that is st
 is gone or the controller restarts.
 
 Exit code: 0 they are out, 1 cannot be done, 124 timed out (it goes on).")]
-    Remove(Box<Remove>),
+    Remove(Box<RemoveArgs>),
     /// Show what is known of a set that has no primary, and bring it back
     #[command(after_help = "\
 Run it beside the controller (docker exec): requests are taken on loopback only. Where a majority of the data is at
@@ -61,10 +62,10 @@ it acts by itself, with the flags that say where the nodes are.
 
 Exit code: 0 there is a primary, 1 cannot be found out, 3 --dry-run: something could be done, 5 refused for safety,
 124 timed out (it goes on).")]
-    Recover(Box<Recover>),
+    Recover(Box<RecoverArgs>),
     /// Print the connection URI of the set
     #[command(after_help = "Exit code: 0 printed, 1 cannot be found out, 4 no members known, 124 timed out.")]
-    Uri(Box<Uri>),
+    Uri(Box<UriArgs>),
     /// Set variables to where the set is, then become another program
     #[command(after_help = "\
 Placeholders of a TEMPLATE: {uri} {hosts} {replica_set} {database}; {{ and }} are braces.
@@ -80,17 +81,17 @@ and as process 1 of a container buries orphans.
 
 Exit code: the program's own, 128 and its number for a signal; 124 timed out before it could start,
 126 cannot be run, 127 no such program.")]
-    Exec(Box<Exec>),
+    Exec(Box<ExecArgs>),
     /// Write variables that say where the set is to a file
     #[command(after_help = "\
 Placeholders of a TEMPLATE: {uri} {hosts} {replica_set} {database}; {{ and }} are braces.
 A NAME without a TEMPLATE must hold a mongodb:// URI; only its hosts and its replicaSet change.")]
-    Env(Box<Env>),
+    Env(Box<EnvArgs>),
     /// Wait until the set is usable: a primary, and all members listed
     #[command(after_help = "Exit code: 0 it is, 124 timed out.")]
-    Wait(Box<Wait>),
+    Wait(Box<WaitArgs>),
     /// Ask the controller of this container whether it is alive
-    Healthcheck(Healthcheck),
+    Healthcheck(HealthcheckArgs),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -101,7 +102,7 @@ A NAME without a TEMPLATE must hold a mongodb:// URI; only its hosts and its rep
 /// How to log, for every command.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging")]
-pub struct Log {
+pub struct LogArgs {
     /// error, warn, info, debug or trace [default: info for `run`, else warn]
     #[arg(long, global = true, value_name = "LEVEL", env = "RSCTL_LOG_LEVEL", value_parser = log_level)]
     pub log_level: Option<LevelFilter>,
@@ -114,7 +115,7 @@ pub struct Log {
 /// Where the nodes are found.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Finding the nodes")]
-pub struct Discovery {
+pub struct DiscoveryArgs {
     /// Swarm services to find the nodes by, as a comma list; `_mongodb._tcp.NAME` asks for SRV records
     #[arg(long, value_name = "NAMES", env = "RSCTL_SERVICE", default_value = "mongo")]
     pub service: Services,
@@ -147,7 +148,7 @@ pub struct Discovery {
 /// How to log in to the nodes.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging in to the nodes")]
-pub struct Login {
+pub struct LoginArgs {
     /// Keyfile of the nodes; log in with it as `__system`
     #[arg(long, value_name = "FILE", env = "RSCTL_KEYFILE")]
     pub keyfile: Option<PathBuf>,
@@ -164,30 +165,30 @@ pub struct Login {
 
 /// The controller's own settings.
 #[derive(Args, Debug)]
-pub struct Run {
+pub struct RunArgs {
     /// How members are named in the config; auto prefers names that Swarm keeps over IPs that it changes
-    #[arg(long, value_name = "KIND", env = "RSCTL_MEMBER_ADDRESS", default_value = "auto",
+    #[arg(long, value_name = "KIND", env = "RSCTL_MEMBER_ADDRESS", default_value = default_of(&MemberAddress::CHOICES),
           value_parser = one_of(&MemberAddress::CHOICES))]
     pub member_address: MemberAddress,
     /// Remove a member where that helps the rest, when it is gone from DNS and unreachable for so long
-    #[arg(long, value_name = "TIME", env = "RSCTL_REPLACE_AFTER", default_value = "30s", value_parser = positive)]
+    #[arg(long, value_name = "TIME", env = "RSCTL_REPLACE_AFTER", default_value = written(defaults::REPLACE_AFTER), value_parser = positive)]
     pub replace_after: Duration,
     /// Remove a member even where that gains nothing, when it is gone for so long
-    #[arg(long, value_name = "TIME", env = "RSCTL_REMOVE_AFTER", default_value = "10m", value_parser = positive)]
+    #[arg(long, value_name = "TIME", env = "RSCTL_REMOVE_AFTER", default_value = written(defaults::REMOVE_AFTER), value_parser = positive)]
     pub remove_after: Duration,
     /// Whether to bring back a set that lost its majority to new addresses, when the evidence is complete
-    #[arg(long, value_name = "MODE", env = "RSCTL_RECOVERY", default_value = "auto",
+    #[arg(long, value_name = "MODE", env = "RSCTL_RECOVERY", default_value = default_of(&Recovery::CHOICES),
           value_parser = one_of(&Recovery::CHOICES))]
     pub recovery: Recovery,
     /// Whether blank nodes may become a new set
-    #[arg(long, value_name = "MODE", env = "RSCTL_BOOTSTRAP", default_value = "auto",
+    #[arg(long, value_name = "MODE", env = "RSCTL_BOOTSTRAP", default_value = default_of(&Bootstrap::CHOICES),
           value_parser = one_of(&Bootstrap::CHOICES))]
     pub bootstrap: Bootstrap,
     /// Two observations so far apart must agree before a bootstrap or a recovery
-    #[arg(long, value_name = "TIME", env = "RSCTL_STABLE_FOR", default_value = "300ms", value_parser = positive)]
+    #[arg(long, value_name = "TIME", env = "RSCTL_STABLE_FOR", default_value = written(defaults::STABLE_FOR), value_parser = positive)]
     pub stable_for: Duration,
     /// Look at least so often; events make it sooner
-    #[arg(long, value_name = "TIME", env = "RSCTL_INTERVAL", default_value = "5s", value_parser = positive)]
+    #[arg(long, value_name = "TIME", env = "RSCTL_INTERVAL", default_value = written(defaults::INTERVAL), value_parser = positive)]
     pub interval: Duration,
     /// Where to serve status and URI, read-only
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_LISTEN", default_value = "0.0.0.0:8080", value_parser = socket)]
@@ -201,35 +202,35 @@ pub struct Run {
     pub publish_file: Option<PathBuf>,
     /// Where the nodes are.
     #[command(flatten)]
-    pub discovery: Discovery,
+    pub discovery: DiscoveryArgs,
     /// How to log in to them.
     #[command(flatten)]
-    pub login: Login,
+    pub login: LoginArgs,
 }
 
 /// Whom to ask: the controller, and without it the nodes themselves.
 #[derive(Args, Debug)]
-pub struct Source {
+pub struct SourceArgs {
     /// The controller to ask; when it does not answer, the nodes are asked directly
     #[arg(long, value_name = "URL", env = "RSCTL_CONTROLLER", default_value = "http://rsctl:8080")]
     pub controller: ControllerUrl,
     /// Where the nodes are, to do without the controller.
     #[command(flatten)]
-    pub discovery: Discovery,
+    pub discovery: DiscoveryArgs,
 }
 
 /// `rsctl status`.
 #[derive(Args, Debug)]
-pub struct Status {
+pub struct StatusArgs {
     /// For people or for programs
     #[arg(long, short, value_name = "FORM", default_value = "table", value_parser = one_of(&Output::CHOICES))]
     pub output: Output,
     /// Whom to ask.
     #[command(flatten)]
-    pub source: Source,
+    pub source: SourceArgs,
     /// How to log in to the nodes.
     #[command(flatten)]
-    pub login: Login,
+    pub login: LoginArgs,
 }
 
 /// How `rsctl status` answers.
@@ -247,7 +248,7 @@ impl Output {
 
 /// `rsctl healthcheck`.
 #[derive(Args, Debug)]
-pub struct Healthcheck {
+pub struct HealthcheckArgs {
     /// Where the controller of this container serves
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_LISTEN", default_value = "0.0.0.0:8080", value_parser = socket)]
     pub listen: SocketAddr,
@@ -269,4 +270,10 @@ fn one_of<T: Copy + Send + Sync + 'static>(choices: &'static [(&'static str, T)]
             .map(|(_, choice)| *choice)
             .ok_or(Wanted("one of the listed words"))
     })
+}
+
+/// The word for the default among these choices.
+fn default_of<T: Default + PartialEq>(choices: &[(&'static str, T)]) -> &'static str {
+    let default = T::default();
+    choices.iter().find(|(_, choice)| *choice == default).map_or("", |(name, _)| *name)
 }

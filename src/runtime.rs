@@ -4,7 +4,7 @@ use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
 use crate::mongo::{Access, Mongods};
 use crate::reconcile::{AdminRequests, Loop};
-use crate::settings::{Login, Run};
+use crate::settings::{Behaviour, Login, Nodes};
 use bson::oid::ObjectId;
 use mongodb::options::{AuthMechanism, Credential, Tls, TlsOptions};
 use std::sync::Arc;
@@ -21,12 +21,18 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn new(settings: &Run) -> Result<Self, DiscoveryError> {
-        let discovery = SwarmDns::new(settings.nodes.services.clone(), settings.nodes.port, settings.nodes.dns)?;
+    /// Builds the resolver and the clients. Connects to nothing.
+    ///
+    /// # Errors
+    ///
+    /// There is no name server to ask.
+    pub(crate) fn new(nodes: &Nodes, behaviour: &Behaviour) -> Result<Self, DiscoveryError> {
+        let discovery = SwarmDns::new(nodes.services.clone(), nodes.port, nodes.dns)?;
         let wake = Arc::new(Notify::new());
-        let admin = Mongods::new(access(settings), Arc::clone(&wake));
+        let admin = Mongods::new(access(nodes), Arc::clone(&wake));
         let requests = Arc::new(AdminRequests::new(Arc::clone(&wake)));
-        Ok(Self { discovery, admin, policy: policy(settings), requests, wake, interval: settings.interval })
+        let policy = policy(nodes, behaviour);
+        Ok(Self { discovery, admin, policy, requests, wake, interval: behaviour.interval })
     }
 
     pub(crate) fn mongods(&self) -> &Mongods {
@@ -47,29 +53,29 @@ impl Runtime {
     }
 }
 
-fn policy(settings: &Run) -> Policy {
+fn policy(nodes: &Nodes, behaviour: &Behaviour) -> Policy {
     Policy {
-        set: settings.nodes.replica_set.clone(),
-        expect: settings.nodes.expect,
-        member_address: settings.member_address,
-        replace_after: settings.replace_after,
-        remove_after: settings.remove_after,
-        stable_for: settings.stable_for,
-        recovery: settings.recovery,
-        bootstrap: settings.bootstrap,
-        replica_set_id: settings.nodes.replica_set_id,
+        set: nodes.replica_set.clone(),
+        expect: nodes.expect,
+        member_address: behaviour.member_address,
+        replace_after: behaviour.replace_after,
+        remove_after: behaviour.remove_after,
+        stable_for: behaviour.stable_for,
+        recovery: behaviour.recovery,
+        bootstrap: behaviour.bootstrap,
+        replica_set_id: nodes.replica_set_id,
         token: Token(ObjectId::new().to_hex()),
     }
 }
 
-fn access(settings: &Run) -> Access {
-    let tls = settings.nodes.tls.as_ref().map(|tls| {
+fn access(nodes: &Nodes) -> Access {
+    let tls = nodes.tls.as_ref().map(|tls| {
         let mut options = TlsOptions::default();
         options.ca_file_path.clone_from(&tls.ca_file);
         options.cert_key_file_path.clone_from(&tls.cert_key_file);
         Tls::Enabled(options)
     });
-    Access { credential: credential(&settings.login), tls }
+    Access { credential: credential(&nodes.login), tls }
 }
 
 fn credential(login: &Login) -> Option<Credential> {

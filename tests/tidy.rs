@@ -48,6 +48,90 @@ fn plan_and_model_are_pure() {
     assert!(wrong.is_empty(), "src/plan and src/model take values and give values, but:\n{}", wrong.join("\n"));
 }
 
+/// The rooms of the house, from the cellar up: each may use only those before it. So there is no circle.
+const MODULES: [&str; 19] = [
+    "secret",
+    "telemetry",
+    "outcome",
+    "model",
+    "plan",
+    "discovery",
+    "mongo",
+    "admin",
+    "reconcile",
+    "parse",
+    "connection_string",
+    "publish",
+    "cli",
+    "settings",
+    "runtime",
+    "client",
+    "launcher",
+    "commands",
+    "main",
+];
+
+#[test]
+fn modules_depend_in_one_direction() {
+    let mut wrong = Vec::new();
+    let mut uses = 0;
+    for file in rust_files("src") {
+        let module = top_module(&file);
+        if module == "lib" {
+            continue;
+        }
+        let rank = |name: &str| MODULES.iter().position(|m| *m == name);
+        let Some(own) = rank(&module) else {
+            wrong.push(format!("{module} has no place in MODULES"));
+            continue;
+        };
+        let src = root().join("src");
+        let at_the_root = file.parent() == Some(&src) || file == src.join(&module).join("mod.rs");
+        for (number, line) in code(&file) {
+            // These two would hide a use from this test.
+            let hidden = line.trim_end().ends_with("crate::{") || (at_the_root && line.contains("super::"));
+            wrong.extend(hidden.then(|| at(&file, number, "write `use crate::MODULE::…` on one line")));
+            for used in used_modules(&line) {
+                uses += usize::from(used != module);
+                if rank(&used).is_none_or(|r| r > own) {
+                    wrong.push(at(&file, number, &format!("{module} uses {used}")));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "a module uses only modules above it in MODULES, but:\n{}", wrong.join("\n"));
+    assert!(uses > 50, "only {uses} uses found: is this test blind?");
+}
+
+/// The module of the crate's root that this file belongs to.
+fn top_module(file: &Path) -> String {
+    let inside = file.strip_prefix(root().join("src")).unwrap();
+    Path::new(inside.iter().next().unwrap()).file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// The modules that follow `crate::` in this line, or `rsctl::` as `main` calls it. `crate::{` is followed by several.
+fn used_modules(line: &str) -> Vec<String> {
+    let starts = line.match_indices("crate::").map(|(at, word)| at + word.len());
+    let starts = starts.chain(line.match_indices("rsctl::").map(|(at, word)| at + word.len()));
+    let mut found = Vec::new();
+    for start in starts {
+        let rest = &line[start..];
+        let names = match rest.strip_prefix('{') {
+            Some(list) => list.split(',').map(|part| words(part.trim()).next().unwrap_or_default()).collect(),
+            None => vec![words(rest).next().unwrap_or_default()],
+        };
+        found.extend(names.into_iter().filter(|name| !name.is_empty()).map(str::to_owned));
+    }
+    found
+}
+
+#[test]
+fn uses_are_found_in_every_form() {
+    assert_eq!(used_modules("use crate::plan::{self, Plan};"), ["plan"]);
+    assert_eq!(used_modules("use crate::{cli, settings};"), ["cli", "settings"]);
+    assert_eq!(used_modules("    x: &crate::model::Node, y: crate::plan::Step"), ["model", "plan"]);
+}
+
 #[test]
 fn files_fit_on_a_few_screens() {
     let long = |file: &PathBuf| (fs::read_to_string(file).unwrap().lines().count(), file.clone());
@@ -162,9 +246,12 @@ fn code(file: &Path) -> Vec<(usize, String)> {
         return Vec::new();
     }
     let text = fs::read_to_string(file).unwrap();
-    let lines = text.lines().take_while(|line| !line.trim_start().starts_with("#[cfg(test)]"));
     let bare = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
-    lines.map(bare).enumerate().map(|(i, line)| (i + 1, line)).collect()
+    let lines: Vec<&str> = text.lines().collect();
+    // A `mod tests;` has its own file, and what follows it is code.
+    let is_inline = |at: usize| lines.get(at + 1).is_none_or(|next| !next.ends_with(';'));
+    let begins_tests = |(at, line): &(usize, &&str)| line.trim_start().starts_with("#[cfg(test)]") && is_inline(*at);
+    lines.iter().enumerate().take_while(|line| !begins_tests(line)).map(|(i, line)| (i + 1, bare(line))).collect()
 }
 
 /// Whether a module of tests has this file to itself.
@@ -184,5 +271,7 @@ fn at(file: &Path, line: usize, what: &str) -> String {
 #[test]
 fn these_tests_see_something() {
     assert!(rust_files("src/model").len() > 1);
+    let reconcile = code(&root().join("src/reconcile/mod.rs"));
+    assert!(reconcile.iter().any(|(_, line)| line.contains("async fn")), "code after `mod tests;` is code");
     assert!(code(&root().join("src/discovery/resolver.rs")).iter().any(|(_, line)| line.contains("tokio")));
 }

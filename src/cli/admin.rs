@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Discovery, Login, Output, one_of};
+use super::{DiscoveryArgs, LoginArgs, Output, one_of};
 use crate::model::{EvidenceId, SetName};
 use crate::parse::span;
 use crate::parse::values::{ControllerUrl, evidence_id, set_name};
 
 /// `rsctl remove`.
 #[derive(Args, Debug)]
-pub struct Remove {
+pub struct RemoveArgs {
     /// Members to take out: host:port as in `rsctl status`, or without the port
     #[arg(required = true, value_name = "NODE")]
     pub nodes: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Remove {
 
 /// `rsctl recover`.
 #[derive(Args, Debug)]
-pub struct Recover {
+pub struct RecoverArgs {
     /// Only show what is known and what would be done
     #[arg(long)]
     pub dry_run: bool,
@@ -46,8 +46,8 @@ pub struct Recover {
     pub admin: ControllerUrl,
     /// Where the nodes are, to do without the controller.
     #[command(flatten)]
-    pub discovery: Discovery,
+    pub discovery: DiscoveryArgs,
     /// How to log in to them.
     #[command(flatten)]
-    pub login: Login,
+    pub login: LoginArgs,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Source, one_of};
+use super::{SourceArgs, one_of};
 use crate::connection_string::{Database, Format};
 use crate::parse::values::OnChange;
 use crate::parse::{positive, span};
@@ -13,7 +13,7 @@ use crate::publish::file::Readers;
 
 /// `rsctl uri`.
 #[derive(Args, Debug)]
-pub struct Uri {
+pub struct UriArgs {
     /// Database to put into the URI
     #[arg(long, value_name = "NAME")]
     pub database: Option<Database>,
@@ -25,15 +25,15 @@ pub struct Uri {
     pub wait: Option<Duration>,
     /// Whom to ask.
     #[command(flatten)]
-    pub source: Source,
+    pub source: SourceArgs,
     /// What to put in.
     #[command(flatten)]
-    pub credentials: Credentials,
+    pub credentials: CredentialsArgs,
 }
 
 /// Which variables to set, and to what.
 #[derive(Args, Debug)]
-pub struct Variables {
+pub struct VariablesArgs {
     /// Variable to set; without a TEMPLATE the URI that it holds is corrected
     #[arg(long = "set", value_name = "NAME[=TEMPLATE]", required = true)]
     pub set: Vec<String>,
@@ -45,15 +45,15 @@ pub struct Variables {
     pub wait: Duration,
     /// Whom to ask.
     #[command(flatten)]
-    pub source: Source,
+    pub source: SourceArgs,
     /// What to put in.
     #[command(flatten)]
-    pub credentials: Credentials,
+    pub credentials: CredentialsArgs,
 }
 
 /// `rsctl exec`.
 #[derive(Args, Debug)]
-pub struct Exec {
+pub struct ExecArgs {
     /// What to do when the set is elsewhere: ignore, restart or signal[=NAME]
     #[arg(long, value_name = "ACTION", default_value = "ignore")]
     pub on_change: OnChange,
@@ -65,7 +65,7 @@ pub struct Exec {
     pub out: Option<PathBuf>,
     /// The variables.
     #[command(flatten)]
-    pub variables: Variables,
+    pub variables: VariablesArgs,
     /// The program to become, and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<std::ffi::OsString>,
@@ -73,7 +73,7 @@ pub struct Exec {
 
 /// `rsctl env`.
 #[derive(Args, Debug)]
-pub struct Env {
+pub struct EnvArgs {
     /// File to write, replaced atomically; - is stdout
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -85,7 +85,7 @@ pub struct Env {
     pub format: EnvForm,
     /// The variables.
     #[command(flatten)]
-    pub variables: Variables,
+    pub variables: VariablesArgs,
 }
 
 /// The lines that `rsctl env` writes.
@@ -103,19 +103,19 @@ impl EnvForm {
 
 /// `rsctl wait`.
 #[derive(Args, Debug)]
-pub struct Wait {
+pub struct WaitArgs {
     /// How long
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive)]
     pub timeout: Duration,
     /// Whom to ask.
     #[command(flatten)]
-    pub source: Source,
+    pub source: SourceArgs,
 }
 
 /// Credentials that go into what is printed or set. They are never taken from a variable: only asking prints them.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Credentials for the answer")]
-pub struct Credentials {
+pub struct CredentialsArgs {
     /// User to put into the URI
     #[arg(long, value_name = "NAME")]
     pub username: Option<String>,

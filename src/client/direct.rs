@@ -4,7 +4,7 @@ use crate::discovery::DiscoveryError;
 use crate::model::{Host, Observed, ProbeError};
 use crate::publish::{Health, Status, summarize};
 use crate::runtime::Runtime;
-use crate::settings::Run;
+use crate::settings::{Behaviour, Nodes};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ pub(crate) enum LookError {
 }
 
 /// Looks once.
-pub(crate) async fn observe(settings: &Run) -> Result<Status, LookError> {
-    let runtime = Runtime::new(settings).map_err(LookError::Discovery)?;
+pub(crate) async fn observe(nodes: &Nodes) -> Result<Status, LookError> {
+    let runtime = Runtime::new(nodes, &Behaviour::default()).map_err(LookError::Discovery)?;
     let (observed, plan) = runtime.reconciler().once().await;
     let status = summarize(&observed, &plan, runtime.policy());
     if status.seeds.is_empty() { Ok(with_public_view(status, &observed, &runtime).await) } else { Ok(status) }

@@ -57,7 +57,7 @@ impl<'a> Inquiry<'a> {
             Err(error) => error,
         };
         self.trouble = Some(Chain(&controller).to_string());
-        let observed = tokio::time::timeout(OBSERVE_WITHIN, direct::observe(&self.source.direct)).await;
+        let observed = tokio::time::timeout(OBSERVE_WITHIN, direct::observe(&self.source.nodes)).await;
         match observed.map_or(Err(DirectError::Slow), |observed| observed.map_err(DirectError::Failed)) {
             Ok(status) => {
                 if !std::mem::replace(&mut self.told, true) {

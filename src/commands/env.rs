@@ -4,10 +4,10 @@ use crate::client::Inquiry;
 use crate::launcher::variables::{lines, values, warn_of_length};
 use crate::outcome::{Exit, Outcome};
 use crate::publish::file::write_atomically;
-use crate::settings::Env;
+use crate::settings::EnvSettings;
 
-pub(super) async fn env(settings: Env) -> Outcome {
-    let Env { variables, out, form, readers } = settings;
+pub(super) async fn env(settings: EnvSettings) -> Outcome {
+    let EnvSettings { variables, out, form, readers } = settings;
     let endpoint = match Inquiry::new(&variables.source).endpoint(variables.wait).await {
         Ok(endpoint) => endpoint,
         Err(outcome) => return outcome,

@@ -8,10 +8,10 @@ use crate::launcher;
 use crate::launcher::variables::warn_of_length;
 use crate::outcome::{Exit, Outcome};
 use crate::parse::values::OnChange;
-use crate::settings::Exec;
+use crate::settings::ExecSettings;
 
-pub(super) async fn exec(settings: Exec) -> Outcome {
-    let Exec { variables, on_change, .. } = &settings;
+pub(super) async fn exec(settings: ExecSettings) -> Outcome {
+    let ExecSettings { variables, on_change, .. } = &settings;
     let mut inquiry = Inquiry::new(&variables.source);
     let endpoint = tokio::select! {
         endpoint = inquiry.endpoint(variables.wait) => endpoint,

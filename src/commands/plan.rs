@@ -8,8 +8,8 @@ use crate::publish::Status;
 use crate::settings;
 use std::fmt::Write;
 
-pub(super) async fn plan(settings: settings::Status) -> Outcome {
-    let settings::Status { source, output, .. } = settings;
+pub(super) async fn plan(settings: settings::StatusSettings) -> Outcome {
+    let settings::StatusSettings { source, output, .. } = settings;
     let status = match Inquiry::new(&source).status().await {
         Ok(status) => status,
         Err(error) => return Outcome::error(Exit::Failed, &error),

@@ -4,7 +4,7 @@ use crate::client::controller::{self, AskError};
 use crate::outcome::plain;
 use crate::outcome::{Exit, Outcome, note};
 use crate::publish::Status;
-use crate::settings::Remove;
+use crate::settings::RemoveSettings;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 /// Between two observations at how far it is.
 const PAUSE: Duration = Duration::from_millis(200);
 
-pub(super) async fn remove(settings: Remove) -> Outcome {
+pub(super) async fn remove(settings: RemoveSettings) -> Outcome {
     let deadline = Instant::now() + settings.wait;
     let mut members = Vec::new();
     for node in &settings.nodes {

@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
 use crate::publish::{Counts, MemberStatus, Snapshot, Status, http, summarize};
 use crate::runtime::Runtime;
-use crate::settings::Run;
+use crate::settings::RunSettings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ const LIVENESS_MIN: Duration = Duration::from_secs(30);
 const FILE_RETRY: Duration = Duration::from_secs(5);
 
 /// Keeps the set right until it is told to stop.
-pub async fn run(settings: Run) -> Outcome {
-    let runtime = match Runtime::new(&settings) {
+pub async fn run(settings: RunSettings) -> Outcome {
+    let runtime = match Runtime::new(&settings.nodes, &settings.behaviour) {
         Ok(runtime) => runtime,
         Err(error) => return Outcome::error(Exit::Usage, &error),
     };
@@ -41,7 +41,7 @@ pub async fn run(settings: Run) -> Outcome {
     let status = Status::before_any_observation(set, settings.nodes.expect);
     let (sender, newest) =
         watch::channel(Arc::new(Snapshot { status, observed_at: Instant::now(), counts: Counts::default() }));
-    let liveness = LIVENESS_MIN.max(settings.interval * LIVENESS_INTERVALS);
+    let liveness = LIVENESS_MIN.max(settings.behaviour.interval * LIVENESS_INTERVALS);
     tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
     tokio::spawn(http::serve_admin(endpoint, newest.clone(), liveness, runtime.requests()));
     if let Some(path) = settings.publish_file {

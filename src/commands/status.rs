@@ -17,8 +17,8 @@ const COLUMNS: u16 = 100;
 /// An older look is mentioned.
 const FRESH_MS: u64 = 10_000;
 
-pub(super) async fn status(settings: settings::Status) -> Outcome {
-    let settings::Status { source, output, colour } = settings;
+pub(super) async fn status(settings: settings::StatusSettings) -> Outcome {
+    let settings::StatusSettings { source, output, colour } = settings;
     let status = match Inquiry::new(&source).status().await {
         Ok(status) => status,
         Err(error) => return Outcome::error(Exit::Failed, &error),

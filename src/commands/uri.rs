@@ -2,10 +2,10 @@
 
 use crate::client::Inquiry;
 use crate::outcome::{Exit, Outcome};
-use crate::settings::Uri;
+use crate::settings::UriSettings;
 
-pub(super) async fn uri(settings: Uri) -> Outcome {
-    let Uri { source, inserts, format, wait } = settings;
+pub(super) async fn uri(settings: UriSettings) -> Outcome {
+    let UriSettings { source, inserts, format, wait } = settings;
     match Inquiry::new(&source).endpoint(wait).await {
         Ok(endpoint) => Outcome::print(Exit::Ok, &endpoint.render(format, &inserts)),
         Err(outcome) => outcome,

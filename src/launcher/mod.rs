@@ -16,12 +16,12 @@ use crate::cli::EnvForm;
 use crate::connection_string::Endpoint;
 use crate::outcome::{Exit, Outcome};
 use crate::publish::file::{Readers, write_atomically};
-use crate::settings::Exec;
+use crate::settings::ExecSettings;
 pub(crate) use supervise::supervise;
 use variables::{lines, values};
 
 /// Replaces this process with the program. Returns only if the program cannot be started.
-pub(crate) fn become_program(settings: &Exec, endpoint: &Endpoint) -> Outcome {
+pub(crate) fn become_program(settings: &ExecSettings, endpoint: &Endpoint) -> Outcome {
     match prepare(settings, endpoint) {
         Ok(mut command) => unstartable(settings, &command.exec()),
         Err(outcome) => outcome,
@@ -29,7 +29,7 @@ pub(crate) fn become_program(settings: &Exec, endpoint: &Endpoint) -> Outcome {
 }
 
 /// The program with its variables in its environment. Writes the file of `--out` too.
-fn prepare(settings: &Exec, endpoint: &Endpoint) -> Result<Command, Outcome> {
+fn prepare(settings: &ExecSettings, endpoint: &Endpoint) -> Result<Command, Outcome> {
     let Some((name, args)) = settings.program.split_first() else {
         return Err(Outcome::because(Exit::Usage, "no program after `--`"));
     };
@@ -39,13 +39,13 @@ fn prepare(settings: &Exec, endpoint: &Endpoint) -> Result<Command, Outcome> {
     Ok(command)
 }
 
-fn keep_file(settings: &Exec, endpoint: &Endpoint) -> Result<(), Outcome> {
+fn keep_file(settings: &ExecSettings, endpoint: &Endpoint) -> Result<(), Outcome> {
     let Some(path) = &settings.out else { return Ok(()) };
     let text = lines(&values(&settings.variables, endpoint), EnvForm::Env);
     write_atomically(path, &text, Readers::Owner).map_err(|error| Outcome::error(Exit::Failed, &error))
 }
 
-fn unstartable(settings: &Exec, error: &io::Error) -> Outcome {
+fn unstartable(settings: &ExecSettings, error: &io::Error) -> Outcome {
     let name = name(settings);
     match error.kind() {
         io::ErrorKind::NotFound => Outcome::because(Exit::NotFound, format_args!("{name}: no such program")),
@@ -53,6 +53,6 @@ fn unstartable(settings: &Exec, error: &io::Error) -> Outcome {
     }
 }
 
-fn name(settings: &Exec) -> String {
+fn name(settings: &ExecSettings) -> String {
     settings.program.first().map(OsString::as_os_str).unwrap_or_default().to_string_lossy().into_owned()
 }

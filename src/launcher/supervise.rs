@@ -19,7 +19,7 @@ use crate::model::Host;
 use crate::outcome::{Exit, Outcome, note};
 use crate::parse::values::OnChange;
 use crate::publish::Status;
-use crate::settings::Exec;
+use crate::settings::ExecSettings;
 
 /// The shortest time from a change to its answer. Whatever else changes until then needs no answer of its own.
 const DELAY_MIN: Duration = Duration::from_secs(1);
@@ -29,7 +29,11 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 const CALM: Duration = Duration::from_secs(120);
 
 /// Runs the program until it ends, by itself or because a signal asks for it. `newest` holds the newest known status.
-pub(crate) async fn supervise(settings: &Exec, given: Endpoint, newest: watch::Receiver<Option<Status>>) -> Outcome {
+pub(crate) async fn supervise(
+    settings: &ExecSettings,
+    given: Endpoint,
+    newest: watch::Receiver<Option<Status>>,
+) -> Outcome {
     let (signals, reaper) = match (Signals::new(), Reaper::new()) {
         (Ok(signals), Ok(reaper)) => (signals, reaper),
         (Err(error), _) | (_, Err(error)) => return unwatchable(&error),
@@ -44,7 +48,7 @@ fn unwatchable(error: &io::Error) -> Outcome {
 }
 
 struct Supervisor<'s> {
-    settings: &'s Exec,
+    settings: &'s ExecSettings,
     /// What the program knows.
     given: Endpoint,
     newest: watch::Receiver<Option<Status>>,
@@ -146,7 +150,7 @@ impl Supervisor<'_> {
 
 /// Waits until the program needs an answer, and for a moment longer, so that a storm of changes gets one.
 async fn due(
-    settings: &Exec,
+    settings: &ExecSettings,
     given: &Endpoint,
     newest: &mut watch::Receiver<Option<Status>>,
     delays: &mut Delays,
@@ -167,7 +171,7 @@ async fn due(
 }
 
 /// Where the program should be pointed at, if it has to be.
-fn needed(settings: &Exec, given: &Endpoint, status: &Status) -> Option<Endpoint> {
+fn needed(settings: &ExecSettings, given: &Endpoint, status: &Status) -> Option<Endpoint> {
     let endpoint = status.endpoint().ok()?;
     let needed = match settings.on_change {
         OnChange::Ignore => false,
@@ -218,7 +222,7 @@ mod tests {
     use crate::connection_string::build::tests::endpoint;
     use crate::settings::{Command, Environment, parse};
 
-    fn settings(on_change: &str) -> Exec {
+    fn settings(on_change: &str) -> ExecSettings {
         let args = ["rsctl", "exec", "--set", "A={uri}", "--on-change", on_change, "--", "x"];
         match parse(args.map(Into::into).into(), &Environment::default()).unwrap().command {
             Command::Exec(settings) => *settings,
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_endpoint_lost_when_none_of_its_hosts_is_left() {
+    fn the_endpoint_is_lost_when_none_of_its_hosts_is_left() {
         let (restart, given) = (settings("restart"), endpoint(&["a:1", "b:1"]));
         let needed = |status: &Status| needed(&restart, &given, status).map(|e| e.hosts());
         assert_eq!(needed(&seen(&["c:1", "d:1"])), Some("c:1,d:1".to_owned()));

@@ -44,6 +44,20 @@ pub(crate) fn positive(text: &str) -> Result<Duration, Wanted> {
     span(text).and_then(|time| if time.is_zero() { Err(TIME) } else { Ok(time) })
 }
 
+/// Writes a time as a person would: whole units, the largest first, such as `1m30s`. [`span`] reads it back, except
+/// for fractions of a millisecond, which are left out.
+pub(crate) fn written(time: Duration) -> String {
+    let mut ms = time.as_millis();
+    let mut text = String::new();
+    for (unit, length) in [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+        if ms >= length {
+            text.push_str(&format!("{}{unit}", ms / length));
+            ms %= length;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +73,13 @@ mod tests {
             assert!(span(text).is_err(), "{text:?}");
         }
         assert!(positive("0s").is_err());
+    }
+
+    #[test]
+    fn a_written_time_reads_back() {
+        for text in ["300ms", "30s", "10m", "2h", "1m30s", "0s", "1h500ms"] {
+            assert_eq!(written(span(text).unwrap()), text);
+        }
+        assert_eq!(written(Duration::from_secs(90)), "1m30s");
     }
 }

@@ -1,14 +1,14 @@
 //! Settings of the commands that give requests.
 
-use super::{Environment, Login, Run, Source, Usage};
+use super::{Environment, Login, Nodes, Usage};
 use crate::cli::{self, Output};
-use crate::model::{Bootstrap, EvidenceId, Recovery, SetName};
+use crate::model::{EvidenceId, SetName};
 use crate::parse::values::ControllerUrl;
 use std::time::Duration;
 
 /// `rsctl remove`.
 #[derive(Debug)]
-pub struct Remove {
+pub struct RemoveSettings {
     /// The members, as the operator names them.
     pub nodes: Vec<String>,
     /// The controller's admin endpoint.
@@ -19,7 +19,7 @@ pub struct Remove {
 
 /// `rsctl recover`.
 #[derive(Debug)]
-pub struct Recover {
+pub struct RecoverSettings {
     /// Nothing is changed.
     pub dry_run: bool,
     /// The set whose loss of writes is accepted.
@@ -32,23 +32,21 @@ pub struct Recover {
     pub output: Output,
     /// The controller's admin endpoint.
     pub admin: ControllerUrl,
-    /// How to act without a controller: on this request only.
-    pub direct: Run,
+    /// The nodes, for a recovery without a controller.
+    pub nodes: Nodes,
 }
 
-impl Remove {
-    pub(super) fn new(cli: cli::Remove) -> Self {
-        let cli::Remove { nodes, admin, wait } = cli;
+impl RemoveSettings {
+    pub(super) fn new(cli: cli::RemoveArgs) -> Self {
+        let cli::RemoveArgs { nodes, admin, wait } = cli;
         Self { nodes, admin, wait }
     }
 }
 
-impl Recover {
-    pub(super) fn new(cli: cli::Recover, environment: &Environment) -> Result<Self, Usage> {
-        let cli::Recover { dry_run, accept_data_loss, evidence, wait, output, admin, discovery, login } = cli;
-        let login = Login::new(login, environment)?;
-        let Source { controller: admin, direct } = Source::new(cli::Source { controller: admin, discovery }, login)?;
-        let direct = Run { recovery: Recovery::Manual, bootstrap: Bootstrap::Never, ..direct };
-        Ok(Self { dry_run, accepts_loss_of: accept_data_loss, evidence, wait, output, admin, direct })
+impl RecoverSettings {
+    pub(super) fn new(cli: cli::RecoverArgs, environment: &Environment) -> Result<Self, Usage> {
+        let cli::RecoverArgs { dry_run, accept_data_loss, evidence, wait, output, admin, discovery, login } = cli;
+        let nodes = Nodes::new(discovery, Login::new(login, environment)?)?;
+        Ok(Self { dry_run, accepts_loss_of: accept_data_loss, evidence, wait, output, admin, nodes })
     }
 }

@@ -33,8 +33,8 @@ const ADMINISTRATORS: [(&str, &str); 3] = [
 ];
 
 impl Login {
-    pub(super) fn new(cli: cli::Login, environment: &Environment) -> Result<Self, Usage> {
-        let cli::Login { keyfile, username, password_file, auth_source } = cli;
+    pub(super) fn new(cli: cli::LoginArgs, environment: &Environment) -> Result<Self, Usage> {
+        let cli::LoginArgs { keyfile, username, password_file, auth_source } = cli;
         secret_by_file("RSCTL_PASSWORD", environment)?;
         match (keyfile, username, password_file) {
             (None, None, None) => Self::by_other_names(auth_source, environment),
@@ -73,8 +73,8 @@ impl Login {
 }
 
 /// What `uri`, `exec` and `env` put into a URI.
-pub(super) fn credentials(cli: cli::Credentials) -> Result<Option<Credentials>, Usage> {
-    let cli::Credentials { username, password_file, auth_source } = cli;
+pub(super) fn credentials(cli: cli::CredentialsArgs) -> Result<Option<Credentials>, Usage> {
+    let cli::CredentialsArgs { username, password_file, auth_source } = cli;
     match (username, password_file) {
         (None, None) => Ok(None),
         (Some(username), Some(path)) => {

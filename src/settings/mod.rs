@@ -4,6 +4,7 @@
 //! code 2 and one line that names the flag or variable, its value, and what is accepted.
 
 mod admin;
+mod behaviour;
 mod environment;
 mod login;
 mod nodes;
@@ -18,15 +19,16 @@ use clap::error::ErrorKind;
 use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
-pub use admin::{Recover, Remove};
+pub use admin::{RecoverSettings, RemoveSettings};
+pub use behaviour::Behaviour;
 pub use environment::Environment;
 pub use login::Login;
 pub use nodes::{Nodes, Tls};
 
 use crate::cli::{self, EnvForm, Output};
 use crate::connection_string::{Assignment, Format, Inserts, TemplateError};
-use crate::model::{Bootstrap, MemberAddress, Recovery};
 use crate::parse::values::{ControllerUrl, OnChange};
+use crate::parse::written;
 use crate::publish::file::Readers;
 use crate::secret::SecretError;
 use crate::telemetry::LogFormat;
@@ -57,21 +59,21 @@ pub struct Log {
 #[derive(Debug)]
 pub enum Command {
     /// Run the controller.
-    Run(Box<Run>),
+    Run(Box<RunSettings>),
     /// Show the set.
-    Status(Box<Status>),
+    Status(Box<StatusSettings>),
     /// Show what would be done.
-    Plan(Box<Status>),
+    Plan(Box<StatusSettings>),
     /// Take members out.
-    Remove(Remove),
+    Remove(RemoveSettings),
     /// Bring back a set without a primary.
-    Recover(Box<Recover>),
+    Recover(Box<RecoverSettings>),
     /// Print the URI.
-    Uri(Box<Uri>),
+    Uri(Box<UriSettings>),
     /// Become a program that knows the set, or watch over it.
-    Exec(Box<Exec>),
+    Exec(Box<ExecSettings>),
     /// Write variables to a file.
-    Env(Box<Env>),
+    Env(Box<EnvSettings>),
     /// Wait until the set is usable, so long.
     Wait(Box<Source>, Duration),
     /// Ask the controller of this container.
@@ -82,45 +84,31 @@ pub enum Command {
 
 /// The controller's settings.
 #[derive(Clone, Debug)]
-pub struct Run {
-    /// Where the nodes are, and which set they form.
+pub struct RunSettings {
+    /// Where the nodes are, which replica set they form, and how to log in.
     pub nodes: Nodes,
-    /// The credential for the nodes.
-    pub login: Login,
-    /// How members are named.
-    pub member_address: MemberAddress,
-    /// Gone for so long, removed where it helps.
-    pub replace_after: Duration,
-    /// Gone for so long, removed in any case.
-    pub remove_after: Duration,
-    /// Whether recovery is automatic.
-    pub recovery: Recovery,
-    /// Whether a new set may begin.
-    pub bootstrap: Bootstrap,
-    /// Two observations so far apart must agree.
-    pub stable_for: Duration,
-    /// The longest pause between observations.
-    pub interval: Duration,
+    /// What the controller may do, and when.
+    pub behaviour: Behaviour,
     /// Where to serve status and URI.
     pub listen: SocketAddr,
-    /// Where to take requests; loopback.
+    /// Where to accept admin requests. Always a loopback address.
     pub admin_listen: SocketAddr,
-    /// Where to keep the URI.
+    /// The file to keep the URI in.
     pub publish_file: Option<PathBuf>,
 }
 
-/// Whom to ask: the controller, and without it the nodes.
+/// Where an answer comes from: the controller, or the nodes if no controller answers.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The controller.
     pub controller: ControllerUrl,
-    /// How to look for oneself.
-    pub direct: Run,
+    /// The nodes, for an observation without a controller.
+    pub nodes: Nodes,
 }
 
 /// Settings of `status`.
 #[derive(Debug)]
-pub struct Status {
+pub struct StatusSettings {
     /// Whom to ask.
     pub source: Source,
     /// For people or for programs.
@@ -131,7 +119,7 @@ pub struct Status {
 
 /// Settings of `uri`.
 #[derive(Debug)]
-pub struct Uri {
+pub struct UriSettings {
     /// Whom to ask.
     pub source: Source,
     /// What to put into the URI.
@@ -157,7 +145,7 @@ pub struct Variables {
 
 /// Settings of `exec`.
 #[derive(Debug)]
-pub struct Exec {
+pub struct ExecSettings {
     /// The variables that the program gets.
     pub variables: Variables,
     /// What to do when they differ later on.
@@ -172,7 +160,7 @@ pub struct Exec {
 
 /// Settings of `env`.
 #[derive(Debug)]
-pub struct Env {
+pub struct EnvSettings {
     /// The variables that the file holds.
     pub variables: Variables,
     /// The file; `-` is stdout.
@@ -253,24 +241,26 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         colour: environment.get("NO_COLOR").is_none(),
     };
     let command = match cli.command {
-        cli::Command::Run(run) => Command::Run(Box::new(Run::new(*run, environment)?)),
-        cli::Command::Status(status) => Command::Status(Box::new(Status::new(*status, environment, log.colour)?)),
-        cli::Command::Plan(status) => Command::Plan(Box::new(Status::new(*status, environment, log.colour)?)),
-        cli::Command::Remove(remove) => Command::Remove(Remove::new(*remove)),
-        cli::Command::Recover(recover) => Command::Recover(Box::new(Recover::new(*recover, environment)?)),
-        cli::Command::Uri(uri) => Command::Uri(Box::new(Uri::new(*uri)?)),
+        cli::Command::Run(run) => Command::Run(Box::new(RunSettings::new(*run, environment)?)),
+        cli::Command::Status(status) => {
+            Command::Status(Box::new(StatusSettings::new(*status, environment, log.colour)?))
+        }
+        cli::Command::Plan(status) => Command::Plan(Box::new(StatusSettings::new(*status, environment, log.colour)?)),
+        cli::Command::Remove(remove) => Command::Remove(RemoveSettings::new(*remove)),
+        cli::Command::Recover(recover) => Command::Recover(Box::new(RecoverSettings::new(*recover, environment)?)),
+        cli::Command::Uri(uri) => Command::Uri(Box::new(UriSettings::new(*uri)?)),
         cli::Command::Exec(exec) => {
-            let cli::Exec { variables, on_change, stop_grace, out, command } = *exec;
+            let cli::ExecArgs { variables, on_change, stop_grace, out, command } = *exec;
             let variables = Variables::new(variables, environment)?;
-            Command::Exec(Box::new(Exec { variables, on_change, stop_grace, out, program: command }))
+            Command::Exec(Box::new(ExecSettings { variables, on_change, stop_grace, out, program: command }))
         }
         cli::Command::Env(env) => {
-            let cli::Env { variables, out, format, readers } = *env;
+            let cli::EnvArgs { variables, out, format, readers } = *env;
             let variables = Variables::new(variables, environment)?;
-            Command::Env(Box::new(Env { variables, out, form: format, readers }))
+            Command::Env(Box::new(EnvSettings { variables, out, form: format, readers }))
         }
         cli::Command::Wait(wait) => {
-            let cli::Wait { timeout, source } = *wait;
+            let cli::WaitArgs { timeout, source } = *wait;
             Command::Wait(Box::new(Source::new(source, Login::None)?), timeout)
         }
         cli::Command::Healthcheck(healthcheck) => Command::Healthcheck(healthcheck.listen),
@@ -281,66 +271,56 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
     Ok(Settings { log, command, ignored })
 }
 
-impl Run {
-    fn new(cli: cli::Run, environment: &Environment) -> Result<Self, Usage> {
-        let cli::Run { discovery, login, member_address, replace_after, remove_after, recovery, bootstrap, .. } = cli;
+impl RunSettings {
+    fn new(cli: cli::RunArgs, environment: &Environment) -> Result<Self, Usage> {
+        let cli::RunArgs { discovery, login, replace_after, remove_after, listen, admin_listen, publish_file, .. } =
+            cli;
         if remove_after < replace_after {
             return Err(Usage::conflict(format!(
-                "--remove-after {remove_after:?} is shorter than --replace-after {replace_after:?}"
+                "--remove-after {} is shorter than --replace-after {}",
+                written(remove_after),
+                written(replace_after)
             )));
         }
-        if !cli.admin_listen.ip().is_loopback() {
+        if !admin_listen.ip().is_loopback() {
             return Err(Usage::Bad {
                 origin: "RSCTL_ADMIN_LISTEN (--admin-listen)".to_owned(),
-                value: cli.admin_listen.to_string(),
-                accepted: "a loopback address such as 127.0.0.1:8081: whoever reaches it may give requests".to_owned(),
+                value: admin_listen.to_string(),
+                accepted: "a loopback address such as 127.0.0.1:8081, because every client there can change the set"
+                    .to_owned(),
             });
         }
-        Ok(Self {
-            nodes: Nodes::new(discovery)?,
-            login: Login::new(login, environment)?,
-            member_address,
+        let behaviour = Behaviour {
+            member_address: cli.member_address,
             replace_after,
             remove_after,
-            recovery,
-            bootstrap,
+            recovery: cli.recovery,
+            bootstrap: cli.bootstrap,
             stable_for: cli.stable_for,
             interval: cli.interval,
-            listen: cli.listen,
-            admin_listen: cli.admin_listen,
-            publish_file: cli.publish_file,
-        })
-    }
-
-    /// What `rsctl run` without flags and variables would work with.
-    fn by_default() -> Result<Self, Usage> {
-        let nothing = Environment::default();
-        let matches = environment::overlaid(&nothing).try_get_matches_from(["rsctl", "run"]).map_err(Usage::Clap)?;
-        match cli::Cli::from_arg_matches(&matches).map_err(Usage::Clap)?.command {
-            cli::Command::Run(run) => Self::new(*run, &nothing),
-            _ => Err(Usage::conflict("`rsctl run` is not itself: please report this")),
-        }
+        };
+        let nodes = Nodes::new(discovery, Login::new(login, environment)?)?;
+        Ok(Self { nodes, behaviour, listen, admin_listen, publish_file })
     }
 }
 
-impl Status {
-    fn new(cli: cli::Status, environment: &Environment, colour: bool) -> Result<Self, Usage> {
-        let cli::Status { source, login, output } = cli;
+impl StatusSettings {
+    fn new(cli: cli::StatusArgs, environment: &Environment, colour: bool) -> Result<Self, Usage> {
+        let cli::StatusArgs { source, login, output } = cli;
         Ok(Self { source: Source::new(source, Login::new(login, environment)?)?, output, colour })
     }
 }
 
 impl Source {
-    fn new(cli: cli::Source, login: Login) -> Result<Self, Usage> {
-        let cli::Source { controller, discovery } = cli;
-        let direct = Run { nodes: Nodes::new(discovery)?, login, ..Run::by_default()? };
-        Ok(Self { controller, direct })
+    fn new(cli: cli::SourceArgs, login: Login) -> Result<Self, Usage> {
+        let cli::SourceArgs { controller, discovery } = cli;
+        Ok(Self { controller, nodes: Nodes::new(discovery, login)? })
     }
 }
 
-impl Uri {
-    fn new(cli: cli::Uri) -> Result<Self, Usage> {
-        let cli::Uri { source, credentials, database, format, wait } = cli;
+impl UriSettings {
+    fn new(cli: cli::UriArgs) -> Result<Self, Usage> {
+        let cli::UriArgs { source, credentials, database, format, wait } = cli;
         Ok(Self {
             source: Source::new(source, Login::None)?,
             inserts: Inserts { credentials: login::credentials(credentials)?, database },
@@ -351,8 +331,8 @@ impl Uri {
 }
 
 impl Variables {
-    fn new(cli: cli::Variables, environment: &Environment) -> Result<Self, Usage> {
-        let cli::Variables { source, credentials, set, database, wait } = cli;
+    fn new(cli: cli::VariablesArgs, environment: &Environment) -> Result<Self, Usage> {
+        let cli::VariablesArgs { source, credentials, set, database, wait } = cli;
         Ok(Self {
             source: Source::new(source, Login::None)?,
             assignments: Assignment::list(&set, database.as_ref(), |name| environment.get(name)).map_err(Usage::Set)?,

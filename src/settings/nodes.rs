@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bson::oid::ObjectId;
 
-use super::Usage;
+use super::{Login, Usage};
 use crate::cli;
 use crate::discovery::ServiceName;
 use crate::model::SetName;
@@ -25,8 +25,10 @@ pub struct Nodes {
     pub replica_set_id: Option<ObjectId>,
     /// A name server instead of the system's.
     pub dns: Option<SocketAddr>,
-    /// TLS with the nodes; none is off.
+    /// TLS with the nodes. `None` is off.
     pub tls: Option<Tls>,
+    /// The credential for the nodes.
+    pub login: Login,
 }
 
 /// TLS with the nodes.
@@ -39,14 +41,14 @@ pub struct Tls {
 }
 
 impl Nodes {
-    pub(super) fn new(cli: cli::Discovery) -> Result<Self, Usage> {
+    pub(super) fn new(cli: cli::DiscoveryArgs, login: Login) -> Result<Self, Usage> {
         let tls = tls(&cli)?;
-        let cli::Discovery { service, replica_set, port, expect, replica_set_id, dns, .. } = cli;
-        Ok(Self { services: service.0, replica_set, port, expect, replica_set_id, dns, tls })
+        let cli::DiscoveryArgs { service, replica_set, port, expect, replica_set_id, dns, .. } = cli;
+        Ok(Self { services: service.0, replica_set, port, expect, replica_set_id, dns, tls, login })
     }
 }
 
-fn tls(discovery: &cli::Discovery) -> Result<Option<Tls>, Usage> {
+fn tls(discovery: &cli::DiscoveryArgs) -> Result<Option<Tls>, Usage> {
     let tls = Tls { ca_file: discovery.tls_ca_file.clone(), cert_key_file: discovery.tls_cert_key_file.clone() };
     for (flag, file) in [("--tls-ca-file", &tls.ca_file), ("--tls-cert-key-file", &tls.cert_key_file)] {
         let Some(path) = file else { continue };

@@ -1,6 +1,7 @@
 use std::ffi::OsString;
 
 use super::*;
+use crate::model::MemberAddress;
 use crate::outcome::Chain;
 
 fn parsed(args: &[&str], environment: &Environment) -> Result<Settings, String> {
@@ -8,7 +9,7 @@ fn parsed(args: &[&str], environment: &Environment) -> Result<Settings, String> 
     parse(args, environment).map_err(|usage| Chain(&usage).to_string())
 }
 
-fn run<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> Result<Run, String> {
+fn run<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> Result<RunSettings, String> {
     let args: Vec<&str> = std::iter::once("run").chain(args.iter().copied()).collect();
     match parsed(&args, &variables.into())?.command {
         Command::Run(run) => Ok(*run),
@@ -21,10 +22,17 @@ fn defaults_are_those_of_the_design() {
     let run = run(&[], []).unwrap();
     assert_eq!(run.nodes.services, ["mongo".parse().unwrap()]);
     assert_eq!((run.nodes.replica_set.as_str(), run.nodes.port, run.nodes.expect), ("rs", 27017, 3));
-    assert_eq!((run.replace_after, run.remove_after), (Duration::from_secs(30), Duration::from_secs(600)));
-    assert_eq!((run.stable_for, run.interval), (Duration::from_millis(300), Duration::from_secs(5)));
-    assert_eq!(run.member_address, MemberAddress::Auto);
-    assert!(matches!(run.login, Login::None));
+    assert_eq!(
+        (run.behaviour.replace_after, run.behaviour.remove_after),
+        (Duration::from_secs(30), Duration::from_secs(600))
+    );
+    assert_eq!(
+        (run.behaviour.stable_for, run.behaviour.interval),
+        (Duration::from_millis(300), Duration::from_secs(5))
+    );
+    assert_eq!(run.behaviour.member_address, MemberAddress::Auto);
+    assert!(matches!(run.nodes.login, Login::None));
+    assert_eq!(run.behaviour, Behaviour::default(), "a command without a controller works with the same defaults");
 }
 
 #[test]
@@ -69,7 +77,7 @@ fn a_bad_value_is_told_with_its_origin_and_what_is_accepted() {
         (
             vec![],
             ("RSCTL_ADMIN_LISTEN", "0.0.0.0:1"),
-            "RSCTL_ADMIN_LISTEN (--admin-listen): `0.0.0.0:1` is not accepted; accepted: a loopback address such as 127.0.0.1:8081: whoever reaches it may give requests",
+            "RSCTL_ADMIN_LISTEN (--admin-listen): `0.0.0.0:1` is not accepted; accepted: a loopback address such as 127.0.0.1:8081, because every client there can change the set",
         ),
         (
             vec![],
@@ -99,7 +107,7 @@ fn a_bad_value_is_told_with_its_origin_and_what_is_accepted() {
 fn names_of_other_tools_count_only_in_the_controllers_container() {
     let environment = Environment::from([("SERVICE_NAME", "letschat"), ("MONGO_PORT", "tcp://1")]);
     let Command::Uri(uri) = parsed(&["uri"], &environment).unwrap().command else { panic!() };
-    assert_eq!(uri.source.direct.nodes.services, ["mongo".parse().unwrap()]);
+    assert_eq!(uri.source.nodes.services, ["mongo".parse().unwrap()]);
 }
 
 #[test]
@@ -143,11 +151,11 @@ impl Drop for File {
 #[test]
 fn secrets_come_from_files_and_show_nowhere() {
     let file = File::holding("hunter2secret\n");
-    let Login::Keyfile(key) = run(&["--keyfile", file.path()], []).unwrap().login else { panic!() };
+    let Login::Keyfile(key) = run(&["--keyfile", file.path()], []).unwrap().nodes.login else { panic!() };
     assert_eq!(key.expose(), "hunter2secret");
     let variables = [("MONGO_INITDB_ROOT_USERNAME", "root"), ("MONGO_INITDB_ROOT_PASSWORD_FILE", file.path())];
     let run = run(&[], variables).unwrap();
-    assert!(matches!(&run.login, Login::Password { username, .. } if username == "root"));
+    assert!(matches!(&run.nodes.login, Login::Password { username, .. } if username == "root"));
     let args = ["exec", "--set", "A=mongodb://u:hunter2@{hosts}", "--set", "B", "--username", "u", "--password-file"];
     let args: Vec<&str> = args.into_iter().chain([file.path(), "--", "true"]).collect();
     let environment = Environment::from([("B", "mongodb://u:hunter2@h/"), ("C", "hunter2")]);
@@ -185,7 +193,7 @@ fn our_own_login_wins_over_names_of_other_tools() {
         ("RSCTL_USERNAME", "u"),
         ("RSCTL_PASSWORD_FILE", password.path()),
     ];
-    assert!(matches!(run(&[], variables).unwrap().login, Login::Password { .. }));
+    assert!(matches!(run(&[], variables).unwrap().nodes.login, Login::Password { .. }));
     let error = run(&["--keyfile", key.path()], variables).unwrap_err();
     assert_eq!(error, "--keyfile and --username/--password-file: give one or the other");
 }

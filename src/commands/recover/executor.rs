@@ -9,7 +9,7 @@ use crate::parse::values::ControllerUrl;
 use crate::plan::{Plan, Step};
 use crate::publish::{Status, summarize};
 use crate::runtime::Runtime;
-use crate::settings::Recover;
+use crate::settings::{Behaviour, RecoverSettings};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -23,12 +23,17 @@ pub(super) enum Executor<'a> {
     Ourselves(Box<Runtime>),
 }
 
-/// What is known at the end, and why the request was not followed.
-type Followed = (Status, Option<String>);
+/// The end of a recovery.
+pub(super) struct RecoveryOutcome {
+    /// The newest status.
+    pub(super) status: Status,
+    /// Why the request was dropped, if it was.
+    pub(super) dropped: Option<String>,
+}
 
 impl<'a> Executor<'a> {
     /// The controller if it is there, and what is known.
-    pub(super) async fn find(settings: &'a Recover) -> Result<(Self, Status), Outcome> {
+    pub(super) async fn find(settings: &'a RecoverSettings) -> Result<(Self, Status), Outcome> {
         let error = match controller::status(&settings.admin).await {
             Ok(status) => return Ok((Self::Controller(&settings.admin), status)),
             // Whoever answers but not as a controller, or hangs, may be one that acts at the same time.
@@ -36,7 +41,8 @@ impl<'a> Executor<'a> {
             Err(error) => return Err(Outcome::error(Exit::Failed, &error)),
         };
         note(format_args!("{}; looking at the nodes without a controller", Chain(&error)));
-        let runtime = Runtime::new(&settings.direct).map_err(|error| Outcome::error(Exit::Failed, &error))?;
+        let runtime = Runtime::new(&settings.nodes, &Behaviour::on_request_only())
+            .map_err(|error| Outcome::error(Exit::Failed, &error))?;
         let (observed, plan) = runtime.reconciler().once().await;
         let status = summarize(&observed, &plan, runtime.policy());
         Ok((Self::Ourselves(Box::new(runtime)), status))
@@ -62,7 +68,7 @@ impl<'a> Executor<'a> {
         &self,
         request: Option<&RecoveryRequest>,
         deadline: Instant,
-    ) -> Result<Followed, Outcome> {
+    ) -> Result<RecoveryOutcome, Outcome> {
         match self {
             Self::Controller(url) => watch(url, request, deadline).await,
             Self::Ourselves(runtime) => Ok(act(runtime, request, deadline).await),
@@ -77,7 +83,11 @@ fn path(request: &RecoveryRequest) -> String {
     format!("/v1/recover?evidence={}{}", request.evidence, accepted.unwrap_or_default())
 }
 
-async fn watch(url: &ControllerUrl, request: Option<&RecoveryRequest>, deadline: Instant) -> Result<Followed, Outcome> {
+async fn watch(
+    url: &ControllerUrl,
+    request: Option<&RecoveryRequest>,
+    deadline: Instant,
+) -> Result<RecoveryOutcome, Outcome> {
     let mut doing = String::new();
     loop {
         let request_state = match request {
@@ -97,7 +107,7 @@ async fn watch(url: &ControllerUrl, request: Option<&RecoveryRequest>, deadline:
                 Some(Err(_)) | None => None,
             };
             if status.primary.is_some() || dropped.is_some() || Instant::now() >= deadline {
-                return Ok((status, dropped));
+                return Ok(RecoveryOutcome { status, dropped });
             }
         } else if Instant::now() >= deadline {
             return Err(Outcome::because(Exit::TimedOut, format_args!("{url} does not answer in time")));
@@ -106,7 +116,7 @@ async fn watch(url: &ControllerUrl, request: Option<&RecoveryRequest>, deadline:
     }
 }
 
-async fn act(runtime: &Runtime, request: Option<&RecoveryRequest>, deadline: Instant) -> Followed {
+async fn act(runtime: &Runtime, request: Option<&RecoveryRequest>, deadline: Instant) -> RecoveryOutcome {
     let requests = runtime.requests();
     let dropped = || match requests.request_state(request?)? {
         RequestState::Dropped(reason) => Some(reason),
@@ -120,7 +130,7 @@ async fn act(runtime: &Runtime, request: Option<&RecoveryRequest>, deadline: Ins
         dropped().is_some() || Instant::now() >= deadline
     };
     let (observed, plan) = runtime.reconciler().until_writable(enough).await;
-    (summarize(&observed, &plan, runtime.policy()), dropped())
+    RecoveryOutcome { status: summarize(&observed, &plan, runtime.policy()), dropped: dropped() }
 }
 
 /// Says what is being done, once.

@@ -9,11 +9,11 @@ use crate::model::RecoveryRequest;
 use crate::outcome::plain;
 use crate::outcome::{Exit, Outcome, note};
 use crate::publish::{RecoveryStatus, Status, VerdictWord};
-use crate::settings::Recover;
-use executor::Executor;
+use crate::settings::RecoverSettings;
+use executor::{Executor, RecoveryOutcome};
 use tokio::time::Instant;
 
-pub(super) async fn recover(settings: Recover) -> Outcome {
+pub(super) async fn recover(settings: RecoverSettings) -> Outcome {
     let deadline = Instant::now() + settings.wait;
     let (executor, status) = match Executor::find(&settings).await {
         Ok(found) => found,
@@ -33,7 +33,7 @@ pub(super) async fn recover(settings: Recover) -> Outcome {
     {
         note(plain(&refused));
     }
-    let (status, dropped) = match executor.follow(request.as_ref(), deadline).await {
+    let RecoveryOutcome { status, dropped } = match executor.follow(request.as_ref(), deadline).await {
         Ok(followed) => followed,
         Err(outcome) => return outcome,
     };
@@ -67,7 +67,7 @@ fn nothing_to_do(status: &Status) -> Outcome {
     }
 }
 
-fn show(settings: &Recover, status: &Status, recovery: &RecoveryStatus) -> Outcome {
+fn show(settings: &RecoverSettings, status: &Status, recovery: &RecoveryStatus) -> Outcome {
     match settings.output {
         Output::Table => Outcome::print(Exit::Ok, &show::table(status, recovery)),
         Output::Json => match serde_json::to_string(recovery) {
@@ -79,7 +79,7 @@ fn show(settings: &Recover, status: &Status, recovery: &RecoveryStatus) -> Outco
 
 /// What to request; none where the members need nobody. Else the end.
 fn requested(
-    settings: &Recover,
+    settings: &RecoverSettings,
     status: &Status,
     recovery: &RecoveryStatus,
 ) -> Result<Option<RecoveryRequest>, Outcome> {
