@@ -8,7 +8,7 @@
 //! wins an election that several can win.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
-#![allow(clippy::print_stdout, reason = "a failed sequence must be told")]
+#![allow(clippy::print_stdout, reason = "a failed sequence must be results")]
 #![allow(
     unreachable_pub,
     dead_code,
@@ -31,6 +31,8 @@ mod sim {
     pub mod conf;
     pub mod dns;
     pub mod election;
+    pub mod events;
+    pub mod evidence;
     pub mod faults;
     pub mod heartbeat;
     pub mod node;
@@ -40,12 +42,14 @@ mod sim {
     pub mod replication;
     pub mod rng;
     pub mod scenarios;
+    pub mod service;
+    pub mod wipes;
     pub mod world;
 }
 #[path = "../support/mod.rs"]
 mod support;
 
-use run::Told;
+use run::StepResult;
 use script::Section;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -79,9 +83,14 @@ fn number(variable: &str) -> Option<u64> {
 /// What is written holds for the model.
 fn model_does(name: &str) {
     for section in read(name).into_iter().filter(wanted) {
-        let told = model::tell(&section);
+        let results = model::run_section(&section);
         let written = run::written(&section);
-        assert!(told == written, "{name}: {}\n{}", section.title, difference(&written, "written", &told, "model"));
+        assert!(
+            results == written,
+            "{name}: {}\n{}",
+            section.title,
+            difference(&written, "written", &results, "model")
+        );
     }
 }
 
@@ -92,12 +101,12 @@ fn mongods_do(name: &str) {
     side_by_side(sections.iter_mut().filter(|s| wanted(s)).collect(), |section| {
         let written = run::written(section);
         // Nobody knows yet what will come of it: the model may say what to wait for.
-        let hint = if updating() { model::tell(section) } else { written.clone() };
-        let told = real::tell(section, &hint);
+        let hint = if updating() { model::run_section(section) } else { written.clone() };
+        let results = real::run_section(section, &hint);
         if updating() {
-            run::write_down(section, &told);
-        } else if told != written {
-            let difference = difference(&written, "written", &told, "mongods");
+            run::write_down(section, &results);
+        } else if results != written {
+            let difference = difference(&written, "written", &results, "mongods");
             wrong.lock().unwrap().push(format!("{}\n{difference}", section.title));
         }
     });
@@ -123,7 +132,7 @@ fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync) {
 }
 
 /// The first step that differs, after all that came before it.
-fn difference(one: &[Told], ones: &str, other: &[Told], others: &str) -> String {
+fn difference(one: &[StepResult], ones: &str, other: &[StepResult], others: &str) -> String {
     let mut text = String::new();
     for (a, b) in one.iter().zip(other) {
         if a == b {
@@ -150,7 +159,7 @@ files!(initiate, reconfig, force, elections, locks);
 
 /// Sequences that nobody thought of.
 #[test]
-fn made_up_sequences_end_alike() {
+fn random_sequences_end_alike() {
     let seeds: Vec<u64> = match number("CONFORMANCE_SEED") {
         Some(seed) => vec![seed],
         None => (0..number("CONFORMANCE_SEEDS").unwrap_or(SEEDS)).collect(),
@@ -158,8 +167,8 @@ fn made_up_sequences_end_alike() {
     let wrong = Mutex::new(Vec::new());
     side_by_side(seeds, |seed| {
         let section = random::section(seed);
-        let model = model::tell(&section);
-        let real = real::tell(&section, &model);
+        let model = model::run_section(&section);
+        let real = real::run_section(&section, &model);
         if model != real {
             let difference = difference(&model, "model", &real, "mongods");
             wrong.lock().unwrap().push(format!("CONFORMANCE_SEED={seed}\n{difference}"));

@@ -1,6 +1,6 @@
 //! The simulated mongods, on a clock that jumps.
 
-use super::run::{self, Ground, Told};
+use super::run::{self, Ground, StepResult};
 use super::script::Section;
 use super::sim::checker::CheckScope;
 use super::sim::ports::Port;
@@ -12,17 +12,17 @@ use std::time::Duration;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
-pub fn tell(section: &Section) -> Vec<Told> {
-    tell_with(
+pub fn run_section(section: &Section) -> Vec<StepResult> {
+    run_with(
         section,
         Some(&run::written(section)).filter(|w| w.iter().all(|t| !t.outcome.is_empty())).map(Vec::as_slice),
     )
 }
 
-fn tell_with(section: &Section, hints: Option<&[Told]>) -> Vec<Told> {
+fn run_with(section: &Section, hints: Option<&[StepResult]>) -> Vec<StepResult> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let local = LocalSet::new();
-    runtime.block_on(local.run_until(async { run::tell(Model::new(section.nodes), section, hints).await }))
+    runtime.block_on(local.run_until(async { run::run_section(Model::new(section.nodes), section, hints).await }))
 }
 
 pub struct Model {
@@ -34,7 +34,7 @@ impl Model {
     fn new(nodes: usize) -> Self {
         let mut world = World::new(7, false, 1, CheckScope::DataOnly, false);
         for _ in 0..nodes {
-            world.add_place();
+            world.add_machine();
         }
         let shared = Shared(Arc::new(Mutex::new(world)));
         spawn_local(live(shared.clone()));
@@ -68,7 +68,7 @@ fn v4(at: SocketAddr) -> Ipv4Addr {
 }
 
 impl Ground for Model {
-    type Door = Port;
+    type Commands = Port;
     const PAUSE: Duration = Duration::from_millis(500);
     // Longer than an election, and than any initial sync of the model.
     const REST: Duration = Duration::from_secs(60);
@@ -77,7 +77,7 @@ impl Ground for Model {
         Duration::from_secs(120)
     }
 
-    fn door(&self) -> &Port {
+    fn admin(&self) -> &Port {
         &self.port
     }
 
@@ -101,7 +101,7 @@ impl Ground for Model {
     }
 
     fn wipe(&mut self, node: usize) {
-        self.shared.get().places[node].dir = super::sim::node::Dir::default();
+        self.shared.get().machines[node].dir = super::sim::node::Dir::default();
     }
 
     async fn hold(&mut self, node: usize, held: bool) {

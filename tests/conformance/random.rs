@@ -18,7 +18,7 @@ pub fn section(seed: u64) -> Section {
     while steps.len() < STEPS + begin.len() {
         let (node, other) = (rng.below(NODES), rng.below(NODES));
         let who = name(node);
-        let place = |n: usize| at[n];
+        let address = |n: usize| at[n];
         let text = match rng.below(16) {
             _ if !up[node] => {
                 up[node] = true;
@@ -34,18 +34,18 @@ pub fn section(seed: u64) -> Section {
             }
             2 => format!("stepup {who}"),
             3 => format!("write {who}"),
-            4 => format!("reconfig {who}: host {} {}", place(other), place(other)),
-            5 => format!("reconfig {who}: novote {}", place(other)),
-            6 => format!("reconfig {who}: vote {}", place(other)),
-            7 => format!("reconfig {who}: drop {}", place(other)),
+            4 => format!("reconfig {who}: host {} {}", address(other), address(other)),
+            5 => format!("reconfig {who}: novote {}", address(other)),
+            6 => format!("reconfig {who}: vote {}", address(other)),
+            7 => format!("reconfig {who}: drop {}", address(other)),
             8 => format!("reconfig {who}: version +0"),
-            9 => format!("reconfig {who}: add {}", place(other)),
-            10 => format!("reconfig {who}: novote {}, drop {}", place(other), place(node)),
+            9 => format!("reconfig {who}: add {}", address(other)),
+            10 => format!("reconfig {who}: novote {}, drop {}", address(other), address(node)),
             11 => format!("force {who}: setting dummy 1").replace(": setting dummy 1", ""),
             12 => format!("fsync {who}"),
             13 => format!("lock {who} t{}", rng.below(2)),
             14 => format!("initiate {who}"),
-            _ => format!("reconfig {who}: id {} 9", place(other)),
+            _ => format!("reconfig {who}: id {} 9", address(other)),
         };
         steps.push(Step::new(&text));
     }

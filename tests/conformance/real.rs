@@ -1,6 +1,6 @@
 //! Real mongods on loopback.
 
-use super::run::{self, Ground, Told};
+use super::run::{self, Ground, StepResult};
 use super::script::Section;
 use super::support::mongods::{Mongod, MongodOptions, free_ip};
 use futures_util::future::join;
@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// `hints` say what to wait for; what comes is told, whatever it is.
-pub fn tell(section: &Section, hints: &[Told]) -> Vec<Told> {
+/// `hints` say what to wait for; what comes is results, whatever it is.
+pub fn run_section(section: &Section, hints: &[StepResult]) -> Vec<StepResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run::tell(Real::new(section.nodes), section, Some(hints)))
+    runtime.block_on(run::run_section(Real::new(section.nodes), section, Some(hints)))
 }
 
 pub struct Real {
-    door: Mongods,
+    admin: Mongods,
     nodes: Vec<Option<Mongod>>,
     port: u16,
     ips: BTreeMap<char, Ipv4Addr>,
@@ -32,7 +32,7 @@ impl Real {
         // A port of its own for each sequence: addresses are used again, and nobody must answer for another set.
         static PORTS: AtomicU16 = AtomicU16::new(27100);
         Self {
-            door: Mongods::new(Access::default(), Arc::default()),
+            admin: Mongods::new(Access::default(), Arc::default()),
             nodes: (0..nodes).map(|_| None).collect(),
             port: PORTS.fetch_add(1, Ordering::Relaxed),
             ips: BTreeMap::new(),
@@ -67,7 +67,7 @@ async fn passed_over(mongod: &Mongod) -> Option<String> {
 }
 
 impl Ground for Real {
-    type Door = Mongods;
+    type Commands = Mongods;
     const PAUSE: Duration = Duration::from_millis(40);
     const REST: Duration = Duration::from_secs(3);
 
@@ -76,8 +76,8 @@ impl Ground for Real {
         Duration::from_secs(if super::updating() { 5 } else { 20 })
     }
 
-    fn door(&self) -> &Mongods {
-        &self.door
+    fn admin(&self) -> &Mongods {
+        &self.admin
     }
 
     fn address(&mut self, letter: char) -> SocketAddr {
@@ -93,7 +93,7 @@ impl Ground for Real {
 
     async fn start(&mut self, node: usize, at: SocketAddr) {
         let IpAddr::V4(ip) = at.ip() else { unreachable!("addresses here are IPv4") };
-        // What a mongod has not been told to save is not saved, however long the sequence takes.
+        // What a mongod has not been results to save is not saved, however long the sequence takes.
         let paused = r#"--setParameter=failpoint.pauseCheckpointThread={"mode":"alwaysOn"}"#;
         let args = vec![paused.to_owned()];
         match &mut self.nodes[node] {

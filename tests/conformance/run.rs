@@ -12,14 +12,14 @@ use tokio::time::Instant;
 
 /// What one step gave: its outcome, and the set once it has come to rest.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub struct StepResult {
     pub step: String,
     pub outcome: String,
     pub after: Picture,
     before: Picture,
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for StepResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n  {}", self.step, self.outcome)?;
         self.after.since(&self.before).iter().try_for_each(|line| writeln!(f, "  {line}"))
@@ -28,8 +28,8 @@ impl fmt::Display for Told {
 
 /// Mongods, and what can be done to them besides giving them commands.
 pub trait Ground {
-    type Door: Admin;
-    fn door(&self) -> &Self::Door;
+    type Commands: Admin;
+    fn admin(&self) -> &Self::Commands;
     /// What a letter stands for.
     fn address(&mut self, letter: char) -> SocketAddr;
     /// The letter of an address.
@@ -52,7 +52,7 @@ pub trait Ground {
 /// Two observations this many pauses apart must both show what is expected.
 const STEADY: u32 = 2;
 
-pub async fn tell<G: Ground>(mut ground: G, section: &Section, hints: Option<&[Told]>) -> Vec<Told> {
+pub async fn run_section<G: Ground>(mut ground: G, section: &Section, hints: Option<&[StepResult]>) -> Vec<StepResult> {
     let mut at = Vec::new();
     for node in 0..section.nodes {
         let address = ground.address(char::from(b'a' + node as u8));
@@ -60,34 +60,34 @@ pub async fn tell<G: Ground>(mut ground: G, section: &Section, hints: Option<&[T
         at.push(Some(address));
     }
     let mut run = Run { ground, at, sketcher: Sketcher::default(), before: Picture::blank(section.nodes) };
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for (number, step) in section.steps.iter().enumerate() {
         let outcome = run.take(&step.text).await;
         let hint = hints.and_then(|h| h.get(number)).map(|t| &t.after);
         let after = run.settle(hint).await;
         let before = std::mem::replace(&mut run.before, after.clone());
-        told.push(Told { step: step.text.clone(), outcome, after, before });
+        results.push(StepResult { step: step.text.clone(), outcome, after, before });
     }
-    told
+    results
 }
 
 /// What is written below the steps, in the same form.
-pub fn written(section: &Section) -> Vec<Told> {
+pub fn written(section: &Section) -> Vec<StepResult> {
     let mut before = Picture::blank(section.nodes);
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for Step { text, gives } in &section.steps {
         let (outcome, lines) = gives.split_first().map_or((String::new(), &[][..]), |(o, l)| (o.clone(), l));
         let after = before.with(lines);
-        told.push(Told { step: text.clone(), outcome, after: after.clone(), before });
+        results.push(StepResult { step: text.clone(), outcome, after: after.clone(), before });
         before = after;
     }
-    told
+    results
 }
 
-pub fn write_down(section: &mut Section, told: &[Told]) {
-    for (step, told) in section.steps.iter_mut().zip(told) {
-        step.gives = vec![told.outcome.clone()];
-        step.gives.extend(told.after.since(&told.before));
+pub fn write_down(section: &mut Section, results: &[StepResult]) {
+    for (step, results) in section.steps.iter_mut().zip(results) {
+        step.gives = vec![results.outcome.clone()];
+        step.gives.extend(results.after.since(&results.before));
     }
 }
 
@@ -179,27 +179,27 @@ impl<G: Ground> Run<G> {
             seed: Host::from(at),
             seed_process: ProcessId(bson::oid::ObjectId::from_bytes([7; 12])),
         };
-        let door = self.ground.door();
+        let admin = self.ground.admin();
         match (command, sent, rest) {
-            ("initiate", Some(sent), _) => door.initiate(at, &sent).await,
-            ("reconfig", Some(sent), _) => door.reconfig(at, &sent).await,
-            ("force", Some(sent), _) => door.force(at, &sent).await,
-            ("stepup", ..) => door.step_up(at).await,
-            ("endcatchup", ..) => door.abort_catch_up(at).await,
-            ("fsync", ..) => door.fsync(at).await,
-            ("lock", _, [token]) => door.take_lock(at, &lock(token)).await,
-            ("takeover", _, [stale, token]) => door.take_over_lock(at, &lock(stale), &lock(token)).await,
-            ("unlock", ..) => door.release_lock(at).await,
+            ("initiate", Some(sent), _) => admin.initiate(at, &sent).await,
+            ("reconfig", Some(sent), _) => admin.reconfig(at, &sent).await,
+            ("force", Some(sent), _) => admin.force(at, &sent).await,
+            ("stepup", ..) => admin.step_up(at).await,
+            ("endcatchup", ..) => admin.abort_catch_up(at).await,
+            ("fsync", ..) => admin.fsync(at).await,
+            ("lock", _, [token]) => admin.take_lock(at, &lock(token)).await,
+            ("takeover", _, [stale, token]) => admin.take_over_lock(at, &lock(stale), &lock(token)).await,
+            ("unlock", ..) => admin.release_lock(at).await,
             ("syncfrom", _, [source]) => {
                 let source = Host::from(self.ground.address(letter(source)));
-                self.ground.door().sync_from(at, &source).await
+                self.ground.admin().sync_from(at, &source).await
             }
             _ => panic!("no such command: {command}"),
         }
     }
 
     async fn probe(&self, at: SocketAddr) -> Result<Probe, ProbeError> {
-        self.ground.door().probe(at, Duration::from_secs(3)).await
+        self.ground.admin().probe(at, Duration::from_secs(3)).await
     }
 
     async fn observe(&mut self) -> (Picture, i64) {
@@ -241,7 +241,7 @@ impl<G: Ground> Run<G> {
                 && wanted != now
                 && let Some(at) = self.at[wanted]
             {
-                let _ = self.ground.door().step_up(at).await;
+                let _ = self.ground.admin().step_up(at).await;
             }
             tokio::time::sleep(G::PAUSE).await;
         }

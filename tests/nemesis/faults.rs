@@ -244,15 +244,15 @@ impl Arena {
     async fn dns_fails(&mut self) {
         let ips = self.ips();
         let some: Vec<Ipv4Addr> = ips.iter().copied().filter(|_| self.rng.percent(50)).collect();
-        let not_a_controller = self.network.fresh_ip();
+        let foreign = self.network.fresh_ip();
         let records = |ips: Vec<Ipv4Addr>| Answer::Records(ips.into_iter().map(IpAddr::V4).collect());
         let answer = match self.rng.below(6) {
             0 => Answer::ServFail,
             1 => Answer::NxDomain,
             2 => Answer::Silence,
             3 => records(some),
-            4 => records(vec![not_a_controller]),
-            _ => records(ips.into_iter().chain([not_a_controller]).collect()),
+            4 => records(vec![foreign]),
+            _ => records(ips.into_iter().chain([foreign]).collect()),
         };
         self.note(&format!("DNS says {answer:?}"));
         self.dns.set_both("tasks.mongo", answer);

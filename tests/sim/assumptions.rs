@@ -1,4 +1,4 @@
-//! What the faults spare: the losses that no controller can survive. This is the one place that excuses anything.
+//! What the faults spare: the losses that no controller can survive. This is the one machine that excuses anything.
 //!
 //! 1. A majority of the voters' directories is never lost (wiped, or gone with their task): neither of the newest
 //!    config's voters, nor of those that the others would still know. A config that only the lost directory had may
@@ -24,7 +24,8 @@
 //!    he would name another one, and nobody could tell.
 
 use super::conf::ConfRef;
-use super::world::{End, Place, World};
+use super::events::End;
+use super::world::{Machine, World};
 use rsctl::model::{Bootstrap, Member, NodeState};
 
 /// So many ticks of a primary (0.5 s each) in which it would have taken the reconfig, and a well controller saw both it
@@ -47,24 +48,24 @@ impl World {
     }
 
     fn configs_of(&self, counts: impl Fn(usize) -> bool) -> Vec<ConfRef> {
-        let here = |(at, place): &(usize, &Place)| counts(*at) && !place.retired;
-        let stored = || self.places.iter().enumerate().filter(here).map(|(_, place)| place);
+        let here = |(at, machine): &(usize, &Machine)| counts(*at) && !machine.retired;
+        let stored = || self.machines.iter().enumerate().filter(here).map(|(_, machine)| machine);
         let newest = stored()
             .filter_map(|p| p.dir.config.clone())
             .reduce(|a, b| if b.read.is_newer_than(&a.read) { b } else { a });
-        let leads = |p: &&Place| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary);
+        let leads = |p: &&Machine| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary);
         newest.into_iter().chain(stored().filter(leads).filter_map(|p| p.dir.config.clone())).collect()
     }
 
     /// Limit 7: whether a controller could know that there is a set already.
     pub fn could_know_of_set(&self, controller: usize) -> bool {
-        let processes_with_data = self.places.iter().filter(|p| !p.retired && p.dir.config.is_some());
+        let processes_with_data = self.machines.iter().filter(|p| !p.retired && p.dir.config.is_some());
         self.checker.was_told_of_set(controller, self.now, processes_with_data.map(|p| p.addr))
     }
 
-    /// The place that holds the directory which earned this slot's vote.
-    fn keeper(&self, member: &Member) -> Option<usize> {
-        self.places.iter().position(|p| {
+    /// The machine that holds the directory which earned this slot's vote.
+    fn vote_holder(&self, member: &Member) -> Option<usize> {
+        self.machines.iter().position(|p| {
             let here = self.resolve(&member.host) == Some(p.addr);
             let its = if member.data.is_some() { member.data == p.dir.data } else { here };
             !p.retired && p.wiped.is_none() && p.dir.data.is_some() && p.dir.config.is_some() && its
@@ -73,25 +74,26 @@ impl World {
 
     fn majority_left(&self, configs: &[ConfRef], keeps: impl Fn(&Self, &Member, usize) -> bool) -> bool {
         configs.iter().all(|config| {
-            let kept = config.read.voters().filter(|m| self.keeper(m).is_some_and(|p| keeps(self, m, p))).count();
+            let kept = config.read.voters().filter(|m| self.vote_holder(m).is_some_and(|p| keeps(self, m, p))).count();
             kept >= config.read.majority()
         })
     }
 
-    /// Limit 1: whether the directory at this place can be lost.
-    pub fn may_lose(&self, place: usize) -> bool {
-        let others_know = self.configs_of(|other| other != place);
-        let left = |configs: &[ConfRef]| self.majority_left(configs, |_, _, keeper| keeper != place);
-        left(&self.configs()) && left(&others_know) && self.may_move(place)
+    /// Limit 1: whether the directory at this machine can be lost.
+    pub fn may_lose(&self, machine: usize) -> bool {
+        let others_know = self.configs_of(|other| other != machine);
+        let left = |configs: &[ConfRef]| self.majority_left(configs, |_, _, vote_holder| vote_holder != machine);
+        left(&self.configs()) && left(&others_know) && self.may_move(machine)
     }
 
-    /// Limit 3: whether the mongod at this place may come back at another address.
-    pub fn may_move(&self, place: usize) -> bool {
-        let others_know = self.configs_of(|other| other != place);
-        let at_home =
-            |configs: &[ConfRef]| self.majority_left(configs, |w, m, keeper| keeper != place && w.at_home(m, keeper));
+    /// Limit 3: whether the mongod at this machine may come back at another address.
+    pub fn may_move(&self, machine: usize) -> bool {
+        let others_know = self.configs_of(|other| other != machine);
+        let at_home = |configs: &[ConfRef]| {
+            self.majority_left(configs, |w, m, vote_holder| vote_holder != machine && w.at_home(m, vote_holder))
+        };
         let left = || at_home(&self.configs()) && at_home(&others_know);
-        !self.about_to_vote(place) && (self.all_tagged() || left())
+        !self.about_to_vote(machine) && (self.all_tagged() || left())
     }
 
     /// Whether an IP is what the set knows a member by.
@@ -100,28 +102,29 @@ impl World {
     }
 
     /// The server, or under 4.4 a controller, may be about to give a newcomer its vote, whatever became of it since.
-    fn about_to_vote(&self, place: usize) -> bool {
+    fn about_to_vote(&self, machine: usize) -> bool {
         let soon =
-            |m: &Member| (m.newly_added || m.owed_vote()) && self.resolve(&m.host) == Some(self.places[place].addr);
-        let dir = &self.places[place].dir;
+            |m: &Member| (m.newly_added || m.owed_vote()) && self.resolve(&m.host) == Some(self.machines[machine].addr);
+        let dir = &self.machines[machine].dir;
         (dir.data.is_some() || dir.nameless)
             && self.configs().iter().any(|config| config.read.members().iter().any(soon))
     }
 
-    /// Limit 4: the places between which addresses can be exchanged.
-    pub fn keepers(&self) -> Vec<usize> {
+    /// Limit 4: the machines between which addresses can be exchanged.
+    pub fn vote_holders(&self) -> Vec<usize> {
         let configs = self.configs();
-        let keeps = |place: usize| configs.iter().all(|c| c.read.voters().any(|m| self.keeper(m) == Some(place)));
-        (0..self.places.len()).filter(|p| !configs.is_empty() && keeps(*p)).collect()
+        let keeps =
+            |machine: usize| configs.iter().all(|c| c.read.voters().any(|m| self.vote_holder(m) == Some(machine)));
+        (0..self.machines.len()).filter(|p| !configs.is_empty() && keeps(*p)).collect()
     }
 
     pub fn all_tagged(&self) -> bool {
-        let tagged = |m: &Member| m.data.is_some() && self.keeper(m).is_some();
+        let tagged = |m: &Member| m.data.is_some() && self.vote_holder(m).is_some();
         self.configs().iter().all(|config| config.read.voters().all(tagged))
     }
 
-    fn at_home(&self, member: &Member, keeper: usize) -> bool {
-        self.resolve(&member.host) == Some(self.places[keeper].addr)
+    fn at_home(&self, member: &Member, vote_holder: usize) -> bool {
+        self.resolve(&member.host) == Some(self.machines[vote_holder].addr)
     }
 
     /// Whether an address stands for a vote in some config that counts.
@@ -130,66 +133,66 @@ impl World {
         configs.iter().flat_map(|c| c.read.members()).any(|m| m.votes && self.resolve(&m.host) == Some(address))
     }
 
-    /// Limit 2: everybody but this place is well.
-    pub fn all_others_well(&self, place: usize) -> bool {
-        let leads = |p: &Place| p.proc.as_ref().is_some_and(|p| p.writable);
-        let follows = !leads(&self.places[place]) && self.places.iter().filter(|p| leads(p)).count() == 1;
+    /// Limit 2: everybody but this machine is well.
+    pub fn all_others_well(&self, machine: usize) -> bool {
+        let leads = |p: &Machine| p.proc.as_ref().is_some_and(|p| p.writable);
+        let follows = !leads(&self.machines[machine]) && self.machines.iter().filter(|p| leads(p)).count() == 1;
         let good = |view: &super::dns::DnsView| matches!(view, super::dns::DnsView::Good);
         let well = |m: &Member| {
-            self.keeper(m).is_some_and(|keeper| {
-                let there = &self.places[keeper];
+            self.vote_holder(m).is_some_and(|vote_holder| {
+                let there = &self.machines[vote_holder];
                 let serves = there.proc.as_ref().is_some_and(|p| {
                     matches!(p.state, NodeState::Primary | NodeState::Secondary) && p.me == Some(m.id)
                 });
-                keeper == place || (serves && (follows || there.dir.log.starts_with(&self.checker.acked)))
+                vote_holder == machine || (serves && (follows || there.dir.log.starts_with(&self.checker.acked)))
             })
         };
         self.cut.is_empty()
             && self.alive.iter().all(|alive| *alive)
             && self.dns.iter().all(good)
             && self.loss == 0
-            && self.places.iter().enumerate().all(|(i, p)| i == place || p.retired || p.proc.is_some())
+            && self.machines.iter().enumerate().all(|(i, p)| i == machine || p.retired || p.proc.is_some())
             && self.configs().iter().all(|config| config.read.voters().all(well))
     }
 
     /// A primary's tick: whether the vote of a wiped directory could have been taken by now.
     pub fn count_chances(&mut self, leader: usize) {
-        if self.places.iter().all(|p| p.wiped.is_none()) || !self.may_reconfig(leader) {
+        if self.machines.iter().all(|p| p.wiped.is_none()) || !self.may_reconfig(leader) {
             return;
         }
         let Some(config) = self.config(leader) else { return };
-        for place in 0..self.places.len() {
-            let (wiped, me) = (self.places[place].wiped, self.places[place].proc.as_ref().and_then(|p| p.me));
+        for machine in 0..self.machines.len() {
+            let (wiped, me) = (self.machines[machine].wiped, self.machines[machine].proc.as_ref().and_then(|p| p.me));
             let votes = me.and_then(|me| config.read.member(me)).is_some_and(Member::votes_now);
-            if let Some(chances) = wiped.filter(|_| votes && self.somebody_sees(leader, place)) {
-                self.places[place].wiped = Some(chances + 1);
+            if let Some(chances) = wiped.filter(|_| votes && self.somebody_sees(leader, machine)) {
+                self.machines[machine].wiped = Some(chances + 1);
             }
         }
     }
 
-    fn somebody_sees(&self, leader: usize, place: usize) -> bool {
+    fn somebody_sees(&self, leader: usize, machine: usize) -> bool {
         (0..self.alive.len()).any(|controller| {
-            let reaches = |to| self.both_ways(End::Controller(controller), End::Place(to));
+            let reaches = |to| self.both_ways(End::Controller(controller), End::Machine(to));
             let knows = matches!(self.dns[controller], super::dns::DnsView::Good);
-            self.alive[controller] && knows && reaches(leader) && reaches(place)
+            self.alive[controller] && knows && reaches(leader) && reaches(machine)
         })
     }
 
     /// Whether a wiped volume may still vote without holding anything.
     pub fn fragile(&mut self) -> bool {
         let acked = self.checker.acked.len();
-        let leads = |p: &Place| p.proc.as_ref().is_some_and(|p| p.writable);
-        let leader = self.places.iter().position(leads);
+        let leads = |p: &Machine| p.proc.as_ref().is_some_and(|p| p.writable);
+        let leader = self.machines.iter().position(leads);
         let settled = leader.is_some_and(|leader| self.config_on_majority(leader));
-        for place in 0..self.places.len() {
-            let Some(chances) = self.places[place].wiped else { continue };
-            let here = &self.places[place];
+        for machine in 0..self.machines.len() {
+            let Some(chances) = self.machines[machine].wiped else { continue };
+            let here = &self.machines[machine];
             let whole = here.dir.data.is_some() && here.dir.log.len() >= acked;
             let silent = here.proc.is_some() && settled && !self.holds_vote(here.addr);
             if here.retired || whole || silent || chances >= CHANCES {
-                self.places[place].wiped = None;
+                self.machines[machine].wiped = None;
             }
         }
-        self.places.iter().any(|p| p.wiped.is_some())
+        self.machines.iter().any(|p| p.wiped.is_some())
     }
 }

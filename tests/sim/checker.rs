@@ -1,9 +1,10 @@
 //! What must never happen, checked whenever something could have made it happen.
 
+use super::evidence::Evidence;
 use super::node::{Entry, Proc, long_silent};
-use super::world::{Place, World};
+use super::world::{Machine, World};
 use bson::oid::ObjectId;
-use rsctl::model::{DataId, Host, Member, MemberId, NodeState, OpTime, Probe, ReplConfig, VOTERS_MAX};
+use rsctl::model::{Member, NodeState, ReplConfig, VOTERS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -35,13 +36,13 @@ pub enum Violation {
 }
 
 /// How long an observation and the way of a command may take together, in milliseconds.
-const ON_ITS_WAY: u64 = 500;
+pub const COMMAND_DELAY_MS: u64 = 500;
 /// How long a reconfig waits for the one before it.
-const WAITS_AT_PRIMARY: u64 = 5000;
+pub const RECONFIG_WAIT_MS: u64 = 5000;
 
 #[derive(Default)]
 pub struct Checker {
-    eyes: CheckScope,
+    pub scope: CheckScope,
     /// The first thing that went wrong.
     pub broken: Option<(Violation, String)>,
     /// What a majority acknowledged, in order: the one history that there is.
@@ -54,99 +55,12 @@ pub struct Checker {
     pub over: bool,
     /// When the set was initiated.
     pub began_at: Option<u64>,
-    evidence: Vec<Evidence>,
-}
-
-/// What a controller has been told.
-#[derive(Clone)]
-pub struct Evidence {
-    pub born: u64,
-    died: u64,
-    /// Somebody who has a config answered.
-    knows_set: bool,
-    /// Whom DNS named in its last answer.
-    listing: BTreeSet<Ipv4Addr>,
-    listed: BTreeMap<Ipv4Addr, u64>,
-    answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
-    /// Whom each named as primary, and when it did.
-    named: BTreeMap<Ipv4Addr, (u64, Host)>,
-    /// What the primary said to be committed, and when.
-    committed: Vec<(u64, OpTime)>,
-    /// The first identity that no config has which it saw on a primary.
-    next_id: MemberId,
-    /// What its life before knew: a command of that life may still be on its way.
-    earlier: Option<Box<Evidence>>,
-}
-
-impl Evidence {
-    fn born(born: u64) -> Self {
-        let (listed, answered, named) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (committed, next_id, earlier) = (Vec::new(), MemberId(0), None);
-        let (died, knows_set, listing) = (born, false, BTreeSet::new());
-        Self { born, died, knows_set, listing, listed, answered, named, committed, next_id, earlier }
-    }
-
-    /// Neither DNS nor the mongod itself spoke of this address lately.
-    fn gone(&self, address: Ipv4Addr, now: u64) -> bool {
-        let listed = self.listed.get(&address).copied().unwrap_or(self.born);
-        let answered = self.answered.get(&address).map_or(self.born, |(at, ..)| *at);
-        let gone = listed.max(answered) + REMOVE_AFTER.as_millis() as u64 <= now;
-        gone || self.before(now, WAITS_AT_PRIMARY).is_some_and(|e| e.gone(address, now))
-    }
-
-    /// What its life before knew, as long as a command of that life may be on its way, or wait at the primary.
-    fn before(&self, now: u64, waits: u64) -> Option<&Self> {
-        self.earlier.as_deref().filter(|e| e.died + ON_ITS_WAY + waits > now)
-    }
-
-    fn answer(&self, address: Ipv4Addr) -> Option<&(u64, Option<DataId>, NodeState)> {
-        self.answered.get(&address).or_else(|| self.earlier.as_ref()?.answer(address))
-    }
+    pub evidence: Vec<Evidence>,
 }
 
 impl Checker {
-    pub fn new(controllers: usize, eyes: CheckScope) -> Self {
-        Self { eyes, evidence: vec![Evidence::born(0); controllers], ..Self::default() }
-    }
-
-    pub fn controller_born(&mut self, controller: usize, now: u64) {
-        let before = std::mem::replace(&mut self.evidence[controller], Evidence::born(now));
-        self.evidence[controller].earlier = Some(Box::new(Evidence { earlier: None, ..before }));
-    }
-
-    pub fn controller_died(&mut self, controller: usize, now: u64) {
-        self.evidence[controller].died = now;
-    }
-
-    pub fn were_listed(&mut self, controller: usize, addresses: BTreeSet<Ipv4Addr>, now: u64) {
-        let evidence = &mut self.evidence[controller];
-        evidence.listed.extend(addresses.iter().map(|address| (*address, now)));
-        evidence.listing = addresses;
-    }
-
-    /// A controller was told of the set, in this life or in the one whose commands may still be on their way; or DNS
-    /// just told it of one of those that hold the set's config.
-    pub fn was_told_of_set(
-        &self,
-        controller: usize,
-        now: u64,
-        mut processes_with_data: impl Iterator<Item = Ipv4Addr>,
-    ) -> bool {
-        let evidence = &self.evidence[controller];
-        let knew = evidence.knows_set || evidence.before(now, 0).is_some_and(|e| e.knows_set);
-        knew || processes_with_data.any(|address| evidence.listing.contains(&address))
-    }
-
-    pub fn has_answered(&mut self, controller: usize, address: Ipv4Addr, now: u64, probe: &Probe) {
-        let evidence = &mut self.evidence[controller];
-        evidence.answered.insert(address, (now, probe.data, probe.state));
-        evidence.knows_set |= probe.config.is_some();
-        evidence.named.remove(&address);
-        evidence.named.extend(probe.sees_primary.clone().map(|host| (address, (now, host))));
-        if let Some(config) = probe.config.as_ref().filter(|_| probe.state == NodeState::Primary) {
-            evidence.next_id = config.next_id();
-            evidence.committed.extend(probe.view.as_ref().map(|v| (now, v.committed)));
-        }
+    pub fn new(controllers: usize, scope: CheckScope) -> Self {
+        Self { scope, evidence: vec![Evidence::born(0); controllers], ..Self::default() }
     }
 }
 
@@ -158,20 +72,20 @@ impl World {
 
     /// A controller did what it never may.
     pub fn violated(&mut self, what: String) {
-        if self.checker.eyes == CheckScope::All {
+        if self.checker.scope == CheckScope::All {
             self.broke(Violation::Command, what);
         }
     }
 
-    fn broke(&mut self, harm: Violation, what: String) {
+    fn broke(&mut self, violation: Violation, what: String) {
         self.note(|_| format!("VIOLATED: {what}"));
-        self.checker.broken.get_or_insert((harm, what));
+        self.checker.broken.get_or_insert((violation, what));
     }
 
     /// A primary takes writes: the only one of its term.
-    pub fn checker_primary(&mut self, place: usize) {
-        let dir = &self.places[place].dir;
-        let Some(proc) = &self.places[place].proc else { return };
+    pub fn checker_primary(&mut self, machine: usize) {
+        let dir = &self.machines[machine].dir;
+        let Some(proc) = &self.machines[machine].proc else { return };
         let (term, id) = (dir.term, proc.id);
         if *self.checker.leaders.entry(term).or_insert(id) != id {
             self.lost(format!("two primaries in term {term}"));
@@ -179,8 +93,8 @@ impl World {
     }
 
     /// A primary committed: all that was acknowledged before must be in its log.
-    pub fn committed(&mut self, place: usize) {
-        let dir = &self.places[place].dir;
+    pub fn committed(&mut self, machine: usize) {
+        let dir = &self.machines[machine].dir;
         let acked = &self.checker.acked;
         // A primary of an older term, that does not know yet, may still learn of acknowledgements that were given to it; no
         // more than that. What it has beyond will be undone.
@@ -190,7 +104,7 @@ impl World {
         if dir.log.len() < held || stale && acked.len() < held || dir.log[..common] != acked[..common] {
             let missing = acked.iter().zip(&dir.log).position(|(a, b)| a != b).unwrap_or(common);
             let entry = acked.get(missing).copied();
-            self.lost(format!("{} leads without {entry:?}, which was acknowledged", self.places[place].name));
+            self.lost(format!("{} leads without {entry:?}, which was acknowledged", self.machines[machine].name));
             return;
         }
         if dir.commit > acked.len() {
@@ -231,10 +145,10 @@ impl World {
     }
 
     /// A reconfig of a controller that the server accepted, be it long after it came.
-    pub fn reconfigured(&mut self, place: usize, from: usize, old: &ReplConfig, new: &ReplConfig, came: u64) {
+    pub fn reconfigured(&mut self, machine: usize, from: usize, old: &ReplConfig, new: &ReplConfig, came: u64) {
         for member in old.members() {
             match new.member(member.id) {
-                None => self.removed(place, from, member, came),
+                None => self.removed(machine, from, member, came),
                 Some(next) => self.changed(from, old, (member, next), came),
             }
         }
@@ -247,28 +161,28 @@ impl World {
 
     /// The last address at which a host was, whether or not anybody is there.
     pub fn last_address(&self, member: &Member) -> Option<Ipv4Addr> {
-        let by_name = |name| self.places.iter().find(|p| Some(p.name.as_str()) == name).map(|p| p.addr);
+        let by_name = |name| self.machines.iter().find(|p| Some(p.name.as_str()) == name).map(|p| p.addr);
         by_name(member.host.name()).or_else(|| self.resolve(&member.host))
     }
 
-    /// An operator wants this slot's member out, which is or was the one at this place. The address that he named may
+    /// An operator wants this slot's member out, which is or was the one at this machine. The address that he named may
     /// have passed to another since, which is not meant.
-    fn is_unwanted(&self, place: usize, member: &Member) -> bool {
-        let (here, address) = (&self.places[place], self.last_address(member));
-        let passed_on = address.and_then(|at| self.place_at(at)).is_some_and(|other| other != place);
+    fn is_unwanted(&self, machine: usize, member: &Member) -> bool {
+        let (here, address) = (&self.machines[machine], self.last_address(member));
+        let passed_on = address.and_then(|at| self.machine_at(at)).is_some_and(|other| other != machine);
         let named = [Some(here.addr), here.unwanted_at].contains(&address) && !passed_on;
         let its = member.data.is_some() && [here.dir.data, here.unwanted_data].contains(&member.data);
         here.unwanted && (named || its)
     }
 
-    fn removed(&mut self, place: usize, from: usize, member: &Member, came: u64) {
+    fn removed(&mut self, machine: usize, from: usize, member: &Member, came: u64) {
         let now = self.now;
         let gone = self.last_address(member).is_some_and(|at| self.checker.evidence[from].gone(at, now));
-        let peer = self.places[place].proc.as_ref().and_then(|p| p.peers.get(&member.id));
+        let peer = self.machines[machine].proc.as_ref().and_then(|p| p.peers.get(&member.id));
         // An observation takes a while, and so does the way of a command. How long the server then lets a reconfig wait for the
         // config before it does not count: what was sent cannot be called back, whoever returns meanwhile.
         let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < came);
-        let unwanted = (0..self.places.len()).any(|p| self.is_unwanted(p, member));
+        let unwanted = (0..self.machines.len()).any(|p| self.is_unwanted(p, member));
         if !unwanted && (!gone || well) {
             self.violated(format!("controller {from} removes {}, which is not gone", member.host));
         }
@@ -300,9 +214,9 @@ impl World {
         // What it has been told since it decided does not count against it, nor what was committed while the server had
         // the command wait for the config before it.
         let told = self.checker.evidence[from].committed.iter().rev();
-        let told = told.clone().find(|(at, _)| at + ON_ITS_WAY <= came);
+        let told = told.clone().find(|(at, _)| at + COMMAND_DELAY_MS <= came);
         let committed = told.map(|(_, at)| *at).unwrap_or_default();
-        let behind = self.place_of(&new.host).is_some_and(|p| self.places[p].dir.last() < committed);
+        let behind = self.machine_of(&new.host).is_some_and(|p| self.machines[p].dir.last() < committed);
         if old.was.is_some() && !old.votes && new.votes && behind {
             self.violated(format!(
                 "controller {from} gives {} its vote back before it has what is committed",
@@ -332,9 +246,9 @@ impl World {
             });
             // Who has no tag counts where it is, as it does for the server.
             let there = w.resolve(&m.host).and_then(|at| w.checker.evidence[from].answered.get(&at));
-            let in_place = there
+            let at_its_address = there
                 .is_some_and(|(at, data, state)| at + 5000 >= now && data.is_some() && *state == NodeState::Secondary);
-            tagged || m.data.is_none() && in_place
+            tagged || m.data.is_none() && at_its_address
         };
         let at_hand = new.voters().filter(|m| answered(self, m)).count();
         if at_hand < new.majority() {
@@ -347,14 +261,14 @@ impl World {
             let heard = |at| w.checker.evidence[from].answer(at).is_some_and(|(when, ..)| when + 5000 >= now);
             moved || w.resolve(&m.host).is_some_and(heard)
         };
-        let strangers = new.voters().filter(|m| seen_or_moved(self, m)).filter(|m| {
-            let found = self.place_of(&m.host).map(|p| self.places[p].dir.data);
+        let outsiders = new.voters().filter(|m| seen_or_moved(self, m)).filter(|m| {
+            let found = self.machine_of(&m.host).map(|p| self.machines[p].dir.data);
             found.is_some_and(|data| {
                 // Who is not tagged is not moved either.
                 data.is_none() || (m.data.is_some() && !new.voters().any(|v| v.data == data))
             })
         });
-        if let Some(host) = strangers.map(|m| m.host.clone()).next() {
+        if let Some(host) = outsiders.map(|m| m.host.clone()).next() {
             self.violated(format!("controller {from} forces a vote upon another directory at {host}"));
         }
     }
@@ -362,26 +276,27 @@ impl World {
     /// An election that a controller asks for must not unseat a primary that is well, unless it is about to go.
     pub fn stepped_up(&mut self, from: usize, candidate: usize) {
         let (now, evidence) = (self.now, &self.checker.evidence[from]);
-        let well = |place: usize| {
-            let here = &self.places[place];
+        let well = |machine: usize| {
+            let here = &self.machines[machine];
             let (Some(proc), Some(config)) = (&here.proc, &here.dir.config) else { return false };
             let heard = |m: &&Member| proc.peers.get(&m.id).is_some_and(|p| p.up && p.heard_at + 1500 > now);
             let leads = proc.writable && proc.leads_since + 3000 < now;
             leads && config.read.voters().filter(heard).count() + 1 >= config.read.majority()
         };
-        let unseen = |place: usize| evidence.answer(self.places[place].addr).is_none_or(|(at, ..)| at + 3000 < now);
+        let unseen =
+            |machine: usize| evidence.answer(self.machines[machine].addr).is_none_or(|(at, ..)| at + 3000 < now);
         // Somebody told the controller of this primary, and no port of it was ever closed since.
-        let told = |place: usize| {
+        let told = |machine: usize| {
             let mut named = evidence.named.values();
-            named.any(|(at, host)| at + 1000 > now && self.place_of(host) == Some(place))
+            named.any(|(at, host)| at + 1000 > now && self.machine_of(host) == Some(machine))
         };
-        let quiet = |place: usize| self.places[place].died_at.is_none_or(|at| at < evidence.born);
+        let quiet = |machine: usize| self.machines[machine].died_at.is_none_or(|at| at < evidence.born);
         // The observation began before its heartbeats came in again: nobody can know better.
-        let missed = |place: usize| {
-            let (Some(proc), Some(config)) = (&self.places[place].proc, &self.places[place].dir.config) else {
+        let missed = |machine: usize| {
+            let (Some(proc), Some(config)) = (&self.machines[machine].proc, &self.machines[machine].dir.config) else {
                 return false;
             };
-            let missed_by = |other: &Place| {
+            let missed_by = |other: &Machine| {
                 // It may have been elected since, for another controller (seed 101275).
                 let could_vote = |p: &&Proc| matches!(p.state, NodeState::Secondary | NodeState::Primary);
                 let voter = other.proc.as_ref().filter(could_vote)?;
@@ -391,12 +306,12 @@ impl World {
                 let silent = seen.asked_us_at.is_some_and(|at| at + long_silent(&config.read) <= now);
                 Some(silent || seen.back_at.is_some_and(|at| at + 1500 > now))
             };
-            self.places.iter().filter(|other| missed_by(other) == Some(true)).count() >= config.read.majority()
+            self.machines.iter().filter(|other| missed_by(other) == Some(true)).count() >= config.read.majority()
         };
         let leads = self.leader().filter(|p| *p != candidate);
-        let stays = |place: usize| self.places[place].listed;
+        let stays = |machine: usize| self.machines[machine].listed;
         let unseated = leads.filter(|p| well(*p) && unseen(*p) && told(*p) && quiet(*p) && stays(*p) && !missed(*p));
-        if let Some(name) = unseated.map(|p| self.places[p].name.clone()) {
+        if let Some(name) = unseated.map(|p| self.machines[p].name.clone()) {
             self.violated(format!("controller {from} unseats {name}, which the others see"));
         }
     }

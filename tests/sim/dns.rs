@@ -21,7 +21,7 @@ pub enum DnsView {
 }
 
 /// An answer, or nothing for as long as anybody waits.
-pub enum Said<T> {
+pub enum DnsReply<T> {
     Answer(T),
     Silence,
 }
@@ -29,7 +29,7 @@ pub enum Said<T> {
 impl World {
     /// The tasks as they are listed now.
     pub fn listing(&self) -> Vec<(String, Ipv4Addr)> {
-        let listed = self.places.iter().filter(|p| p.listed && !p.retired);
+        let listed = self.machines.iter().filter(|p| p.listed && !p.retired);
         listed.map(|p| (p.name.clone(), p.addr)).collect()
     }
 
@@ -37,12 +37,13 @@ impl World {
         match &self.dns[controller] {
             DnsView::Stale(then) => then.clone(),
             DnsView::Partial(hidden) => {
-                let hidden: BTreeSet<_> = hidden.iter().filter_map(|i| self.places.get(*i)).map(|p| &p.name).collect();
+                let hidden: BTreeSet<_> =
+                    hidden.iter().filter_map(|i| self.machines.get(*i)).map(|p| &p.name).collect();
                 self.listing().into_iter().filter(|(name, _)| !hidden.contains(name)).collect()
             }
             DnsView::Foreign(address) => {
                 let mut listing = self.listing();
-                listing.push(("not_a_controller".to_owned(), *address));
+                listing.push(("foreign".to_owned(), *address));
                 listing
             }
             _ => self.listing(),
@@ -57,34 +58,34 @@ impl World {
         }
     }
 
-    pub fn dns_tasks(&mut self, controller: usize) -> Said<TaskList> {
+    pub fn dns_tasks(&mut self, controller: usize) -> DnsReply<TaskList> {
         if matches!(self.dns[controller], DnsView::Silent) {
-            return Said::Silence;
+            return DnsReply::Silence;
         }
         let none =
             |kind| TaskList { hosts: BTreeSet::new(), trouble: vec![DnsTrouble { name: "mongo".to_owned(), kind }] };
         if let Some(kind) = self.trouble(controller) {
-            return Said::Answer(none(kind));
+            return DnsReply::Answer(none(kind));
         }
         let listing = self.listing_for(controller);
         if listing.is_empty() {
-            return Said::Answer(none(DnsTroubleKind::NoSuchService));
+            return DnsReply::Answer(none(DnsTroubleKind::NoSuchService));
         }
         let now = self.now;
         self.checker.were_listed(controller, listing.iter().map(|(_, address)| *address).collect(), now);
         let hosts = listing.into_iter().map(|(_, ip)| Host::ip(IpAddr::V4(ip), PORT)).collect();
-        Said::Answer(TaskList { hosts, trouble: Vec::new() })
+        DnsReply::Answer(TaskList { hosts, trouble: Vec::new() })
     }
 
-    pub fn dns_name(&mut self, controller: usize, name: &str) -> Said<NameAnswer> {
+    pub fn dns_name(&mut self, controller: usize, name: &str) -> DnsReply<NameAnswer> {
         if matches!(self.dns[controller], DnsView::Silent) {
-            return Said::Silence;
+            return DnsReply::Silence;
         }
         if let Some(kind) = self.trouble(controller).filter(|k| *k == DnsTroubleKind::ServFail) {
-            return Said::Answer(NameAnswer::Trouble(DnsTrouble { name: name.to_owned(), kind }));
+            return DnsReply::Answer(NameAnswer::Trouble(DnsTrouble { name: name.to_owned(), kind }));
         }
         let found = self.listing_for(controller).into_iter().find(|(listed, _)| listed == name);
-        Said::Answer(match found {
+        DnsReply::Answer(match found {
             Some((_, ip)) => NameAnswer::Addresses(BTreeSet::from([IpAddr::V4(ip)])),
             None => NameAnswer::NoSuchName,
         })

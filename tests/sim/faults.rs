@@ -1,8 +1,8 @@
 //! What goes wrong, and what ends it again.
 
 use super::dns::DnsView;
-use super::node::Dir;
-use super::world::{End, Event, Place, World};
+use super::events::{End, Event};
+use super::world::{Machine, World};
 use std::net::Ipv4Addr;
 
 /// The end of a fault.
@@ -27,14 +27,12 @@ pub enum Undo {
 
 /// What the driver has to do with a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ControllerCommand {
     Start(usize),
     Crash(usize),
-    /// An operator wants the node at this place out.
+    /// An operator wants the node at this machine out.
     Remove(usize, usize, Ipv4Addr),
 }
-
-const PLACES_MAX: usize = 7;
 
 impl World {
     /// One fault, and the time of the next.
@@ -67,108 +65,108 @@ impl World {
         }
     }
 
-    fn any_place(&mut self, wanted: impl Fn(&Place) -> bool) -> Option<usize> {
-        let fit: Vec<usize> = (0..self.places.len()).filter(|i| wanted(&self.places[*i])).collect();
+    pub fn any_machine(&mut self, wanted: impl Fn(&Machine) -> bool) -> Option<usize> {
+        let fit: Vec<usize> = (0..self.machines.len()).filter(|i| wanted(&self.machines[*i])).collect();
         self.rng.pick(&fit)
     }
 
-    fn up(place: &Place) -> bool {
-        place.proc.is_some() && !place.retired
+    pub fn up(machine: &Machine) -> bool {
+        machine.proc.is_some() && !machine.retired
     }
 
-    pub fn kill(&mut self, place: usize) {
+    pub fn kill(&mut self, machine: usize) {
         let refuses = self.rng.percent(70);
-        self.kill_so(place, refuses);
+        self.kill_so(machine, refuses);
     }
 
     /// Kills it; its address then refuses connections, or is silent.
-    pub fn kill_so(&mut self, place: usize, refuses: bool) {
-        let (now, address) = (self.now, self.places[place].addr);
+    pub fn kill_so(&mut self, machine: usize, refuses: bool) {
+        let (now, address) = (self.now, self.machines[machine].addr);
         self.record.saw("kills");
-        self.note(|w| format!("{} dies{}", w.places[place].name, if refuses { "" } else { " silently" }));
-        let here = &mut self.places[place];
+        self.note(|w| format!("{} dies{}", w.machines[machine].name, if refuses { "" } else { " silently" }));
+        let here = &mut self.machines[machine];
         here.proc = None;
         here.refuses = refuses;
         here.died_at = Some(now);
         here.dir.killed();
         if refuses {
-            for other in (0..self.places.len()).filter(|o| *o != place) {
+            for other in (0..self.machines.len()).filter(|o| *o != machine) {
                 self.after(1, 4, Event::Broken { from: other, address });
             }
             for controller in 0..self.wakes.len() {
                 self.after(1, 4, Event::Wake(controller));
             }
         }
-        self.after(0, 1500, Event::Undo(Undo::Unlist(place)));
+        self.after(0, 1500, Event::Undo(Undo::Unlist(machine)));
     }
 
-    fn task_dies(&mut self) {
-        let Some(place) = self.any_place(Self::up) else { return };
-        self.kill(place);
-        self.after(200, 15_000, Event::Undo(Undo::Start(place)));
+    pub fn task_dies(&mut self) {
+        let Some(machine) = self.any_machine(Self::up) else { return };
+        self.kill(machine);
+        self.after(200, 15_000, Event::Undo(Undo::Start(machine)));
     }
 
     /// Swarm drops a task from DNS before it stops it, and a mongod that is told to stop leads no more.
-    fn task_is_stopped(&mut self) {
-        let Some(place) = self.any_place(|p| Self::up(p) && p.listed) else { return };
-        self.note(|w| format!("{} is about to be stopped", w.places[place].name));
+    pub fn task_is_stopped(&mut self) {
+        let Some(machine) = self.any_machine(|p| Self::up(p) && p.listed) else { return };
+        self.note(|w| format!("{} is about to be stopped", w.machines[machine].name));
         self.record.saw("planned stops");
-        self.places[place].listed = false;
-        self.after(100, 3000, Event::Undo(Undo::Stop(place)));
+        self.machines[machine].listed = false;
+        self.after(100, 3000, Event::Undo(Undo::Stop(machine)));
     }
 
-    fn stop(&mut self, place: usize) {
-        if self.places[place].listed || self.places[place].proc.is_none() {
+    pub fn stop(&mut self, machine: usize) {
+        if self.machines[machine].listed || self.machines[machine].proc.is_none() {
             return;
         }
         if !self.faults_on || self.fragile() {
-            self.places[place].listed = true;
+            self.machines[machine].listed = true;
             return;
         }
-        self.step_down(place, "it shuts down");
-        self.kill(place);
-        self.after(200, 8000, Event::Undo(Undo::Start(place)));
+        self.step_down(machine, "it shuts down");
+        self.kill(machine);
+        self.after(200, 8000, Event::Undo(Undo::Start(machine)));
     }
 
-    fn all_tasks_die(&mut self) {
+    pub fn all_tasks_die(&mut self) {
         self.record.saw("all killed at once");
-        for place in 0..self.places.len() {
-            if Self::up(&self.places[place]) {
-                self.kill(place);
-                self.after(300, 4000, Event::Undo(Undo::Start(place)));
+        for machine in 0..self.machines.len() {
+            if Self::up(&self.machines[machine]) {
+                self.kill(machine);
+                self.after(300, 4000, Event::Undo(Undo::Start(machine)));
             }
         }
     }
 
     /// A recreated network hands out the same addresses, but not to the same tasks.
-    fn tasks_swap_addresses(&mut self) {
+    pub fn tasks_swap_addresses(&mut self) {
         if !self.all_tagged() {
             return;
         }
         self.record.saw("swapped addresses");
-        let mut movers = self.keepers();
+        let mut movers = self.vote_holders();
         if self.rng.percent(50) {
             movers.truncate(2);
         }
-        let mut addresses: Vec<Ipv4Addr> = movers.iter().map(|i| self.places[*i].addr).collect();
-        for place in movers {
-            if self.places[place].proc.is_some() {
-                self.kill(place);
+        let mut addresses: Vec<Ipv4Addr> = movers.iter().map(|i| self.machines[*i].addr).collect();
+        for machine in movers {
+            if self.machines[machine].proc.is_some() {
+                self.kill(machine);
             }
             let chosen = addresses.swap_remove(self.rng.below(addresses.len()));
             let at = if self.rng.percent(25) { self.fresh_address() } else { chosen };
-            self.places[place].addr = at;
-            self.places[place].listed = false;
-            self.after(200, 6000, Event::Undo(Undo::Start(place)));
+            self.machines[machine].addr = at;
+            self.machines[machine].listed = false;
+            self.after(200, 6000, Event::Undo(Undo::Start(machine)));
         }
     }
 
-    fn ends(&self) -> Vec<End> {
-        let places = (0..self.places.len()).filter(|i| !self.places[*i].retired).map(End::Place);
-        places.chain((0..self.wakes.len()).map(End::Controller)).collect()
+    pub fn ends(&self) -> Vec<End> {
+        let machines = (0..self.machines.len()).filter(|i| !self.machines[*i].retired).map(End::Machine);
+        machines.chain((0..self.wakes.len()).map(End::Controller)).collect()
     }
 
-    fn partition(&mut self) {
+    pub fn partition(&mut self) {
         let ends = self.ends();
         let (Some(one), Some(other)) = (self.rng.pick(&ends), self.rng.pick(&ends)) else { return };
         let mut cuts = Vec::new();
@@ -186,25 +184,25 @@ impl World {
         self.after(300, 20_000, Event::Undo(Undo::Heal(cuts)));
     }
 
-    fn bad_network(&mut self) {
+    pub fn bad_network(&mut self) {
         (self.loss, self.slow_ms) = (self.rng.between(0, 30), self.rng.between(0, 300));
         self.record.saw("lossy networks");
         self.note(|w| format!("network: {} % lost, up to {} ms late", w.loss, w.slow_ms));
         self.after(500, 8000, Event::Undo(Undo::Calm));
     }
 
-    fn slow_replication(&mut self) {
-        let Some(place) = self.any_place(Self::up) else { return };
+    pub fn slow_replication(&mut self) {
+        let Some(machine) = self.any_machine(Self::up) else { return };
         let until = self.now + self.rng.between(500, 15_000);
-        self.note(|w| format!("{} stops replicating for a while", w.places[place].name));
-        if let Some(proc) = self.proc(place) {
+        self.note(|w| format!("{} stops replicating for a while", w.machines[machine].name));
+        if let Some(proc) = self.proc(machine) {
             proc.slow_until = until;
         }
     }
 
-    fn controller_crashes(&mut self) {
+    pub fn controller_crashes(&mut self) {
         let controller = self.rng.below(self.wakes.len());
-        self.orders.push(Order::Crash(controller));
+        self.controller_commands.push(ControllerCommand::Crash(controller));
         self.after(10, 8000, Event::Undo(Undo::Controller(controller)));
     }
 
@@ -221,7 +219,7 @@ impl World {
         let view = match self.rng.below(6) {
             0 => DnsView::Stale(self.listing()),
             1 => {
-                let hidden = (0..self.places.len()).filter(|_| self.rng.percent(40)).collect();
+                let hidden = (0..self.machines.len()).filter(|_| self.rng.percent(40)).collect();
                 DnsView::Partial(hidden)
             }
             2 => DnsView::NoSuchService,
@@ -234,194 +232,13 @@ impl World {
         self.after(300, limit, Event::Undo(Undo::Dns(controller)));
     }
 
-    /// The task comes back with an empty volume, under its old address or, where addresses are IPs, a new one.
-    fn volume_is_wiped(&mut self) {
-        if let Some(place) = self.any_place(Self::up) {
-            let moves = !self.named && self.rng.percent(50);
-            self.wipe(place, moves);
-        }
-    }
-
-    fn wipe(&mut self, place: usize, moves: bool) {
-        if !self.may_lose(place) {
-            return;
-        }
-        let address = if moves { self.fresh_address() } else { self.places[place].addr };
-        let dangerous = self.holds_vote(self.places[place].addr) && (self.named || address == self.places[place].addr);
-        if dangerous && !self.all_others_well(place) {
-            return;
-        }
-        self.kill(place);
-        self.record.saw(if dangerous { "wiped voters" } else { "wiped volumes" });
-        self.note(|w| format!("{} is wiped", w.places[place].name));
-        let fresh = if self.named { self.fresh_address() } else { address };
-        let here = &mut self.places[place];
-        here.dir = Dir::default();
-        here.wiped = dangerous.then_some(0);
-        here.addr = fresh;
-        here.listed = false;
-        self.after(200, 5000, Event::Undo(Undo::Start(place)));
-    }
-
-    /// What rule *wiped* is for: some members lag, another one is wiped and copies slowly, and then the primary dies.
-    fn straggler_before_a_wipe(&mut self) {
-        let Some(leader) = self.leader() else { return };
-        let Some(config) = self.config(leader) else { return };
-        let voters = config.read.voters().filter_map(|m| self.place_of(&m.host)).filter(|p| *p != leader);
-        let mut followers: Vec<usize> = voters.collect();
-        if followers.len() < 2 {
-            return;
-        }
-        let victim = followers.swap_remove(self.rng.below(followers.len()));
-        // Whoever is needed beside primary and victim for a majority keeps up.
-        let until = self.now + self.rng.between(10_000, 25_000);
-        for straggler in followers.into_iter().skip(config.read.majority().saturating_sub(2)) {
-            self.note(|w| format!("{} stops replicating for a while", w.places[straggler].name));
-            if let Some(proc) = self.proc(straggler) {
-                proc.slow_until = until;
-            }
-        }
-        self.after(1500, 4000, Event::Undo(Undo::Wipe(victim)));
-    }
-
-    fn wipe_behind_stragglers(&mut self, victim: usize) {
-        if !self.faults_on || self.fragile() || !Self::up(&self.places[victim]) || self.leader() == Some(victim) {
-            return;
-        }
-        if self.rng.percent(40) {
-            self.silenced_behind_stragglers(victim);
-            return;
-        }
-        self.wipe(victim, false);
-        if self.places[victim].wiped.is_some() {
-            self.record.saw("wipes behind stragglers");
-            self.places[victim].slow_sync = true;
-            self.after(4000, 14_000, Event::Undo(Undo::KillPrimary));
-        }
-    }
-
-    /// The same moment with another temptation: the member is only silent, and a newcomer could have its slot.
-    fn silenced_behind_stragglers(&mut self, victim: usize) {
-        self.record.saw("newcomers beside a silent voter");
-        self.kill(victim);
-        self.after(15_000, 25_000, Event::Undo(Undo::Start(victim)));
-        if let Some(place) = self.scale_up() {
-            self.places[place].slow_sync = true;
-        }
-        self.after(2000, 9000, Event::Undo(Undo::KillPrimary));
-    }
-
-    fn kill_primary(&mut self) {
-        if !self.faults_on || self.fragile() {
-            return;
-        }
-        if let Some(leader) = self.leader() {
-            self.kill(leader);
-            self.after(5000, 20_000, Event::Undo(Undo::Start(leader)));
-        }
-    }
-
     pub fn leader(&self) -> Option<usize> {
-        self.places.iter().position(|p| p.proc.as_ref().is_some_and(|p| p.writable))
-    }
-
-    /// An operator has a node taken out before he removes it for good.
-    fn operator_removes(&mut self) {
-        let Some(place) = self.goes_for_good() else { return };
-        let Some(known_at) = self.known_at(place) else { return };
-        let controller = self.rng.below(self.wakes.len());
-        self.note(|w| format!("an operator wants {} out, says controller {controller}", w.places[place].name));
-        self.record.saw("removal requests");
-        let here = &mut self.places[place];
-        (here.unwanted, here.unwanted_at) = (true, Some(known_at));
-        self.orders.push(Order::Remove(controller, place, known_at));
-        self.after(500, 15_000, Event::Undo(Undo::Retire(place)));
-    }
-
-    /// The address by which an operator knows the node: where it answers, or where the config has its directory, unless
-    /// another answers there. Which one it will have next he cannot know.
-    fn known_at(&self, place: usize) -> Option<Ipv4Addr> {
-        let here = &self.places[place];
-        if here.proc.is_some() {
-            return Some(here.addr);
-        }
-        let config = self.configs().into_iter().next()?;
-        let slot = config.read.members().iter().find(|m| m.data.is_some() && m.data == here.dir.data)?;
-        self.resolve(&slot.host).filter(|at| self.place_at(*at).is_none())
-    }
-
-    pub fn fresh_address(&mut self) -> Ipv4Addr {
-        self.addresses += 1;
-        Ipv4Addr::new(10, 0, (self.addresses / 250) as u8, (self.addresses % 250) as u8 + 2)
-    }
-
-    pub fn add_place(&mut self) -> usize {
-        let name = format!("mongo-{}", self.places.len() + 1);
-        let addr = self.fresh_address();
-        self.places.push(Place {
-            name,
-            dir: Dir::default(),
-            addr,
-            proc: None,
-            listed: false,
-            retired: false,
-            wiped: None,
-            slow_sync: false,
-            died_at: None,
-            unwanted: false,
-            unwanted_at: None,
-            unwanted_data: None,
-            refuses: true,
-        });
-        self.places.len() - 1
-    }
-
-    pub fn scale_up(&mut self) -> Option<usize> {
-        if self.places.iter().filter(|p| !p.retired).count() >= PLACES_MAX {
-            return None;
-        }
-        let place = self.add_place();
-        self.note(|w| format!("{} is new", w.places[place].name));
-        let at = self.places[place].addr;
-        self.start(place, at);
-        Some(place)
-    }
-
-    /// A task and its volume go for good.
-    fn scale_down(&mut self) {
-        if let Some(place) = self.goes_for_good() {
-            self.retire(place);
-        }
-    }
-
-    /// A task that the service can do without.
-    fn goes_for_good(&mut self) -> Option<usize> {
-        let place = self.any_place(|p| !p.retired)?;
-        let left = self.places.iter().filter(|p| !p.retired).count() - 1;
-        (left >= self.expect && self.may_lose(place)).then_some(place)
-    }
-
-    fn retire(&mut self, place: usize) {
-        let left = self.places.iter().filter(|p| !p.retired).count() - 1;
-        if !self.faults_on
-            || self.places[place].retired
-            || left < self.expect
-            || !self.may_lose(place)
-            || self.fragile()
-        {
-            return;
-        }
-        self.record.saw("tasks gone for good");
-        if self.places[place].proc.is_some() {
-            self.kill(place);
-        }
-        self.note(|w| format!("{} goes for good", w.places[place].name));
-        self.places[place].retired = true;
+        self.machines.iter().position(|p| p.proc.as_ref().is_some_and(|p| p.writable))
     }
 
     pub fn undo(&mut self, undo: Undo) {
         match undo {
-            Undo::Start(place) => self.restart(place),
+            Undo::Start(machine) => self.restart(machine),
             Undo::Heal(cuts) => {
                 for cut in cuts {
                     self.cut.remove(&cut);
@@ -430,44 +247,44 @@ impl World {
             }
             Undo::Dns(controller) => self.dns[controller] = DnsView::Good,
             Undo::Calm => (self.loss, self.slow_ms) = (0, 0),
-            Undo::Controller(controller) => self.orders.push(Order::Start(controller)),
-            Undo::Stop(place) => self.stop(place),
-            Undo::Wipe(place) => self.wipe_behind_stragglers(place),
+            Undo::Controller(controller) => self.controller_commands.push(ControllerCommand::Start(controller)),
+            Undo::Stop(machine) => self.stop(machine),
+            Undo::Wipe(machine) => self.wipe_behind_stragglers(machine),
             Undo::KillPrimary => self.kill_primary(),
-            Undo::Retire(place) => self.retire(place),
-            Undo::Restart(place) => self.take_back(place),
-            Undo::Unlist(place) => {
-                if self.places[place].proc.is_none() {
-                    self.places[place].listed = false;
+            Undo::Retire(machine) => self.retire(machine),
+            Undo::Restart(machine) => self.take_back(machine),
+            Undo::Unlist(machine) => {
+                if self.machines[machine].proc.is_none() {
+                    self.machines[machine].listed = false;
                 }
             }
         }
     }
 
-    fn restart(&mut self, place: usize) {
-        if self.places[place].proc.is_some() || self.places[place].retired {
+    pub fn restart(&mut self, machine: usize) {
+        if self.machines[machine].proc.is_some() || self.machines[machine].retired {
             return;
         }
         // With names every task has a new IP behind its name; with IPs the address itself may change. A name that could
         // not be found in the first moment makes a set of IPs all the same (seed 108759).
         let moves = if self.named {
-            !self.goes_by_ip() || self.may_move(place)
+            !self.goes_by_ip() || self.may_move(machine)
         } else {
-            self.rng.percent(30) && self.may_move(place)
+            self.rng.percent(30) && self.may_move(machine)
         };
-        let at = if moves { self.fresh_address() } else { self.places[place].addr };
-        self.start(place, at);
+        let at = if moves { self.fresh_address() } else { self.machines[machine].addr };
+        self.start(machine, at);
     }
 
     /// Whom an operator wanted out and kept: its mongod is started again, and with it ends the order.
-    fn take_back(&mut self, place: usize) {
+    pub fn take_back(&mut self, machine: usize) {
         if self.fragile() {
-            self.after(500, 1000, Event::Undo(Undo::Restart(place)));
+            self.after(500, 1000, Event::Undo(Undo::Restart(machine)));
         } else {
-            if self.places[place].proc.is_some() {
-                self.kill(place);
+            if self.machines[machine].proc.is_some() {
+                self.kill(machine);
             }
-            self.after(200, 2000, Event::Undo(Undo::Start(place)));
+            self.after(200, 2000, Event::Undo(Undo::Start(machine)));
         }
     }
 
@@ -480,24 +297,24 @@ impl World {
         for view in &mut self.dns {
             *view = DnsView::Good;
         }
-        for place in 0..self.places.len() {
-            self.restart(place);
-            self.places[place].listed |= self.places[place].proc.is_some();
-            if let Some(proc) = self.proc(place) {
+        for machine in 0..self.machines.len() {
+            self.restart(machine);
+            self.machines[machine].listed |= self.machines[machine].proc.is_some();
+            if let Some(proc) = self.proc(machine) {
                 proc.slow_until = 0;
             }
         }
         let kept: Vec<usize> =
-            (0..self.places.len()).filter(|i| self.places[*i].unwanted && !self.places[*i].retired).collect();
+            (0..self.machines.len()).filter(|i| self.machines[*i].unwanted && !self.machines[*i].retired).collect();
         for controller in 0..self.wakes.len() {
             // AdminRequests about tasks that stayed are forgotten, as a restart does.
             if !kept.is_empty() {
-                self.orders.push(Order::Crash(controller));
+                self.controller_commands.push(ControllerCommand::Crash(controller));
             }
-            self.orders.push(Order::Start(controller));
+            self.controller_commands.push(ControllerCommand::Start(controller));
         }
-        for place in kept {
-            self.take_back(place);
+        for machine in kept {
+            self.take_back(machine);
         }
     }
 }

@@ -3,9 +3,10 @@
 //! The product's own planner decides; a mutant bends what it is told, or what it sends. So nothing in the product
 //! knows of mutants.
 
+use super::events::{Command, End};
 use super::mutants::Mutant;
 use super::ports::Port;
-use super::world::{Command, End, Place};
+use super::world::Machine;
 use bson::oid::ObjectId;
 use bson::{Bson, Document};
 use rsctl::discovery::Discovery;
@@ -19,11 +20,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The doors to DNS and mongods, bent by a mutant.
+/// The doors to DNS and mongods, altered by a mutant.
 pub struct FaultyController {
     port: Port,
     mutant: Mutant,
-    /// The locks that it believes to hold.
+    /// The locks that it altered_answer to hold.
     locks: Mutex<BTreeMap<SocketAddr, Lock>>,
     /// Who did not answer lately.
     silent: Mutex<BTreeSet<SocketAddr>>,
@@ -37,14 +38,14 @@ impl FaultyController {
     /// The config that stands at an address.
     fn base(&self, at: SocketAddr) -> Option<ReplConfig> {
         let world = self.port.shared.get();
-        let place = match at.ip() {
-            IpAddr::V4(ip) => world.place_at(ip)?,
+        let machine = match at.ip() {
+            IpAddr::V4(ip) => world.machine_at(ip)?,
             IpAddr::V6(_) => return None,
         };
-        world.config(place).map(|c| c.read.clone())
+        world.config(machine).map(|c| c.read.clone())
     }
 
-    fn bent(&self, at: SocketAddr, config: &ReplConfig) -> Option<ReplConfig> {
+    fn altered(&self, at: SocketAddr, config: &ReplConfig) -> Option<ReplConfig> {
         let base = self.base(at)?;
         let loses = |m: &&Member| m.votes && config.member(m.id).is_none_or(|n| !n.votes);
         match self.mutant {
@@ -60,11 +61,11 @@ impl FaultyController {
             Mutant::ReusesMembers => {
                 let added = config.members().iter().find(|m| base.member(m.id).is_none())?;
                 let silent = |m: &&Member| m.data.is_some() && self.silent(&m.host);
-                let slot = base.members().iter().find(silent)?.id.0;
+                let reused = base.members().iter().find(silent)?.id.0;
                 let (new, host) = (added.id.0, added.host.to_string());
                 Some(edited(config, |list| {
                     list.retain(|entry| entry.as_document().and_then(id) != Some(new));
-                    if let Some(entry) = member(list, slot) {
+                    if let Some(entry) = member(list, reused) {
                         entry.insert("host", host);
                     }
                 }))
@@ -76,12 +77,12 @@ impl FaultyController {
     /// Somebody is there, and not cut off from this controller.
     fn answers(&self, at: SocketAddr) -> bool {
         let (world, here) = (self.port.shared.get(), End::Controller(self.port.controller));
-        let up = |p: &Place| p.proc.is_some() && IpAddr::V4(p.addr) == at.ip();
-        world.places.iter().position(up).is_some_and(|place| world.both_ways(here, End::Place(place)))
+        let up = |p: &Machine| p.proc.is_some() && IpAddr::V4(p.addr) == at.ip();
+        world.machines.iter().position(up).is_some_and(|machine| world.both_ways(here, End::Machine(machine)))
     }
 
     fn silent(&self, host: &Host) -> bool {
-        self.port.shared.get().place_of(host).is_none()
+        self.port.shared.get().machine_of(host).is_none()
     }
 
     /// A config of one: the node itself.
@@ -92,19 +93,18 @@ impl FaultyController {
     }
 
     /// Votes stay where the addresses are, whoever is there now.
-    fn by_place(&self, at: SocketAddr, config: &ReplConfig) -> Option<ReplConfig> {
-        let strangers: Vec<String> = {
+    fn by_address(&self, at: SocketAddr, config: &ReplConfig) -> Option<ReplConfig> {
+        let outsiders: Vec<String> = {
             let world = self.port.shared.get();
-            let others = world.places.iter().filter(|p| p.proc.is_some() && p.dir.data.is_none());
+            let others = world.machines.iter().filter(|p| p.proc.is_some() && p.dir.data.is_none());
             others.map(|p| Host::ip(IpAddr::V4(p.addr), super::world::PORT).to_string()).collect()
         };
         let base = self.base(at)?;
-        let not_a_controller =
-            strangers.into_iter().find(|s| base.members().iter().all(|m| m.host.to_string() != *s))?;
-        let slot = base.voters().find(|m| m.host.name().is_none() && self.silent(&m.host))?.id.0;
+        let outsider = outsiders.into_iter().find(|s| base.members().iter().all(|m| m.host.to_string() != *s))?;
+        let reused = base.voters().find(|m| m.host.name().is_none() && self.silent(&m.host))?.id.0;
         Some(edited(config, |list| {
-            if let Some(entry) = member(list, slot) {
-                entry.insert("host", not_a_controller);
+            if let Some(entry) = member(list, reused) {
+                entry.insert("host", outsider);
             }
         }))
     }
@@ -162,8 +162,8 @@ impl FaultyController {
         }
     }
 
-    /// A member that is believed to be where some config has it.
-    fn believed(&self, at: SocketAddr) -> Option<Probe> {
+    /// A member that is assumed_member to be where some config has it.
+    fn assumed_member(&self, at: SocketAddr) -> Option<Probe> {
         let world = self.port.shared.get();
         let config = world.configs().into_iter().next()?.read.clone();
         let IpAddr::V4(ip) = at.ip() else { return None };
@@ -196,14 +196,14 @@ impl FaultyController {
         probe
     }
 
-    fn believes(&self, at: SocketAddr, answer: Result<Probe, ProbeError>) -> Result<Probe, ProbeError> {
+    fn altered_answer(&self, at: SocketAddr, answer: Result<Probe, ProbeError>) -> Result<Probe, ProbeError> {
         let silent = answer == Err(ProbeError::Timeout);
         match self.mutant {
             Mutant::IgnoresLocks => answer.map(|p| Probe { lock: held(&self.locks).get(&at).cloned(), ..p }),
             Mutant::TakesSilenceForBlank if silent => {
                 Ok(Probe { lock: held(&self.locks).get(&at).cloned(), ..Self::blank(at) })
             }
-            Mutant::ForcesUnseen => answer.or_else(|e| self.believed(at).ok_or(e)),
+            Mutant::ForcesUnseen => answer.or_else(|e| self.assumed_member(at).ok_or(e)),
             Mutant::UnseatsPrimaries => answer.map(|p| Probe { sees_primary: None, ..p }),
             Mutant::GivesVotesEarly => answer.map(|mut p| {
                 if let Some(view) = p.view.as_mut().filter(|_| p.state == NodeState::Secondary) {
@@ -256,7 +256,7 @@ impl Discovery for FaultyController {
 impl Admin for FaultyController {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
         let answer = self.port.probe(at, limit).await;
-        self.believes(at, answer)
+        self.altered_answer(at, answer)
     }
 
     async fn listens(&self, at: SocketAddr) -> bool {
@@ -267,8 +267,8 @@ impl Admin for FaultyController {
         if self.mutant == Mutant::InitiatesTwice {
             let other = {
                 let world = self.port.shared.get();
-                let blank = |p: &&Place| p.proc.is_some() && IpAddr::V4(p.addr) != at.ip();
-                world.places.iter().find(blank).map(|p| (p.addr, p.name.clone(), world.named))
+                let blank = |p: &&Machine| p.proc.is_some() && IpAddr::V4(p.addr) != at.ip();
+                world.machines.iter().find(blank).map(|p| (p.addr, p.name.clone(), world.named))
             };
             if let Some((ip, name, named)) = other {
                 let host = if named { Host::named(&name, at.port()).unwrap() } else { Host::ip(ip.into(), at.port()) };
@@ -284,17 +284,17 @@ impl Admin for FaultyController {
         if self.mutant == Mutant::KeepsWipedVotes && self.base(at).is_some_and(|b| b.members().iter().any(takes)) {
             return Err(Error::Timeout(0));
         }
-        let bent = self.bent(at, config);
-        self.port.reconfig(at, bent.as_ref().unwrap_or(config)).await
+        let altered = self.altered(at, config);
+        self.port.reconfig(at, altered.as_ref().unwrap_or(config)).await
     }
 
     async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
-        let bent = match self.mutant {
-            Mutant::ForcesByAddress => self.by_place(at, config),
+        let altered = match self.mutant {
+            Mutant::ForcesByAddress => self.by_address(at, config),
             Mutant::ForcesNewcomers => self.base(at).map(|base| with_newcomers(&base, config)),
             _ => None,
         };
-        self.port.force(at, bent.as_ref().unwrap_or(config)).await
+        self.port.force(at, altered.as_ref().unwrap_or(config)).await
     }
 
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error> {

@@ -1,8 +1,9 @@
 //! Heartbeats: who is there, who leads, and how a config spreads.
 
 use super::conf::{Conf, ConfRef};
+use super::events::{Event, Msg, SenderState};
 use super::node::{PeerSeen, Proc, long_silent};
-use super::world::{Event, Msg, SenderState, World};
+use super::world::World;
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, MemberId, NodeState, OpTime};
 use std::net::Ipv4Addr;
@@ -13,16 +14,16 @@ const HEARTBEAT_TIMEOUT: u64 = 10_000;
 pub const HEARTBEAT: u64 = 500;
 
 impl World {
-    pub fn proc(&mut self, place: usize) -> Option<&mut Proc> {
-        self.places[place].proc.as_mut()
+    pub fn proc(&mut self, machine: usize) -> Option<&mut Proc> {
+        self.machines[machine].proc.as_mut()
     }
 
-    pub fn config(&self, place: usize) -> Option<ConfRef> {
-        self.places[place].dir.config.clone()
+    pub fn config(&self, machine: usize) -> Option<ConfRef> {
+        self.machines[machine].dir.config.clone()
     }
 
-    pub fn sender_state(&self, place: usize) -> Option<SenderState> {
-        let (dir, proc) = (&self.places[place].dir, self.places[place].proc.as_ref()?);
+    pub fn sender_state(&self, machine: usize) -> Option<SenderState> {
+        let (dir, proc) = (&self.machines[machine].dir, self.machines[machine].proc.as_ref()?);
         Some(SenderState {
             process: proc.id,
             me: proc.me,
@@ -34,57 +35,57 @@ impl World {
     }
 
     /// The rhythm of one mongod.
-    pub fn tick(&mut self, place: usize) {
-        let Some(id) = self.places[place].proc.as_ref().map(|p| p.id) else { return };
-        self.after(HEARTBEAT - 20, HEARTBEAT + 20, Event::Tick(place, id));
-        self.beat(place);
-        self.liveness(place);
-        self.election_timers(place);
-        self.initial_sync(place);
-        self.pull(place);
-        self.clear_marks(place);
-        self.waiting_commands(place);
-        self.count_chances(place);
+    pub fn tick(&mut self, machine: usize) {
+        let Some(id) = self.machines[machine].proc.as_ref().map(|p| p.id) else { return };
+        self.after(HEARTBEAT - 20, HEARTBEAT + 20, Event::Tick(machine, id));
+        self.beat(machine);
+        self.liveness(machine);
+        self.election_timers(machine);
+        self.initial_sync(machine);
+        self.pull(machine);
+        self.clear_marks(machine);
+        self.waiting_commands(machine);
+        self.count_chances(machine);
     }
 
     /// Sends heartbeats to all other members.
-    pub fn beat(&mut self, place: usize) {
-        let (Some(state), Some(config)) = (self.sender_state(place), self.config(place)) else { return };
+    pub fn beat(&mut self, machine: usize) {
+        let (Some(state), Some(config)) = (self.sender_state(machine), self.config(machine)) else { return };
         let Some(me) = state.me else { return };
         for member in config.read.members().iter().filter(|m| m.id != me) {
-            self.send(place, member.host.clone(), Msg::Beat { to: Some(member.id), state: state.clone() });
+            self.send(machine, member.host.clone(), Msg::Beat { to: Some(member.id), state: state.clone() });
         }
     }
 
-    fn liveness(&mut self, place: usize) {
+    fn liveness(&mut self, machine: usize) {
         let now = self.now;
-        let Some(config) = self.config(place) else { return };
-        let Some(proc) = self.proc(place) else { return };
+        let Some(config) = self.config(machine) else { return };
+        let Some(proc) = self.proc(machine) else { return };
         for peer in proc.peers.values_mut().filter(|p| p.heard_at + HEARTBEAT_TIMEOUT < now) {
             (peer.up, peer.asked) = (false, true);
         }
         if proc.leader.is_some_and(|l| Some(l) != proc.me && proc.peers.get(&l).is_some_and(|p| !p.up)) {
             proc.leader = None;
-            self.news(place);
+            self.notify_controllers(machine);
         }
-        let Some(proc) = self.proc(place) else { return };
+        let Some(proc) = self.proc(machine) else { return };
         if proc.state == NodeState::Primary {
             let recent = |id: MemberId| proc.peers.get(&id).is_some_and(|p| p.heard_at + ELECTION_TIMEOUT >= now);
             let heard = config.read.voters().filter(|m| Some(m.id) == proc.me || recent(m.id)).count();
             if heard < config.read.majority() {
-                self.step_down(place, "it lost its majority");
+                self.step_down(machine, "it lost its majority");
             }
         }
     }
 
-    /// A connection refused or broken: the member there is down in this mongod's eyes.
+    /// A connection refused or broken: the member there is down in this mongod's scope.
     pub fn connections_broke(&mut self, from: usize, address: Ipv4Addr) {
         let Some(config) = self.config(from) else { return };
         let down: Vec<MemberId> = config
             .read
             .members()
             .iter()
-            .filter(|m| self.resolve(&m.host) == Some(address) && self.place_at(address).is_none())
+            .filter(|m| self.resolve(&m.host) == Some(address) && self.machine_at(address).is_none())
             .map(|m| m.id)
             .collect();
         let Some(proc) = self.proc(from) else { return };
@@ -99,27 +100,27 @@ impl World {
             }
         }
         if changed {
-            self.news(from);
+            self.notify_controllers(from);
         }
     }
 
-    pub fn receive_from(&mut self, place: usize, from: usize, process: ObjectId, msg: Msg) {
+    pub fn receive_from(&mut self, machine: usize, from: usize, process: ObjectId, msg: Msg) {
         match msg {
-            Msg::Beat { to, state } => self.beaten(place, from, process, to, &state),
-            Msg::VoteAsked { slot, term, dry, config, optime } => {
-                let Some(vote) = self.vote(place, slot, term, dry, &config, optime) else { return };
-                self.reply(place, from, process, vote);
+            Msg::Beat { to, state } => self.beaten(machine, from, process, to, &state),
+            Msg::VoteAsked { member, term, dry, config, optime } => {
+                let Some(vote) = self.vote(machine, member, term, dry, &config, optime) else { return };
+                self.reply(machine, from, process, vote);
             }
-            Msg::Progress { slot, process, term, optime } => self.progress(place, slot, process, term, optime),
+            Msg::Progress { member, process, term, optime } => self.progress(machine, member, process, term, optime),
             Msg::BeatAck { .. } | Msg::Vote { .. } => {}
         }
     }
 
-    pub fn receive(&mut self, place: usize, from: usize, msg: Msg) {
+    pub fn receive(&mut self, machine: usize, from: usize, msg: Msg) {
         match msg {
-            Msg::BeatAck { slot, state } => self.beat_answered(place, from, slot, &state),
+            Msg::BeatAck { member, state } => self.beat_answered(machine, from, member, &state),
             Msg::Vote { from, term, dry, granted, voter_term } => {
-                self.vote_came(place, from, term, dry, granted, voter_term);
+                self.vote_came(machine, from, term, dry, granted, voter_term);
             }
             Msg::Beat { .. } | Msg::VoteAsked { .. } | Msg::Progress { .. } => {}
         }
@@ -127,12 +128,12 @@ impl World {
 
     /// A heartbeat from another mongod: answered, unless it is of another set. A newer config is asked for; so is
     /// any by a blank mongod and by one that its own config does not name.
-    fn beaten(&mut self, place: usize, from: usize, process: ObjectId, to: Option<MemberId>, sender: &SenderState) {
-        let Some(own) = self.sender_state(place) else { return };
+    fn beaten(&mut self, machine: usize, from: usize, process: ObjectId, to: Option<MemberId>, sender: &SenderState) {
+        let Some(own) = self.sender_state(machine) else { return };
         let mine = &own.config;
         let Some(theirs) = &sender.config else {
             // A blank mongod asks for the config that names it.
-            self.reply(place, from, process, Msg::BeatAck { slot: None, state: own });
+            self.reply(machine, from, process, Msg::BeatAck { member: None, state: own });
             return;
         };
         if mine.as_ref().is_some_and(|mine| mine.rs != theirs.rs) {
@@ -142,22 +143,22 @@ impl World {
         // A sender with another config is not looked for among the members.
         if mine.as_ref().is_some_and(|mine| mine.read.version() == theirs.read.version())
             && let Some(from) = sender.me
-            && let Some(seen) = self.proc(place).and_then(|p| p.peers.get_mut(&from))
+            && let Some(seen) = self.proc(machine).and_then(|p| p.peers.get_mut(&from))
         {
             if seen.asked_us_at.is_some_and(|then| then + long_silent(&theirs.read) <= now) {
                 seen.back_at = Some(now);
             }
             seen.asked_us_at = Some(now);
         }
-        self.heard_of_term(place, sender.term);
-        self.heard_of_leader(place, sender.me, sender.state, sender.term);
-        let Some(own) = self.sender_state(place) else { return };
-        self.reply(place, from, process, Msg::BeatAck { slot: to, state: own.clone() });
+        self.heard_of_term(machine, sender.term);
+        self.heard_of_leader(machine, sender.me, sender.state, sender.term);
+        let Some(own) = self.sender_state(machine) else { return };
+        self.reply(machine, from, process, Msg::BeatAck { member: to, state: own.clone() });
         let wants = own.config.as_ref().is_none_or(|mine| theirs.read.is_newer_than(&mine.read)) || own.me.is_none();
         if wants {
             let host = self.host_of(from, theirs, sender.me);
             if let Some(host) = host {
-                self.send(place, host, Msg::Beat { to: None, state: own });
+                self.send(machine, host, Msg::Beat { to: None, state: own });
             }
         }
     }
@@ -166,11 +167,11 @@ impl World {
         Some(config.read.member(me?)?.host.clone())
     }
 
-    fn beat_answered(&mut self, place: usize, _from: usize, slot: Option<MemberId>, sender: &SenderState) {
-        let Some(own) = self.config(place) else {
+    fn beat_answered(&mut self, machine: usize, _from: usize, member: Option<MemberId>, sender: &SenderState) {
+        let Some(own) = self.config(machine) else {
             // Blank: the answer may bring a config that names us.
             if let Some(theirs) = &sender.config {
-                self.learn(place, theirs);
+                self.learn(machine, theirs);
             }
             return;
         };
@@ -179,15 +180,15 @@ impl World {
         {
             return;
         }
-        self.heard_of_term(place, sender.term);
+        self.heard_of_term(machine, sender.term);
         let now = self.now;
-        if let Some(slot) = slot
-            && let Some(proc) = self.proc(place)
-            && own.read.member(slot).is_some()
+        if let Some(member) = member
+            && let Some(proc) = self.proc(machine)
+            && own.read.member(member).is_some()
         {
-            let before = proc.peers.get(&slot).copied();
+            let before = proc.peers.get(&member).copied();
             // What another process reported says nothing about this one. (Real servers keep the higher optime of a
-            // slot across a swap of addresses; no controller can help that, so it is left out here.)
+            // member across a swap of addresses; no controller can help that, so it is left out here.)
             let optime = before.filter(|b| b.process == Some(sender.process)).map_or(sender.optime, |b| {
                 if sender.optime.term < b.optime.term { sender.optime } else { b.optime.max(sender.optime) }
             });
@@ -204,58 +205,58 @@ impl World {
                 config,
                 process: Some(sender.process),
             };
-            proc.peers.insert(slot, seen);
-            self.heard_of_leader(place, Some(slot), sender.state, sender.term);
+            proc.peers.insert(member, seen);
+            self.heard_of_leader(machine, Some(member), sender.state, sender.term);
         }
         if let Some(theirs) = &sender.config {
-            self.learn(place, theirs);
+            self.learn(machine, theirs);
         }
-        self.advance_commit(place);
-        self.waiting_commands(place);
+        self.advance_commit(machine);
+        self.waiting_commands(machine);
     }
 
     /// A config from a heartbeat. One that is not newer still makes a mongod outside look for itself again.
-    fn learn(&mut self, place: usize, theirs: &ConfRef) {
-        let own = self.config(place);
+    fn learn(&mut self, machine: usize, theirs: &ConfRef) {
+        let own = self.config(machine);
         let newer = own.as_ref().is_none_or(|mine| theirs.rs == mine.rs && theirs.read.is_newer_than(&mine.read));
         let blank = own.is_none();
         if newer {
-            if blank && self.find_self(place, theirs).is_none() {
+            if blank && self.find_self(machine, theirs).is_none() {
                 return;
             }
-            self.install(place, Arc::clone(theirs));
-        } else if self.places[place].proc.as_ref().is_some_and(|p| p.me.is_none())
+            self.install(machine, Arc::clone(theirs));
+        } else if self.machines[machine].proc.as_ref().is_some_and(|p| p.me.is_none())
             && let Some(own) = own
-            && self.find_self(place, &own).is_some()
+            && self.find_self(machine, &own).is_some()
         {
-            self.install(place, own);
+            self.install(machine, own);
         }
     }
 
-    pub fn find_self(&self, place: usize, config: &Conf) -> Option<MemberId> {
-        let at = self.places[place].proc.as_ref()?.at;
+    pub fn find_self(&self, machine: usize, config: &Conf) -> Option<MemberId> {
+        let at = self.machines[machine].proc.as_ref()?.at;
         config.read.members().iter().find(|m| self.resolve(&m.host) == Some(at)).map(|m| m.id)
     }
 
-    /// Stores a config and takes the place in it, if there is one.
-    pub fn install(&mut self, place: usize, config: ConfRef) {
-        let me = self.find_self(place, &config);
+    /// Stores a config and takes the member in it, if there is one.
+    pub fn install(&mut self, machine: usize, config: ConfRef) {
+        let me = self.find_self(machine, &config);
         let now = self.now;
         self.note(|w| {
             let read = &config.read;
             let members: Vec<_> = read.members().iter().map(describe).collect();
             let (term, version) = (read.term().unwrap_or(-1), read.version());
-            format!("{} has config v{version} t{term} as {me:?}: {}", w.places[place].name, members.join(" "))
+            format!("{} has config v{version} t{term} as {me:?}: {}", w.machines[machine].name, members.join(" "))
         });
         let name = DataId(bson::Uuid::from_bytes(self.rng.bytes()));
-        let dir = &mut self.places[place].dir;
+        let dir = &mut self.machines[machine].dir;
         let before_it = dir.config.replace(Arc::clone(&config));
         if dir.nameless && me.is_some() {
             (dir.data, dir.unsaved, dir.nameless) = (Some(name), true, false);
         }
-        let complete = self.places[place].dir.data.is_some();
+        let complete = self.machines[machine].dir.data.is_some();
         let due = now + ELECTION_TIMEOUT + self.rng.between(0, 1500);
-        let Some(proc) = self.proc(place) else { return };
+        let Some(proc) = self.proc(machine) else { return };
         let before = (proc.me, proc.state);
         proc.me = me;
         proc.peers.retain(|id, _| config.read.member(*id).is_some());
@@ -284,33 +285,33 @@ impl World {
         }
         match (me, before.1) {
             (None, NodeState::Primary) => {
-                self.step_down(place, "it is not in its config");
-                self.set_state(place, NodeState::Removed);
+                self.step_down(machine, "it is not in its config");
+                self.set_state(machine, NodeState::Removed);
             }
-            (None, _) => self.set_state(place, NodeState::Removed),
+            (None, _) => self.set_state(machine, NodeState::Removed),
             (Some(id), NodeState::Primary) => {
                 let leads = config.read.member(id).is_some_and(|m| m.votes && m.priority > 0.0);
                 if !leads || before.0 != Some(id) {
-                    self.step_down(place, "its slot cannot lead");
+                    self.step_down(machine, "its member entry cannot lead");
                 }
             }
             (Some(_), NodeState::Startup | NodeState::Blank | NodeState::Removed) => {
                 proc.election_due = due;
                 let id = proc.id;
                 if complete {
-                    self.set_state(place, NodeState::Recovering);
-                    self.after(10, 50, Event::Recovered(place, id));
+                    self.set_state(machine, NodeState::Recovering);
+                    self.after(10, 50, Event::Recovered(machine, id));
                 } else {
-                    self.set_state(place, NodeState::Startup2);
+                    self.set_state(machine, NodeState::Startup2);
                 }
             }
             (Some(_), _) => {}
         }
-        self.news(place);
+        self.notify_controllers(machine);
     }
 
-    pub fn set_state(&mut self, place: usize, state: NodeState) {
-        let Some(proc) = self.proc(place) else { return };
+    pub fn set_state(&mut self, machine: usize, state: NodeState) {
+        let Some(proc) = self.proc(machine) else { return };
         if proc.state == state {
             return;
         }
@@ -318,14 +319,14 @@ impl World {
         if state == NodeState::Removed {
             (proc.leader, proc.election, proc.sync) = (None, None, None);
         }
-        self.note(|w| format!("{} is {state}", w.places[place].name));
-        self.news(place);
+        self.note(|w| format!("{} is {state}", w.machines[machine].name));
+        self.notify_controllers(machine);
     }
 
-    pub fn recovered(&mut self, place: usize) {
-        let state = self.places[place].proc.as_ref().map(|p| p.state);
+    pub fn recovered(&mut self, machine: usize) {
+        let state = self.machines[machine].proc.as_ref().map(|p| p.state);
         if matches!(state, Some(NodeState::Recovering | NodeState::Rollback)) {
-            self.set_state(place, NodeState::Secondary);
+            self.set_state(machine, NodeState::Secondary);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `SIM_SEEDS=1000000` sets how many seeds are lived through (from `SIM_FIRST` on), `SIM_SEED=7` relives one and tells
 //! all that happened. `SIM_MUTANT=KeepsWipedVotes SIM_MUTANT_SEEDS=5000` looks for one mutant only, and with `SIM_SEED`
-//! it tells that mutant's life.
+//! it tells that mutant's config.
 //!
 //! What the faults spare stands in `limits`. Left out altogether: arbiters, and whatever else an operator configures by
 //! hand; chained commit points; primary catch-up, priorities and takeovers; two sets under one
@@ -10,7 +10,7 @@
 //! that differ.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failed seed must be told")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failed seed must be requests")]
 #![allow(unreachable_pub, reason = "nobody outside sees a test")]
 
 mod assumptions;
@@ -19,6 +19,8 @@ mod commands;
 mod conf;
 mod dns;
 mod election;
+mod events;
+mod evidence;
 mod faults;
 mod faulty_controller;
 mod heartbeat;
@@ -31,13 +33,15 @@ mod replication;
 mod rng;
 mod run;
 mod scenarios;
+mod service;
+mod wipes;
 mod world;
 
 use checker::{CheckScope, Violation};
-use mutants::{Mutant, Shows};
+use mutants::{DetectedBy, Mutant};
 use record::Records;
 use run::{Failure, RunConfig};
-use scenarios::{PLOTS, Plot};
+use scenarios::{SCENARIOS, Scenario};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -51,7 +55,8 @@ const MUTANT_SEEDS: u64 = 10_000;
 const PLAN_LIMIT: Duration = Duration::from_millis(10);
 const TRACE_LINES: usize = 120;
 
-const AS_IT_IS: RunConfig = RunConfig { mutant: Mutant::None, plot: Plot::Luck, eyes: CheckScope::All, trace: false };
+const AS_IT_IS: RunConfig =
+    RunConfig { mutant: Mutant::None, scenario: Scenario::Random, scope: CheckScope::All, trace: false };
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -60,7 +65,7 @@ fn number(variable: &str) -> Option<u64> {
 /// Lives through the seeds on all cores, until one ends as wanted; gives the first of those.
 fn first(
     seeds: std::ops::Range<u64>,
-    life: RunConfig,
+    config: RunConfig,
     wanted: fn(Violation) -> bool,
 ) -> (Option<(u64, Failure)>, Records) {
     let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
@@ -72,9 +77,9 @@ fn first(
             if seed >= seeds.end {
                 return;
             }
-            match lives(seed, life) {
+            match outcome_of(seed, config) {
                 Ok(record) => records.lock().unwrap_or_else(PoisonError::into_inner).add(&record),
-                Err(failure) if wanted(failure.harm) => {
+                Err(failure) if wanted(failure.violation) => {
                     stop.store(true, Ordering::Relaxed);
                     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                     if found.as_ref().is_none_or(|(first, _)| seed < *first) {
@@ -94,20 +99,20 @@ fn first(
     (unlocked.0.unwrap_or_else(PoisonError::into_inner), unlocked.1.unwrap_or_else(PoisonError::into_inner))
 }
 
-fn lives(seed: u64, life: RunConfig) -> Result<record::Record, Failure> {
-    let outcome = std::panic::catch_unwind(|| run::live(seed, life));
-    let panicked = |_| Err(Failure { harm: Violation::Panic, what: "panicked".to_owned(), trace: Vec::new() });
+fn outcome_of(seed: u64, config: RunConfig) -> Result<record::Record, Failure> {
+    let outcome = std::panic::catch_unwind(|| run::run_seed(seed, config));
+    let panicked = |_| Err(Failure { violation: Violation::Panic, what: "panicked".to_owned(), trace: Vec::new() });
     outcome.unwrap_or_else(panicked)
 }
 
-fn tell(seed: u64, life: RunConfig) {
+fn tell(seed: u64, config: RunConfig) {
     let lines = if number("SIM_SEED").is_some() { usize::MAX } else { TRACE_LINES };
-    match lives(seed, RunConfig { trace: true, ..life }) {
+    match outcome_of(seed, RunConfig { trace: true, ..config }) {
         Ok(_) => println!("seed {seed} holds"),
         Err(failure) => {
             let skipped = failure.trace.len().saturating_sub(lines);
             println!("{}", failure.trace[skipped..].join("\n"));
-            panic!("SIM_SEED={seed} cargo test --profile sim --test sim\n{:?}: {}", life.plot, failure.what);
+            panic!("SIM_SEED={seed} cargo test --profile sim --test sim\n{:?}: {}", config.scenario, failure.what);
         }
     }
 }
@@ -130,15 +135,15 @@ fn no_acknowledged_write_is_lost_and_every_set_comes_right() {
 /// The faults in which mutants are found are nothing to a controller that keeps to the rules.
 #[test]
 fn what_mutants_are_tempted_with_is_survived() {
-    for plot in PLOTS {
-        let life = RunConfig { plot, ..AS_IT_IS };
+    for scenario in SCENARIOS {
+        let config = RunConfig { scenario, ..AS_IT_IS };
         if let Some(seed) = number("SIM_SEED") {
-            tell(seed, life);
+            tell(seed, config);
         }
-        let (failed, records) = first(0..SEEDS / 20, life, |_| true);
-        println!("figures: {plot:?}: {records}");
+        let (failed, records) = first(0..SEEDS / 20, config, |_| true);
+        println!("figures: {scenario:?}: {records}");
         if let Some((seed, _)) = failed {
-            tell(seed, life);
+            tell(seed, config);
         }
     }
 }
@@ -148,7 +153,7 @@ fn what_mutants_are_tempted_with_is_survived() {
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn sets_of_any_size_come_right_over_a_far_network() {
     for members in [1, 3, 7, 15, 30, 50] {
-        let (record, mut costs) = run::live_far(1, members).unwrap_or_else(|failure| panic!("{}", failure.what));
+        let (record, mut costs) = run::run_far(1, members).unwrap_or_else(|failure| panic!("{}", failure.what));
         costs.sort();
         let (plans, median) = (costs.len(), costs[costs.len() / 2]);
         let seconds = record.simulated_ms as f64 / 1000.0;
@@ -159,18 +164,23 @@ fn sets_of_any_size_come_right_over_a_far_network() {
     }
 }
 
-fn mutants(list: &[(Mutant, Shows)], eyes: CheckScope, shows: fn(Shows) -> bool, wanted: fn(Violation) -> bool) {
+fn mutants(
+    list: &[(Mutant, DetectedBy)],
+    scope: CheckScope,
+    shows: fn(DetectedBy) -> bool,
+    wanted: fn(Violation) -> bool,
+) {
     let only = std::env::var("SIM_MUTANT").ok();
     let chosen = |m: &Mutant| only.as_ref().is_none_or(|name| *name == format!("{m:?}"));
     let seeds = number("SIM_MUTANT_SEEDS").unwrap_or(MUTANT_SEEDS);
     let wanted_mutants = list.iter().copied().filter(|(mutant, how)| shows(*how) && chosen(mutant));
     let missed: Vec<_> = wanted_mutants
         .filter(|(mutant, _)| {
-            let life = RunConfig { mutant: *mutant, plot: mutant.plot(), eyes, trace: false };
+            let config = RunConfig { mutant: *mutant, scenario: mutant.scenario(), scope, trace: false };
             if let Some(seed) = number("SIM_SEED") {
-                tell(seed, life);
+                tell(seed, config);
             }
-            match first(0..seeds, life, wanted).0 {
+            match first(0..seeds, config, wanted).0 {
                 Some((seed, failure)) => {
                     println!("{mutant:?}: seed {seed}: {}", failure.what);
                     false
@@ -193,9 +203,14 @@ fn the_checker_notices_what_a_rule_prevents() {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn without_a_rule_that_prevents_loss_writes_are_lost() {
-    mutants(&mutants::ALL, CheckScope::DataOnly, |how| how == Shows::Losses, |harm| harm == Violation::Lost);
+    mutants(
+        &mutants::ALL,
+        CheckScope::DataOnly,
+        |how| how == DetectedBy::LostWrites,
+        |violation| violation == Violation::Lost,
+    );
 }
 
-fn noticed(harm: Violation) -> bool {
-    matches!(harm, Violation::Command | Violation::Lost)
+fn noticed(violation: Violation) -> bool {
+    matches!(violation, Violation::Command | Violation::Lost)
 }

@@ -2,7 +2,7 @@
 //!
 //! A rule is switched off by `faulty_controller`, which stands between the product and the world.
 
-use super::scenarios::Plot;
+use super::scenarios::Scenario;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
@@ -26,7 +26,7 @@ pub enum Mutant {
     ChangesTwoVotes,
     /// Forces a set of one upon whoever should stand for election.
     ForcesAnybody,
-    /// Forces the config's addresses as they are found, by place instead of by directory.
+    /// Forces the config's addresses as they are found, by machine instead of by directory.
     ForcesByAddress,
     /// Forces with directories that it has not seen.
     ForcesUnseen,
@@ -44,42 +44,48 @@ pub enum Mutant {
 
 impl Mutant {
     /// The faults in which it is looked for.
-    pub fn plot(self) -> Plot {
+    pub fn scenario(self) -> Scenario {
         match self {
-            Self::TakesSilenceForBlank => Plot::TwoSides,
-            Self::ReusesMembers => Plot::NewcomerBesideSilent,
-            Self::ForcesByAddress => Plot::StrangerInTheMove,
-            Self::ForcesNewcomers => Plot::MoveWhileCopying,
-            Self::TrustsDnsAlone => Plot::HiddenTask,
-            _ => Plot::Luck,
+            Self::TakesSilenceForBlank => Scenario::TwoSides,
+            Self::ReusesMembers => Scenario::NewcomerBesideSilent,
+            Self::ForcesByAddress => Scenario::BlankTaskWhileReaddressing,
+            Self::ForcesNewcomers => Scenario::ReaddressWhileCopying,
+            Self::TrustsDnsAlone => Scenario::HiddenTask,
+            _ => Scenario::Random,
         }
     }
 }
 
 /// How a mutant is found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shows {
+pub enum DetectedBy {
     /// By what it does alone; what it loses or whom it hurts, and why no write is lost.
-    Deeds(&'static str),
+    Commands(&'static str),
     /// By acknowledged writes that are lost.
-    Losses,
+    LostWrites,
 }
 
 /// Every mutant that must be found.
-pub const ALL: [(Mutant, Shows); 15] = [
-    (Mutant::InitiatesTwice, Shows::Losses),
-    (Mutant::IgnoresLocks, Shows::Losses),
-    (Mutant::TakesSilenceForBlank, Shows::Losses),
-    (Mutant::KeepsWipedVotes, Shows::Losses),
-    (Mutant::GivesVotesEarly, Shows::Deeds("the server takes no reconfig before what was committed is")),
-    (Mutant::ReusesMembers, Shows::Losses),
-    (Mutant::ChangesTwoVotes, Shows::Deeds("the server refuses it (103)")),
-    (Mutant::ForcesAnybody, Shows::Losses),
-    (Mutant::ForcesByAddress, Shows::Losses),
-    (Mutant::ForcesUnseen, Shows::Deeds("who is not there cannot elect")),
-    (Mutant::ForcesNewcomers, Shows::Deeds("the newest voter is asked to lead; it takes its loss in that moment")),
-    (Mutant::UnseatsPrimaries, Shows::Deeds("an election keeps what was acknowledged; service stops for a moment")),
-    (Mutant::RemovesEarly, Shows::Deeds("a reconfig loses nothing; one more loss may stop the set")),
-    (Mutant::TakesSilenceForGone, Shows::Deeds("a reconfig loses nothing; one more loss may stop the set")),
-    (Mutant::TrustsDnsAlone, Shows::Deeds("a reconfig loses nothing; one more loss may stop the set")),
+pub const ALL: [(Mutant, DetectedBy); 15] = [
+    (Mutant::InitiatesTwice, DetectedBy::LostWrites),
+    (Mutant::IgnoresLocks, DetectedBy::LostWrites),
+    (Mutant::TakesSilenceForBlank, DetectedBy::LostWrites),
+    (Mutant::KeepsWipedVotes, DetectedBy::LostWrites),
+    (Mutant::GivesVotesEarly, DetectedBy::Commands("the server takes no reconfig before what was committed is")),
+    (Mutant::ReusesMembers, DetectedBy::LostWrites),
+    (Mutant::ChangesTwoVotes, DetectedBy::Commands("the server refuses it (103)")),
+    (Mutant::ForcesAnybody, DetectedBy::LostWrites),
+    (Mutant::ForcesByAddress, DetectedBy::LostWrites),
+    (Mutant::ForcesUnseen, DetectedBy::Commands("who is not there cannot elect")),
+    (
+        Mutant::ForcesNewcomers,
+        DetectedBy::Commands("the newest voter is asked to lead; it takes its loss in that moment"),
+    ),
+    (
+        Mutant::UnseatsPrimaries,
+        DetectedBy::Commands("an election keeps what was acknowledged; service stops for a moment"),
+    ),
+    (Mutant::RemovesEarly, DetectedBy::Commands("a reconfig loses nothing; one more loss may stop the set")),
+    (Mutant::TakesSilenceForGone, DetectedBy::Commands("a reconfig loses nothing; one more loss may stop the set")),
+    (Mutant::TrustsDnsAlone, DetectedBy::Commands("a reconfig loses nothing; one more loss may stop the set")),
 ];

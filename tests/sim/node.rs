@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use tokio::sync::oneshot;
 
-/// One entry of the oplog. Its place in the log stands for its timestamp.
+/// One entry of the oplog. Its position in the log stands for its timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub term: i64,

@@ -2,9 +2,10 @@
 
 use super::commands::LOCK_HELD;
 use super::conf::No;
-use super::dns::Said;
+use super::dns::DnsReply;
+use super::events::{Command, End, Event};
 use super::node::Answer;
-use super::world::{Command, End, Event, SET, Shared, World};
+use super::world::{SET, Shared, World};
 use rsctl::discovery::{Discovery, QUESTION_LIMIT};
 use rsctl::model::{
     DnsTrouble, DnsTroubleKind, Host, Lock, NameAnswer, NodeState, Peer, Probe, ProbeError, ProcessId, ReplConfig,
@@ -34,10 +35,10 @@ fn silent(name: &str) -> DnsTrouble {
 impl Discovery for Port {
     async fn tasks(&self) -> TaskList {
         sleep(Duration::from_millis(1)).await;
-        let said = self.shared.get().dns_tasks(self.controller);
-        match said {
-            Said::Answer(list) => list,
-            Said::Silence => {
+        let reply = self.shared.get().dns_tasks(self.controller);
+        match reply {
+            DnsReply::Answer(list) => list,
+            DnsReply::Silence => {
                 sleep(QUESTION_LIMIT).await;
                 TaskList { hosts: BTreeSet::new(), trouble: vec![silent("mongo")] }
             }
@@ -46,10 +47,10 @@ impl Discovery for Port {
 
     async fn name(&self, name: &str) -> NameAnswer {
         sleep(Duration::from_millis(1)).await;
-        let said = self.shared.get().dns_name(self.controller, name);
-        match said {
-            Said::Answer(answer) => answer,
-            Said::Silence => {
+        let reply = self.shared.get().dns_name(self.controller, name);
+        match reply {
+            DnsReply::Answer(answer) => answer,
+            DnsReply::Silence => {
                 sleep(QUESTION_LIMIT).await;
                 NameAnswer::Trouble(silent(name))
             }
@@ -163,20 +164,20 @@ impl Admin for Port {
 impl World {
     /// Which mongod takes the connection of a controller.
     fn reached(&mut self, controller: usize, at: Ipv4Addr) -> Result<usize, ProbeError> {
-        let Some(place) = self.place_at(at) else {
+        let Some(machine) = self.machine_at(at) else {
             return Err(if self.refuses(at) { ProbeError::Refused } else { ProbeError::Timeout });
         };
-        if self.dropped() || !self.both_ways(End::Controller(controller), End::Place(place)) {
+        if self.dropped() || !self.both_ways(End::Controller(controller), End::Machine(machine)) {
             return Err(ProbeError::Timeout);
         }
-        Ok(place)
+        Ok(machine)
     }
 
     /// What a mongod says about itself to a controller.
     pub fn probe(&mut self, controller: usize, at: Ipv4Addr) -> Result<Probe, ProbeError> {
-        let place = self.reached(controller, at)?;
+        let machine = self.reached(controller, at)?;
         let now = self.now;
-        let here = &self.places[place];
+        let here = &self.machines[machine];
         let Some(proc) = &here.proc else { return Err(ProbeError::Closed) };
         let dir = &here.dir;
         let state = match proc.state {
@@ -203,15 +204,15 @@ impl World {
             user_data,
             lock: dir.lock.clone(),
             marked_removed: dir.leaving == Some(proc.id),
-            view: self.view(place),
+            view: self.view(machine),
             oplog_end: (state == NodeState::Removed).then(|| here.dir.last()),
         };
         self.checker.has_answered(controller, at, now, &probe);
         Ok(probe)
     }
 
-    fn view(&self, place: usize) -> Option<SetView> {
-        let here = &self.places[place];
+    fn view(&self, machine: usize) -> Option<SetView> {
+        let here = &self.machines[machine];
         let proc = here.proc.as_ref().filter(|p| !matches!(p.state, NodeState::Blank | NodeState::Removed))?;
         let mut peers = BTreeMap::new();
         for (id, seen) in &proc.peers {

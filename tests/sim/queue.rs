@@ -1,6 +1,6 @@
 //! What is still to happen, by time, then in the order in which it was asked for.
 
-use super::world::Event;
+use super::events::Event;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 

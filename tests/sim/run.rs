@@ -1,13 +1,14 @@
-//! One seed: a world, its controllers, faults for a while, and then peace, in which everything must come right.
+//! One seed: a world, its controllers, faults for a while, and then faults_over, in which everything must come right.
 
 use super::checker::{CheckScope, REMOVE_AFTER, Violation};
-use super::faults::{Order, Undo};
+use super::events::Event;
+use super::faults::{ControllerCommand, Undo};
 use super::faulty_controller::FaultyController;
 use super::mutants::Mutant;
 use super::ports::Port;
 use super::record::Record;
-use super::scenarios::{self, Act, Plot};
-use super::world::{Event, SET, Said, Shared, Way, World};
+use super::scenarios::{self, Act, Scenario};
+use super::world::{PlanReport, SET, Shared, Way, World};
 use rsctl::admin::AdminEndpoint;
 use rsctl::model::{MemberAddress, NodeState, Policy, Recovery, SetName, Token, VOTERS_MAX};
 use rsctl::plan::Step;
@@ -25,7 +26,7 @@ const FAR_LIES_MS: u64 = 5_000;
 
 /// How a seed ended badly.
 pub struct Failure {
-    pub harm: Violation,
+    pub violation: Violation,
     pub what: String,
     pub trace: Vec<String>,
 }
@@ -34,19 +35,19 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug)]
 pub struct RunConfig {
     pub mutant: Mutant,
-    pub plot: Plot,
-    pub eyes: CheckScope,
+    pub scenario: Scenario,
+    pub scope: CheckScope,
     pub trace: bool,
 }
 
 /// Lives through one seed.
-pub fn live(seed: u64, life: RunConfig) -> Result<Record, Failure> {
-    on_paused_clock(async { Driver::new(seed, life).run().await })
+pub fn run_seed(seed: u64, config: RunConfig) -> Result<Record, Failure> {
+    on_paused_clock(async { Driver::new(seed, config).run().await })
 }
 
 /// Lives through the first start of a set of this size whose mongods are far from each other and from the controller,
 /// while DNS hides some tasks for a while. Gives how long it took, and what every plan cost.
-pub fn live_far(seed: u64, tasks: usize) -> Result<(Record, Vec<Duration>), Failure> {
+pub fn run_far(seed: u64, tasks: usize) -> Result<(Record, Vec<Duration>), Failure> {
     on_paused_clock(async {
         let driver = Driver::far(seed, tasks);
         let costs = Arc::clone(&driver.costs);
@@ -56,10 +57,10 @@ pub fn live_far(seed: u64, tasks: usize) -> Result<(Record, Vec<Duration>), Fail
     })
 }
 
-fn on_paused_clock<T>(life: impl Future<Output = T>) -> T {
+fn on_paused_clock<T>(run: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without IO needs nothing");
-    runtime.block_on(LocalSet::new().run_until(life))
+    runtime.block_on(LocalSet::new().run_until(run))
 }
 
 struct Driver {
@@ -68,56 +69,56 @@ struct Driver {
     shared: Shared,
     mutant: Mutant,
     controllers: Vec<Option<JoinHandle<()>>>,
-    /// What operators told each controller in its present life.
-    told: Vec<Arc<AdminRequests>>,
-    lives: u32,
+    /// What operators requests each controller since its last start.
+    requests: Vec<Arc<AdminRequests>>,
+    starts: u32,
     interval: Duration,
     began: Instant,
     /// When the faults end.
-    peace_at: u64,
+    faults_end_at: u64,
 }
 
 impl Driver {
-    fn new(seed: u64, life: RunConfig) -> Self {
-        if life.plot != Plot::Luck {
-            return Self::plotted(seed, life);
+    fn new(seed: u64, config: RunConfig) -> Self {
+        if config.scenario != Scenario::Random {
+            return Self::scripted(seed, config);
         }
-        let mut dice = super::rng::Rng::new(seed.rotate_left(17));
-        let named = dice.percent(50);
-        let controllers = 1 + dice.below(3);
-        let mut world = World::new(seed, named, controllers, life.eyes, life.trace);
-        world.expect = 1 + 2 * (1 + dice.below(100) / 70).min(2);
-        let tasks = world.expect + if dice.percent(25) { 1 + dice.below(2) } else { 0 };
+        let mut rng = super::rng::Rng::new(seed.rotate_left(17));
+        let named = rng.percent(50);
+        let controllers = 1 + rng.below(3);
+        let mut world = World::new(seed, named, controllers, config.scope, config.trace);
+        world.expect = 1 + 2 * (1 + rng.below(100) / 70).min(2);
+        let tasks = world.expect + if rng.percent(25) { 1 + rng.below(2) } else { 0 };
         world
             .note(|_| format!("{tasks} tasks with {}, {controllers} controllers", if named { "names" } else { "IPs" }));
         begin(&mut world, tasks, 3000);
         // DNS may lie from the beginning, when it matters most.
-        if tasks > world.expect && dice.percent(50) {
+        if tasks > world.expect && rng.percent(50) {
             world.dns_differs();
         }
         for controller in 0..controllers {
-            if dice.percent(25) {
+            if rng.percent(25) {
                 world.dns_fails(controller, 3000);
             }
         }
-        let first_fault = dice.between(100, 12_000);
+        let first_fault = rng.between(100, 12_000);
         world.at(first_fault, Event::Fault);
-        let peace_at = first_fault + dice.between(5_000, 45_000);
-        Self::of(world, life.mutant, controllers, Duration::from_millis(dice.between(1000, 5000)), peace_at)
+        let faults_end_at = first_fault + rng.between(5_000, 45_000);
+        Self::of(world, config.mutant, controllers, Duration::from_millis(rng.between(1000, 5000)), faults_end_at)
     }
 
-    /// Three tasks, and the faults that a plot wants.
-    fn plotted(seed: u64, life: RunConfig) -> Self {
-        let mut dice = super::rng::Rng::new(seed.rotate_left(17));
-        let named = life.plot.named().unwrap_or_else(|| dice.percent(50));
-        let controllers = life.plot.controllers().max(1 + dice.below(3));
-        let mut world = World::new(seed, named, controllers, life.eyes, life.trace);
-        world.prepare(life.plot);
+    /// Three tasks, and the faults that a scenario wants.
+    fn scripted(seed: u64, config: RunConfig) -> Self {
+        let mut rng = super::rng::Rng::new(seed.rotate_left(17));
+        let named = config.scenario.named().unwrap_or_else(|| rng.percent(50));
+        let controllers = config.scenario.controllers().max(1 + rng.below(3));
+        let mut world = World::new(seed, named, controllers, config.scope, config.trace);
+        world.prepare(config.scenario);
         let tasks = world.expect;
         begin(&mut world, tasks, 1000);
-        world.at(0, Event::Act(Act::Open(life.plot)));
-        let interval = Duration::from_millis(dice.between(1000, 5000));
-        Self::of(world, life.mutant, controllers, interval, scenarios::ENDS_AT)
+        world.at(0, Event::Act(Act::Open(config.scenario)));
+        let interval = Duration::from_millis(rng.between(1000, 5000));
+        Self::of(world, config.mutant, controllers, interval, scenarios::ENDS_AT)
     }
 
     /// 200 ms there and back, one message in a hundred lost, and all tasks to be a set.
@@ -131,52 +132,52 @@ impl Driver {
         Self::of(world, Mutant::None, 1, Duration::from_secs(5), FAR_LIES_MS)
     }
 
-    fn of(world: World, mutant: Mutant, controllers: usize, interval: Duration, peace_at: u64) -> Self {
+    fn of(world: World, mutant: Mutant, controllers: usize, interval: Duration, faults_end_at: u64) -> Self {
         Self {
             costs: Arc::default(),
             shared: Shared(Arc::new(Mutex::new(world))),
             mutant,
             controllers: (0..controllers).map(|_| None).collect(),
-            told: (0..controllers).map(|_| Arc::new(AdminRequests::new(Arc::default()))).collect(),
-            lives: 0,
+            requests: (0..controllers).map(|_| Arc::new(AdminRequests::new(Arc::default()))).collect(),
+            starts: 0,
             interval,
             began: Instant::now(),
-            peace_at,
+            faults_end_at,
         }
     }
 
     async fn run(mut self) -> Result<Record, Failure> {
-        let (mut peace, mut calm_since): (bool, Option<u64>) = (false, None);
+        let (mut faults_over, mut calm_since): (bool, Option<u64>) = (false, None);
         loop {
             let (next, sooner) = {
                 let world = self.shared.get();
                 (world.events.next_at().unwrap_or(u64::MAX), Arc::clone(&world.sooner))
             };
-            let until = self.began + Duration::from_millis(next.min(self.peace_at + SETTLES_MS));
+            let until = self.began + Duration::from_millis(next.min(self.faults_end_at + SETTLES_MS));
             tokio::select! {
                 biased;
                 () = sooner.notified() => {}
                 () = sleep_until(until) => {}
             }
             let now = self.began.elapsed().as_millis() as u64;
-            let orders = {
+            let commands = {
                 let mut world = self.shared.get();
                 world.run_due(now);
-                if !peace && now >= self.peace_at {
-                    peace = true;
+                if !faults_over && now >= self.faults_end_at {
+                    faults_over = true;
                     world.heal();
                 }
-                std::mem::take(&mut world.orders)
+                std::mem::take(&mut world.controller_commands)
             };
-            orders.into_iter().for_each(|order| self.obey(order));
+            commands.into_iter().for_each(|command| self.carry_out(command));
             let mut world = self.shared.get();
-            if let Some((harm, what)) = world.checker.broken.take() {
-                return Err(self.failure(&mut world, harm, what));
+            if let Some((violation, what)) = world.checker.broken.take() {
+                return Err(self.failure(&mut world, violation, what));
             }
             if world.checker.over {
-                return Ok(world.lived());
+                return Ok(world.take_record());
             }
-            if !peace {
+            if !faults_over {
                 continue;
             }
             match (world.unsettled(), calm_since) {
@@ -189,9 +190,9 @@ impl Driver {
                 (None, Some(_)) => {}
                 (Some(why), _) => {
                     calm_since = None;
-                    if now >= self.peace_at + SETTLES_MS {
-                        let said: Vec<_> = world.said.iter().flatten().map(Said::text).collect();
-                        let what = format!("does not stable_for: {why}; {}", said.join(" | "));
+                    if now >= self.faults_end_at + SETTLES_MS {
+                        let reports: Vec<_> = world.last_reports.iter().flatten().map(PlanReport::text).collect();
+                        let what = format!("does not become stable: {why}; {}", reports.join(" | "));
                         return Err(self.failure(&mut world, Violation::Unsettled, what));
                     }
                 }
@@ -199,24 +200,24 @@ impl Driver {
         }
     }
 
-    fn failure(&self, world: &mut World, harm: Violation, what: String) -> Failure {
-        Failure { harm, what, trace: world.trace.take().unwrap_or_default() }
+    fn failure(&self, world: &mut World, violation: Violation, what: String) -> Failure {
+        Failure { violation, what, trace: world.trace.take().unwrap_or_default() }
     }
 
     /// At the end every member has everything that was acknowledged.
     fn last_check(&self, world: &mut World) -> Result<Record, Failure> {
-        let lacks = |p: &&super::world::Place| !p.retired && !p.dir.log.starts_with(&world.checker.acked);
-        match world.places.iter().find(lacks).map(|p| p.name.clone()) {
+        let lacks = |p: &&super::world::Machine| !p.retired && !p.dir.log.starts_with(&world.checker.acked);
+        match world.machines.iter().find(lacks).map(|p| p.name.clone()) {
             Some(name) => {
                 Err(self.failure(world, Violation::Lost, format!("{name} lacks acknowledged writes at the end")))
             }
-            None => Ok(world.lived()),
+            None => Ok(world.take_record()),
         }
     }
 
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Crash(controller) => {
+    fn carry_out(&mut self, command: ControllerCommand) {
+        match command {
+            ControllerCommand::Crash(controller) => {
                 if let Some(task) = self.controllers[controller].take() {
                     task.abort();
                     let mut world = self.shared.get();
@@ -227,12 +228,12 @@ impl Driver {
                     world.note(|_| format!("controller {controller} dies"));
                 }
             }
-            Order::Start(controller) if self.controllers[controller].is_none() => {
-                self.lives += 1;
+            ControllerCommand::Start(controller) if self.controllers[controller].is_none() => {
+                self.starts += 1;
                 self.controllers[controller] = Some(self.start(controller));
             }
-            Order::Start(_) => {}
-            Order::Remove(controller, place, known_at) => self.remove(controller, place, known_at),
+            ControllerCommand::Start(_) => {}
+            ControllerCommand::Remove(controller, machine, known_at) => self.remove(controller, machine, known_at),
         }
     }
 
@@ -240,14 +241,14 @@ impl Driver {
     fn remove(&self, controller: usize, at: usize, known_at: std::net::Ipv4Addr) {
         let mut world = self.shared.get();
         let named = world.named;
-        let orders = &self.told[controller];
-        let place = &mut world.places[at];
-        let by_name = rsctl::model::Host::named(&place.name, super::world::PORT).ok().filter(|_| named);
+        let requests = &self.requests[controller];
+        let machine = &mut world.machines[at];
+        let by_name = rsctl::model::Host::named(&machine.name, super::world::PORT).ok().filter(|_| named);
         let ip = || rsctl::model::Host::ip(std::net::IpAddr::V4(known_at), super::world::PORT);
         let host = by_name.unwrap_or_else(ip);
-        if named || orders.directory_at(&host) == Ok(place.dir.data) {
-            place.unwanted_data = place.dir.data;
-            orders.remove(&host.to_string()).expect("it was just asked what it means");
+        if named || requests.directory_at(&host) == Ok(machine.dir.data) {
+            machine.unwanted_data = machine.dir.data;
+            requests.remove(&host.to_string()).expect("it was just asked what it means");
         }
     }
 
@@ -271,16 +272,22 @@ impl Driver {
             recovery: Recovery::Auto,
             bootstrap: self.shared.get().bootstrap(),
             replica_set_id: None,
-            token: Token(format!("c{controller}-{}", self.lives)),
+            token: Token(format!("c{controller}-{}", self.starts)),
         };
-        let orders = Arc::new(AdminRequests::new(Arc::clone(&wake)));
-        self.told[controller] = Arc::clone(&orders);
+        let requests = Arc::new(AdminRequests::new(Arc::clone(&wake)));
+        self.requests[controller] = Arc::clone(&requests);
         let (mutant, interval, costs) = (self.mutant, self.interval, Arc::clone(&self.costs));
         spawn_local(async move {
             let port = Port { shared: shared.clone(), controller };
-            let door = FaultyController::new(port, mutant);
-            let one =
-                Loop { discovery: &door, admin: &door, policy: &policy, interval, requests: &orders, wake: &wake };
+            let faulty = FaultyController::new(port, mutant);
+            let one = Loop {
+                discovery: &faulty,
+                admin: &faulty,
+                policy: &policy,
+                interval,
+                requests: &requests,
+                wake: &wake,
+            };
             let mut last = String::new();
             let report = |observed: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
                 let mut world = shared.get();
@@ -288,9 +295,9 @@ impl Driver {
                     costs.lock().unwrap().push(cost(|| rsctl::plan::plan(observed, &policy)));
                 }
                 let calm = plan.next == Step::Wait && plan.waiting.is_empty();
-                let said = Said { at: world.now, calm, plan: plan.clone() };
+                let report = PlanReport { at: world.now, calm, plan: plan.clone() };
                 if world.trace.is_some() {
-                    let text = if calm { String::new() } else { said.text() };
+                    let text = if calm { String::new() } else { report.text() };
                     // A duration that grew is no news.
                     let digest = text.replace(|c: char| c.is_ascii_digit(), "");
                     if digest != last {
@@ -298,7 +305,7 @@ impl Driver {
                         world.note(|_| format!("controller {controller}: {text}"));
                     }
                 }
-                world.said[controller] = Some(said);
+                world.last_reports[controller] = Some(report);
             };
             one.run(report, std::future::pending()).await;
         })
@@ -308,8 +315,8 @@ impl Driver {
 /// So many tasks start within so many milliseconds, controllers within three seconds, and somebody writes.
 fn begin(world: &mut World, tasks: usize, within: u64) {
     for _ in 0..tasks {
-        let place = world.add_place();
-        world.after(1, within, Event::Undo(Undo::Start(place)));
+        let machine = world.add_machine();
+        world.after(1, within, Event::Undo(Undo::Start(machine)));
     }
     for controller in 0..world.wakes.len() {
         world.after(1, 3000, Event::Undo(Undo::Controller(controller)));
@@ -326,7 +333,7 @@ fn cost<T>(of: impl FnOnce() -> T) -> Duration {
 }
 
 impl World {
-    fn lived(&mut self) -> Record {
+    fn take_record(&mut self) -> Record {
         let written = self.checker.acked.iter().filter(|e| e.write > 0).count();
         (self.record.acknowledged, self.record.simulated_ms) = (written as u64, self.now);
         std::mem::take(&mut self.record)
@@ -335,22 +342,22 @@ impl World {
     /// Why the set is not as it should be.
     pub fn unsettled(&self) -> Option<String> {
         let leads =
-            |p: &super::world::Place| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary && p.writable);
-        let mut primaries = self.places.iter().filter(|p| leads(p));
+            |p: &super::world::Machine| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary && p.writable);
+        let mut primaries = self.machines.iter().filter(|p| leads(p));
         let Some(config) = primaries.next().and_then(|p| p.dir.config.clone()) else {
             return Some("no primary".to_owned());
         };
         if primaries.next().is_some() {
             return Some("two primaries".to_owned());
         }
-        let tasks = || self.places.iter().filter(|p| !p.retired);
-        for place in tasks() {
-            let Some(proc) = &place.proc else { return Some(format!("{} is down", place.name)) };
+        let tasks = || self.machines.iter().filter(|p| !p.retired);
+        for machine in tasks() {
+            let Some(proc) = &machine.proc else { return Some(format!("{} is down", machine.name)) };
             let serves = matches!(proc.state, NodeState::Primary | NodeState::Secondary);
             let member = proc.me.and_then(|me| config.read.member(me));
-            let same = place.dir.config.as_ref().is_some_and(|c| c.read.version() == config.read.version());
+            let same = machine.dir.config.as_ref().is_some_and(|c| c.read.version() == config.read.version());
             if !serves || member.is_none_or(|m| m.newly_added || m.was.is_some()) || !same {
-                return Some(format!("{} is {} as {:?}", place.name, proc.state, proc.me));
+                return Some(format!("{} is {} as {:?}", machine.name, proc.state, proc.me));
             }
         }
         if config.read.members().len() != tasks().count() {
@@ -361,7 +368,7 @@ impl World {
         if (voters + 1..=config.read.members().len()).any(|more| odd(&more)) {
             return Some(format!("only {voters} voters of {}", config.read.members().len()));
         }
-        let calm = self.said.iter().all(|s| s.as_ref().is_some_and(|s| s.calm && s.at + 12_000 > self.now));
+        let calm = self.last_reports.iter().all(|s| s.as_ref().is_some_and(|s| s.calm && s.at + 12_000 > self.now));
         if calm { None } else { Some("controllers have something to do".to_owned()) }
     }
 }

@@ -1,22 +1,23 @@
 //! Faults that come together on purpose: what some rules prevent takes several in the right order, which luck seldom
-//! brings. Each plot waits until the set is whole.
+//! brings. Each scenario waits until the set is complete.
 
 use super::dns::DnsView;
+use super::events::{End, Event};
 use super::faults::Undo;
-use super::world::{End, Event, Place, World};
+use super::world::{Machine, World};
 
 /// What a seed's faults are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plot {
+pub enum Scenario {
     /// Any, at any time.
-    Luck,
+    Random,
     /// DNS hides a task from a controller for longer than it takes to be removed.
     HiddenTask,
     /// All voters get new addresses while two newcomers copy the data.
-    MoveWhileCopying,
+    ReaddressWhileCopying,
     /// A majority gets new addresses, the third voter stays away, a blank task is there instead; one of those that
     /// moved has missed writes and never meets the other, which dies when it leads again.
-    StrangerInTheMove,
+    BlankTaskWhileReaddressing,
     /// A voter goes silent and a blank task comes, while the third has missed writes; then the primary dies too.
     NewcomerBesideSilent,
     /// From the first start on, one controller reaches none of the tasks, nor does it hear of all of them. Then a late
@@ -24,19 +25,24 @@ pub enum Plot {
     TwoSides,
 }
 
-/// Every plot but luck.
-pub const PLOTS: [Plot; 5] =
-    [Plot::HiddenTask, Plot::MoveWhileCopying, Plot::StrangerInTheMove, Plot::NewcomerBesideSilent, Plot::TwoSides];
+/// Every scenario but luck.
+pub const SCENARIOS: [Scenario; 5] = [
+    Scenario::HiddenTask,
+    Scenario::ReaddressWhileCopying,
+    Scenario::BlankTaskWhileReaddressing,
+    Scenario::NewcomerBesideSilent,
+    Scenario::TwoSides,
+];
 
-/// One thing that happens in a plot.
+/// One thing that happens in a scenario.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
-    /// Waits for a whole set.
-    Open(Plot),
+    /// Waits for a complete set.
+    Open(Scenario),
     NewTask,
     /// It answers nobody from then on: silently, or its port is closed.
     Kill {
-        place: usize,
+        machine: usize,
         refuses: bool,
     },
     /// Where it was.
@@ -47,16 +53,16 @@ pub enum Act {
     KillLeader,
 }
 
-/// The place whose mongod comes late, at the lowest address.
+/// The machine whose mongod comes late, at the lowest address.
 const LATECOMER: usize = 0;
 
-/// When the faults of a plot end, in milliseconds.
+/// When the faults of a scenario end, in milliseconds.
 pub const ENDS_AT: u64 = 60_000;
 
-impl Plot {
+impl Scenario {
     /// Whether members must be known by their names, or by their IPs; none where it does not matter.
     pub fn named(self) -> Option<bool> {
-        matches!(self, Self::MoveWhileCopying | Self::StrangerInTheMove).then_some(false)
+        matches!(self, Self::ReaddressWhileCopying | Self::BlankTaskWhileReaddressing).then_some(false)
     }
 
     /// How many controllers it takes.
@@ -71,25 +77,25 @@ impl World {
             return;
         }
         match act {
-            Act::Open(plot) => match self.leader().filter(|leader| self.whole(*leader)) {
-                Some(leader) => self.begin(plot, leader),
+            Act::Open(scenario) => match self.leader().filter(|leader| self.complete(*leader)) {
+                Some(leader) => self.begin(scenario, leader),
                 None => self.later(300, 600, act),
             },
             Act::NewTask => {
-                if let Some(place) = self.scale_up() {
-                    self.places[place].slow_sync = true;
+                if let Some(machine) = self.scale_up() {
+                    self.machines[machine].slow_sync = true;
                 }
             }
-            Act::Kill { place, refuses } => {
-                if self.places[place].proc.is_some() {
-                    self.kill_so(place, refuses);
+            Act::Kill { machine, refuses } => {
+                if self.machines[machine].proc.is_some() {
+                    self.kill_so(machine, refuses);
                 }
             }
-            Act::Return(place) | Act::Move(place) if self.places[place].proc.is_some() => {}
-            Act::Return(place) => self.start(place, self.places[place].addr),
-            Act::Move(place) => {
+            Act::Return(machine) | Act::Move(machine) if self.machines[machine].proc.is_some() => {}
+            Act::Return(machine) => self.start(machine, self.machines[machine].addr),
+            Act::Move(machine) => {
                 let at = self.fresh_address();
-                self.start(place, at);
+                self.start(machine, at);
             }
             Act::KillLeader => match self.leader() {
                 Some(leader) => {
@@ -106,40 +112,40 @@ impl World {
     }
 
     /// Every task is a voter that is told by its directory.
-    fn whole(&self, leader: usize) -> bool {
+    fn complete(&self, leader: usize) -> bool {
         let voters = self.config(leader).map_or(0, |c| c.read.voters().count());
-        let serves = |place: &&Place| place.proc.as_ref().is_some_and(|proc| proc.me.is_some());
-        let serving = self.places.iter().filter(serves).count();
+        let serves = |machine: &&Machine| machine.proc.as_ref().is_some_and(|proc| proc.me.is_some());
+        let serving = self.machines.iter().filter(serves).count();
         voters == self.expect && self.config_on_majority(leader) && self.all_tagged() && serving == self.expect
     }
 
-    fn begin(&mut self, plot: Plot, leader: usize) {
-        let mut followers: Vec<usize> = (0..self.places.len()).filter(|place| *place != leader).collect();
+    fn begin(&mut self, scenario: Scenario, leader: usize) {
+        let mut followers: Vec<usize> = (0..self.machines.len()).filter(|machine| *machine != leader).collect();
         let one = followers.swap_remove(self.rng.below(followers.len()));
         let other = followers[0];
-        self.note(|w| format!("{plot:?}: {} leads", w.places[leader].name));
-        match plot {
-            Plot::Luck => {}
-            Plot::TwoSides => self.later(0, 1000, Act::Return(LATECOMER)),
-            Plot::HiddenTask => {
+        self.note(|w| format!("{scenario:?}: {} leads", w.machines[leader].name));
+        match scenario {
+            Scenario::Random => {}
+            Scenario::TwoSides => self.later(0, 1000, Act::Return(LATECOMER)),
+            Scenario::HiddenTask => {
                 let controller = self.rng.below(self.wakes.len());
-                let hidden = self.rng.below(self.places.len());
+                let hidden = self.rng.below(self.machines.len());
                 self.dns[controller] = DnsView::Partial([hidden].into());
                 self.after(20_000, 40_000, Event::Undo(Undo::Dns(controller)));
             }
-            Plot::MoveWhileCopying => {
+            Scenario::ReaddressWhileCopying => {
                 self.later(0, 500, Act::NewTask);
                 self.later(0, 500, Act::NewTask);
-                for place in [leader, one, other] {
-                    self.later(1000, 4000, Act::Kill { place, refuses: true });
-                    self.later(4100, 6000, Act::Move(place));
+                for machine in [leader, one, other] {
+                    self.later(1000, 4000, Act::Kill { machine, refuses: true });
+                    self.later(4100, 6000, Act::Move(machine));
                 }
             }
-            Plot::StrangerInTheMove => {
-                self.cut_off(End::Place(one), End::Place(other));
-                self.later(0, 10, Act::Kill { place: one, refuses: true });
-                for place in [leader, other] {
-                    self.later(1500, 3000, Act::Kill { place, refuses: true });
+            Scenario::BlankTaskWhileReaddressing => {
+                self.cut_off(End::Machine(one), End::Machine(other));
+                self.later(0, 10, Act::Kill { machine: one, refuses: true });
+                for machine in [leader, other] {
+                    self.later(1500, 3000, Act::Kill { machine, refuses: true });
                 }
                 self.later(3100, 5000, Act::NewTask);
                 self.later(3100, 5000, Act::Move(one));
@@ -147,10 +153,10 @@ impl World {
                 self.later(6000, 9000, Act::KillLeader);
                 self.later(30_000, 40_000, Act::Move(leader));
             }
-            Plot::NewcomerBesideSilent => {
-                self.cut_off(End::Place(one), End::Place(leader));
-                self.cut_off(End::Place(one), End::Place(other));
-                self.later(1000, 3000, Act::Kill { place: other, refuses: false });
+            Scenario::NewcomerBesideSilent => {
+                self.cut_off(End::Machine(one), End::Machine(leader));
+                self.cut_off(End::Machine(one), End::Machine(other));
+                self.later(1000, 3000, Act::Kill { machine: other, refuses: false });
                 self.later(3000, 4000, Act::NewTask);
                 self.later(4500, 12_000, Act::KillLeader);
                 self.later(30_000, 40_000, Act::Return(other));
@@ -164,19 +170,19 @@ impl World {
         self.cut.extend([(one, other), (other, one)]);
     }
 
-    /// What a plot needs before anybody starts.
-    pub fn prepare(&mut self, plot: Plot) {
-        if plot != Plot::TwoSides {
+    /// What a scenario needs before anybody starts.
+    pub fn prepare(&mut self, scenario: Scenario) {
+        if scenario != Scenario::TwoSides {
             return;
         }
-        let latecomer = self.add_place();
+        let latecomer = self.add_machine();
         debug_assert_eq!(latecomer, LATECOMER);
         let blind = self.rng.below(self.wakes.len());
         let others = LATECOMER + 1..LATECOMER + 1 + self.expect;
         for controller in 0..self.wakes.len() {
             let unreached = if controller == blind { others.clone() } else { LATECOMER..LATECOMER + 1 };
-            for place in unreached {
-                self.cut_off(End::Controller(controller), End::Place(place));
+            for machine in unreached {
+                self.cut_off(End::Controller(controller), End::Machine(machine));
             }
         }
         self.dns[blind] = DnsView::Partial([LATECOMER + 1].into());

@@ -1,16 +1,16 @@
-//! The world: places with volumes and mongods, the network between them, and what happens next.
+//! The world: machines with volumes and mongods, the network between them, and what happens next.
 //!
 //! Time is tokio's paused clock; whatever is due at one instant happens in the order in which it was asked for.
 
 use super::checker::{CheckScope, Checker};
-use super::conf::{ConfRef, No};
 use super::dns::DnsView;
+use super::events::{End, Event, Msg};
 use super::node::{Answer, Dir, Proc};
 use super::queue::Queue;
 use super::record::Record;
 use super::rng::Rng;
 use bson::oid::ObjectId;
-use rsctl::model::{DataId, Host, MemberId, NodeState, OpTime, WireVersion};
+use rsctl::model::{DataId, Host, WireVersion};
 use rsctl::plan::Plan;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -21,15 +21,8 @@ pub const PORT: u16 = 27017;
 pub const SET: &str = "rs";
 pub const V4_4: WireVersion = WireVersion(9);
 
-/// One end of a connection: a place, or a controller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum End {
-    Place(usize),
-    Controller(usize),
-}
-
 /// Where a task of the service runs: a volume, and the mongod on it while there is one.
-pub struct Place {
+pub struct Machine {
     pub name: String,
     pub dir: Dir,
     /// The address of the task, kept while it is down.
@@ -55,109 +48,6 @@ pub struct Place {
     pub refuses: bool,
 }
 
-/// What one mongod tells another.
-#[derive(Clone, Debug)]
-pub enum Msg {
-    /// A heartbeat, to the slot `to` of the sender's config.
-    Beat {
-        to: Option<MemberId>,
-        state: SenderState,
-    },
-    /// Its answer, with the slot that was asked.
-    BeatAck {
-        slot: Option<MemberId>,
-        state: SenderState,
-    },
-    VoteAsked {
-        slot: MemberId,
-        term: i64,
-        dry: bool,
-        config: ConfRef,
-        optime: OpTime,
-    },
-    Vote {
-        from: MemberId,
-        term: i64,
-        dry: bool,
-        granted: bool,
-        voter_term: i64,
-    },
-    /// How far a member has come, for the commit point.
-    Progress {
-        slot: MemberId,
-        process: ObjectId,
-        term: i64,
-        optime: OpTime,
-    },
-}
-
-#[derive(Clone, Debug)]
-pub struct SenderState {
-    pub process: ObjectId,
-    pub me: Option<MemberId>,
-    pub config: Option<ConfRef>,
-    pub term: i64,
-    pub state: NodeState,
-    pub optime: OpTime,
-}
-
-/// What a controller can have a mongod do.
-#[derive(Clone, Debug)]
-pub enum Command {
-    Initiate(rsctl::model::ReplConfig),
-    Reconfig { sent: rsctl::model::ReplConfig, force: bool, limit: u64 },
-    StepUp,
-    SyncFrom(Host),
-    AbortCatchUp,
-    Fsync,
-    MarkRemoved(ObjectId),
-    TakeLock(rsctl::model::Lock),
-    TakeOver { stale: rsctl::model::Lock, lock: rsctl::model::Lock },
-    Release,
-}
-
-pub enum Event {
-    /// A mongod's own rhythm: heartbeats, timeouts, replication.
-    Tick(usize, ObjectId),
-    Pull(usize, ObjectId),
-    Drained(usize, ObjectId),
-    Recovered(usize, ObjectId),
-    /// To whoever is at the address then.
-    ToHost {
-        from: usize,
-        process: ObjectId,
-        host: Host,
-        msg: Msg,
-    },
-    /// Back to the one that asked.
-    ToProc {
-        from: usize,
-        to: usize,
-        process: ObjectId,
-        msg: Msg,
-    },
-    /// Connections to a process that died break.
-    Broken {
-        from: usize,
-        address: Ipv4Addr,
-    },
-    Command {
-        to: Ipv4Addr,
-        command: Command,
-        answer: Answer,
-    },
-    Answer {
-        from: usize,
-        answer: Answer,
-        outcome: Result<(), No>,
-    },
-    Wake(usize),
-    Write,
-    Fault,
-    Undo(super::faults::Undo),
-    Act(super::scenarios::Act),
-}
-
 /// The network between any two.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Way {
@@ -170,7 +60,7 @@ pub struct Way {
 pub struct World {
     pub now: u64,
     pub rng: Rng,
-    pub places: Vec<Place>,
+    pub machines: Vec<Machine>,
     pub named: bool,
     /// What every mongod speaks, and behaves as.
     pub wire: WireVersion,
@@ -183,7 +73,7 @@ pub struct World {
     pub way: Way,
     pub dns: Vec<DnsView>,
     pub wakes: Vec<Arc<Notify>>,
-    pub said: Vec<Option<Said>>,
+    pub last_reports: Vec<Option<PlanReport>>,
     pub events: Queue,
     /// Tells the driver that something is due earlier than it thinks.
     pub sooner: Arc<Notify>,
@@ -194,7 +84,7 @@ pub struct World {
     pub writing: bool,
     pub faults_on: bool,
     /// What the driver has to do with controllers.
-    pub orders: Vec<super::faults::Order>,
+    pub controller_commands: Vec<super::faults::ControllerCommand>,
     /// How many addresses were ever given away.
     pub addresses: u32,
     /// Which controllers run.
@@ -206,14 +96,14 @@ pub struct World {
 }
 
 /// What a controller said last.
-pub struct Said {
+pub struct PlanReport {
     pub at: u64,
     /// It neither does nor waits for anything.
     pub calm: bool,
     pub plan: Plan,
 }
 
-impl Said {
+impl PlanReport {
     pub fn text(&self) -> String {
         let plan = &self.plan;
         let waiting: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
@@ -233,11 +123,11 @@ impl Shared {
 }
 
 impl World {
-    pub fn new(seed: u64, named: bool, controllers: usize, eyes: CheckScope, trace: bool) -> Self {
+    pub fn new(seed: u64, named: bool, controllers: usize, scope: CheckScope, trace: bool) -> Self {
         Self {
             now: 0,
             rng: Rng::new(seed),
-            places: Vec::new(),
+            machines: Vec::new(),
             named,
             wire: if seed % 4 == 1 { V4_4 } else { WireVersion(17) },
             cut: BTreeSet::new(),
@@ -246,15 +136,15 @@ impl World {
             way: Way::default(),
             dns: (0..controllers).map(|_| DnsView::default()).collect(),
             wakes: (0..controllers).map(|_| Arc::default()).collect(),
-            said: (0..controllers).map(|_| None).collect(),
+            last_reports: (0..controllers).map(|_| None).collect(),
             events: Queue::default(),
             sooner: Arc::default(),
-            checker: Checker::new(controllers, eyes),
+            checker: Checker::new(controllers, scope),
             lost: Vec::new(),
             writes: 0,
             writing: true,
             faults_on: true,
-            orders: Vec::new(),
+            controller_commands: Vec::new(),
             addresses: 0,
             alive: vec![false; controllers],
             expect: 3,
@@ -299,21 +189,21 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Tick(place, id) if self.is(place, id) => self.tick(place),
-            Event::Pull(place, id) if self.is(place, id) => self.pull(place),
-            Event::Drained(place, id) if self.is(place, id) => self.drained(place),
-            Event::Recovered(place, id) if self.is(place, id) => self.recovered(place),
+            Event::Tick(machine, id) if self.is(machine, id) => self.tick(machine),
+            Event::Pull(machine, id) if self.is(machine, id) => self.pull(machine),
+            Event::Drained(machine, id) if self.is(machine, id) => self.drained(machine),
+            Event::Recovered(machine, id) if self.is(machine, id) => self.recovered(machine),
             Event::Tick(..) | Event::Pull(..) | Event::Drained(..) | Event::Recovered(..) => {}
             Event::ToHost { from, process, host, msg } => self.arrive_at(from, process, &host, msg),
             Event::ToProc { from, to, process, msg } => {
-                if self.open(End::Place(from), End::Place(to)) && self.is(to, process) {
+                if self.open(End::Machine(from), End::Machine(to)) && self.is(to, process) {
                     self.receive(to, from, msg);
                 }
             }
             Event::Broken { from, address } => self.connections_broke(from, address),
             Event::Command { to, command, answer } => self.command_arrives(to, command, answer),
             Event::Answer { from, answer, outcome } => {
-                if self.open(End::Place(from), End::Controller(answer.to)) && !self.dropped() {
+                if self.open(End::Machine(from), End::Controller(answer.to)) && !self.dropped() {
                     // Nobody may be waiting any more: the controller died.
                     let _ = answer.way.send(outcome);
                 } else {
@@ -328,8 +218,8 @@ impl World {
         }
     }
 
-    pub fn is(&self, place: usize, id: ObjectId) -> bool {
-        self.places[place].proc.as_ref().is_some_and(|p| p.id == id)
+    pub fn is(&self, machine: usize, id: ObjectId) -> bool {
+        self.machines[machine].proc.as_ref().is_some_and(|p| p.id == id)
     }
 
     pub fn open(&self, from: End, to: End) -> bool {
@@ -349,7 +239,7 @@ impl World {
     /// Swarm's name service as mongods see it: always right, since they only ask it for members' names.
     pub fn resolve(&self, host: &Host) -> Option<Ipv4Addr> {
         match host.name() {
-            Some(name) => self.places.iter().find(|p| p.name == name && !p.retired).map(|p| p.addr),
+            Some(name) => self.machines.iter().find(|p| p.name == name && !p.retired).map(|p| p.addr),
             None => match host.socket()?.ip() {
                 std::net::IpAddr::V4(ip) => Some(ip),
                 std::net::IpAddr::V6(_) => None,
@@ -357,18 +247,18 @@ impl World {
         }
     }
 
-    /// The place whose mongod answers at an address.
-    pub fn place_at(&self, address: Ipv4Addr) -> Option<usize> {
-        self.places.iter().position(|p| p.proc.as_ref().is_some_and(|proc| proc.at == address))
+    /// The machine whose mongod answers at an address.
+    pub fn machine_at(&self, address: Ipv4Addr) -> Option<usize> {
+        self.machines.iter().position(|p| p.proc.as_ref().is_some_and(|proc| proc.at == address))
     }
 
-    pub fn place_of(&self, host: &Host) -> Option<usize> {
-        self.place_at(self.resolve(host)?)
+    pub fn machine_of(&self, host: &Host) -> Option<usize> {
+        self.machine_at(self.resolve(host)?)
     }
 
     /// Whether an address without a mongod says so.
     pub fn refuses(&self, address: Ipv4Addr) -> bool {
-        self.places.iter().any(|p| p.addr == address && p.proc.is_none() && p.refuses && !p.retired)
+        self.machines.iter().any(|p| p.addr == address && p.proc.is_none() && p.refuses && !p.retired)
     }
 
     pub fn latency(&mut self) -> u64 {
@@ -378,7 +268,7 @@ impl World {
 
     /// Sends to whoever is at the host when the message comes there.
     pub fn send(&mut self, from: usize, host: Host, msg: Msg) {
-        let Some(process) = self.places[from].proc.as_ref().map(|p| p.id) else { return };
+        let Some(process) = self.machines[from].proc.as_ref().map(|p| p.id) else { return };
         let time = self.now + self.latency();
         self.at(time, Event::ToHost { from, process, host, msg });
     }
@@ -390,13 +280,13 @@ impl World {
 
     fn arrive_at(&mut self, from: usize, process: ObjectId, host: &Host, msg: Msg) {
         let Some(address) = self.resolve(host) else { return };
-        let Some(to) = self.place_at(address) else {
+        let Some(to) = self.machine_at(address) else {
             if self.refuses(address) {
                 self.connections_broke(from, address);
             }
             return;
         };
-        if self.dropped() || !self.open(End::Place(from), End::Place(to)) {
+        if self.dropped() || !self.open(End::Machine(from), End::Machine(to)) {
             return;
         }
         // The sender may be another process by now; then the answer finds nobody.
@@ -404,9 +294,9 @@ impl World {
     }
 
     /// A streaming `hello` tells every controller that has a way to this mongod.
-    pub fn news(&mut self, place: usize) {
+    pub fn notify_controllers(&mut self, machine: usize) {
         for controller in 0..self.wakes.len() {
-            if self.both_ways(End::Place(place), End::Controller(controller)) {
+            if self.both_ways(End::Machine(machine), End::Controller(controller)) {
                 self.after(1, 4, Event::Wake(controller));
             }
         }

@@ -1,0 +1,117 @@
+//! What can happen in a world: messages between mongods, commands of controllers, and the events of the queue.
+
+use super::conf::{ConfRef, No};
+use super::node::Answer;
+use bson::oid::ObjectId;
+use rsctl::model::{Host, MemberId, NodeState, OpTime};
+use std::net::Ipv4Addr;
+
+/// One end of a connection: a machine, or a controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    Machine(usize),
+    Controller(usize),
+}
+
+/// What one mongod tells another.
+#[derive(Clone, Debug)]
+pub enum Msg {
+    /// A heartbeat, to the member `to` of the sender's config.
+    Beat {
+        to: Option<MemberId>,
+        state: SenderState,
+    },
+    /// Its answer, with the member that was asked.
+    BeatAck {
+        member: Option<MemberId>,
+        state: SenderState,
+    },
+    VoteAsked {
+        member: MemberId,
+        term: i64,
+        dry: bool,
+        config: ConfRef,
+        optime: OpTime,
+    },
+    Vote {
+        from: MemberId,
+        term: i64,
+        dry: bool,
+        granted: bool,
+        voter_term: i64,
+    },
+    /// How far a member has come, for the commit point.
+    Progress {
+        member: MemberId,
+        process: ObjectId,
+        term: i64,
+        optime: OpTime,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct SenderState {
+    pub process: ObjectId,
+    pub me: Option<MemberId>,
+    pub config: Option<ConfRef>,
+    pub term: i64,
+    pub state: NodeState,
+    pub optime: OpTime,
+}
+
+/// What a controller can have a mongod do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Initiate(rsctl::model::ReplConfig),
+    Reconfig { sent: rsctl::model::ReplConfig, force: bool, limit: u64 },
+    StepUp,
+    SyncFrom(Host),
+    AbortCatchUp,
+    Fsync,
+    MarkRemoved(ObjectId),
+    TakeLock(rsctl::model::Lock),
+    TakeOver { stale: rsctl::model::Lock, lock: rsctl::model::Lock },
+    Release,
+}
+
+pub enum Event {
+    /// A mongod's own rhythm: heartbeats, timeouts, replication.
+    Tick(usize, ObjectId),
+    Pull(usize, ObjectId),
+    Drained(usize, ObjectId),
+    Recovered(usize, ObjectId),
+    /// To whoever is at the address then.
+    ToHost {
+        from: usize,
+        process: ObjectId,
+        host: Host,
+        msg: Msg,
+    },
+    /// Back to the one that asked.
+    ToProc {
+        from: usize,
+        to: usize,
+        process: ObjectId,
+        msg: Msg,
+    },
+    /// Connections to a process that died break.
+    Broken {
+        from: usize,
+        address: Ipv4Addr,
+    },
+    Command {
+        to: Ipv4Addr,
+        command: Command,
+        answer: Answer,
+    },
+    Answer {
+        from: usize,
+        answer: Answer,
+        outcome: Result<(), No>,
+    },
+    Wake(usize),
+    Write,
+    Fault,
+    Undo(super::faults::Undo),
+    Act(super::scenarios::Act),
+}

@@ -1,0 +1,95 @@
+//! What each controller has been told. The checker judges a command by this, not by what only the world knows.
+
+use super::checker::{COMMAND_DELAY_MS, Checker, RECONFIG_WAIT_MS, REMOVE_AFTER};
+use rsctl::model::{DataId, Host, MemberId, NodeState, OpTime, Probe};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// What a controller has been told.
+#[derive(Clone)]
+pub struct Evidence {
+    pub born: u64,
+    pub died: u64,
+    /// Somebody who has a config answered.
+    pub knows_set: bool,
+    /// Whom DNS named in its last answer.
+    pub listing: BTreeSet<Ipv4Addr>,
+    pub listed: BTreeMap<Ipv4Addr, u64>,
+    pub answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
+    /// Whom each named as primary, and when it did.
+    pub named: BTreeMap<Ipv4Addr, (u64, Host)>,
+    /// What the primary said to be committed, and when.
+    pub committed: Vec<(u64, OpTime)>,
+    /// The first identity that no config has which it saw on a primary.
+    pub next_id: MemberId,
+    /// What its life before knew: a command of that life may still be on its way.
+    pub earlier: Option<Box<Evidence>>,
+}
+
+impl Evidence {
+    pub fn born(born: u64) -> Self {
+        let (listed, answered, named) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (committed, next_id, earlier) = (Vec::new(), MemberId(0), None);
+        let (died, knows_set, listing) = (born, false, BTreeSet::new());
+        Self { born, died, knows_set, listing, listed, answered, named, committed, next_id, earlier }
+    }
+
+    /// Neither DNS nor the mongod itself spoke of this address lately.
+    pub fn gone(&self, address: Ipv4Addr, now: u64) -> bool {
+        let listed = self.listed.get(&address).copied().unwrap_or(self.born);
+        let answered = self.answered.get(&address).map_or(self.born, |(at, ..)| *at);
+        let gone = listed.max(answered) + REMOVE_AFTER.as_millis() as u64 <= now;
+        gone || self.before(now, RECONFIG_WAIT_MS).is_some_and(|e| e.gone(address, now))
+    }
+
+    /// What its life before knew, as long as a command of that life may be on its way, or wait at the primary.
+    pub fn before(&self, now: u64, waits: u64) -> Option<&Self> {
+        self.earlier.as_deref().filter(|e| e.died + COMMAND_DELAY_MS + waits > now)
+    }
+
+    pub fn answer(&self, address: Ipv4Addr) -> Option<&(u64, Option<DataId>, NodeState)> {
+        self.answered.get(&address).or_else(|| self.earlier.as_ref()?.answer(address))
+    }
+}
+
+impl Checker {
+    pub fn controller_born(&mut self, controller: usize, now: u64) {
+        let before = std::mem::replace(&mut self.evidence[controller], Evidence::born(now));
+        self.evidence[controller].earlier = Some(Box::new(Evidence { earlier: None, ..before }));
+    }
+
+    pub fn controller_died(&mut self, controller: usize, now: u64) {
+        self.evidence[controller].died = now;
+    }
+
+    pub fn were_listed(&mut self, controller: usize, addresses: BTreeSet<Ipv4Addr>, now: u64) {
+        let evidence = &mut self.evidence[controller];
+        evidence.listed.extend(addresses.iter().map(|address| (*address, now)));
+        evidence.listing = addresses;
+    }
+
+    /// A controller was told of the set, in this life or in the one whose commands may still be on their way; or DNS
+    /// just told it of one of those that hold the set's config.
+    pub fn was_told_of_set(
+        &self,
+        controller: usize,
+        now: u64,
+        mut processes_with_data: impl Iterator<Item = Ipv4Addr>,
+    ) -> bool {
+        let evidence = &self.evidence[controller];
+        let knew = evidence.knows_set || evidence.before(now, 0).is_some_and(|e| e.knows_set);
+        knew || processes_with_data.any(|address| evidence.listing.contains(&address))
+    }
+
+    pub fn has_answered(&mut self, controller: usize, address: Ipv4Addr, now: u64, probe: &Probe) {
+        let evidence = &mut self.evidence[controller];
+        evidence.answered.insert(address, (now, probe.data, probe.state));
+        evidence.knows_set |= probe.config.is_some();
+        evidence.named.remove(&address);
+        evidence.named.extend(probe.sees_primary.clone().map(|host| (address, (now, host))));
+        if let Some(config) = probe.config.as_ref().filter(|_| probe.state == NodeState::Primary) {
+            evidence.next_id = config.next_id();
+            evidence.committed.extend(probe.view.as_ref().map(|v| (now, v.committed)));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! How the service changes: tasks come, go for good, and are taken out by an operator.
+
+use super::events::Event;
+use super::faults::{ControllerCommand, Undo};
+use super::node::Dir;
+use super::world::{Machine, World};
+use std::net::Ipv4Addr;
+
+const MACHINES_MAX: usize = 7;
+
+impl World {
+    /// An operator has a node taken out before he removes it for good.
+    pub fn operator_removes(&mut self) {
+        let Some(machine) = self.goes_for_good() else { return };
+        let Some(known_at) = self.known_at(machine) else { return };
+        let controller = self.rng.below(self.wakes.len());
+        self.note(|w| format!("an operator wants {} out, says controller {controller}", w.machines[machine].name));
+        self.record.saw("removal requests");
+        let here = &mut self.machines[machine];
+        (here.unwanted, here.unwanted_at) = (true, Some(known_at));
+        self.controller_commands.push(ControllerCommand::Remove(controller, machine, known_at));
+        self.after(500, 15_000, Event::Undo(Undo::Retire(machine)));
+    }
+
+    /// The address by which an operator knows the node: where it answers, or where the config has its directory, unless
+    /// another answers there. Which one it will have next he cannot know.
+    pub fn known_at(&self, machine: usize) -> Option<Ipv4Addr> {
+        let here = &self.machines[machine];
+        if here.proc.is_some() {
+            return Some(here.addr);
+        }
+        let config = self.configs().into_iter().next()?;
+        let slot = config.read.members().iter().find(|m| m.data.is_some() && m.data == here.dir.data)?;
+        self.resolve(&slot.host).filter(|at| self.machine_at(*at).is_none())
+    }
+
+    pub fn fresh_address(&mut self) -> Ipv4Addr {
+        self.addresses += 1;
+        Ipv4Addr::new(10, 0, (self.addresses / 250) as u8, (self.addresses % 250) as u8 + 2)
+    }
+
+    pub fn add_machine(&mut self) -> usize {
+        let name = format!("mongo-{}", self.machines.len() + 1);
+        let addr = self.fresh_address();
+        self.machines.push(Machine {
+            name,
+            dir: Dir::default(),
+            addr,
+            proc: None,
+            listed: false,
+            retired: false,
+            wiped: None,
+            slow_sync: false,
+            died_at: None,
+            unwanted: false,
+            unwanted_at: None,
+            unwanted_data: None,
+            refuses: true,
+        });
+        self.machines.len() - 1
+    }
+
+    pub fn scale_up(&mut self) -> Option<usize> {
+        if self.machines.iter().filter(|p| !p.retired).count() >= MACHINES_MAX {
+            return None;
+        }
+        let machine = self.add_machine();
+        self.note(|w| format!("{} is new", w.machines[machine].name));
+        let at = self.machines[machine].addr;
+        self.start(machine, at);
+        Some(machine)
+    }
+
+    /// A task and its volume go for good.
+    pub fn scale_down(&mut self) {
+        if let Some(machine) = self.goes_for_good() {
+            self.retire(machine);
+        }
+    }
+
+    /// A task that the service can do without.
+    pub fn goes_for_good(&mut self) -> Option<usize> {
+        let machine = self.any_machine(|p| !p.retired)?;
+        let left = self.machines.iter().filter(|p| !p.retired).count() - 1;
+        (left >= self.expect && self.may_lose(machine)).then_some(machine)
+    }
+
+    pub fn retire(&mut self, machine: usize) {
+        let left = self.machines.iter().filter(|p| !p.retired).count() - 1;
+        if !self.faults_on
+            || self.machines[machine].retired
+            || left < self.expect
+            || !self.may_lose(machine)
+            || self.fragile()
+        {
+            return;
+        }
+        self.record.saw("tasks gone for good");
+        if self.machines[machine].proc.is_some() {
+            self.kill(machine);
+        }
+        self.note(|w| format!("{} goes for good", w.machines[machine].name));
+        self.machines[machine].retired = true;
+    }
+}
