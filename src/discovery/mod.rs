@@ -1,9 +1,9 @@
-//! Who is there, according to DNS.
+//! Lists the tasks of a service by DNS.
 //!
-//! **Invariant:** an answer is a list of addresses to ask, never proof of who lives there, and never proof of absence
-//! unless it came without trouble.
+//! **Invariant:** an answer is a list of addresses to probe. It never proves which mongod is at an address. It proves
+//! that a task is absent only if it came without trouble.
 //!
-//! **Invariant:** every question is bounded by [`QUESTION_LIMIT`], whatever the server does.
+//! **Invariant:** every question ends within [`QUESTION_LIMIT`], whatever the DNS server does.
 
 mod resolver;
 mod service;
@@ -20,27 +20,27 @@ use crate::model::{DnsTrouble, DnsTroubleKind, Family, Host, NameAnswer, TaskLis
 use resolver::{Answer, Resolver};
 pub use service::{ServiceName, ServiceNameError};
 
-/// The longest that one service or one name may take, retries, fallbacks and SRV targets included.
+/// The longest time that the question for one service or one name takes, with retries, fallbacks and SRV targets.
 pub const QUESTION_LIMIT: Duration = Duration::from_secs(2);
 
-/// Where addresses come from: DNS in production, a simulated one in tests.
+/// Lists tasks and resolves host names. In production this is DNS; the tests have simulated ones.
 ///
-/// Implementations write plain `async fn`; both answer within a bound of their own.
+/// Implementations can write plain `async fn`. Every method must end within a bound of its own.
 pub trait Discovery: Sync {
     /// The tasks of all services.
     fn tasks(&self) -> impl Future<Output = TaskList> + Send;
 
-    /// Whether the tasks are others than these by now. Asked much more often than [`Discovery::tasks`]: an implementation
-    /// may ask less, as long as a task that comes or goes shows.
+    /// Whether the tasks differ from `seen` now. This is called much more often than [`Discovery::tasks`]. An
+    /// implementation may ask for less, as long as it notices a task that comes or goes.
     fn differ(&self, seen: &TaskList) -> impl Future<Output = bool> + Send {
         async move { self.tasks().await != *seen }
     }
 
-    /// The addresses of one host name, asked as an absolute name.
+    /// The addresses of one host name, which is resolved as an absolute name.
     fn name(&self, name: &str) -> impl Future<Output = NameAnswer> + Send;
 }
 
-/// Swarm's service DNS, and any other that answers `NAME` or SRV.
+/// The DNS of a Docker Swarm, or any other DNS that lists tasks as addresses of `NAME` or as SRV records.
 #[derive(Clone)]
 pub struct SwarmDns {
     services: Vec<ServiceName>,
@@ -49,8 +49,11 @@ pub struct SwarmDns {
 }
 
 impl SwarmDns {
-    /// Asks `server`, or else the servers of `/etc/resolv.conf`. Tasks are taken to listen on `port`, unless SRV says
-    /// otherwise. Must be called inside a runtime.
+    /// Asks `server`, or the servers of `/etc/resolv.conf` if it is `None`. Tasks listen on `port`, except for SRV
+    /// records, which give the port. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`DiscoveryError`] if `/etc/resolv.conf` is unusable or the resolver cannot be set up.
     pub fn new(services: Vec<ServiceName>, port: u16, server: Option<SocketAddr>) -> Result<Self, DiscoveryError> {
         let resolver = match server {
             Some(server) => Resolver::with_server(server),
@@ -74,8 +77,8 @@ impl SwarmDns {
         if service.is_srv() {
             return self.srv(service.as_str(), only, deadline).await;
         }
-        // Only an answer that there is nothing leads on to the next name: behind an outage of `tasks.NAME`, the
-        // plain name could be a virtual IP that hides the tasks.
+        // The next name is asked only if DNS answers that this one has no addresses. During an outage of `tasks.NAME`
+        // the plain name can be a virtual IP that hides the tasks.
         for name in service.candidates() {
             let answer = self.resolver.addresses(&name, only, deadline).await;
             if answer != Answer::default() {
@@ -120,8 +123,8 @@ impl Discovery for SwarmDns {
         self.all(None).await
     }
 
-    /// Where all that is known is of one family, the other is not asked for: that would double what an idle controller
-    /// spends most on (measured). A first address of the other family shows in the next observation.
+    /// If all known addresses are of one family, only this family is asked for. Both would double the largest cost of
+    /// an idle controller (measured). The next observation shows a first address of the other family.
     async fn differ(&self, seen: &TaskList) -> bool {
         match family_of(seen) {
             Some(family) if self.all(Some(family)).await == *seen => false,
@@ -139,14 +142,14 @@ impl Discovery for SwarmDns {
     }
 }
 
-/// The one family that all addresses of a list without trouble are of.
+/// The family of all addresses of a list without trouble, if they are of one family.
 fn family_of(list: &TaskList) -> Option<Family> {
     let family = |host: &Host| host.socket().map(|at| if at.is_ipv4() { Family::V4 } else { Family::V6 });
     let first = list.hosts.first().and_then(family)?;
     (list.is_good() && list.hosts.iter().all(|host| family(host) == Some(first))).then_some(first)
 }
 
-/// All lists as one, in an order that does not depend on who answered first.
+/// Merges the lists. The result does not depend on the order of the answers.
 async fn union(mut questions: JoinSet<TaskList>) -> TaskList {
     let mut all = TaskList::default();
     while let Some(outcome) = questions.join_next().await {
@@ -155,7 +158,7 @@ async fn union(mut questions: JoinSet<TaskList>) -> TaskList {
                 all.hosts.extend(list.hosts);
                 all.trouble.extend(list.trouble);
             }
-            // We cancel none of them, so this is a bug of ours or of the resolver.
+            // No question is cancelled, so this is a bug of rsctl or of the resolver.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
@@ -169,29 +172,29 @@ fn no_such_service(name: &str) -> TaskList {
     TaskList { hosts: BTreeSet::new(), trouble }
 }
 
-/// Why no resolver could be made.
+/// Why the resolver cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
-    /// The file that names the DNS servers cannot be read.
+    /// The file with the DNS servers cannot be read.
     #[error("cannot read {path}; name a DNS server with --dns IP:PORT (RSCTL_DNS)")]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file names no DNS server, or is garbled.
+    /// The file names no DNS server, or it cannot be parsed.
     #[error("{path} names no usable DNS server; name one with --dns IP:PORT (RSCTL_DNS)")]
     Unusable {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The resolver refuses its settings.
+    /// The resolver rejects its settings.
     #[error("cannot set up the DNS resolver")]
     Resolver {
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

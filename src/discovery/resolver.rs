@@ -1,7 +1,7 @@
-//! One question to DNS, with its answer kept apart from its failure. The only file that knows hickory.
+//! Asks DNS one question and keeps answers apart from failures. This is the only file that uses the hickory crates.
 //!
-//! **Invariant:** nothing is cached, no hosts file is read, no search list is tried: each of them turns an outage into
-//! an answer. Swarm's DNS gives its answers a life of ten minutes, and they are wrong after one.
+//! **Invariant:** nothing is cached, no hosts file is read, and no search list is used, because each of them turns an
+//! outage into an answer. Swarm's DNS gives its answers a TTL of ten minutes, but they can be wrong after one minute.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -22,23 +22,25 @@ use tokio::time::{Instant, timeout_at};
 use super::DiscoveryError;
 use crate::model::{DnsTroubleKind, Family};
 
-/// A set has at most 50 members; whatever lists many times that is not a list of its tasks.
+/// The most addresses that are taken from one answer. A replica set has at most 50 members, so a list that is several
+/// times as long is not a list of its tasks.
 const ADDRESSES_MAX: usize = 256;
 
-/// For one try. Swarm's DNS sits in the same kernel and answers within a millisecond.
+/// The time-out of one attempt. Swarm's DNS server runs on the same host and answers within a millisecond.
 const TRY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// After the first try.
+/// How many times a question is repeated after the first attempt.
 const RETRIES: usize = 1;
 
-/// The addresses of one name, and what may be missing. Nothing at all means: DNS answered that there is nothing.
+/// The addresses of one name, and the trouble that may hide more. An empty answer without trouble means that DNS
+/// answered that the name has no addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) addresses: BTreeSet<IpAddr>,
     pub(super) trouble: Vec<DnsTroubleKind>,
 }
 
-/// Asks; holds no answers.
+/// Asks DNS. It caches no answers.
 #[derive(Clone)]
 pub(super) struct Resolver(TokioResolver);
 
@@ -55,7 +57,7 @@ impl Resolver {
         let (config, _) =
             parse_resolv_conf(text).map_err(|e| DiscoveryError::Unusable { path: shown, source: Box::new(e) })?;
         let mut servers = config.name_servers().to_vec();
-        // With several servers, one that has never heard of Swarm's names must not outvote the one that knows them.
+        // With several servers, one that does not know Swarm's names must not override the one that knows them.
         servers.iter_mut().for_each(|s| s.trust_negative_responses = false);
         Self::build(servers)
     }
@@ -73,7 +75,8 @@ impl Resolver {
         builder.build().map(Self).map_err(|e| DiscoveryError::Resolver { source: Box::new(e) })
     }
 
-    /// The addresses of a name: of both families, asked side by side and judged apart, or of one alone.
+    /// The addresses of a name. With `only`, one family is asked for. Without it, both are asked for concurrently, and
+    /// each answer is judged on its own.
     pub(super) async fn addresses(&self, name: &str, only: Option<Family>, deadline: Instant) -> Answer {
         let of = |family| async move { self.ask(name, record(family), deadline).await.map(ips) };
         let (found, mut trouble) = match only {
@@ -85,14 +88,14 @@ impl Resolver {
                 (Err(why), Err(_)) => (BTreeSet::new(), vec![why]),
             },
         };
-        let (tasks, nonsense): (BTreeSet<_>, BTreeSet<_>) = found.into_iter().partition(could_be_a_task);
-        trouble.extend(nonsense.first().copied().map(DnsTroubleKind::NotATask));
+        let (tasks, unusable): (BTreeSet<_>, BTreeSet<_>) = found.into_iter().partition(could_be_a_task);
+        trouble.extend(unusable.first().copied().map(DnsTroubleKind::NotATask));
         let (addresses, too_many) = limited(tasks);
         trouble.extend(too_many);
         Answer { addresses, trouble }
     }
 
-    /// The targets of an SRV name. Priorities and weights are for load balancers: all targets are tasks.
+    /// The targets of an SRV name with their ports. Priorities and weights are ignored, because every target is a task.
     pub(super) async fn targets(
         &self,
         name: &str,
@@ -100,7 +103,7 @@ impl Resolver {
     ) -> Result<BTreeSet<(String, u16)>, DnsTroubleKind> {
         let records = self.ask(name, RecordType::SRV, deadline).await?;
         let targets = records.into_iter().filter_map(|data| match data {
-            // The root as target says: this service is not offered here (RFC 2782).
+            // The root as the target means that the service is not available at this domain (RFC 2782).
             RData::SRV(srv) if !srv.target.is_root() => {
                 Some((srv.target.to_ascii().trim_end_matches('.').to_owned(), srv.port))
             }
@@ -109,7 +112,7 @@ impl Resolver {
         Ok(targets.collect())
     }
 
-    /// The records of one type. An empty list is DNS saying that there are none.
+    /// The records of one type. An empty list means that DNS answered that there are none.
     async fn ask(&self, name: &str, kind: RecordType, deadline: Instant) -> Result<Vec<RData>, DnsTroubleKind> {
         let mut absolute = Name::from_ascii(name).map_err(|e| DnsTroubleKind::Other(format!("not a DNS name: {e}")))?;
         absolute.set_fqdn(true);
@@ -121,7 +124,7 @@ impl Resolver {
     }
 }
 
-/// Tells an answer of "none" from a failure: the resolver reports both as errors.
+/// Separates the answer "no records" from a failure. The resolver reports both as errors.
 fn judge(error: NetError) -> Result<Vec<RData>, DnsTroubleKind> {
     let by_code = |code| match code {
         ResponseCode::NXDomain | ResponseCode::NoError => Ok(Vec::new()),
@@ -138,7 +141,7 @@ fn judge(error: NetError) -> Result<Vec<RData>, DnsTroubleKind> {
     }
 }
 
-/// One family was answered. If it was answered with nothing, nothing is known at all.
+/// Only one family was answered. If that answer has no addresses, nothing is known about the name.
 fn half(found: BTreeSet<IpAddr>, unknown: Family, why: DnsTroubleKind) -> (BTreeSet<IpAddr>, Vec<DnsTroubleKind>) {
     let kind = if found.is_empty() { why } else { DnsTroubleKind::Half { unknown, why: Box::new(why) } };
     (found, vec![kind])
@@ -154,7 +157,7 @@ fn record(family: Family) -> RecordType {
 fn ips(records: Vec<RData>) -> BTreeSet<IpAddr> {
     let ip = |data| match data {
         RData::A(a) => Some(IpAddr::V4(a.0)),
-        // `::ffff:10.0.0.1` is 10.0.0.1, and must not look like a second address of the same task.
+        // `::ffff:10.0.0.1` is the same address as 10.0.0.1. It must not look like a second address of the task.
         RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0).to_canonical()),
         _ => None,
     };
@@ -166,7 +169,7 @@ fn could_be_a_task(ip: &IpAddr) -> bool {
     !(ip.is_unspecified() || ip.is_multicast() || broadcast)
 }
 
-/// The first [`ADDRESSES_MAX`], in an order that every controller shares.
+/// The first [`ADDRESSES_MAX`] in sorted order, which is the same for every controller.
 pub(super) fn limited<T: Ord>(found: BTreeSet<T>) -> (BTreeSet<T>, Option<DnsTroubleKind>) {
     let count = found.len();
     let trouble = (count > ADDRESSES_MAX).then_some(DnsTroubleKind::TooMany(count));
@@ -178,13 +181,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_resolv_conf_names_the_file_and_the_way_out() {
+    fn the_error_about_a_missing_resolv_conf_names_the_file_and_the_flag() {
         let error = Resolver::from_resolv_conf("/nonexistent/resolv.conf".as_ref()).err().unwrap().to_string();
         assert!(error.contains("/nonexistent/resolv.conf") && error.contains("--dns"), "{error}");
     }
 
     #[test]
-    fn a_resolv_conf_without_servers_names_the_file_and_the_way_out() {
+    fn the_error_about_a_resolv_conf_without_servers_names_the_file_and_the_flag() {
         let file = std::env::temp_dir().join(format!("rsctl-resolv-{}.conf", std::process::id()));
         std::fs::write(&file, "search example.org\noptions ndots:0\n").unwrap();
         let error = Resolver::from_resolv_conf(&file).err().unwrap().to_string();
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_addresses_are_no_tasks() {
+    fn addresses_that_no_host_can_have_are_no_tasks() {
         for ip in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"] {
             assert!(!could_be_a_task(&ip.parse().unwrap()), "{ip}");
         }

@@ -3,24 +3,27 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A service whose tasks are to be found: `mongo`, `db_mongo`, `tasks.mongo`, or `_mongodb._tcp.mongo.example` for SRV.
+/// The name of a service whose tasks DNS lists: `mongo`, `db_mongo` or `tasks.mongo` for addresses, and
+/// `_mongodb._tcp.mongo.example` for SRV records.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceName(String);
 
 impl ServiceName {
-    /// The bare text, without a final dot.
+    /// The name as text, without a final dot.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether SRV records answer for this name.
+    /// Whether this is the name of SRV records.
     pub fn is_srv(&self) -> bool {
         self.0.starts_with('_')
     }
 
-    /// The names to ask for addresses, in this order: `tasks.NAME` lists tasks even where `NAME` is a virtual IP.
+    /// The names whose addresses are asked for, in this order. `tasks.NAME` lists the tasks even if `NAME` is a virtual
+    /// IP.
     pub(super) fn candidates(&self) -> Vec<String> {
-        // Asking for `tasks.tasks.mongo` first would cost a timeout where unknown names are forwarded into the void.
+        // `tasks.tasks.mongo` would cost a time-out on hosts whose DNS forwards unknown names to a server that never
+        // answers.
         if self.0.starts_with("tasks.") {
             return vec![self.0.clone()];
         }
@@ -54,7 +57,7 @@ impl FromStr for ServiceName {
     }
 }
 
-/// Text that is no service name.
+/// The text is not a service name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither a service name such as `mongo` nor an SRV name such as `_mongodb._tcp.mongo`")]
 pub struct ServiceNameError(String);
@@ -78,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn text_that_is_no_service_name_is_refused() {
         let long = "m".repeat(64);
         for text in ["", ".", "a..b", "mongo:27017", "a b", "_mongodb", "_mongodb._tcp", "_a.b.c", "ä", &long] {
             assert!(text.parse::<ServiceName>().is_err(), "{text:?}");

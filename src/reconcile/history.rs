@@ -1,8 +1,10 @@
-//! What the controller remembers from look to look: since when, not what to do about it.
+//! What the controller remembers from one observation to the next: how long each fact has held. It decides nothing.
 //!
-//! **Invariant:** durations grow by at most two intervals an observation, so that a controller that was frozen or cut off
-//! does not wake up believing that everybody has been gone for an hour. They start at zero with the controller, and
-//! count from the first observation that showed the fact, never from the last one that showed the opposite.
+//! **Invariant:** a duration grows by at most two intervals per observation. A controller that was frozen or cut off
+//! therefore does not believe, when it continues, that every member has been absent for an hour.
+//!
+//! **Invariant:** every duration starts at zero when the controller starts. It counts from the first observation that
+//! showed the fact, not from the last observation that showed the opposite.
 
 use super::pace;
 use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal, SyncSourceRequest};
@@ -12,27 +14,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The controller's memory.
+/// How long a refusal or a sync source request is kept after its wait is over. After that time the planner has not
+/// proposed the step again, so the count of attempts starts anew.
+const DROP_REFUSAL_AFTER: Duration = Duration::from_secs(120);
+
+/// Everything that one controller remembers.
 #[derive(Debug, Default)]
 pub(super) struct History {
     observed_at: Option<Instant>,
-    hosts: BTreeMap<Host, Since>,
-    blank: (BTreeSet<ProcessId>, Duration),
+    hosts: BTreeMap<Host, HostHistory>,
+    blank: BlankProcesses,
     locks: Vec<(Lock, Duration)>,
     known_set: Option<ObjectId>,
-    still: (Vec<StateFingerprint>, Duration),
+    unchanged: UnchangedState,
     recovered_at: Option<Instant>,
     fsynced: BTreeSet<ProcessId>,
-    sync_source_requests: Vec<Lined>,
-    refusals: Vec<Remembered>,
+    sync_source_requests: Vec<RequestedSource>,
+    refusals: Vec<RefusedStep>,
 }
-
-/// What a process says of itself and its set, as far as a recovery builds on it.
-type StateFingerprint = (Host, ProcessId, NodeState, Option<(Option<i64>, i64)>, Option<Host>);
 
 /// What is remembered of one address.
 #[derive(Debug, Default)]
-struct Since {
+struct HostHistory {
     ever_listed: bool,
     unlisted: HeldFor,
     silent: HeldFor,
@@ -40,14 +43,39 @@ struct Since {
     down_observations: u32,
 }
 
-/// For how long a fact has held, since the first observation that showed it; none while it does not hold.
+/// The blank processes that DNS listed in the last observation, and how long this has been so.
+#[derive(Debug, Default)]
+struct BlankProcesses {
+    processes: BTreeSet<ProcessId>,
+    held_for: Duration,
+}
+
+/// What all processes reported in the last observation, and how long this has not changed.
+#[derive(Debug, Default)]
+struct UnchangedState {
+    fingerprints: Vec<StateFingerprint>,
+    held_for: Duration,
+}
+
+/// What one process reports about itself and its set, as far as a recovery depends on it.
+#[derive(Debug, PartialEq)]
+struct StateFingerprint {
+    host: Host,
+    process: ProcessId,
+    state: NodeState,
+    /// Term and version of its config.
+    config: Option<(Option<i64>, i64)>,
+    sees_primary: Option<Host>,
+}
+
+/// How long a fact has held, counted from the first observation that showed it. `None` while it does not hold.
 #[derive(Clone, Copy, Debug, Default)]
 struct HeldFor(Option<Duration>);
 
 impl HeldFor {
     /// One more observation shows the fact.
     fn holds(&mut self, passed: Duration) {
-        self.0 = Some(self.0.map_or(Duration::ZERO, |so_far| so_far + passed));
+        self.0 = Some(self.0.map_or(Duration::ZERO, |so_far| so_far.saturating_add(passed)));
     }
 
     fn ends(&mut self) {
@@ -59,25 +87,24 @@ impl HeldFor {
     }
 }
 
+/// A step that failed `times` times in a row. It is not tried again before `until`.
 #[derive(Debug)]
-struct Remembered {
+struct RefusedStep {
     subjects: Vec<String>,
     reason: String,
     times: u32,
     until: Instant,
 }
 
-/// The last request of two members to copy one from the other: how often they were told, and until when it is given time.
+/// The last request that made process `on` copy from process `behind`. It was sent `times` times, and the member has
+/// until `until` to follow it.
 #[derive(Debug)]
-struct Lined {
+struct RequestedSource {
     on: ProcessId,
     behind: ProcessId,
     times: u32,
     until: Instant,
 }
-
-/// A refusal, or a request to line up, is forgotten so long after its wait is over: the step was not proposed again.
-const DROP_REFUSAL_AFTER: Duration = Duration::from_secs(120);
 
 /// Whether DNS lists an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +115,7 @@ pub(super) enum Listed {
 }
 
 impl Listed {
-    /// What the answer about a member's name means for its being listed, once its addresses are compared.
+    /// Whether DNS lists the member with this name. `any_listed` says whether one of the name's addresses is a task's.
     pub(super) fn of_name(answer: &NameAnswer, any_listed: bool) -> Self {
         match answer {
             NameAnswer::Trouble(_) => Self::Unknown,
@@ -99,8 +126,8 @@ impl Listed {
 }
 
 impl History {
-    /// Fills in how long everything has held, and remembers this observation. `listed` tells of each address whether DNS
-    /// lists it.
+    /// Writes into the observation how long each fact has held, and remembers the observation. `listed` says for each
+    /// address whether DNS lists it. No duration grows by more than `cap`.
     pub(super) fn complete(
         &mut self,
         observed: &mut Observed,
@@ -110,55 +137,62 @@ impl History {
     ) {
         let passed = self.observed_at.map_or(Duration::ZERO, |then| now.duration_since(then).min(cap));
         self.observed_at = Some(now);
-        let good = observed.tasks.is_good();
-        self.hosts.retain(|host, _| observed.nodes.contains_key(host));
-        for (host, node) in &mut observed.nodes {
-            let since = self.hosts.entry(host.clone()).or_default();
-            let is_listed = listed.get(host).copied().unwrap_or(Listed::Unknown);
-            match is_listed {
-                Listed::Yes => {
-                    since.ever_listed = true;
-                    since.unlisted.ends();
-                }
-                Listed::No if good => since.unlisted.holds(passed),
-                Listed::No | Listed::Unknown => {}
-            }
-            if node.answer.is_ok() {
-                since.silent.ends()
-            } else {
-                since.silent.holds(passed)
-            }
-            since.down_observations = match &node.answer {
-                Ok(_) => 0,
-                Err(error) if error.is_down() => since.down_observations + 1,
-                // A closed port, and then a task that DNS has dropped: a removed container goes like that, and its
-                // address turns silent before the port can be found closed again.
-                Err(_) if since.down_observations > 0 && good && is_listed == Listed::No => since.down_observations + 1,
-                // Silence tells nothing of a port that was closed a while ago: whoever was there may be back, and cut off
-                // from us alone.
-                Err(_) => since.down_observations.min(1),
-            };
-            node.ever_listed = since.ever_listed;
-            node.unlisted_for = since.unlisted.time();
-            node.silent_for = since.silent.time();
-            node.down_observations = since.down_observations;
-        }
-        self.health(observed, passed);
-        self.blankness(observed, passed);
-        self.claims(observed, passed);
-        self.stillness(observed, passed);
+        self.record_hosts(observed, listed, passed);
+        self.record_health(observed, passed);
+        self.record_blank_processes(observed, passed);
+        self.record_locks(observed, passed);
+        self.record_unchanged_state(observed, passed);
         observed.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         observed.known_set = self.known_set;
         observed.fsynced = self.fsynced.clone();
-        let request = |l: &Lined| SyncSourceRequest { on: l.on, behind: l.behind, fresh: now < l.until };
+        let request = |r: &RequestedSource| SyncSourceRequest { on: r.on, behind: r.behind, fresh: now < r.until };
         observed.sync_source_requests = self.sync_source_requests.iter().map(request).collect();
         observed.refusals = self.refusals(now);
     }
 
-    /// For how long the primary has seen each member down. Without a primary nothing is added.
-    fn health(&mut self, observed: &mut Observed, passed: Duration) {
+    /// How long DNS has not listed each address, and how long nothing has answered there.
+    fn record_hosts(&mut self, observed: &mut Observed, listed: &BTreeMap<Host, Listed>, passed: Duration) {
+        let good = observed.tasks.is_good();
+        self.hosts.retain(|host, _| observed.nodes.contains_key(host));
+        for (host, node) in &mut observed.nodes {
+            let known = self.hosts.entry(host.clone()).or_default();
+            let is_listed = listed.get(host).copied().unwrap_or(Listed::Unknown);
+            match is_listed {
+                Listed::Yes => {
+                    known.ever_listed = true;
+                    known.unlisted.ends();
+                }
+                Listed::No if good => known.unlisted.holds(passed),
+                Listed::No | Listed::Unknown => {}
+            }
+            if node.answer.is_ok() {
+                known.silent.ends()
+            } else {
+                known.silent.holds(passed)
+            }
+            let before = known.down_observations;
+            known.down_observations = match &node.answer {
+                Ok(_) => 0,
+                Err(error) if error.is_down() => before.saturating_add(1),
+                // First the port is closed, then DNS drops the task. A removed container disappears in this order, and
+                // its address becomes silent before the port can be found closed a second time.
+                Err(_) if before > 0 && good && is_listed == Listed::No => before.saturating_add(1),
+                // Silence says nothing about a port that was closed some time ago. The mongod may have returned, with
+                // only the path from this controller cut.
+                Err(_) => before.min(1),
+            };
+            node.ever_listed = known.ever_listed;
+            node.unlisted_for = known.unlisted.time();
+            node.silent_for = known.silent.time();
+            node.down_observations = known.down_observations;
+        }
+    }
+
+    /// How long the primary has reported each member as down. Without a primary no time is added.
+    fn record_health(&mut self, observed: &mut Observed, passed: Duration) {
         let mut health: BTreeMap<Host, bool> = BTreeMap::new();
-        // With more than one, of two sets or before the old one notices: who is healthy for one of them is healthy.
+        // There can be two primaries: of two sets, or before the old one steps down. A member that is healthy for one
+        // of them is healthy.
         let primaries = observed.nodes.values().filter_map(Node::probe).filter(|p| p.state == NodeState::Primary);
         for primary in primaries {
             let (Some(config), Some(view)) = (&primary.config, &primary.view) else { continue };
@@ -168,53 +202,63 @@ impl History {
             }
         }
         for (host, node) in &mut observed.nodes {
-            let Some(since) = self.hosts.get_mut(host) else { continue };
+            let Some(known) = self.hosts.get_mut(host) else { continue };
             match health.get(host) {
-                Some(true) => since.unhealthy.ends(),
-                Some(false) => since.unhealthy.holds(passed),
+                Some(true) => known.unhealthy.ends(),
+                Some(false) => known.unhealthy.holds(passed),
                 None => {}
             }
-            node.unhealthy_for = since.unhealthy.time();
+            node.unhealthy_for = known.unhealthy.time();
         }
     }
 
-    fn blankness(&mut self, observed: &mut Observed, passed: Duration) {
+    /// How long DNS has listed the same processes, all of them blank.
+    fn record_blank_processes(&mut self, observed: &mut Observed, passed: Duration) {
         let listed = || observed.nodes.values().filter(|node| node.listed);
         let all_blank = listed().all(|n| n.probe().is_some_and(|p| p.state == NodeState::Blank));
         let processes: BTreeSet<ProcessId> = listed().filter_map(Node::probe).map(|p| p.process).collect();
-        let same = all_blank && observed.tasks.is_good() && self.blank.0 == processes;
-        self.blank = if same { (processes, self.blank.1 + passed) } else { (processes, Duration::ZERO) };
-        observed.blank_for = self.blank.1;
+        let same = all_blank && observed.tasks.is_good() && self.blank.processes == processes;
+        let held_for = if same { self.blank.held_for.saturating_add(passed) } else { Duration::ZERO };
+        self.blank = BlankProcesses { processes, held_for };
+        observed.blank_for = held_for;
     }
 
-    fn stillness(&mut self, observed: &mut Observed, passed: Duration) {
-        let words = |(host, node): (&Host, &Node)| {
+    /// How long every process has reported the same state.
+    fn record_unchanged_state(&mut self, observed: &mut Observed, passed: Duration) {
+        let fingerprint = |(host, node): (&Host, &Node)| {
             let probe = node.probe()?;
-            let config = probe.config.as_ref().map(|c| (c.term(), c.version()));
-            Some((host.clone(), probe.process, probe.state, config, probe.sees_primary.clone()))
+            Some(StateFingerprint {
+                host: host.clone(),
+                process: probe.process,
+                state: probe.state,
+                config: probe.config.as_ref().map(|c| (c.term(), c.version())),
+                sees_primary: probe.sees_primary.clone(),
+            })
         };
-        let said: Vec<StateFingerprint> = observed.nodes.iter().filter_map(words).collect();
-        let same = observed.tasks.is_good() && said == self.still.0;
-        self.still = (said, if same { self.still.1 + passed } else { Duration::ZERO });
-        observed.still_for = self.still.1;
+        let fingerprints: Vec<_> = observed.nodes.iter().filter_map(fingerprint).collect();
+        let same = observed.tasks.is_good() && fingerprints == self.unchanged.fingerprints;
+        let held_for = if same { self.unchanged.held_for.saturating_add(passed) } else { Duration::ZERO };
+        self.unchanged = UnchangedState { fingerprints, held_for };
+        observed.still_for = held_for;
     }
 
-    fn claims(&mut self, observed: &mut Observed, passed: Duration) {
-        let mut claims: Vec<(Lock, Duration)> = Vec::new();
+    /// How long each lock has been the same.
+    fn record_locks(&mut self, observed: &mut Observed, passed: Duration) {
+        let mut locks: Vec<(Lock, Duration)> = Vec::new();
         for lock in observed.nodes.values().filter_map(Node::probe).filter_map(|p| p.lock.as_ref()) {
-            if claims.iter().any(|(known, _)| known == lock) {
+            if locks.iter().any(|(known, _)| known == lock) {
                 continue;
             }
             let before = self.locks.iter().find(|(known, _)| known == lock);
-            claims.push((lock.clone(), before.map_or(Duration::ZERO, |(_, held)| *held + passed)));
+            locks.push((lock.clone(), before.map_or(Duration::ZERO, |(_, held)| held.saturating_add(passed))));
         }
-        observed.locks = claims.clone();
-        self.locks = claims;
+        observed.locks = locks.clone();
+        self.locks = locks;
     }
 
     fn refusals(&mut self, now: Instant) -> Vec<Refusal> {
         self.refusals.retain(|r| now < r.until + DROP_REFUSAL_AFTER);
-        let to_refusal = |r: &Remembered| Refusal {
+        let to_refusal = |r: &RefusedStep| Refusal {
             subjects: r.subjects.clone(),
             reason: r.reason.clone(),
             times: r.times,
@@ -223,7 +267,8 @@ impl History {
         self.refusals.iter().map(to_refusal).collect()
     }
 
-    /// A step failed; `wait` tells, from how often in a row it did, how long it is left alone.
+    /// Records that a step failed, and returns how many times in a row it has failed now. `wait` returns, for this
+    /// number, how long the step is not tried again.
     pub(super) fn refused(
         &mut self,
         subjects: Vec<String>,
@@ -232,49 +277,51 @@ impl History {
         wait: impl Fn(u32) -> Duration,
     ) -> u32 {
         let before = self.refusals.iter().find(|r| r.subjects == subjects).map_or(0, |r| r.times);
-        let times = before + 1;
+        let times = before.saturating_add(1);
         self.refusals.retain(|r| r.subjects != subjects);
-        self.refusals.push(Remembered { subjects, reason, times, until: now + wait(times) });
+        self.refusals.push(RefusedStep { subjects, reason, times, until: now + wait(times) });
         times
     }
 
-    /// How often in a row this failed.
+    /// How many times in a row the steps with this one subject have failed.
     pub(super) fn failures(&self, subject: &str) -> u32 {
         self.refusals.iter().find(|r| r.subjects == [subject]).map_or(0, |r| r.times)
     }
 
-    /// A step worked.
-    pub(super) fn did(&mut self, step: &Step, observed: &Observed, now: Instant) {
-        self.worked(&step.subjects());
+    /// Records that a step succeeded.
+    pub(super) fn succeeded(&mut self, step: &Step, observed: &Observed, now: Instant) {
+        self.drop_refusals(&step.subjects());
         let process = |host| observed.probe(host).map(|p| p.process);
         match step {
-            Step::Reconfig { .. } => self.worked(&[ANY_RECONFIG.to_owned()]),
+            Step::Reconfig { .. } => self.drop_refusals(&[ANY_RECONFIG.to_owned()]),
             Step::Recover { .. } | Step::AcceptLoss { .. } => self.recovered_at = Some(now),
             Step::Fsync { on } => self.fsynced.extend(process(on)),
             Step::SetSyncSource { on, behind, .. } => {
                 if let Some((on, behind)) = process(on).zip(process(behind)) {
-                    self.told_to_chain(on, behind, now);
+                    self.record_sync_source_request(on, behind, now);
                 }
             }
             _ => {}
         }
     }
 
-    fn told_to_chain(&mut self, on: ProcessId, behind: ProcessId, now: Instant) {
-        let same = |l: &Lined| [(on, behind), (behind, on)].contains(&(l.on, l.behind));
-        self.sync_source_requests.retain(|l| now < l.until + DROP_REFUSAL_AFTER);
-        let times = self.sync_source_requests.iter().find(|l| same(l)).map_or(1, |l| l.times + 1);
-        // What it was told before is over.
-        self.sync_source_requests.retain(|l| !same(l) && l.on != on);
-        self.sync_source_requests.push(Lined { on, behind, times, until: now + pace::sync_source_retry_after(times) });
+    fn record_sync_source_request(&mut self, on: ProcessId, behind: ProcessId, now: Instant) {
+        let same_pair = |r: &RequestedSource| [(on, behind), (behind, on)].contains(&(r.on, r.behind));
+        self.sync_source_requests.retain(|r| now < r.until + DROP_REFUSAL_AFTER);
+        let before = self.sync_source_requests.iter().find(|r| same_pair(r)).map_or(0, |r| r.times);
+        let times = before.saturating_add(1);
+        // This request replaces every earlier request to the same process.
+        self.sync_source_requests.retain(|r| !same_pair(r) && r.on != on);
+        let until = now + pace::sync_source_retry_after(times);
+        self.sync_source_requests.push(RequestedSource { on, behind, times, until });
     }
 
-    /// A step worked: whatever part of it was refused before counts no more.
-    pub(super) fn worked(&mut self, subjects: &[String]) {
+    /// Drops every refusal that shares a subject with a step that succeeded.
+    fn drop_refusals(&mut self, subjects: &[String]) {
         self.refusals.retain(|r| !r.subjects.iter().any(|s| subjects.contains(s)));
     }
 
-    /// This is the set that the plan was about.
+    /// Remembers the replica set that the plan was about.
     pub(super) fn settled_on(&mut self, set: ObjectId) {
         self.known_set = Some(set);
     }

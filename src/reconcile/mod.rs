@@ -1,9 +1,8 @@
-//! The loop: observe → plan → execute → pause. One task, one step an observation.
+//! The control loop: observe, plan, execute, pause. It is one async task, and it does at most one step per observation.
 //!
-//! **Invariant:** nothing that is observed makes the loop end; only `shutdown` does.
+//! **Invariant:** no observation ends the loop. Only `shutdown` ends it.
 
 mod execute;
-
 mod history;
 mod observe;
 mod pace;
@@ -30,41 +29,42 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// How often DNS is asked for the tasks while all is calm, or has been waited for in vain: asked twice as often, it would
-/// be the most that an idle controller spends (measured),
+/// Time between two DNS queries for the tasks while nothing is expected to change. Half of this would make DNS the
+/// largest part of what an idle controller costs (measured).
 const DNS_POLL: Duration = Duration::from_secs(1);
-/// and while something is waited for, which may well be a task.
+/// Time between two DNS queries for the tasks while the controller waits for a change, which may be a new task.
 const DNS_POLL_UNSETTLED: Duration = Duration::from_millis(100);
 
-/// How soon, and how often, a primary is asked whether it has the config that it was just given.
+/// Time between two questions to a primary whether it has installed the config that it was just sent.
 const CONFIG_POLL: Duration = Duration::from_millis(10);
+/// How long the primary may take to answer one of these questions.
 const CONFIG_POLL_LIMIT: Duration = Duration::from_millis(250);
 
-/// Everything the loop works with.
+/// Everything that the control loop works with.
 pub struct Loop<'p, D, A> {
-    /// Where tasks come from.
+    /// Lists the tasks.
     pub discovery: &'p D,
-    /// The endpoint to mongods.
+    /// Probes mongods and sends them commands.
     pub admin: &'p A,
     /// What the operator wants.
     pub policy: &'p Policy,
-    /// A look at least this often.
+    /// The longest time between two observations.
     pub interval: Duration,
-    /// What an operator asked for.
+    /// The requests of the operator.
     pub requests: &'p AdminRequests,
-    /// Notified when a mongod's state or connection changes.
+    /// Notified when the state of a mongod or a connection to it changes.
     pub wake: &'p Notify,
 }
 
 impl<D: Discovery, A: Admin> Loop<'_, D, A> {
-    /// Runs until `shutdown`; a step that has begun is finished first. Every plan goes to `report`.
+    /// Runs until `shutdown` completes. A step that has begun is finished first. Every plan is passed to `report`.
     pub async fn run(&self, mut report: impl FnMut(&Observed, &Plan), shutdown: impl Future<Output = ()>) {
         let mut observer = Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval);
         let mut pace = Pace::new(self.interval);
         let mut plan_log = PlanLog::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
-            // Both choices are biased so that the simulation can live through a seed twice.
+            // Both selects are biased so that the simulation repeats a seed exactly.
             let observed = tokio::select! {
                 biased;
                 observed = self.observe(&mut observer) => Arc::new(observed),
@@ -74,7 +74,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             let plan = plan(&observed, self.policy);
             self.judge_request(&observed, &plan);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
-                observer.memory.settled_on(set);
+                observer.history.settled_on(set);
             }
             plan_log.planned(&plan);
             report(&observed, &plan);
@@ -87,7 +87,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             let paused_at = Instant::now();
             tokio::select! {
                 biased;
-                () = self.wake.notified() => sleep(pace.news(paused_at.elapsed())).await,
+                () = self.wake.notified() => sleep(pace.change_event_delay(paused_at.elapsed())).await,
                 () = sleep(pause) => {}
                 () = self.dns_changes(&observed.tasks, dns_poll) => {}
                 () = self.port_opened(&observed) => {}
@@ -96,8 +96,8 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         }
     }
 
-    /// Looks and acts until somebody takes writes or `enough` says so. What comes after that is a controller's to do.
-    /// Returns what is known at the end.
+    /// Observes and acts until a primary accepts writes, or until `enough` returns true. Everything after that is left
+    /// to a running controller. Returns the last observation and its plan.
     pub async fn until_writable(&self, mut enough: impl FnMut(&Observed, &Plan) -> bool) -> (Observed, Plan) {
         let mut observer = Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval);
         let mut pace = Pace::new(self.interval);
@@ -122,7 +122,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         }
     }
 
-    /// One observation and what would be done, changing nothing.
+    /// Makes one observation and the plan for it. Changes nothing.
     pub async fn once(&self) -> (Observed, Plan) {
         let observed =
             Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval).observe().await;
@@ -140,7 +140,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     ) {
         plan_log.starting(plan);
         let started = Instant::now();
-        // Whether it fails or not: a second try takes a second request.
+        // A request is used up even if the step fails. A second attempt needs a second request.
         let forces = matches!(plan.next, Step::Recover { .. } | Step::AcceptLoss { .. });
         let request = observed.request.as_ref().filter(|_| forces);
         self.record_state(request, RequestState::Begun);
@@ -160,19 +160,19 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         match outcome {
             Ok(()) => {
                 plan_log.done(&plan.next, started.elapsed());
-                observer.memory.did(&plan.next, observed, Instant::now());
+                observer.history.succeeded(&plan.next, observed, Instant::now());
             }
             Err(error) => {
                 let wait = |times| pace::retry_after(&plan.next, times);
-                let subjects = blamed(&plan.next, &error, observer.memory.failures(ANY_RECONFIG));
-                let times = observer.memory.refused(subjects, error.to_string(), Instant::now(), wait);
+                let subjects = blamed(&plan.next, &error, observer.history.failures(ANY_RECONFIG));
+                let times = observer.history.refused(subjects, error.to_string(), Instant::now(), wait);
                 plan_log.failed(&plan.next, &error, times);
             }
         }
     }
 
-    /// A new config is in force as soon as the primary has it, but the server answers only when a majority does, a
-    /// heartbeat later. What applications start with need not wait for that.
+    /// Waits until the primary has installed the config that it was just sent. The server answers the command only when
+    /// a majority has the config, which takes one more heartbeat. The connection string does not need to wait for that.
     async fn in_force(&self, observed: &Observed, plan: &Plan) -> (Observed, Plan) {
         let Step::Reconfig { on, base, .. } = &plan.next else { return std::future::pending().await };
         let Some(node) = observed.node(on) else { return std::future::pending().await };
@@ -188,38 +188,39 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         }
     }
 
-    /// A task that refused connections in this observation takes them now.
+    /// Waits until a task that refused connections in this observation accepts one.
     async fn port_opened(&self, observed: &Observed) {
-        let shut = |node: &Node| matches!(node.answer, Err(ProbeError::Refused));
-        let shut: Vec<_> = observed.nodes.values().filter(|node| shut(node)).filter_map(|node| node.at).collect();
-        if shut.is_empty() {
+        let refused = |node: &&Node| matches!(node.answer, Err(ProbeError::Refused));
+        let closed: Vec<_> = observed.nodes.values().filter(refused).filter_map(|node| node.at).collect();
+        if closed.is_empty() {
             return std::future::pending().await;
         }
         for wait in pace::connect_backoff() {
             sleep(wait).await;
-            if join_all(shut.iter().map(|at| self.admin.listens(*at))).await.contains(&true) {
+            if join_all(closed.iter().map(|at| self.admin.listens(*at))).await.contains(&true) {
                 return;
             }
         }
     }
 
-    /// One observation, with the requests that it can be followed by.
+    /// Makes one observation and adds the operator's requests that apply to it.
     async fn observe(&self, observer: &mut Observer<'_, D, A>) -> Observed {
         let mut observed = observer.observe().await;
         self.take_requests(&mut observed);
         observed
     }
 
-    /// AdminRequests are about nodes in sight; one that nobody lists or configures any more is done. So is one that stands on
-    /// the node itself, once it is out: it is the same for every controller then.
+    /// Adds the pending requests to the observation. A request to remove a node is done when neither DNS nor a config
+    /// names the node. It is also done when the node is out of the config and knows why, because every controller can
+    /// see that.
     fn take_requests(&self, observed: &mut Observed) {
         let members = observed.nodes.values().filter_map(Node::probe).filter_map(|p| p.config.as_ref());
         let hosts: Vec<Host> = members.flat_map(ReplConfig::members).map(|m| m.host.clone()).collect();
-        let in_sight = |host: &Host| hosts.contains(host) || observed.node(host).is_some_and(|node| node.listed);
+        let named = |host: &Host| hosts.contains(host) || observed.node(host).is_some_and(|node| node.listed);
         let unsure = !observed.tasks.is_good() || hosts.is_empty();
-        let due = |host: &Host| in_sight(host) && !is_out(observed, host);
-        let forget = self.requests.removals(observed, |concerned| unsure || concerned.iter().any(due));
-        (observed.request, observed.removals) = (self.requests.to_recover(), forget);
+        let due = |host: &Host| named(host) && !is_out(observed, host);
+        let removals = self.requests.removals(observed, |hosts| unsure || hosts.iter().any(due));
+        (observed.request, observed.removals) = (self.requests.to_recover(), removals);
     }
 
     fn record_state(&self, request: Option<&RecoveryRequest>, request_state: RequestState) {
@@ -228,7 +229,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         }
     }
 
-    /// A request that can no longer be followed as it was meant is dropped, with the reason.
+    /// Drops a request to recover that no longer fits what the operator saw, and records the reason.
     fn judge_request(&self, observed: &Observed, plan: &Plan) {
         let Some(request) = &observed.request else { return };
         let now = evidence(observed, self.policy);
@@ -256,19 +257,19 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     }
 }
 
-/// A primary's config does not name the host, and the mongod there knows why.
+/// Whether no primary's config names the host, and the mongod there is marked as removed.
 fn is_out(observed: &Observed, host: &Host) -> bool {
-    let told = |(at, node): (&Host, &Node)| {
+    let marked = |(at, node): (&Host, &Node)| {
         let there = at == host || matches!(&node.naming, Naming::Stable(name) if name == host);
         there && node.probe().is_some_and(|p| p.marked_removed)
     };
     let primaries = || observed.nodes.values().filter_map(Node::probe).filter(|p| p.state == NodeState::Primary);
     let mut configs = primaries().filter_map(|p| p.config.as_ref());
-    observed.nodes.iter().any(told) && primaries().count() > 0 && configs.all(|c| c.member_at(host).is_none())
+    observed.nodes.iter().any(marked) && primaries().count() > 0 && configs.all(|c| c.member_at(host).is_none())
 }
 
-/// What a failure is remembered under. A reconfig that somebody else overtook was not refused for what it changes; 103
-/// may mean either, so it counts against the change only when it comes again.
+/// The subjects under which a failure is remembered. A reconfig that lost a race was not refused because of its
+/// changes. Error 103 can mean either, so it counts against the changes only when it comes again.
 fn blamed(step: &Step, error: &StepError, overtaken: u32) -> Vec<String> {
     let race = error.is_lost_race() || (error.is_incompatible() && overtaken < 2);
     if matches!(step, Step::Reconfig { .. }) && race { vec![ANY_RECONFIG.to_owned()] } else { step.subjects() }

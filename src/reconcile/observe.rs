@@ -1,6 +1,6 @@
-//! One observation: ask DNS, ask every mongod side by side under one deadline, and say how long each fact has held.
+//! One observation: ask DNS, probe all mongods concurrently under one deadline, and say how long each fact has held.
 //!
-//! **Invariant:** an observation always comes to an end and never fails.
+//! **Invariant:** an observation always ends, and it never fails.
 
 use super::history::{History, Listed};
 use crate::discovery::Discovery;
@@ -13,41 +13,42 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a mongod may take to answer everything.
+/// How long a probe of one mongod may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
-/// How long one may take that did not answer the last time: it must not slow every observation down.
+/// The longest probe of a mongod that did not answer the last probe. It must not slow down every observation.
 const SILENT_LIMIT: Duration = Duration::from_millis(250);
-/// The first looks without it lead to another primary when the container of the old one is gone. So at first it is given
-/// so many times as long as it took when it did answer,
+/// A mongod that has just become silent may take this many times as long as its last answer took. The first
+/// observations without it decide how soon another primary is elected when its container is gone, so they must be
+/// short.
 const SILENT_TIMES: u32 = 4;
-/// and at least so long.
+/// The shortest probe of a mongod that has just become silent.
 const SILENT_MIN: Duration = Duration::from_millis(30);
 
 type Answers = BTreeMap<SocketAddr, Result<Arc<Probe>, ProbeError>>;
 type Names = BTreeMap<String, NameAnswer>;
 
-/// Looks, and remembers since when.
+/// Makes observations and keeps their history.
 pub(super) struct Observer<'p, D, A> {
     discovery: &'p D,
     admin: &'p A,
     member_address: MemberAddress,
     interval: Duration,
-    /// Addresses of configured members and of seeds that locks name, from the observation before.
+    /// Addresses of members and of the seeds that locks name, from the previous observation.
     known: BTreeSet<Host>,
-    /// Who did not answer, and for how long it may keep the next observation waiting.
+    /// The addresses that did not answer, and how long the next probe of each may take.
     silent: BTreeMap<SocketAddr, Duration>,
-    /// How long the last answer of each took.
+    /// How long the last answer of each address took.
     took: BTreeMap<SocketAddr, Duration>,
-    pub(super) memory: History,
+    pub(super) history: History,
 }
 
 impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     pub(super) fn new(discovery: &'p D, admin: &'p A, member_address: MemberAddress, interval: Duration) -> Self {
         let (known, silent, took) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { discovery, admin, member_address, interval, known, silent, took, memory: History::default() }
+        Self { discovery, admin, member_address, interval, known, silent, took, history: History::default() }
     }
 
-    /// One complete look.
+    /// Makes one complete observation.
     pub(super) async fn observe(&mut self) -> Observed {
         let mut names = Names::new();
         let mut answers = Answers::new();
@@ -55,7 +56,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let (tasks, found) = join(self.discovery.tasks(), self.resolve(wanted)).await;
         names.extend(found);
         self.ask(sockets(tasks.hosts.iter().chain(&self.known), &names), &mut answers).await;
-        // What the answers name is looked at in the same observation, so that no decision misses a member.
+        // Addresses that the answers name are probed in the same observation, so that no decision misses a member.
         let known = named_by(probes(&answers));
         let reported = self.reported(&answers, &names);
         let new_names = known.iter().filter_map(Host::name).map(str::to_owned).chain(reported);
@@ -93,7 +94,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         }
     }
 
-    /// Host names worth resolving: those of nodes that are at no configured address.
+    /// The host names to resolve: those that nodes report whose address is no member's.
     fn reported(&self, answers: &Answers, names: &Names) -> BTreeSet<String> {
         if self.member_address == MemberAddress::Ip {
             return BTreeSet::new();
@@ -125,12 +126,12 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
             observed.nodes.insert(host.clone(), node);
         }
         observed.tasks = tasks;
-        self.memory.complete(&mut observed, &listed, Instant::now(), self.interval * 2);
+        self.history.complete(&mut observed, &listed, Instant::now(), self.interval.saturating_mul(2));
         observed
     }
 
-    /// Lets go of addresses that neither a task nor a member of the known set names any more. A stray that DNS has
-    /// dropped must not keep itself in sight by its own config.
+    /// Forgets addresses that neither a task nor a member of the known set names any more. A node that DNS has dropped
+    /// must not stay observed only because its own config names it.
     fn drop_old_answers(&mut self, observed: &Observed, answers: &Answers) {
         let limit = |at| match self.silent.get(at) {
             Some(limit) => (*limit * 2).min(SILENT_LIMIT),
@@ -149,7 +150,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     }
 }
 
-/// For the first observation after one that took so long to answer has fallen silent.
+/// The limit of the first probe after a mongod became silent, from the time that its last answer took.
 fn silent_limit(took: Duration) -> Duration {
     (took * SILENT_TIMES).clamp(SILENT_MIN, SILENT_LIMIT)
 }
@@ -162,7 +163,7 @@ fn probes(answers: &Answers) -> impl Iterator<Item = &Probe> + Clone {
 fn configured<'p>(probes: impl Iterator<Item = &'p Probe>) -> BTreeSet<Host> {
     let mut hosts = BTreeSet::new();
     for member in probes.filter_map(|p| p.config.as_ref()).flat_map(ReplConfig::members) {
-        // Most of them name the same ones.
+        // Most configs name the same hosts.
         if !hosts.contains(&member.host) {
             hosts.insert(member.host.clone());
         }
@@ -191,50 +192,50 @@ fn sockets_of(host: &Host, names: &Names) -> Vec<SocketAddr> {
     }
 }
 
-/// Where a host is, what it said there, and whether DNS lists it as a task.
+/// The socket address of a host, the answer there, and whether DNS lists it as a task.
 fn locate(
     host: &Host,
     tasks: &TaskList,
     names: &Names,
     answers: &Answers,
 ) -> (Option<SocketAddr>, Result<Arc<Probe>, ProbeError>, Listed) {
-    let places = sockets_of(host, names);
-    let any_listed = places.iter().any(|at| tasks.hosts.contains(&Host::from(*at)));
+    let sockets = sockets_of(host, names);
+    let any_listed = sockets.iter().any(|at| tasks.hosts.contains(&Host::from(*at)));
     let answer_at = |at: &SocketAddr| answers.get(at).cloned().unwrap_or(Err(ProbeError::Timeout));
     let Some(name) = host.name() else {
         let listed = if any_listed { Listed::Yes } else { Listed::No };
-        let at = places.first().copied();
+        let at = sockets.first().copied();
         return (at, at.map_or(Err(ProbeError::Timeout), |at| answer_at(&at)), listed);
     };
     let Some(answer) = names.get(name) else { return (None, Err(ProbeError::NameUnknown), Listed::Unknown) };
     let listed = Listed::of_name(answer, any_listed);
-    match (answer, places.as_slice()) {
+    match (answer, sockets.as_slice()) {
         (NameAnswer::Trouble(_), _) => (None, Err(ProbeError::NameUnknown), listed),
         (_, []) => (None, Err(ProbeError::NoSuchName), listed),
-        (_, places) => match one_place(places, answers) {
+        (_, sockets) => match one_process(sockets, answers) {
             Some(at) => (Some(at), answer_at(&at), listed),
-            None => (None, Err(ProbeError::NameAmbiguous(places.len())), listed),
+            None => (None, Err(ProbeError::NameAmbiguous(sockets.len())), listed),
         },
     }
 }
 
-/// Where the addresses of one name lead, if that is one mongod. At most one address of each family can be one task;
-/// it need not listen on both.
-fn one_place(places: &[SocketAddr], answers: &Answers) -> Option<SocketAddr> {
-    let of_family = |v4: bool| places.iter().filter(|at| at.is_ipv4() == v4).count();
+/// The address to use for a name, if all addresses of the name lead to one mongod. A task has at most one address of
+/// each family, and its mongod need not listen on both.
+fn one_process(sockets: &[SocketAddr], answers: &Answers) -> Option<SocketAddr> {
+    let of_family = |v4: bool| sockets.iter().filter(|at| at.is_ipv4() == v4).count();
     if of_family(true) > 1 || of_family(false) > 1 {
         return None;
     }
     let process = |at: &&SocketAddr| Some((**at, answers.get(at)?.as_ref().ok()?.process));
-    let mut answering = places.iter().filter_map(|at| process(&at));
+    let mut answering = sockets.iter().filter_map(|at| process(&at));
     match (answering.next(), answering.next()) {
         (Some((_, one)), Some((_, other))) if one != other => None,
         (Some((at, _)), _) => Some(at),
-        (None, _) => places.first().copied(),
+        (None, _) => sockets.first().copied(),
     }
 }
 
-/// Where the name that a node reports leads.
+/// Where the host name that a node reports leads.
 fn naming(port: u16, answer: &Result<Arc<Probe>, ProbeError>, names: &Names, answers: &Answers) -> Naming {
     let Ok(probe) = answer else { return Naming::Unknown };
     let Some(hostname) = probe.hostname.as_deref() else { return Naming::Unknown };
@@ -242,16 +243,16 @@ fn naming(port: u16, answer: &Result<Arc<Probe>, ProbeError>, names: &Names, ans
     if is_container_id(hostname) || host.name().is_none() {
         return Naming::Unstable;
     }
-    let places = match names.get(hostname) {
+    let sockets = match names.get(hostname) {
         None | Some(NameAnswer::Trouble(_)) => return Naming::Unknown,
         Some(NameAnswer::NoSuchName) => return Naming::Unstable,
         Some(NameAnswer::Addresses(_)) => sockets_of(&host, names),
     };
-    let there = one_place(&places, answers).and_then(|at| answers.get(&at)?.as_ref().ok());
+    let there = one_process(&sockets, answers).and_then(|at| answers.get(&at)?.as_ref().ok());
     if there.is_some_and(|p| p.process == probe.process) { Naming::Stable(host) } else { Naming::Unstable }
 }
 
-/// What Docker calls a container that nobody named: twelve hexadecimal digits, new with every task.
+/// Whether this is the default host name of a Docker container: twelve hexadecimal digits, new with every task.
 fn is_container_id(hostname: &str) -> bool {
     hostname.len() == 12 && hostname.bytes().all(|b| b.is_ascii_hexdigit())
 }

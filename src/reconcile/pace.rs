@@ -9,61 +9,64 @@ const SOON: Duration = Duration::from_millis(20);
 /// The longest wait while something is unsettled. Events and DNS changes cut every wait short.
 const UNSETTLED_MAX: Duration = Duration::from_secs(1);
 
-/// After so many observations at the same unsettled things, a minute or so, nothing is expected of the next one.
+/// After this many observations that wait for the same things, about a minute, no change is expected soon.
 const RECENT_OBSERVATIONS: u32 = 60;
 
-/// News that comes in a burst is looked at once.
+/// Change events that come within this time lead to one observation.
 const COALESCE: Duration = Duration::from_millis(2);
-/// News that comes so soon after an observation may have been made by it.
-const AT_ONCE: Duration = Duration::from_millis(20);
-/// So many times in a row it is believed all the same.
-const BELIEVED: u32 = 8;
+/// A change event that comes this soon after an observation may be caused by the observation itself.
+const SELF_CAUSED_WITHIN: Duration = Duration::from_millis(20);
+/// This many change events in a row are followed without delay even if they may be caused by observations.
+const SELF_CAUSED_ALLOWED: u32 = 8;
 /// The longest time between two requests to copy from another member.
 const SYNC_SOURCE_RETRY_MAX: Duration = Duration::from_secs(3600);
-/// The longest that news has to wait for an observation.
+/// The longest time that a change event waits for an observation.
 const CHANGE_EVENT_DELAY_MAX: Duration = Duration::from_millis(500);
 
-/// The rhythm of observations: often while something is on its way, seldom when all is calm.
+/// The time between observations: short while a change is expected, long otherwise.
 pub(super) struct Pace {
     interval: Duration,
     waits: ExponentialBackoff,
     last: Vec<WaitingOn>,
-    /// Observations since something of another kind was waited for.
-    alike: u32,
-    in_a_row: u32,
+    /// Observations since the kinds of things waited for last changed.
+    same_wait: u32,
+    /// Change events in a row that came just after an observation.
+    self_caused: u32,
 }
 
 impl Pace {
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, waits: waits(), last: Vec::new(), alike: 0, in_a_row: 0 }
+        Self { interval, waits: waits(), last: Vec::new(), same_wait: 0, self_caused: 0 }
     }
 
     /// The longest time until the next observation.
     pub(super) fn pause(&mut self, plan: &Plan) -> Duration {
-        // Progress starts the rhythm anew; a duration that merely grew is none.
-        self.alike += 1;
+        // Progress resets the waits. A duration that only grew is no progress.
+        self.same_wait = self.same_wait.saturating_add(1);
         if !same_kinds(&self.last, &plan.waiting) {
-            (self.waits, self.alike) = (waits(), 0);
+            (self.waits, self.same_wait) = (waits(), 0);
         }
         self.last.clone_from(&plan.waiting);
         if plan.waiting.is_empty() {
             return self.interval;
         }
-        let rhythm = self.waits.next().unwrap_or(UNSETTLED_MAX);
+        let backoff = self.waits.next().unwrap_or(UNSETTLED_MAX);
         let due = plan.waiting.iter().filter_map(due_in).min().unwrap_or(Duration::MAX);
-        rhythm.min(due.max(Duration::from_millis(1))).min(self.interval)
+        backoff.min(due.max(Duration::from_millis(1))).min(self.interval)
     }
 
-    /// Something is waited for that may well come soon.
+    /// Whether what the plan waits for changed recently, so that the next change may come soon.
     pub(super) fn recently_changed(&self) -> bool {
-        !self.last.is_empty() && self.alike < RECENT_OBSERVATIONS
+        !self.last.is_empty() && self.same_wait < RECENT_OBSERVATIONS
     }
 
-    /// How long news that came so long after an observation waits for the next one. A node that breaks every connection makes
-    /// news by being looked at; that must not become a loop without pause.
-    pub(super) fn news(&mut self, after: Duration) -> Duration {
-        self.in_a_row = if after < AT_ONCE { self.in_a_row + 1 } else { 0 };
-        COALESCE.saturating_mul(1 << self.in_a_row.saturating_sub(BELIEVED).min(8)).min(CHANGE_EVENT_DELAY_MAX)
+    /// How long to wait after a change event that came `after` an observation. A node that breaks every connection
+    /// causes a change event by every probe. This must not become a loop without pauses.
+    pub(super) fn change_event_delay(&mut self, after: Duration) -> Duration {
+        self.self_caused = if after < SELF_CAUSED_WITHIN { self.self_caused.saturating_add(1) } else { 0 };
+        COALESCE
+            .saturating_mul(1 << self.self_caused.saturating_sub(SELF_CAUSED_ALLOWED).min(8))
+            .min(CHANGE_EVENT_DELAY_MAX)
     }
 }
 
@@ -81,7 +84,7 @@ fn same_kinds(before: &[WaitingOn], now: &[WaitingOn]) -> bool {
     before.iter().map(kind).eq(now.iter().map(kind))
 }
 
-/// When what is waited for is over by itself.
+/// When the wait is over by itself; `None` where it is not.
 fn due_in(waiting: &WaitingOn) -> Option<Duration> {
     match waiting {
         WaitingOn::Stability { left } => Some(*left),
@@ -90,8 +93,8 @@ fn due_in(waiting: &WaitingOn) -> Option<Duration> {
     }
 }
 
-/// The waits between connect_backoff at a endpoint that is shut: a mongod that starts is there within a second, one that is gone may
-/// stay so for ever.
+/// The waits between attempts to connect to a closed port. A mongod that starts opens its port within a second. One
+/// that is gone may never open it.
 pub(super) fn connect_backoff() -> impl Iterator<Item = Duration> {
     let (first, last) = (Duration::from_millis(10), Duration::from_millis(100));
     ExponentialBuilder::default()
@@ -102,19 +105,20 @@ pub(super) fn connect_backoff() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// How long a step that failed for the `times`th time in a row is left alone.
+/// How long to wait before a step is tried again that has failed `times` times in a row.
 pub(super) fn retry_after(step: &Step, times: u32) -> Duration {
     let ms = |ms: u64| Duration::from_millis(ms);
     match step {
-        // An election is tried for about a second; then MongoDB's own has its turn.
+        // An election is tried for about a second. After that MongoDB's own election has its turn.
         Step::StepUp { .. } if times <= 50 => ms(20),
         Step::StepUp { .. } => ms(2000),
         _ => ms(20 << times.min(11)).min(Duration::from_secs(30)),
     }
 }
 
-/// How long the `times`th request to copy from another member is given. It costs its receiver a second, in which it copies
-/// from nobody, and may come to nothing (seen on 6.0.5): so it is given ever more seldom.
+/// How long to wait after the request number `times` to copy from another member. Such a request costs its receiver a
+/// second in which it copies from no member, and it may have no effect (seen on 6.0.5). So each wait is longer than the
+/// one before.
 pub(super) fn sync_source_retry_after(times: u32) -> Duration {
     Duration::from_secs(1 << times.min(12)).min(SYNC_SOURCE_RETRY_MAX)
 }
@@ -130,37 +134,41 @@ mod tests {
     }
 
     #[test]
-    fn news_that_every_look_makes_is_heard_ever_later_and_real_news_at_once() {
+    fn change_events_caused_by_observations_wait_longer_and_others_do_not() {
         let mut pace = Pace::new(Duration::from_secs(5));
-        let waits: Vec<_> = (0..20).map(|_| pace.news(Duration::ZERO)).collect();
-        assert_eq!(waits[0], COALESCE, "the first is believed");
-        assert_eq!(waits.last(), Some(&CHANGE_EVENT_DELAY_MAX), "a spinning node is not");
-        assert_eq!(pace.news(Duration::from_secs(1)), COALESCE, "after a quiet second it is real again");
+        let waits: Vec<_> = (0..20).map(|_| pace.change_event_delay(Duration::ZERO)).collect();
+        assert_eq!(waits[0], COALESCE, "the first is followed at once");
+        assert_eq!(waits.last(), Some(&CHANGE_EVENT_DELAY_MAX), "a node that causes an event with every probe is not");
+        assert_eq!(
+            pace.change_event_delay(Duration::from_secs(1)),
+            COALESCE,
+            "after a quiet second an event is followed at once again"
+        );
     }
 
     #[test]
-    fn calm_is_looked_at_seldom_and_what_is_under_way_soon_then_ever_later() {
+    fn a_calm_set_is_observed_seldom_and_a_change_in_progress_often_at_first() {
         let mut pace = Pace::new(Duration::from_secs(5));
         assert_eq!(pace.pause(&plan(Vec::new())), Duration::from_secs(5));
         let waiting = plan(vec![WaitingOn::Election]);
         let pauses: Vec<_> = (0..40).map(|_| pace.pause(&waiting)).collect();
         assert_eq!(pauses[0], SOON);
         assert!(pauses.is_sorted() && pauses[39] == UNSETTLED_MAX, "{pauses:?}");
-        assert_eq!(pace.pause(&plan(vec![WaitingOn::Tasks { seen: 1, expect: 3 }])), SOON, "progress starts anew");
+        assert_eq!(pace.pause(&plan(vec![WaitingOn::Tasks { seen: 1, expect: 3 }])), SOON, "progress resets the waits");
     }
 
     #[test]
-    fn what_is_waited_for_in_vain_is_hoped_for_no_more_until_something_changes() {
+    fn a_wait_without_progress_is_no_longer_a_recent_change() {
         let mut pace = Pace::new(Duration::from_secs(5));
-        let mut recently_changed = |waiting: Vec<WaitingOn>| {
+        let mut after_waiting = |waiting: Vec<WaitingOn>| {
             let waited = pace.pause(&plan(waiting));
             (pace.recently_changed(), waited)
         };
-        assert!(!recently_changed(Vec::new()).0, "calm");
-        let observations: Vec<_> = (0..200).map(|_| recently_changed(vec![WaitingOn::Election])).collect();
-        let hoped: Duration = observations.iter().filter(|(hopes, _)| *hopes).map(|(_, waited)| *waited).sum();
-        assert!((40..70).contains(&hoped.as_secs()) && !observations[199].0, "{hoped:?}");
-        assert!(recently_changed(vec![WaitingOn::Tasks { seen: 1, expect: 3 }]).0, "progress");
+        assert!(!after_waiting(Vec::new()).0, "calm");
+        let observations: Vec<_> = (0..200).map(|_| after_waiting(vec![WaitingOn::Election])).collect();
+        let recent: Duration = observations.iter().filter(|(recent, _)| *recent).map(|(_, waited)| *waited).sum();
+        assert!((40..70).contains(&recent.as_secs()) && !observations[199].0, "{recent:?}");
+        assert!(after_waiting(vec![WaitingOn::Tasks { seen: 1, expect: 3 }]).0, "progress");
     }
 
     #[test]
@@ -172,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_step_waits_ever_longer_but_an_election_is_tried_for_a_second() {
+    fn a_refused_step_waits_longer_each_time_but_an_election_is_tried_for_a_second() {
         let on: Host = "10.0.0.1".parse().unwrap();
         let fsync = Step::Fsync { on: on.clone() };
         let waits: Vec<_> = (1..40).map(|times| retry_after(&fsync, times)).collect();

@@ -1,5 +1,5 @@
-//! What an operator asked of the running controller. Kept in memory: a restart loses what was not begun. Whom to leave
-//! out is then noted on the mongods themselves.
+//! The requests of an operator to the running controller. They are kept in memory, so a restart loses those that were
+//! not begun. A removal that was begun is marked on the mongods themselves.
 
 use crate::admin::{AdminEndpoint, NotRemovable};
 use crate::model::{DataId, Host, Node, Observed, RecoveryRequest, RemovalTarget, ReplConfig, RequestState};
@@ -10,25 +10,25 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
-/// A request to recover is followed within this time or not at all: its giver still looks on.
+/// A request to recover is dropped if it cannot be executed within this time, while the operator still watches.
 const RECOVERY_VALID_FOR: Duration = Duration::from_secs(30);
 
-/// The operator's requests, shared between the endpoint that takes them and the loop that follows them.
+/// The operator's requests, shared between the admin endpoint that receives them and the loop that executes them.
 #[derive(Debug)]
 pub struct AdminRequests {
-    /// What an operator can have seen: a request means what stood there.
+    /// The last observation that an operator can have seen. A request is about what this observation shows.
     shown: Mutex<Arc<Observed>>,
-    /// By address, with the directory there when the request was given, where it was known.
+    /// By address, with the data directory that was there when the request came, if it was known.
     removals: Mutex<BTreeMap<Host, Option<DataId>>>,
     recovery: Mutex<Option<Recovery>>,
     wake: Arc<Notify>,
 }
 
-/// The newest request to recover, and what became of it.
+/// The newest request to recover, and its state.
 #[derive(Clone, Debug)]
 struct Recovery {
     request: RecoveryRequest,
-    given_at: Instant,
+    received_at: Instant,
     request_state: RequestState,
 }
 
@@ -42,7 +42,7 @@ impl AdminEndpoint for AdminRequests {
     }
 
     fn recover(&self, request: RecoveryRequest) {
-        let recovery = Recovery { request, given_at: Instant::now(), request_state: RequestState::Pending };
+        let recovery = Recovery { request, received_at: Instant::now(), request_state: RequestState::Pending };
         *self.recovery.lock().unwrap_or_else(PoisonError::into_inner) = Some(recovery);
         self.wake.notify_one();
     }
@@ -54,20 +54,21 @@ impl AdminEndpoint for AdminRequests {
 }
 
 impl AdminRequests {
-    /// No requests yet; a new one wakes the loop.
+    /// Starts without requests. Every new request notifies `wake`.
     pub fn new(wake: Arc<Notify>) -> Self {
         Self { shown: Mutex::default(), removals: Mutex::default(), recovery: Mutex::default(), wake }
     }
 
-    /// From now on a request is about what this observation shows.
+    /// Sets the observation that later requests are about.
     pub(super) fn show(&self, observed: &Arc<Observed>) {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(observed);
     }
 
-    /// The directory that a request with this address means now, where it is known. A name means whoever has it.
+    /// The data directory that a request with this address is about now, or `None` if it is not known. A request with a
+    /// host name is about the node that has the name, whatever its directory.
     ///
     /// # Errors
-    /// When two could be meant.
+    /// [`NotRemovable::EitherOfTwo`] if the address can mean two directories.
     pub fn directory_at(&self, host: &Host) -> Result<Option<DataId>, NotRemovable> {
         if host.name().is_some() {
             return Ok(None);
@@ -81,8 +82,9 @@ impl AdminRequests {
         }
     }
 
-    /// Whom to leave out. A request by IP is about who had it when it was given, wherever that is now: IPs pass from
-    /// task to task. One that `concerns` nobody any more is done.
+    /// The nodes to remove. A request by IP is about the directory that was at the IP when the request came, wherever
+    /// that directory is now, because Docker gives the same IP to different tasks. A request is done when `concerns`
+    /// returns false for the addresses that it is about.
     pub(super) fn removals(
         &self,
         observed: &Observed,
@@ -90,17 +92,17 @@ impl AdminRequests {
     ) -> BTreeSet<RemovalTarget> {
         let mut removal_targets = BTreeSet::new();
         self.removals.lock().unwrap_or_else(PoisonError::into_inner).retain(|host, directory| {
-            let its = |data: Option<DataId>| data.is_some() && data == *directory;
+            let is_it = |data: Option<DataId>| data.is_some() && data == *directory;
             let found = [observed.probe(host).and_then(|p| p.data), tagged(observed, host)];
-            let there = host.name().is_some() || found.iter().all(|data| data.is_none() || its(*data));
-            let mut hosts = hosts_of(observed, its);
-            hosts.extend(there.then(|| host.clone()));
+            let still_there = host.name().is_some() || found.iter().all(|data| data.is_none() || is_it(*data));
+            let mut hosts = hosts_of(observed, is_it);
+            hosts.extend(still_there.then(|| host.clone()));
             let kept = concerns(&hosts);
-            if directory.is_none() && !there && !kept {
-                warn!(%host, "nobody is taken out: who was there when the request came was not known, and now somebody answers");
+            if directory.is_none() && !still_there && !kept {
+                warn!(%host, "no member is removed: the node at this address was not known when the request came, and now a node answers there");
             }
             if kept {
-                removal_targets.extend(there.then(|| RemovalTarget::At(host.clone())));
+                removal_targets.extend(still_there.then(|| RemovalTarget::At(host.clone())));
                 removal_targets.extend(directory.map(RemovalTarget::Holding));
             }
             kept
@@ -108,19 +110,19 @@ impl AdminRequests {
         removal_targets
     }
 
-    /// The request that waits to be followed.
+    /// The request to recover that is still to be executed.
     pub(super) fn to_recover(&self) -> Option<RecoveryRequest> {
         let recovery = self.recovery.lock().unwrap_or_else(PoisonError::into_inner);
         recovery.as_ref().filter(|r| r.request_state == RequestState::Pending).map(|r| r.request.clone())
     }
 
-    /// The waiting request has had its time.
+    /// Whether the request to recover has waited too long.
     pub(super) fn is_overdue(&self) -> bool {
         let recovery = self.recovery.lock().unwrap_or_else(PoisonError::into_inner);
-        recovery.as_ref().is_some_and(|r| r.given_at.elapsed() >= RECOVERY_VALID_FOR)
+        recovery.as_ref().is_some_and(|r| r.received_at.elapsed() >= RECOVERY_VALID_FOR)
     }
 
-    /// Notes what became of the request that this observation was about.
+    /// Records the state of this request, if it is still the newest.
     pub(super) fn record(&self, request: &RecoveryRequest, request_state: RequestState) {
         let mut recovery = self.recovery.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(recovery) = recovery.as_mut().filter(|r| r.request == *request) {
@@ -129,7 +131,7 @@ impl AdminRequests {
     }
 }
 
-/// Where a directory is, and where the newest config has it.
+/// The addresses at which a directory is, and the address that the newest config has for it.
 fn hosts_of(observed: &Observed, its: impl Fn(Option<DataId>) -> bool) -> BTreeSet<Host> {
     let holds = |node: &Node| its(node.probe().and_then(|p| p.data));
     let found = observed.nodes.iter().filter(|(_, node)| holds(node)).map(|(at, _)| at);
@@ -142,7 +144,8 @@ fn tagged(observed: &Observed, host: &Host) -> Option<DataId> {
     newest(observed)?.member_at(host)?.data
 }
 
-/// The address is one member's in the newest config, and the directory another's: the config has not followed yet.
+/// Whether the newest config has this address for one member and this directory for another. The config has not yet
+/// followed an exchange of addresses.
 fn is_another(observed: &Observed, host: &Host, data: DataId) -> bool {
     newest(observed).is_some_and(|config| {
         let elsewhere = config.members().iter().any(|m| m.data == Some(data) && m.host != *host);

@@ -1,4 +1,4 @@
-//! Who copies from whom.
+//! Requests that make a member copy from another member.
 
 use super::super::execute::execute;
 use super::world::{SECOND, World, at, host, process};
@@ -7,7 +7,7 @@ use crate::plan::Step;
 use tokio::time::{Instant, advance};
 
 #[tokio::test(start_paused = true)]
-async fn an_order_to_copy_that_came_to_nothing_is_given_again_ever_later() {
+async fn a_sync_source_request_without_effect_is_repeated_after_longer_and_longer_waits() {
     let world = World::of_blank_tasks(2);
     let mut observer = world.observer();
     let step = Step::SetSyncSource { on: host(2), behind: host(1), under: host(3) };
@@ -15,18 +15,18 @@ async fn an_order_to_copy_that_came_to_nothing_is_given_again_ever_later() {
         let observed = observer.observe().await;
         assert!(
             observed.sync_source_requests.iter().all(|request| !request.fresh),
-            "it is time to look whether that was done"
+            "the member has had its time to follow the request"
         );
-        observer.memory.did(&step, &observed, Instant::now());
+        observer.history.succeeded(&step, &observed, Instant::now());
         advance(given * SECOND - SECOND).await;
         let request = SyncSourceRequest { on: process(2), behind: process(1), fresh: true };
-        assert_eq!(observer.observe().await.sync_source_requests, [request], "it may still be done");
+        assert_eq!(observer.observe().await.sync_source_requests, [request], "the member may still follow it");
         advance(SECOND).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_primary_writes_while_a_member_goes_over_to_another_source() {
+async fn the_primary_writes_while_a_member_changes_its_sync_source() {
     let world = World::of_blank_tasks(3);
     let observed = world.observer().observe().await;
     let step = Step::SetSyncSource { on: host(2), behind: host(1), under: host(3) };

@@ -1,4 +1,4 @@
-//! What is asked once more before a force.
+//! What is checked again just before a forced reconfig.
 
 use super::super::execute::{StepError, execute};
 use super::one_of_three;
@@ -6,22 +6,22 @@ use super::world::{World, at, host, member};
 use crate::model::{Change, MemberId, NodeState, ProbeError};
 use crate::plan::Step;
 
-/// Found by the simulation (seed 385151): the observation waited for a silent address, and meanwhile another controller had
-/// recovered the set and let two more vote.
+/// Found by the simulation (seed 385151): while the observation waited for a silent address, another controller
+/// recovered the set and gave two more members a vote.
 #[tokio::test(start_paused = true)]
-async fn no_recovery_is_forced_when_somebody_shows_something_else_since_the_look() {
+async fn no_recovery_is_forced_when_an_answer_has_changed_since_the_observation() {
     type Edit = fn(&World);
     let changes: [(&str, bool, Edit); 6] = [
         ("nothing", true, |_| ()),
         ("a new write", true, |w| w.change(1, |p| p.view.as_mut().unwrap().applied.seconds = 77)),
         ("a primary", false, |w| w.change(1, |p| p.state = NodeState::Primary)),
-        ("another knows of one", false, |w| w.change(1, |p| p.sees_primary = Some(host(2)))),
+        ("a member that sees a primary", false, |w| w.change(1, |p| p.sees_primary = Some(host(2)))),
         ("a newer config", false, |w| {
             w.change(1, |p| p.config = member(1, NodeState::Secondary, &[host(1)], &[]).config)
         }),
         ("silence", false, |w| w.put(1, Err(ProbeError::Timeout))),
     ];
-    for (what, goes, change) in changes {
+    for (what, allowed, change) in changes {
         let world = one_of_three();
         let observed = world.observer().observe().await;
         let base = observed.probe(&host(1)).unwrap().config.clone().unwrap();
@@ -30,9 +30,9 @@ async fn no_recovery_is_forced_when_somebody_shows_something_else_since_the_look
         change(&world);
         world.asked.lock().unwrap().clear();
         let outcome = execute(&world, &observed, &step).await;
-        assert_eq!(matches!(outcome, Err(StepError::Changed(h)) if h == host(1)), !goes, "{what}");
-        assert_eq!(world.forced.lock().unwrap().len(), usize::from(goes), "{what}");
+        assert_eq!(matches!(outcome, Err(StepError::Changed(h)) if h == host(1)), !allowed, "{what}");
+        assert_eq!(world.forced.lock().unwrap().len(), usize::from(allowed), "{what}");
         let asked: Vec<_> = world.asked.lock().unwrap().iter().map(|(at, _)| *at).collect();
-        assert_eq!(asked, [at(1)], "who was silent is not waited for");
+        assert_eq!(asked, [at(1)], "a silent node is not asked again");
     }
 }

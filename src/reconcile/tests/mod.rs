@@ -1,4 +1,4 @@
-//! Looks at a small made-up world, under a clock that only moves when told.
+//! Observations of a small fake world, on a paused clock.
 
 mod chain_secondary;
 mod force;
@@ -23,66 +23,70 @@ use tokio::time::{advance, sleep};
 
 use world::{INTERVAL, SECOND, World, at, blank, host, lock, member, process};
 
-/// One observation after some time.
-async fn look_after(observer: &mut Observer<'_, World, World>, time: Duration) -> BTreeMap<Host, Node> {
+/// Advances the clock and makes one observation.
+async fn observe_after(observer: &mut Observer<'_, World, World>, time: Duration) -> BTreeMap<Host, Node> {
     advance(time).await;
     observer.observe().await.nodes
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_counts_from_the_first_look_that_showed_it_and_by_two_intervals_at_most() {
+async fn silence_counts_from_the_first_observation_that_showed_it_and_by_two_intervals_at_most() {
     let world = World::of_blank_tasks(1);
     let mut observer = world.observer();
     observer.observe().await;
     world.put(1, Err(ProbeError::Timeout));
-    let nodes = look_after(&mut observer, 4 * SECOND).await;
-    assert_eq!(nodes[&host(1)].silent_for, Duration::ZERO, "it may have fallen silent just now");
-    let nodes = look_after(&mut observer, 3 * SECOND).await;
+    let nodes = observe_after(&mut observer, 4 * SECOND).await;
+    assert_eq!(nodes[&host(1)].silent_for, Duration::ZERO, "it may have become silent just now");
+    let nodes = observe_after(&mut observer, 3 * SECOND).await;
     assert_eq!(nodes[&host(1)].silent_for, 3 * SECOND);
-    let nodes = look_after(&mut observer, 3600 * SECOND).await;
+    let nodes = observe_after(&mut observer, 3600 * SECOND).await;
     assert_eq!(nodes[&host(1)].silent_for, 3 * SECOND + 2 * INTERVAL, "a frozen controller learns no more than that");
     world.put(1, Ok(blank(1)));
-    let nodes = look_after(&mut observer, SECOND).await;
+    let nodes = observe_after(&mut observer, SECOND).await;
     assert_eq!(nodes[&host(1)].silent_for, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_good_dns_answers_make_a_member_unlisted() {
+async fn only_dns_answers_without_trouble_make_a_member_unlisted() {
     let world = World::of_blank_tasks(2);
     world.put(1, Ok(member(1, NodeState::Primary, &[host(1), host(2), host(3)], &[])));
     let mut observer = world.observer();
     observer.observe().await;
     world.list(2, false);
     let seen = |nodes: &BTreeMap<Host, Node>, n| (nodes[&host(n)].ever_listed, nodes[&host(n)].unlisted_for);
-    let nodes = look_after(&mut observer, SECOND).await;
+    let nodes = observe_after(&mut observer, SECOND).await;
     assert_eq!(seen(&nodes, 2), (true, Duration::ZERO));
-    let nodes = look_after(&mut observer, SECOND).await;
+    let nodes = observe_after(&mut observer, SECOND).await;
     assert_eq!(seen(&nodes, 2), (true, SECOND));
     world.trouble(true);
-    let nodes = look_after(&mut observer, 9 * SECOND).await;
+    let nodes = observe_after(&mut observer, 9 * SECOND).await;
     assert_eq!(seen(&nodes, 2), (true, SECOND), "an outage adds nothing");
     world.trouble(false);
-    let nodes = look_after(&mut observer, SECOND).await;
+    let nodes = observe_after(&mut observer, SECOND).await;
     assert_eq!(seen(&nodes, 2), (true, 2 * SECOND));
-    assert_eq!(seen(&nodes, 3), (false, 4 * SECOND - SECOND), "whom DNS never listed is missed too, and marked");
+    assert_eq!(
+        seen(&nodes, 3),
+        (false, 4 * SECOND - SECOND),
+        "a member that DNS never listed is unlisted too, and this is known"
+    );
     world.list(2, true);
-    let nodes = look_after(&mut observer, SECOND).await;
+    let nodes = observe_after(&mut observer, SECOND).await;
     assert_eq!(seen(&nodes, 2), (true, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
-async fn closed_ports_are_counted_and_silence_after_them_is_no_proof() {
+async fn closed_ports_are_counted_and_silence_after_them_proves_nothing() {
     let world = World::of_blank_tasks(1);
     let mut observer = world.observer();
     let mut counts = Vec::new();
-    // The second time: it may have come back, and be cut off from this controller alone.
+    // At the second time-out the mongod may be back, with only the path from this controller cut.
     for answer in [ProbeError::Refused, ProbeError::Closed, ProbeError::Timeout, ProbeError::Refused] {
         world.put(1, Err(answer));
-        counts.push(look_after(&mut observer, SECOND).await[&host(1)].down_observations);
+        counts.push(observe_after(&mut observer, SECOND).await[&host(1)].down_observations);
     }
     assert_eq!(counts, [1, 2, 1, 2]);
     world.put(1, Ok(blank(1)));
-    assert_eq!(look_after(&mut observer, SECOND).await[&host(1)].down_observations, 0);
+    assert_eq!(observe_after(&mut observer, SECOND).await[&host(1)].down_observations, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,22 +96,22 @@ async fn a_removed_container_is_down_when_its_port_was_closed_and_dns_has_droppe
     world.put(1, Ok(member(1, NodeState::Secondary, &members, &[])));
     world.put(2, Ok(member(2, NodeState::Primary, &members, &[])));
     let mut observer = world.observer();
-    look_after(&mut observer, SECOND).await;
+    observe_after(&mut observer, SECOND).await;
     let steps = [(ProbeError::Refused, true, 1), (ProbeError::Timeout, true, 1), (ProbeError::Timeout, false, 2)];
     for (answer, listed, expected) in steps {
         world.put(2, Err(answer));
         world.list(2, listed);
-        assert_eq!(look_after(&mut observer, SECOND).await[&host(2)].down_observations, expected);
+        assert_eq!(observe_after(&mut observer, SECOND).await[&host(2)].down_observations, expected);
     }
     // Silence alone is no proof, listed or not.
     world.put(2, Ok(member(2, NodeState::Primary, &members, &[])));
-    look_after(&mut observer, SECOND).await;
+    observe_after(&mut observer, SECOND).await;
     world.put(2, Err(ProbeError::Timeout));
-    assert_eq!(look_after(&mut observer, SECOND).await[&host(2)].down_observations, 0);
+    assert_eq!(observe_after(&mut observer, SECOND).await[&host(2)].down_observations, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn blankness_starts_anew_with_every_change_of_the_tasks_and_with_trouble() {
+async fn blank_for_starts_at_zero_with_every_change_of_the_tasks_and_with_dns_trouble() {
     let world = World::of_blank_tasks(2);
     let mut observer = world.observer();
     let mut times = Vec::new();
@@ -142,7 +146,7 @@ async fn a_lock_ages_while_it_stays_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_config_names_is_asked_in_the_same_look() {
+async fn what_a_config_names_is_probed_in_the_same_observation() {
     let world = World::of_blank_tasks(1);
     let named: Host = "mongo-3:27017".parse().unwrap();
     world.put(1, Ok(member(1, NodeState::Primary, &[host(1), host(2), named.clone()], &[])));
@@ -154,11 +158,11 @@ async fn what_a_config_names_is_asked_in_the_same_look() {
     assert_eq!(observed.probe(&named).map(|p| p.process), Some(process(3)));
     assert!(!observed.nodes[&host(2)].listed);
     let kept = world.kept.lock().unwrap().clone();
-    assert_eq!(kept, BTreeSet::from([at(1), at(2), at(3)]), "and nobody else's connection is kept");
+    assert_eq!(kept, BTreeSet::from([at(1), at(2), at(3)]), "and no other connection is kept");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_node_may_not_slow_the_next_look_down() {
+async fn a_silent_node_does_not_slow_down_the_next_observation() {
     let world = World::of_blank_tasks(2);
     world.list(3, true);
     let mut observer = world.observer();
@@ -195,13 +199,13 @@ async fn a_name_must_lead_to_one_mongod() {
     world.tasks.lock().unwrap().hosts.insert(v6.into());
     let mine = world.nodes.lock().unwrap()[&at(1)].clone();
     world.nodes.lock().unwrap().insert(v6, mine);
-    assert_eq!(naming("dual").await, stable("dual"), "nor need it not");
+    assert_eq!(naming("dual").await, stable("dual"), "and it may");
     world.nodes.lock().unwrap().insert(v6, Ok(blank(7)));
-    assert_eq!(naming("dual").await, Naming::Unstable, "but somebody else there is too many");
+    assert_eq!(naming("dual").await, Naming::Unstable, "but another mongod there makes the name ambiguous");
 }
 
 #[tokio::test(start_paused = true)]
-async fn container_ids_are_not_looked_up() {
+async fn container_ids_are_not_resolved() {
     let world = World::of_blank_tasks(1);
     let observed = world.observer().observe().await;
     assert_eq!(observed.nodes[&host(1)].naming, Naming::Unstable);
@@ -216,25 +220,29 @@ async fn a_seed_keeps_its_name_when_a_lock_names_its_address() {
     assert_eq!(observer.observe().await.nodes[&host(1)].naming, Naming::Unstable);
     world.change(2, |p| p.lock = Some(lock(&host(1), 1)));
     for _ in 0..2 {
-        assert_eq!(observer.observe().await.nodes[&host(1)].naming, Naming::Unstable, "or no set would ever begin");
+        assert_eq!(
+            observer.observe().await.nodes[&host(1)].naming,
+            Naming::Unstable,
+            "otherwise no set could be initiated"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_is_down_only_for_all_primaries_that_know_it() {
+async fn a_member_is_unhealthy_only_if_every_primary_that_knows_it_says_so() {
     let world = World::of_blank_tasks(2);
     let members = [host(1), host(2), host(3)];
     world.put(1, Ok(member(1, NodeState::Primary, &members, &[2])));
     let mut observer = world.observer();
     let unhealthy = |nodes: &BTreeMap<Host, Node>| nodes[&host(3)].unhealthy_for;
     observer.observe().await;
-    assert_eq!(unhealthy(&look_after(&mut observer, SECOND).await), SECOND);
+    assert_eq!(unhealthy(&observe_after(&mut observer, SECOND).await), SECOND);
     world.put(2, Ok(member(2, NodeState::Primary, &members, &[])));
-    assert_eq!(unhealthy(&look_after(&mut observer, SECOND).await), Duration::ZERO);
+    assert_eq!(unhealthy(&observe_after(&mut observer, SECOND).await), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_initiated_when_a_task_has_changed_since_the_look() {
+async fn nothing_is_initiated_when_a_task_has_changed_since_the_observation() {
     let on = host(1);
     let config = ReplConfig::first(&SetName::new("rs"), &on, 2);
     let step = Step::Initiate { on, config };
@@ -260,7 +268,7 @@ async fn nothing_is_initiated_when_a_task_has_changed_since_the_look() {
     assert_eq!(*world.initiated.lock().unwrap(), [at(1)]);
 }
 
-/// A set of three of which only the first one's directory is left.
+/// A set of three in which only the first member's directory is left.
 fn one_of_three() -> World {
     let world = World::of_blank_tasks(1);
     let members = [host(1), host(2), host(3)];
@@ -268,15 +276,15 @@ fn one_of_three() -> World {
     world
 }
 
-/// Everything that the loop works with, in that world.
-struct Desk {
+/// Everything that the loop works with, in the fake world.
+struct Fixture {
     world: World,
     policy: Policy,
     requests: AdminRequests,
     wake: Arc<Notify>,
 }
 
-impl Desk {
+impl Fixture {
     fn new(world: World) -> Self {
         let wake = Arc::new(Notify::new());
         let policy = Policy {
@@ -299,7 +307,7 @@ impl Desk {
         Loop { discovery: world, admin: world, policy, interval: INTERVAL, requests, wake }
     }
 
-    /// The request that accepts what is seen now.
+    /// Requests to accept the loss that the current observation shows.
     async fn accept(&self) -> RecoveryRequest {
         let (observed, _) = self.reconciler().once().await;
         let request = RecoveryRequest {
@@ -321,45 +329,45 @@ impl Desk {
 
 #[tokio::test(start_paused = true)]
 async fn an_accepted_loss_is_done_once_even_if_it_fails() {
-    let desk = Desk::new(one_of_three());
-    desk.run_for(10 * SECOND).await;
-    assert_eq!(desk.forced(), 0, "nobody has ordered anything");
-    let request = desk.accept().await;
-    desk.run_for(120 * SECOND).await;
-    assert_eq!(*desk.world.forced.lock().unwrap(), [at(1)], "once");
+    let fixture = Fixture::new(one_of_three());
+    fixture.run_for(10 * SECOND).await;
+    assert_eq!(fixture.forced(), 0, "there is no request");
+    let request = fixture.accept().await;
+    fixture.run_for(120 * SECOND).await;
+    assert_eq!(*fixture.world.forced.lock().unwrap(), [at(1)], "once");
     assert!(
-        matches!(desk.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("not known"))
+        matches!(fixture.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("not known"))
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_accepted_loss_waits_for_two_equal_looks_and_only_so_long() {
-    let mut desk = Desk::new(one_of_three());
-    desk.policy.stable_for = 60 * SECOND;
-    let request = desk.accept().await;
-    desk.run_for(20 * SECOND).await;
-    assert_eq!((desk.forced(), desk.requests.request_state(&request)), (0, Some(RequestState::Pending)));
-    desk.run_for(120 * SECOND).await;
-    assert_eq!(desk.forced(), 0, "its giver has left");
+async fn an_accepted_loss_waits_until_the_state_is_stable_and_is_dropped_after_a_limit() {
+    let mut fixture = Fixture::new(one_of_three());
+    fixture.policy.stable_for = 60 * SECOND;
+    let request = fixture.accept().await;
+    fixture.run_for(20 * SECOND).await;
+    assert_eq!((fixture.forced(), fixture.requests.request_state(&request)), (0, Some(RequestState::Pending)));
+    fixture.run_for(120 * SECOND).await;
+    assert_eq!(fixture.forced(), 0, "the operator no longer watches");
     assert!(
-        matches!(desk.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("in time"))
+        matches!(fixture.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("in time"))
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_accepted_loss_is_dropped_when_there_is_more_to_lose_than_was_shown() {
-    let desk = Desk::new(one_of_three());
-    let request = desk.accept().await;
-    desk.world.change(1, |p| p.view.as_mut().unwrap().applied.seconds = 77);
-    desk.run_for(20 * SECOND).await;
-    assert_eq!(desk.forced(), 0);
+    let fixture = Fixture::new(one_of_three());
+    let request = fixture.accept().await;
+    fixture.world.change(1, |p| p.view.as_mut().unwrap().applied.seconds = 77);
+    fixture.run_for(20 * SECOND).await;
+    assert_eq!(fixture.forced(), 0);
     assert!(
-        matches!(desk.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("no longer"))
+        matches!(fixture.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("no longer"))
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_loss_is_forced_when_somebody_shows_something_else_since_the_look() {
+async fn no_loss_is_forced_when_an_answer_has_changed_since_the_observation() {
     type Edit = fn(&World);
     let changes: [(&str, u8, Edit); 4] = [
         ("a new write", 1, |w| w.change(1, |p| p.view.as_mut().unwrap().applied.seconds = 77)),

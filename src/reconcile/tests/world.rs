@@ -1,4 +1,4 @@
-//! A small made-up world behind the two ports.
+//! A small fake world behind `Discovery` and `Admin`.
 
 use super::super::observe::Observer;
 use crate::discovery::Discovery;
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-/// Both ports of the loop, filled by hand. What is not in it refuses connections or does not exist.
+/// The fake `Discovery` and `Admin`. A test fills it by hand. An address that is not in it refuses connections.
 #[derive(Default)]
 pub(super) struct World {
     pub(super) tasks: Mutex<TaskList>,
@@ -108,7 +108,7 @@ pub(super) fn lock(seed: &Host, n: u8) -> Lock {
     Lock { token: Token("other".to_owned()), seed: seed.clone(), seed_process: process(n) }
 }
 
-/// A member of a set with these members; it sees those in `down` down.
+/// A member of a set with these members. It reports the members in `down` as down.
 pub(super) fn member(n: u8, state: NodeState, members: &[Host], down: &[usize]) -> Probe {
     let entry = |(id, host): (i64, &Host)| bson::doc! { "_id": id, "host": host.to_string() };
     let entries: Vec<_> = (0..).zip(members).map(entry).collect();
