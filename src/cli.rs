@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
-use crate::model::{Bootstrap, MemberAddress, Recovery, SetName};
+use crate::model::{Bootstrap, MemberAddress, RecoveryMode, SetName};
 use crate::parse::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
 use crate::parse::{Wanted, positive, written};
 use crate::telemetry::LogFormat;
@@ -177,9 +177,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", env = "RSCTL_REMOVE_AFTER", default_value = written(defaults::REMOVE_AFTER), value_parser = positive)]
     pub remove_after: Duration,
     /// Whether to bring back a set that lost its majority to new addresses, when the evidence is complete
-    #[arg(long, value_name = "MODE", env = "RSCTL_RECOVERY", default_value = default_of(&Recovery::CHOICES),
-          value_parser = one_of(&Recovery::CHOICES))]
-    pub recovery: Recovery,
+    #[arg(long, value_name = "MODE", env = "RSCTL_RECOVERY", default_value = default_of(&RecoveryMode::CHOICES),
+          value_parser = one_of(&RecoveryMode::CHOICES))]
+    pub recovery: RecoveryMode,
     /// Whether blank nodes may become a new set
     #[arg(long, value_name = "MODE", env = "RSCTL_BOOTSTRAP", default_value = default_of(&Bootstrap::CHOICES),
           value_parser = one_of(&Bootstrap::CHOICES))]

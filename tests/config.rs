@@ -4,7 +4,7 @@
 
 use bson::{Bson, Document, doc};
 use proptest::prelude::*;
-use rsctl::model::{Change, DataId, MemberId, NewRole, ReplConfig};
+use rsctl::model::{Change, DataId, MemberId, NewRole, ReplConfig, SavedVote};
 
 /// A config as an operator and several servers left it: every number type, tags, horizons, fields of the future.
 fn rich() -> Document {
@@ -101,10 +101,15 @@ fn a_vote_that_was_taken_comes_back_as_it_was() {
     let config = stored(rich());
     let taken = config.with(&[Change::RevokeVote { id: MemberId(0) }]).unwrap();
     let member = taken.member(MemberId(0)).unwrap();
-    assert!(!member.votes && member.priority == 0.0 && member.was == Some((true, 5.0)) && member.foreign_tags);
+    assert!(
+        !member.votes
+            && member.priority == 0.0
+            && member.saved_vote == Some(SavedVote { votes: true, priority: 5.0 })
+            && member.foreign_tags
+    );
     let given = taken.with(&[Change::RestoreVote { id: MemberId(0), data: data(9) }]).unwrap();
     let member = given.member(MemberId(0)).unwrap();
-    assert!(member.votes && member.priority == 5.0 && member.was.is_none() && member.data == Some(data(9)));
+    assert!(member.votes && member.priority == 5.0 && member.saved_vote.is_none() && member.data == Some(data(9)));
     assert_eq!(given.version(), 9);
 }
 

@@ -3,7 +3,7 @@
 //! **Invariant:** a config is never rebuilt. [`ReplConfig::with`] edits the fetched document and touches only the
 //! fields that rsctl owns; every other field keeps its value and its place.
 
-use super::member::{TAG_ADDED, TAG_DATA, TAG_SAVED_VOTE, TAG_SPARE};
+use super::member::{SavedVote, TAG_ADDED, TAG_DATA, TAG_SAVED_VOTE, TAG_SPARE};
 use super::{Change, Host, Member, MemberId, NewRole, SetName};
 use bson::{Bson, Document, oid::ObjectId};
 use std::sync::Arc;
@@ -226,7 +226,8 @@ fn edit_member(entry: &mut Document, change: &Change) {
             entry.insert("priority", 0);
         }
         Change::RestoreVote { data, .. } => {
-            let (votes, priority) = read_saved_vote(entry).unwrap_or((true, 1.0));
+            let SavedVote { votes, priority } =
+                read_saved_vote(entry).unwrap_or(SavedVote { votes: true, priority: 1.0 });
             entry.insert("votes", i32::from(votes));
             entry.insert("priority", priority);
             remove_tag(entry, TAG_SAVED_VOTE);
@@ -288,7 +289,7 @@ fn read_member(entry: &mut Document) -> Result<Member, ConfigError> {
         data: tag(TAG_DATA).and_then(|text| text.parse().ok()),
         spare: tag(TAG_SPARE).is_some(),
         added: tag(TAG_ADDED).is_some(),
-        was: read_saved_vote(entry),
+        saved_vote: read_saved_vote(entry),
         foreign_tags: tags.is_some_and(|t| t.keys().any(|k| !OUR_TAGS.contains(&k.as_str()))),
         ..plain_member(id, &host)
     })
@@ -307,14 +308,14 @@ fn plain_member(id: MemberId, host: &Host) -> Member {
         data: None,
         spare: false,
         added: false,
-        was: None,
+        saved_vote: None,
         foreign_tags: false,
     }
 }
 
-fn read_saved_vote(entry: &Document) -> Option<(bool, f64)> {
+fn read_saved_vote(entry: &Document) -> Option<SavedVote> {
     let (votes, priority) = entry.get_document("tags").ok()?.get_str(TAG_SAVED_VOTE).ok()?.split_once('/')?;
-    Some((votes != "0", priority.parse().ok()?))
+    Some(SavedVote { votes: votes != "0", priority: priority.parse().ok()? })
 }
 
 fn number(document: &Document, field: &str) -> Option<f64> {

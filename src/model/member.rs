@@ -47,10 +47,19 @@ pub struct Member {
     pub spare: bool,
     /// rsctl made it a member, and has not yet learned its directory.
     pub added: bool,
-    /// Votes and priority from before rsctl took the vote, or those that a newcomer gets.
-    pub was: Option<(bool, f64)>,
+    /// The vote and priority that rsctl revoked, or that it holds back from a new member until that holds the data.
+    pub saved_vote: Option<SavedVote>,
     /// Carries tags that are not ours.
     pub foreign_tags: bool,
+}
+
+/// A vote and priority as the tag `rsctlSavedVote` keeps them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SavedVote {
+    /// Whether the member had, or will have, a vote.
+    pub votes: bool,
+    /// The priority that goes with it.
+    pub priority: f64,
 }
 
 impl Member {
@@ -61,7 +70,7 @@ impl Member {
 
     /// Gets a vote as soon as it holds the data.
     pub fn owed_vote(&self) -> bool {
-        !self.votes && self.was.is_some_and(|(votes, _)| votes)
+        !self.votes && self.saved_vote.is_some_and(|saved| saved.votes)
     }
 
     /// It joined under a server that would let it vote without data, and waits; or it was wiped before it was tagged.
@@ -77,7 +86,8 @@ impl Member {
     /// An operator set this one up by hand: it goes only when he says so.
     pub fn hand_tuned(&self) -> bool {
         // What rsctl took says nothing about the operator; what it was before does.
-        let (votes, priority) = self.was.unwrap_or((self.votes, self.priority));
+        let now = SavedVote { votes: self.votes, priority: self.priority };
+        let SavedVote { votes, priority } = self.saved_vote.unwrap_or(now);
         let plain = priority == 1.0 || (priority == 0.0 && !votes);
         self.hidden || self.delayed || self.arbiter || self.foreign_tags || !plain
     }

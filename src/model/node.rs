@@ -41,6 +41,26 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// A process in this state that tells nothing else: every other field is unknown. The start of every probe.
+    pub fn new(process: ProcessId, wire: WireVersion, state: NodeState) -> Self {
+        Self {
+            process,
+            wire,
+            feature: None,
+            state,
+            set: None,
+            sees_primary: None,
+            hostname: None,
+            config: None,
+            data: None,
+            user_data: UserData::Unknown,
+            lock: None,
+            marked_removed: false,
+            view: None,
+            oplog_end: None,
+        }
+    }
+
     /// The newest write that it is known to hold.
     pub fn newest(&self) -> Option<OpTime> {
         // A node that has just started may not have looked at its oplog yet.

@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** an observation cannot fail. What is unknown stands in it as a value, apart from what is absent.
 
-use super::{Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, RecoveryRequest, RemovalTarget, TaskList};
+use super::{
+    Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget, TaskList,
+};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -81,19 +83,6 @@ impl Node {
     }
 }
 
-/// A step that failed, and is not tried again before its time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
-    /// Which step, as [`crate::plan::Step::subjects`] names it.
-    pub subjects: Vec<String>,
-    /// Why it failed.
-    pub reason: String,
-    /// How often in a row.
-    pub times: u32,
-    /// How long until it may be tried again; zero when it may.
-    pub retry_in: Duration,
-}
-
 /// One mongod, however many addresses lead to it.
 #[derive(Clone, Debug)]
 pub struct Process<'a> {
@@ -160,7 +149,7 @@ pub struct SyncSourceRequest {
     /// Who was told.
     pub on: ProcessId,
     /// Its source to be.
-    pub behind: ProcessId,
+    pub source: ProcessId,
     /// It may still be about to follow.
     pub fresh: bool,
 }

@@ -20,7 +20,7 @@ pub struct Policy {
     /// Two equal observations this far apart come before a bootstrap.
     pub stable_for: Duration,
     /// Whether a majority at new addresses is brought back without being asked.
-    pub recovery: Recovery,
+    pub recovery: RecoveryMode,
     /// Whether a set may begin.
     pub bootstrap: Bootstrap,
     /// The generation to keep to when two are found.
@@ -43,7 +43,7 @@ pub enum MemberAddress {
 
 /// Whether a set that lost its majority to new addresses is brought back without being asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Recovery {
+pub enum RecoveryMode {
     /// When the evidence is complete.
     #[default]
     Auto,
@@ -66,7 +66,7 @@ impl MemberAddress {
     pub const CHOICES: [(&str, Self); 3] = [("auto", Self::Auto), ("hostname", Self::Hostname), ("ip", Self::Ip)];
 }
 
-impl Recovery {
+impl RecoveryMode {
     /// Every choice with its name in settings.
     pub const CHOICES: [(&str, Self); 2] = [("auto", Self::Auto), ("manual", Self::Manual)];
 }

@@ -7,9 +7,7 @@ use super::error::{
 };
 use super::wire::{self, Hello};
 use super::{Error, Mongods};
-use crate::model::{
-    Host, NodeState, Probe, ProbeError, ProcessId, ReplConfig, SetName, SetView, UserData, WireVersion,
-};
+use crate::model::{Host, NodeState, Probe, ProbeError, ProcessId, ReplConfig, SetName, UserData, WireVersion};
 use bson::{Document, doc};
 use mongodb::Client;
 use serde::de::DeserializeOwned;
@@ -167,22 +165,7 @@ fn feature_question() -> Document {
 fn bare(hello: Hello, state: NodeState) -> Probe {
     // `myState: 1` comes before the node takes writes; `hello` knows.
     let state = if state == NodeState::Primary && !hello.writable { NodeState::Other } else { state };
-    Probe {
-        process: hello.process,
-        wire: hello.wire,
-        feature: None,
-        state,
-        set: hello.set,
-        sees_primary: hello.primary,
-        hostname: None,
-        config: None,
-        data: None,
-        user_data: UserData::Unknown,
-        lock: None,
-        marked_removed: false,
-        view: None::<SetView>,
-        oplog_end: None,
-    }
+    Probe { set: hello.set, sees_primary: hello.primary, ..Probe::new(hello.process, hello.wire, state) }
 }
 
 fn unreadable(what: &'static str) -> Trouble {

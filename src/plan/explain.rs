@@ -74,7 +74,7 @@ pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
         findings.push(Finding::TwoVoters);
     }
     for member in config.members() {
-        if member.was.is_some() && !member.awaits_first_vote() {
+        if member.saved_vote.is_some() && !member.awaits_first_vote() {
             findings.push(Finding::Wiped { host: member.host.clone() });
         }
         let recovering = now.process_at(member).is_some_and(|p| p.state() == NodeState::Recovering);

@@ -92,15 +92,18 @@ pub(super) fn reset_sync_source(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> 
         source != primary_host && !answers && hears_nothing(now, p, source, silence)
     };
     let told = |p: &Process<'_>| {
-        now.observed.sync_source_requests.contains(&SyncSourceRequest { on: p.id, behind: primary.id, fresh: true })
+        now.observed.sync_source_requests.contains(&SyncSourceRequest { on: p.id, source: primary.id, fresh: true })
     };
     let voters = config.voters().filter_map(|m| now.process_at(m).map(|p| (m, p)));
     let hanging = voters.filter(|(_, p)| {
         p.state() == NodeState::Secondary && !told(p) && sync_source(p).is_some_and(|source| lost(p, source))
     });
-    let (behind, under) = (primary_host, primary_host);
-    let requests =
-        hanging.map(|(m, _)| Step::SetSyncSource { on: m.host.clone(), behind: behind.clone(), under: under.clone() });
+    let source = primary_host;
+    let requests = hanging.map(|(m, _)| Step::SetSyncSource {
+        on: m.host.clone(),
+        source: source.clone(),
+        primary: primary_host.clone(),
+    });
     let because = "whom it copies from answers neither it nor rsctl, and it would hang";
     Proposal::new(first_free(now, requests)?, because)
 }
@@ -126,14 +129,14 @@ pub(super) fn chain_secondary(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Op
     if !config.allows_chaining() || secondaries.len() != 2 || config.voters().count() != 3 {
         return None;
     }
-    let both = |o: &&SyncSourceRequest| secondaries.iter().all(|(_, p)| [o.on, o.behind].contains(&p.id));
+    let both = |o: &&SyncSourceRequest| secondaries.iter().all(|(_, p)| [o.on, o.source].contains(&p.id));
     let request = now.observed.sync_source_requests.iter().rfind(both);
     if request.is_some_and(|request| request.fresh) {
         return None;
     }
     // Whoever leads the line stays there; else who could not be copied from is passed over, and the newest comes first.
     let led = |host: &Host| secondaries.iter().filter(|(_, p)| sync_source(p) == Some(host)).count();
-    let in_vain = |p: &Process<'_>| request.is_some_and(|request| request.behind == p.id);
+    let in_vain = |p: &Process<'_>| request.is_some_and(|request| request.source == p.id);
     let electable = secondaries.iter().filter(|(m, _)| can_lead(m));
     let (head, leader) =
         electable.max_by_key(|(m, p)| (led(&m.host), !in_vain(p), applied(p), std::cmp::Reverse(m.id)))?;
@@ -141,8 +144,8 @@ pub(super) fn chain_secondary(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Op
     let straggler = |(m, p): &&(&Member, &Process<'_>)| m.id != head.id && sync_source(p) == Some(primary_host);
     let (member, _) = secondaries.iter().find(straggler).filter(|_| primary.id != leader.id)?;
     let because = format!("it would go on without a pause should {} have to lead", head.host);
-    let (on, behind, under) = (member.host.clone(), head.host.clone(), primary_host.clone());
-    Proposal::new(Step::SetSyncSource { on, behind, under }, because)
+    let (on, source, primary) = (member.host.clone(), head.host.clone(), primary_host.clone());
+    Proposal::new(Step::SetSyncSource { on, source, primary }, because)
 }
 
 fn sync_source<'a>(process: &'a Process<'_>) -> Option<&'a Host> {

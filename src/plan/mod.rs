@@ -14,6 +14,7 @@ mod lint;
 mod membership;
 mod preview;
 mod recovery;
+mod rule;
 mod safety;
 mod situation;
 mod step;
@@ -23,7 +24,7 @@ mod waiting;
 pub use finding::{Finding, Severity};
 pub use preview::{Foreseen, preview};
 pub use recovery::{Directory, Evidence, Loss, Missing, Verdict, evidence};
-pub use safety::ANY_RECONFIG;
+pub use rule::{Applies, Rule};
 pub use step::{Plan, Step};
 pub use waiting::WaitingOn;
 
@@ -42,32 +43,6 @@ impl Proposal {
     }
 }
 
-/// Looks at a situation and proposes a step, or notes what it waits for.
-type Rule = fn(&Situation<'_>, &mut Vec<WaitingOn>) -> Option<Proposal>;
-
-/// With a PRIMARY.
-const WRITABLE: &[(&str, Rule)] = &[
-    ("revoke-vote", voting::revoke_vote),
-    ("readdress", membership::readdress),
-    ("remove-requested", membership::remove_requested),
-    ("remove-dead", membership::remove_dead),
-    ("restore-vote", voting::restore_vote),
-    ("switchover", failover::switchover),
-    ("reset-sync-source", failover::reset_sync_source),
-    ("add-member", membership::add_member),
-    ("finalize-member", voting::finalize_member),
-    ("release-lock", bootstrap::release_lock),
-    ("chain-secondary", failover::chain_secondary),
-];
-
-/// Without one.
-const LEADERLESS: &[(&str, Rule)] = &[
-    ("bootstrap", bootstrap::bootstrap),
-    ("abort-catchup", failover::abort_catchup),
-    ("step-up", failover::step_up),
-    ("recover", recovery::recover),
-];
-
 /// Decides what to do next.
 pub fn plan(observed: &Observed, policy: &Policy) -> Plan {
     let mut situation = Situation::new(observed, policy);
@@ -79,18 +54,18 @@ pub fn plan(observed: &Observed, policy: &Policy) -> Plan {
     waiting.dedup();
     let (rule, next, because) = match chosen {
         Some((rule, Proposal { step, because })) => (rule, step, because),
-        None => ("wait", Step::Wait, explain::rest(&situation, &waiting)),
+        None => (Rule::Wait, Step::Wait, explain::rest(&situation, &waiting)),
     };
     let primary = situation.primary_host().cloned();
     Plan { rule, next, because, waiting, findings, primary, config: situation.config.cloned() }
 }
 
-fn first_allowed(situation: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<(&'static str, Proposal)> {
-    let rules = if situation.primary().is_some() { WRITABLE } else { LEADERLESS };
-    for (name, rule) in rules {
-        let Some(proposal) = rule(situation, waiting) else { continue };
+fn first_allowed(situation: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<(Rule, Proposal)> {
+    let applies = if situation.primary().is_some() { Applies::WithPrimary } else { Applies::WithoutPrimary };
+    for row in rule::TABLE.iter().filter(|row| row.applies == applies) {
+        let Some(proposal) = (row.ask)(situation, waiting) else { continue };
         match safety::veto(situation, &proposal.step) {
-            None => return Some((name, proposal)),
+            None => return Some((row.rule, proposal)),
             Some(objection) => waiting.push(objection),
         }
     }

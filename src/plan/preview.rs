@@ -73,10 +73,10 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
             each_probe(world, |probe| probe.marked_removed |= Some(probe.process) == process);
             true
         }
-        Step::SetSyncSource { on, behind, .. } => {
-            let both = world.probe(on).zip(world.probe(behind));
+        Step::SetSyncSource { on, source, .. } => {
+            let both = world.probe(on).zip(world.probe(source));
             let request =
-                both.map(|(on, behind)| SyncSourceRequest { on: on.process, behind: behind.process, fresh: true });
+                both.map(|(on, source)| SyncSourceRequest { on: on.process, source: source.process, fresh: true });
             world.sync_source_requests.retain(|told| request.is_none_or(|request| told.on != request.on));
             world.sync_source_requests.extend(request);
             true

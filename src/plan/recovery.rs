@@ -15,7 +15,7 @@ pub use loss::Loss;
 use super::addressing::{Addressing, addressing};
 use super::situation::{Situation, voters_but};
 use super::{Finding, Proposal, Step, WaitingOn, WaitingOn as W};
-use crate::model::{Change, DataId, Host, Member, MemberId, NodeState, Process, Recovery, ReplConfig};
+use crate::model::{Change, DataId, Host, Member, MemberId, NodeState, Process, RecoveryMode, ReplConfig};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) fn recover(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Opti
         return None;
     }
     waiting.extend(addressing.unnamed.iter().map(|host| W::Name { host: host.clone() }));
-    if !waits_are_over(now, waiting) || now.policy.recovery == Recovery::Manual || !configs_agree(config, &found) {
+    if !waits_are_over(now, waiting) || now.policy.recovery == RecoveryMode::Manual || !configs_agree(config, &found) {
         return None;
     }
     let (step, at_hand) = force(now, config, addressing, &found)?;
@@ -76,7 +76,7 @@ fn by_request(now: &Situation<'_>, config: &ReplConfig) -> Option<Step> {
 
 /// What [`by_request`] found safe, the controller would do without a request.
 fn by_itself(now: &Situation<'_>) -> bool {
-    now.policy.recovery == Recovery::Auto
+    now.policy.recovery == RecoveryMode::Auto
 }
 
 fn newest_version(now: &Situation<'_>) -> Option<i64> {
@@ -223,8 +223,8 @@ pub(super) fn refusal(now: &Situation<'_>) -> Option<Finding> {
     let found = found_voters(now, config);
     let enough = found.len() >= config.majority();
     match (enough, now.policy.recovery) {
-        (true, Recovery::Manual) => Some(Finding::RecoveryManual),
-        (true, Recovery::Auto) if !configs_agree(config, &found) => Some(Finding::ConfigsDisagree),
+        (true, RecoveryMode::Manual) => Some(Finding::RecoveryManual),
+        (true, RecoveryMode::Auto) if !configs_agree(config, &found) => Some(Finding::ConfigsDisagree),
         _ => None,
     }
 }

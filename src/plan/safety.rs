@@ -2,21 +2,17 @@
 
 use super::lint;
 use super::situation::Situation;
-use super::step::subject_of;
 use super::{Step, WaitingOn};
-use crate::model::{Change, Host, Member, NodeState, Process, Refusal, ReplConfig};
-
-/// What a lost race for the config is remembered under: it says nothing about the change that was to be made.
-pub const ANY_RECONFIG: &str = "any reconfig";
+use crate::model::{Change, Host, Member, NodeState, Process, Refusal, ReplConfig, Subject};
 
 /// Why the step must not be done now; none when it may.
 pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> {
     let subjects = step.subjects();
     let overtaken =
-        matches!(step, Step::Reconfig { .. }).then(|| refusal_of(situation, &[ANY_RECONFIG.to_owned()])).flatten();
+        matches!(step, Step::Reconfig { .. }).then(|| refusal_of(situation, &[Subject::AnyReconfig])).flatten();
     if let Some(refusal) = refusal_of(situation, &subjects).or(overtaken) {
         let reason = refusal.reason.clone();
-        return Some(WaitingOn::Refused { subject: subjects.join(", "), reason, retry_in: refusal.retry_in });
+        return Some(WaitingOn::Refused { subjects, reason, retry_in: refusal.retry_in });
     }
     let reason = match step {
         Step::Reconfig { base, changes, .. } => objection(situation, base, changes),
@@ -154,7 +150,7 @@ pub(super) fn is_free(situation: &Situation<'_>, step: &Step) -> bool {
 }
 
 /// The refusal that these subjects still have to wait out.
-fn refusal_of<'a>(situation: &Situation<'a>, subjects: &[String]) -> Option<&'a Refusal> {
+fn refusal_of<'a>(situation: &Situation<'a>, subjects: &[Subject]) -> Option<&'a Refusal> {
     situation.observed.refusals.iter().find(|r| r.subjects == subjects && !r.retry_in.is_zero())
 }
 
@@ -165,10 +161,10 @@ pub(super) fn tried_fairly(
     waiting: &mut Vec<WaitingOn>,
 ) -> Vec<Change> {
     let held_up = changes.iter().filter_map(|change| {
-        let subject = subject_of(change);
+        let subject = Subject::of(change);
         let of_it = situation.observed.refusals.iter().filter(|r| r.subjects.contains(&subject));
         let last = of_it.max_by_key(|r| r.retry_in).filter(|r| !r.retry_in.is_zero())?;
-        Some(WaitingOn::Refused { subject, reason: last.reason.clone(), retry_in: last.retry_in })
+        Some(WaitingOn::Refused { subjects: vec![subject], reason: last.reason.clone(), retry_in: last.retry_in })
     });
     waiting.extend(held_up);
     let fresh: Vec<_> = changes.iter().filter(|c| was_refused(situation, c) == Refused::Never).cloned().collect();
@@ -180,7 +176,7 @@ pub(super) fn tried_fairly(
 
 /// A change that was refused lately is tried alone, so that one bad newcomer holds up nobody else.
 fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused {
-    let subject = subject_of(change);
+    let subject = Subject::of(change);
     let of_it = situation.observed.refusals.iter().filter(|r| r.subjects.contains(&subject));
     of_it.fold(Refused::Never, |worst, r| if r.retry_in.is_zero() { worst.max(Refused::Before) } else { Refused::Now })
 }

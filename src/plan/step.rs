@@ -1,14 +1,14 @@
 //! A plan and its next step, with the sentences that `rsctl status`, the log and the tests read.
 
-use super::{Finding, WaitingOn};
-use crate::model::{Change, Host, Lock, Member, MemberId, NewRole, ReplConfig};
+use super::{Finding, Rule, WaitingOn};
+use crate::model::{Change, Host, Lock, Member, MemberId, NewRole, ReplConfig, Subject};
 use std::fmt;
 
 /// The outcome of one decision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Which rule spoke.
-    pub rule: &'static str,
+    /// The rule that proposed the step.
+    pub rule: Rule,
     /// The one thing to do now.
     pub next: Step,
     /// Why, in one sentence.
@@ -103,9 +103,9 @@ pub enum Step {
         /// The secondary.
         on: Host,
         /// Whom it copies from.
-        behind: Host,
+        source: Host,
         /// The primary.
-        under: Host,
+        primary: Host,
     },
     /// Ask a secondary to stand for election.
     StepUp {
@@ -121,34 +121,23 @@ pub enum Step {
 
 impl Step {
     /// What a refusal of this step is remembered under: one subject for each thing that it would do.
-    pub fn subjects(&self) -> Vec<String> {
+    pub fn subjects(&self) -> Vec<Subject> {
         match self {
-            Self::Reconfig { changes, .. } if changes.is_empty() => vec!["renew the term".to_owned()],
-            Self::Reconfig { changes, .. } => changes.iter().map(subject_of).collect(),
-            Self::SetSyncSource { on, behind, .. } => vec![format!("line up {on} behind {behind}")],
-            Self::StepUp { .. } => vec!["step up".to_owned()],
-            Self::AbortCatchUp { on } => vec![format!("end catch-up {on}")],
-            Self::Recover { .. } | Self::AcceptLoss { .. } => vec!["recover".to_owned()],
-            Self::TakeLock { on, .. } | Self::TakeOverLock { on, .. } => vec![format!("lock {on}")],
-            Self::Initiate { on, .. } => vec![format!("initiate {on}")],
-            Self::ReleaseLock { on } => vec![format!("unlock {on}")],
-            Self::Fsync { on } => vec![format!("fsync {on}")],
-            Self::MarkRemoved { on } => vec![format!("note on {on}")],
+            Self::Reconfig { changes, .. } if changes.is_empty() => vec![Subject::RenewTerm],
+            Self::Reconfig { changes, .. } => changes.iter().map(Subject::of).collect(),
+            Self::SetSyncSource { on, source, .. } => {
+                vec![Subject::SetSyncSource { on: on.clone(), source: source.clone() }]
+            }
+            Self::StepUp { .. } => vec![Subject::StepUp],
+            Self::AbortCatchUp { on } => vec![Subject::AbortCatchUp(on.clone())],
+            Self::Recover { .. } | Self::AcceptLoss { .. } => vec![Subject::Force],
+            Self::TakeLock { on, .. } | Self::TakeOverLock { on, .. } => vec![Subject::Lock(on.clone())],
+            Self::Initiate { on, .. } => vec![Subject::Initiate(on.clone())],
+            Self::ReleaseLock { on } => vec![Subject::ReleaseLock(on.clone())],
+            Self::Fsync { on } => vec![Subject::Fsync(on.clone())],
+            Self::MarkRemoved { on } => vec![Subject::MarkRemoved(on.clone())],
             Self::Wait => Vec::new(),
         }
-    }
-}
-
-/// A change's part of a refusal's name.
-pub(crate) fn subject_of(change: &Change) -> String {
-    match change {
-        Change::Add { host, .. } => format!("add {host}"),
-        Change::Readdress { id, to } => format!("move {id} to {to}"),
-        Change::Remove { id } => format!("remove {id}"),
-        Change::RevokeVote { id } => format!("take vote {id}"),
-        Change::RestoreVote { id, .. } | Change::RestoreVoteWithoutPriority { id, .. } => format!("give vote {id}"),
-        Change::Promote { id } => format!("promote {id}"),
-        Change::Tag { id, .. } => format!("tag {id}"),
     }
 }
 
@@ -162,7 +151,7 @@ impl fmt::Display for Step {
             Self::ReleaseLock { on } => write!(f, "remove the lock on {on}"),
             Self::Fsync { on } => write!(f, "fsync {on}"),
             Self::MarkRemoved { on } => write!(f, "note on {on} that it leaves"),
-            Self::SetSyncSource { on, behind, .. } => write!(f, "have {on} copy from {behind}"),
+            Self::SetSyncSource { on, source, .. } => write!(f, "have {on} copy from {source}"),
             Self::StepUp { on } => write!(f, "step up {on}"),
             Self::AbortCatchUp { on } => write!(f, "end the catch-up of {on}"),
             Self::Recover { base, changes, .. } => {

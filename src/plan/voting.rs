@@ -46,7 +46,7 @@ pub(super) fn restore_vote(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) ->
     for member in config.members().iter().filter(|m| !m.arbiter) {
         let Some(process) = now.process_at(member).filter(|p| p.id != primary.id) else { continue };
         let bare = member.votes && member.priority == 0.0;
-        let taken = member.was.is_some_and(|(_, priority)| !member.votes || bare && priority > 0.0);
+        let taken = member.saved_vote.is_some_and(|saved| !member.votes || bare && saved.priority > 0.0);
         let kept = member.votes_now() && is_wiped(now, member, process);
         if !taken && !kept {
             continue;
@@ -139,7 +139,7 @@ fn first_tag(now: &Situation<'_>, member: &Member) -> Option<Change> {
     let process = now.process_at(member)?;
     let data = process.probe.data?;
     let complete = matches!(process.state(), NodeState::Primary | NodeState::Secondary);
-    let plain = !member.arbiter && !member.newly_added && member.was.is_none();
+    let plain = !member.arbiter && !member.newly_added && member.saved_vote.is_none();
     let free = member_with_data(now, data).is_none() && !now.is_copied(data);
     // What the primary holds is the set's data by definition, whatever its tag says. And who has no vote has vouched
     // for nothing: a spare whose directory was wiped is as good as before, once its own is nowhere to be seen.

@@ -1,6 +1,6 @@
 //! What a plan waits for: inaction has a type and a sentence too.
 
-use crate::model::{DnsTrouble, Host, NodeState, ProbeError};
+use crate::model::{DnsTrouble, Host, NodeState, ProbeError, Subject};
 use std::fmt;
 use std::time::Duration;
 
@@ -105,8 +105,8 @@ pub enum WaitingOn {
     },
     /// A step was refused; it is tried again.
     Refused {
-        /// Which.
-        subject: String,
+        /// What it would have done, one subject for each part.
+        subjects: Vec<Subject>,
         /// The server's words.
         reason: String,
         /// How long until the next try.
@@ -119,6 +119,83 @@ pub enum WaitingOn {
         /// Why not.
         reason: String,
     },
+}
+
+impl WaitingOn {
+    /// Every value of [`WaitingOn::kind`].
+    pub const KINDS: [&str; 18] = [
+        "tasks",
+        "dns",
+        "node",
+        "name",
+        "stability",
+        "lock",
+        "seed",
+        "member",
+        "gone",
+        "majority",
+        "directories",
+        "cooldown",
+        "vote",
+        "old-primary",
+        "election",
+        "catch-up",
+        "refused",
+        "veto",
+    ];
+
+    /// The kind in one fixed word, for metrics and documents.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Tasks { .. } => "tasks",
+            Self::Dns(_) => "dns",
+            Self::Node { .. } => "node",
+            Self::Name { .. } => "name",
+            Self::Stability { .. } => "stability",
+            Self::Lock { .. } => "lock",
+            Self::Seed { .. } => "seed",
+            Self::Member { .. } => "member",
+            Self::Gone { .. } => "gone",
+            Self::Majority { .. } => "majority",
+            Self::Directories { .. } => "directories",
+            Self::Cooldown { .. } => "cooldown",
+            Self::Vote { .. } => "vote",
+            Self::OldPrimary { .. } => "old-primary",
+            Self::Election => "election",
+            Self::CatchUp { .. } => "catch-up",
+            Self::Refused { .. } => "refused",
+            Self::Veto { .. } => "veto",
+        }
+    }
+
+    /// Whether both say the same but for durations: one that merely grew is no news.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.without_durations() == other.without_durations()
+    }
+
+    fn without_durations(&self) -> Self {
+        let mut same = self.clone();
+        match &mut same {
+            Self::Stability { left } | Self::Cooldown { left } => *left = Duration::ZERO,
+            Self::Gone { since, .. } => *since = Duration::ZERO,
+            Self::Refused { retry_in, .. } => *retry_in = Duration::ZERO,
+            Self::Tasks { .. }
+            | Self::Dns(_)
+            | Self::Node { .. }
+            | Self::Name { .. }
+            | Self::Lock { .. }
+            | Self::Seed { .. }
+            | Self::Member { .. }
+            | Self::Majority { .. }
+            | Self::Directories { .. }
+            | Self::Vote { .. }
+            | Self::OldPrimary { .. }
+            | Self::Election
+            | Self::CatchUp { .. }
+            | Self::Veto { .. } => {}
+        }
+        same
+    }
 }
 
 impl fmt::Display for WaitingOn {
@@ -157,8 +234,9 @@ impl fmt::Display for WaitingOn {
             }
             Self::Election => f.write_str("the members elect a primary"),
             Self::CatchUp { host } => write!(f, "{host} must catch up before it can lead"),
-            Self::Refused { subject, reason, retry_in } => {
-                write!(f, "{subject} was refused: {reason}; next try in {} ms", retry_in.as_millis())
+            Self::Refused { subjects, reason, retry_in } => {
+                let subjects: Vec<_> = subjects.iter().map(Subject::to_string).collect();
+                write!(f, "{} was refused: {reason}; next try in {} ms", subjects.join(", "), retry_in.as_millis())
             }
             Self::Veto { step, reason } => write!(f, "not now: {step}: {reason}"),
         }

@@ -16,7 +16,7 @@ impl Counts {
     pub fn looked(&mut self, plan: &Plan) {
         self.observations += 1;
         if plan.next != Step::Wait {
-            *self.steps.entry(plan.rule).or_default() += 1;
+            *self.steps.entry(plan.rule.name()).or_default() += 1;
         } else if !plan.waiting.is_empty() {
             self.waits += 1;
         }
@@ -42,9 +42,9 @@ impl Counts {
 mod tests {
     use super::*;
     use crate::model::Host;
-    use crate::plan::WaitingOn;
+    use crate::plan::{Rule, WaitingOn};
 
-    fn plan(rule: &'static str, next: Step, waiting: Vec<WaitingOn>) -> Plan {
+    fn plan(rule: Rule, next: Step, waiting: Vec<WaitingOn>) -> Plan {
         Plan { rule, next, because: String::new(), waiting, findings: vec![], primary: None, config: None }
     }
 
@@ -52,11 +52,11 @@ mod tests {
     fn looks_steps_and_waits_are_counted() {
         let mut counts = Counts::default();
         let on: Host = "a:1".parse().unwrap();
-        counts.looked(&plan("wait", Step::Wait, vec![]));
-        counts.looked(&plan("wait", Step::Wait, vec![WaitingOn::Election]));
-        counts.looked(&plan("step-up", Step::StepUp { on: on.clone() }, vec![WaitingOn::Election]));
-        counts.looked(&plan("step-up", Step::StepUp { on: on.clone() }, vec![]));
-        counts.looked(&plan("finalize-member", Step::Fsync { on }, vec![]));
+        counts.looked(&plan(Rule::Wait, Step::Wait, vec![]));
+        counts.looked(&plan(Rule::Wait, Step::Wait, vec![WaitingOn::Election]));
+        counts.looked(&plan(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![WaitingOn::Election]));
+        counts.looked(&plan(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![]));
+        counts.looked(&plan(Rule::FinalizeMember, Step::Fsync { on }, vec![]));
         assert_eq!((counts.observations(), counts.waits()), (5, 1));
         assert_eq!(counts.steps().collect::<Vec<_>>(), [("finalize-member", 1), ("step-up", 2)]);
     }

@@ -98,7 +98,7 @@ fn note(member: &Member, unreachable: Option<String>, state: Option<NodeState>) 
     let words = match state {
         Some(NodeState::Startup2) => "copies its data",
         _ if member.newly_added || member.awaits_first_vote() => "votes as soon as it holds the data",
-        _ if member.was.is_some() => "lost its data directory, and its vote with it",
+        _ if member.saved_vote.is_some() => "lost its data directory, and its vote with it",
         _ if member.spare => "spare: votes when a voter is gone",
         _ if member.arbiter => "arbiter",
         _ if member.hidden => "hidden",

@@ -78,11 +78,11 @@ pub(super) async fn execute<A: Admin>(admin: &A, observed: &Observed, step: &Ste
             let process = observed.probe(on).map(|p| p.process).ok_or_else(|| StepError::NoAddress(on.clone()))?;
             Ok(admin.mark_removed(address(observed, on)?, process).await?)
         }
-        Step::SetSyncSource { on, behind, under } => {
-            admin.sync_from(address(observed, on)?, behind).await?;
+        Step::SetSyncSource { on, source, primary } => {
+            admin.sync_from(address(observed, on)?, source).await?;
             // The primary is ahead of whoever hangs, if there is anything to wait for.
-            if behind != under {
-                stir(admin, address(observed, under)?).await;
+            if source != primary {
+                stir(admin, address(observed, primary)?).await;
             }
             Ok(())
         }

@@ -7,8 +7,8 @@
 //! showed the fact, not from the last observation that showed the opposite.
 
 use super::pace;
-use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal, SyncSourceRequest};
-use crate::plan::{ANY_RECONFIG, Step};
+use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal, Subject, SyncSourceRequest};
+use crate::plan::Step;
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -90,18 +90,18 @@ impl HeldFor {
 /// A step that failed `times` times in a row. It is not tried again before `until`.
 #[derive(Debug)]
 struct RefusedStep {
-    subjects: Vec<String>,
+    subjects: Vec<Subject>,
     reason: String,
     times: u32,
     until: Instant,
 }
 
-/// The last request that made process `on` copy from process `behind`. It was sent `times` times, and the member has
+/// The last request that made process `on` copy from process `source`. It was sent `times` times, and the member has
 /// until `until` to follow it.
 #[derive(Debug)]
 struct RequestedSource {
     on: ProcessId,
-    behind: ProcessId,
+    source: ProcessId,
     times: u32,
     until: Instant,
 }
@@ -145,7 +145,7 @@ impl History {
         observed.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         observed.known_set = self.known_set;
         observed.fsynced = self.fsynced.clone();
-        let request = |r: &RequestedSource| SyncSourceRequest { on: r.on, behind: r.behind, fresh: now < r.until };
+        let request = |r: &RequestedSource| SyncSourceRequest { on: r.on, source: r.source, fresh: now < r.until };
         observed.sync_source_requests = self.sync_source_requests.iter().map(request).collect();
         observed.refusals = self.refusals(now);
     }
@@ -271,7 +271,7 @@ impl History {
     /// number, how long the step is not tried again.
     pub(super) fn refused(
         &mut self,
-        subjects: Vec<String>,
+        subjects: Vec<Subject>,
         reason: String,
         now: Instant,
         wait: impl Fn(u32) -> Duration,
@@ -284,8 +284,8 @@ impl History {
     }
 
     /// How many times in a row the steps with this one subject have failed.
-    pub(super) fn failures(&self, subject: &str) -> u32 {
-        self.refusals.iter().find(|r| r.subjects == [subject]).map_or(0, |r| r.times)
+    pub(super) fn failures(&self, subject: &Subject) -> u32 {
+        self.refusals.iter().find(|r| r.subjects == std::slice::from_ref(subject)).map_or(0, |r| r.times)
     }
 
     /// Records that a step succeeded.
@@ -293,31 +293,31 @@ impl History {
         self.drop_refusals(&step.subjects());
         let process = |host| observed.probe(host).map(|p| p.process);
         match step {
-            Step::Reconfig { .. } => self.drop_refusals(&[ANY_RECONFIG.to_owned()]),
+            Step::Reconfig { .. } => self.drop_refusals(&[Subject::AnyReconfig]),
             Step::Recover { .. } | Step::AcceptLoss { .. } => self.recovered_at = Some(now),
             Step::Fsync { on } => self.fsynced.extend(process(on)),
-            Step::SetSyncSource { on, behind, .. } => {
-                if let Some((on, behind)) = process(on).zip(process(behind)) {
-                    self.record_sync_source_request(on, behind, now);
+            Step::SetSyncSource { on, source, .. } => {
+                if let Some((on, source)) = process(on).zip(process(source)) {
+                    self.record_sync_source_request(on, source, now);
                 }
             }
             _ => {}
         }
     }
 
-    fn record_sync_source_request(&mut self, on: ProcessId, behind: ProcessId, now: Instant) {
-        let same_pair = |r: &RequestedSource| [(on, behind), (behind, on)].contains(&(r.on, r.behind));
+    fn record_sync_source_request(&mut self, on: ProcessId, source: ProcessId, now: Instant) {
+        let same_pair = |r: &RequestedSource| [(on, source), (source, on)].contains(&(r.on, r.source));
         self.sync_source_requests.retain(|r| now < r.until + DROP_REFUSAL_AFTER);
         let before = self.sync_source_requests.iter().find(|r| same_pair(r)).map_or(0, |r| r.times);
         let times = before.saturating_add(1);
         // This request replaces every earlier request to the same process.
         self.sync_source_requests.retain(|r| !same_pair(r) && r.on != on);
         let until = now + pace::sync_source_retry_after(times);
-        self.sync_source_requests.push(RequestedSource { on, behind, times, until });
+        self.sync_source_requests.push(RequestedSource { on, source, times, until });
     }
 
     /// Drops every refusal that shares a subject with a step that succeeded.
-    fn drop_refusals(&mut self, subjects: &[String]) {
+    fn drop_refusals(&mut self, subjects: &[Subject]) {
         self.refusals.retain(|r| !r.subjects.iter().any(|s| subjects.contains(s)));
     }
 

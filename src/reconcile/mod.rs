@@ -13,10 +13,11 @@ mod tests;
 
 use crate::discovery::Discovery;
 use crate::model::{
-    Host, Naming, Node, NodeState, Observed, Policy, ProbeError, RecoveryRequest, ReplConfig, RequestState, TaskList,
+    Host, Naming, Node, NodeState, Observed, Policy, ProbeError, RecoveryRequest, ReplConfig, RequestState, Subject,
+    TaskList,
 };
 use crate::mongo::Admin;
-use crate::plan::{ANY_RECONFIG, Plan, Step, Verdict, evidence, plan};
+use crate::plan::{Plan, Step, Verdict, evidence, plan};
 use execute::StepError;
 use futures_util::future::join_all;
 use observe::Observer;
@@ -164,7 +165,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             }
             Err(error) => {
                 let wait = |times| pace::retry_after(&plan.next, times);
-                let subjects = blamed(&plan.next, &error, observer.history.failures(ANY_RECONFIG));
+                let subjects = blamed(&plan.next, &error, observer.history.failures(&Subject::AnyReconfig));
                 let times = observer.history.refused(subjects, error.to_string(), Instant::now(), wait);
                 plan_log.failed(&plan.next, &error, times);
             }
@@ -270,7 +271,7 @@ fn is_out(observed: &Observed, host: &Host) -> bool {
 
 /// The subjects under which a failure is remembered. A reconfig that lost a race was not refused because of its
 /// changes. Error 103 can mean either, so it counts against the changes only when it comes again.
-fn blamed(step: &Step, error: &StepError, overtaken: u32) -> Vec<String> {
+fn blamed(step: &Step, error: &StepError, overtaken: u32) -> Vec<Subject> {
     let race = error.is_lost_race() || (error.is_incompatible() && overtaken < 2);
-    if matches!(step, Step::Reconfig { .. }) && race { vec![ANY_RECONFIG.to_owned()] } else { step.subjects() }
+    if matches!(step, Step::Reconfig { .. }) && race { vec![Subject::AnyReconfig] } else { step.subjects() }
 }

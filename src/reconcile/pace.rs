@@ -127,10 +127,11 @@ pub(super) fn sync_source_retry_after(times: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::model::Host;
+    use crate::plan::Rule;
 
     fn plan(waiting: Vec<WaitingOn>) -> Plan {
         let (because, findings) = (String::new(), Vec::new());
-        Plan { rule: "wait", next: Step::Wait, because, waiting, findings, primary: None, config: None }
+        Plan { rule: Rule::Wait, next: Step::Wait, because, waiting, findings, primary: None, config: None }
     }
 
     #[test]
@@ -175,7 +176,8 @@ mod tests {
     fn a_pause_ends_when_a_refused_step_may_be_tried_again() {
         let mut pace = Pace::new(Duration::from_secs(5));
         let retry_in = Duration::from_millis(3);
-        let refused = WaitingOn::Refused { subject: "x".into(), reason: "no".into(), retry_in };
+        let refused =
+            WaitingOn::Refused { subjects: vec![crate::model::Subject::StepUp], reason: "no".into(), retry_in };
         assert_eq!(pace.pause(&plan(vec![WaitingOn::Election, refused])), retry_in);
     }
 

@@ -1,7 +1,7 @@
 //! What goes to the log: every change of plan and every step, not every observation.
 
 use super::execute::StepError;
-use crate::plan::{Finding, Plan, Severity, Step};
+use crate::plan::{Finding, Plan, Severity, Step, WaitingOn};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{Level, debug, error, info, warn};
@@ -11,7 +11,8 @@ const HEARTBEAT: Duration = Duration::from_secs(600);
 
 /// Remembers what was last said.
 pub(super) struct PlanLog {
-    waiting: Option<String>,
+    /// What was waited for when it was last said; none after a step.
+    waiting: Option<Vec<WaitingOn>>,
     findings: Vec<Finding>,
     spoke_at: Instant,
 }
@@ -23,7 +24,7 @@ impl PlanLog {
 
     /// Notes a plan; says what is new in it.
     pub(super) fn planned(&mut self, plan: &Plan) {
-        debug!(rule = plan.rule, next = %plan.next, because = %plan.because, "planned");
+        debug!(rule = %plan.rule, next = %plan.next, because = %plan.because, "planned");
         for finding in plan.findings.iter().filter(|f| !self.findings.contains(f)) {
             match finding.severity() {
                 Severity::Warning => warn!(%finding, "found"),
@@ -39,15 +40,14 @@ impl PlanLog {
             return;
         }
         let now = Instant::now();
-        let waiting = digest(plan);
-        if self.waiting.as_ref() != Some(&waiting) {
+        if !self.said(&plan.waiting) {
             let reasons: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
             if reasons.is_empty() {
                 info!(because = %plan.because, "nothing to do");
             } else {
                 info!(waiting_for = %reasons.join("; "), because = %plan.because, "waiting");
             }
-            self.waiting = Some(waiting);
+            self.waiting = Some(plan.waiting.clone());
             self.spoke_at = now;
         } else if now.duration_since(self.spoke_at) >= HEARTBEAT {
             info!(because = %plan.because, "still looking");
@@ -55,10 +55,18 @@ impl PlanLog {
         }
     }
 
+    /// Whether just this was said to be waited for, whatever its durations are now.
+    fn said(&self, waiting: &[WaitingOn]) -> bool {
+        let same = |said: &Vec<WaitingOn>| {
+            said.len() == waiting.len() && said.iter().zip(waiting).all(|(one, other)| one.same_as(other))
+        };
+        self.waiting.as_ref().is_some_and(same)
+    }
+
     /// A step is about to be done.
     pub(super) fn starting(&mut self, plan: &Plan) {
         self.waiting = None;
-        info!(rule = plan.rule, step = %plan.next, because = %plan.because, "doing");
+        info!(rule = %plan.rule, step = %plan.next, because = %plan.because, "doing");
     }
 
     /// A step was done.
@@ -77,8 +85,28 @@ impl PlanLog {
     }
 }
 
-/// The plan's waiting without its running numbers, so that a duration that grows is not news.
-fn digest(plan: &Plan) -> String {
-    let words = plan.waiting.iter().map(|w| w.to_string().replace(|c: char| c.is_ascii_digit(), ""));
-    words.collect::<Vec<_>>().join(";")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Host, ProbeError};
+
+    fn silent(host: &str) -> WaitingOn {
+        WaitingOn::Node { host: host.parse::<Host>().unwrap(), error: ProbeError::Timeout }
+    }
+
+    fn gone(host: &str, seconds: u64) -> WaitingOn {
+        let (since, limit) = (Duration::from_secs(seconds), Duration::from_secs(600));
+        WaitingOn::Gone { host: host.parse().unwrap(), since, limit }
+    }
+
+    #[test]
+    fn another_node_is_news_and_a_longer_time_is_not() {
+        let mut log = PlanLog::new();
+        assert!(!log.said(&[]), "nothing was said yet");
+        log.waiting = Some(vec![silent("mongo-node1"), gone("mongo-node3", 5)]);
+        assert!(log.said(&[silent("mongo-node1"), gone("mongo-node3", 6)]), "only the time differs");
+        assert!(!log.said(&[silent("mongo-node2"), gone("mongo-node3", 6)]), "another node is silent");
+        assert!(!log.said(&[silent("mongo-node1")]), "there is less to wait for");
+        assert!(!log.said(&[silent("mongo-node1"), gone("mongo-node3", 6), silent("mongo-node4")]), "or more");
+    }
 }

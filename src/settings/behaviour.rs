@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::defaults;
-use crate::model::{Bootstrap, MemberAddress, Recovery};
+use crate::model::{Bootstrap, MemberAddress, RecoveryMode};
 
 /// What the controller may do, and when. The default is what `rsctl run` uses without flags and variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Behaviour {
     /// How long a member must be gone before it is removed in any case.
     pub remove_after: Duration,
     /// Whether the controller recovers a replica set without an operator's request.
-    pub recovery: Recovery,
+    pub recovery: RecoveryMode,
     /// Whether the controller may create a replica set.
     pub bootstrap: Bootstrap,
     /// How long the state must be stable before a bootstrap or a recovery.
@@ -30,7 +30,7 @@ impl Default for Behaviour {
             member_address: MemberAddress::default(),
             replace_after: defaults::REPLACE_AFTER,
             remove_after: defaults::REMOVE_AFTER,
-            recovery: Recovery::default(),
+            recovery: RecoveryMode::default(),
             bootstrap: Bootstrap::default(),
             stable_for: defaults::STABLE_FOR,
             interval: defaults::INTERVAL,
@@ -41,6 +41,6 @@ impl Default for Behaviour {
 impl Behaviour {
     /// The controller acts on an operator's request and on nothing else.
     pub(crate) fn on_request_only() -> Self {
-        Self { recovery: Recovery::Manual, bootstrap: Bootstrap::Never, ..Self::default() }
+        Self { recovery: RecoveryMode::Manual, bootstrap: Bootstrap::Never, ..Self::default() }
     }
 }

@@ -30,8 +30,8 @@ impl World {
                 let word = self.task(on);
                 self.nodes.get_mut(&word).unwrap().marked_removed = true;
             }
-            Step::SetSyncSource { on, behind, .. } => {
-                let (word, source) = (self.task(on), self.task(behind));
+            Step::SetSyncSource { on, source, .. } => {
+                let (word, source) = (self.task(on), self.task(source));
                 self.nodes.get_mut(&word).unwrap().source = Some(source);
             }
             Step::StepUp { on } | Step::AbortCatchUp { on } => {

@@ -4,7 +4,7 @@ use crate::{parse, words};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rsctl::model::{Change, NodeState, Observed, Policy, Probe, ReplConfig};
-use rsctl::plan::{Plan, Step, plan};
+use rsctl::plan::{Plan, Rule, Step, plan};
 
 const STATES: [&str; 20] = [
     "PRIMARY",
@@ -83,7 +83,7 @@ const REST: [&str; 15] = [
     "unsynced a b",
     "blank-for 0ms",
     "lock-age other=20s",
-    "refused \"remove 3\" retry=9ms",
+    "refused \"remove member 3\" retry=9ms",
     "policy expect=1",
     "request",
     "request loss=other",
@@ -162,7 +162,7 @@ fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'s
         Step::StepUp { on } => {
             let leading = observed.nodes.values().filter(|n| n.probe().is_some_and(|p| p.state == NodeState::Primary));
             let ours = leading.filter(|n| n.probe().is_some_and(|p| p.set.as_ref() == Some(&policy.set)));
-            let leaving = decided.rule == "switchover" && observed.tasks.is_good();
+            let leaving = decided.rule == Rule::Switchover && observed.tasks.is_good();
             require(ours.clone().all(|n| leaving && !n.listed), "an election beside a primary that stays")?;
             require(observed.probe(on).is_some_and(|p| p.state == NodeState::Secondary), "a candidate that is none")
         }
@@ -205,9 +205,9 @@ fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'s
             }
             require(next.voters().next().is_some(), "a set without voters")
         }
-        Step::SetSyncSource { on, behind, .. } => {
+        Step::SetSyncSource { on, source, .. } => {
             let secondary = |h| observed.probe(h).is_some_and(|p| p.state == NodeState::Secondary);
-            require(on != behind && secondary(on) && secondary(behind), "a line of others than secondaries")
+            require(on != source && secondary(on) && secondary(source), "a line of others than secondaries")
         }
         Step::Fsync { on } | Step::ReleaseLock { on } => require(observed.probe(on).is_some(), "a command to nobody"),
         Step::MarkRemoved { on } => {

@@ -3,7 +3,7 @@
 use crate::words;
 use crate::world::{Answer, Request, Spec, World};
 use bson::{Bson, Document, doc};
-use rsctl::model::Recovery;
+use rsctl::model::RecoveryMode;
 use rsctl::model::{
     Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal, ReplConfig,
     SetName, SyncSourceRequest, Token, UserData, WireVersion,
@@ -88,8 +88,8 @@ fn world(lines: &[String]) -> (World, usize, bool) {
 /// `c b`: c was told to copy from b; `c b in-vain`: and has had its time to.
 fn sync_source_request(text: &str) -> SyncSourceRequest {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let (on, behind) = (words::process(words[0]), words::process(words[1]));
-    SyncSourceRequest { on, behind, fresh: !words.contains(&"in-vain") }
+    let (on, source) = (words::process(words[0]), words::process(words[1]));
+    SyncSourceRequest { on, source, fresh: !words.contains(&"in-vain") }
 }
 
 fn policy() -> Policy {
@@ -100,7 +100,7 @@ fn policy() -> Policy {
         replace_after: Duration::from_secs(30),
         remove_after: Duration::from_secs(600),
         stable_for: Duration::from_millis(300),
-        recovery: Recovery::Auto,
+        recovery: RecoveryMode::Auto,
         bootstrap: Bootstrap::Auto,
         replica_set_id: None,
         token: Token("me".to_owned()),
@@ -121,7 +121,7 @@ fn set_policy(policy: &mut Policy, text: &str) {
             "address" => {
                 policy.member_address = MemberAddress::CHOICES.iter().find(|(name, _)| *name == value).unwrap().1;
             }
-            "recovery" => policy.recovery = Recovery::CHOICES.iter().find(|(name, _)| *name == value).unwrap().1,
+            "recovery" => policy.recovery = RecoveryMode::CHOICES.iter().find(|(name, _)| *name == value).unwrap().1,
             "bootstrap" => policy.bootstrap = if value == "never" { Bootstrap::Never } else { Bootstrap::Auto },
             "set" => policy.set = SetName::new(value),
             "token" => policy.token = Token(value.to_owned()),
@@ -157,7 +157,7 @@ fn dns_trouble(text: &str) -> DnsTrouble {
 /// `refused "add d" "add e" times=2 retry=80ms`
 fn refusal(text: &str) -> Refusal {
     let (subjects, rest) = text.rsplit_once('"').unwrap_or_else(|| panic!("refused: a subject in quotes, not {text}"));
-    let subjects = subjects.split('"').map(str::trim).filter(|s| !s.is_empty()).map(words::lengthen).collect();
+    let subjects = subjects.split('"').map(str::trim).filter(|s| !s.is_empty()).map(words::subject).collect();
     let mut refusal = Refusal { subjects, reason: "no".to_owned(), times: 1, retry_in: Duration::ZERO };
     for (key, value) in options(rest) {
         match key {

@@ -1,7 +1,7 @@
 //! The short words of the notation, and back: `a` is 10.0.0.1:27017, `a6` [fd00::1]:27017, `@a` mongo-a:27017 and
 //! `#7` 10.0.1.7:27017. Any other word with a dot or a colon is an address as MongoDB writes it.
 
-use rsctl::model::{DataId, Host, ProcessId, RemovalTarget};
+use rsctl::model::{DataId, Host, MemberId, ProcessId, RemovalTarget, Subject};
 use std::time::Duration;
 
 /// The address that a word stands for.
@@ -105,8 +105,33 @@ fn short(core: &str) -> Option<String> {
     Some(format!("{}6", letter(n)))
 }
 
-/// Puts addresses back into a refusal's subject: `add d` is remembered as `add 10.0.0.4:27017`.
-pub fn lengthen(subject: &str) -> String {
-    let words = subject.split(' ').map(|word| if is_host(word) { host(word).to_string() } else { word.to_owned() });
-    words.collect::<Vec<_>>().join(" ")
+/// What a refusal is about, in the words of a waiting line: `add d`, `remove member 3`.
+pub fn subject(text: &str) -> Subject {
+    let id = |word: &str| MemberId(word.parse().unwrap_or_else(|_| panic!("{text}: {word} is no _id")));
+    let words: Vec<&str> = text.split(' ').collect();
+    let subject = match words[..] {
+        ["any", "reconfig"] => Subject::AnyReconfig,
+        ["renew", "the", "term"] => Subject::RenewTerm,
+        ["add", at] => Subject::Add(host(at)),
+        ["move", "member", member, "to", to] => Subject::Readdress { id: id(member), to: host(to) },
+        ["remove", "member", member] => Subject::Remove(id(member)),
+        ["revoke", "the", "vote", "of", "member", member] => Subject::RevokeVote(id(member)),
+        ["restore", "the", "vote", "of", "member", member] => Subject::RestoreVote(id(member)),
+        ["promote", "member", member] => Subject::Promote(id(member)),
+        ["tag", "member", member] => Subject::Tag(id(member)),
+        ["set", "the", "sync", "source", "of", on, "to", source] => {
+            Subject::SetSyncSource { on: host(on), source: host(source) }
+        }
+        ["step", "up"] => Subject::StepUp,
+        ["abort", "the", "catch-up", "of", on] => Subject::AbortCatchUp(host(on)),
+        ["force", "a", "config"] => Subject::Force,
+        ["lock", on] => Subject::Lock(host(on)),
+        ["initiate", on] => Subject::Initiate(host(on)),
+        ["release", "the", "lock", "on", on] => Subject::ReleaseLock(host(on)),
+        ["fsync", on] => Subject::Fsync(host(on)),
+        ["mark", on, "as", "removed"] => Subject::MarkRemoved(host(on)),
+        _ => panic!("{text}: no such subject"),
+    };
+    assert_eq!(shorten(&subject.to_string()), text, "it is written as it is shown");
+    subject
 }

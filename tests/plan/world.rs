@@ -211,17 +211,15 @@ impl World {
         let blank = state == NodeState::Blank;
         let in_set = !matches!(state, NodeState::Blank | NodeState::Standalone);
         let data = self.data_of(word, spec);
+        let process = words::process(&self.process_of(word, spec));
+        let wire = WireVersion(spec.wire.unwrap_or(17));
         Ok(Probe {
-            process: words::process(&self.process_of(word, spec)),
-            wire: WireVersion(spec.wire.unwrap_or(17)),
             feature: spec.feature,
-            state,
             set: spec.set.clone().or_else(|| (state != NodeState::Standalone).then(|| SetName::new("rs"))),
             sees_primary: match &spec.sees {
                 Some(said) => said.as_deref().map(words::host),
                 None => in_set.then(|| self.named_primary(spec)).flatten(),
             },
-            hostname: None,
             config: self.config_of(spec).cloned(),
             data: data.as_deref().map(words::data),
             user_data: spec.user_data.unwrap_or(if blank { UserData::None } else { UserData::Unknown }),
@@ -229,6 +227,7 @@ impl World {
             marked_removed: spec.marked_removed,
             view: self.view(word, spec),
             oplog_end: (state == NodeState::Removed).then(|| self.optime(spec, spec.applied)),
+            ..Probe::new(process, wire, state)
         })
     }
 

@@ -217,7 +217,7 @@ impl World {
         let told = told.clone().find(|(at, _)| at + COMMAND_DELAY_MS <= came);
         let committed = told.map(|(_, at)| *at).unwrap_or_default();
         let behind = self.machine_of(&new.host).is_some_and(|p| self.machines[p].dir.last() < committed);
-        if old.was.is_some() && !old.votes && new.votes && behind {
+        if old.saved_vote.is_some() && !old.votes && new.votes && behind {
             self.violated(format!(
                 "controller {from} gives {} its vote back before it has what is committed",
                 old.host
@@ -323,8 +323,8 @@ impl World {
             let what = match new.member(member.id) {
                 None => "removals",
                 Some(next) if next.host != member.host => "moves",
-                Some(next) if next.was.is_some() && member.was.is_none() => "votes taken",
-                Some(next) if next.was.is_none() && member.was.is_some() => "votes given back",
+                Some(next) if next.saved_vote.is_some() && member.saved_vote.is_none() => "votes taken",
+                Some(next) if next.saved_vote.is_none() && member.saved_vote.is_some() => "votes given back",
                 Some(next) if votes(new, next.id) && !member.votes => "spares promoted",
                 Some(_) => continue,
             };

@@ -145,20 +145,10 @@ impl FaultyController {
             id[..4].copy_from_slice(&ip.octets());
         }
         Probe {
-            process: ProcessId(ObjectId::from_bytes(id)),
-            wire: WireVersion(17),
-            feature: None,
-            state: NodeState::Blank,
             set: Some(SetName::new(super::world::SET)),
-            sees_primary: None,
             hostname: Some("0123456789ab".to_owned()),
-            config: None,
-            data: None,
             user_data: UserData::None,
-            lock: None,
-            marked_removed: false,
-            view: None,
-            oplog_end: None,
+            ..Probe::new(ProcessId(ObjectId::from_bytes(id)), WireVersion(17), NodeState::Blank)
         }
     }
 

@@ -192,10 +192,6 @@ impl World {
             _ => UserData::Unknown,
         };
         let probe = Probe {
-            process: ProcessId(proc.id),
-            wire: self.wire,
-            feature: None,
-            state,
             set: Some(SetName::new(SET)),
             sees_primary: proc.leader.and_then(host_of),
             hostname: Some(hostname),
@@ -206,6 +202,7 @@ impl World {
             marked_removed: dir.leaving == Some(proc.id),
             view: self.view(machine),
             oplog_end: (state == NodeState::Removed).then(|| here.dir.last()),
+            ..Probe::new(ProcessId(proc.id), self.wire, state)
         };
         self.checker.has_answered(controller, at, now, &probe);
         Ok(probe)

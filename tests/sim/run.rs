@@ -10,7 +10,7 @@ use super::record::Record;
 use super::scenarios::{self, Act, Scenario};
 use super::world::{PlanReport, SET, Shared, Way, World};
 use rsctl::admin::AdminEndpoint;
-use rsctl::model::{MemberAddress, NodeState, Policy, Recovery, SetName, Token, VOTERS_MAX};
+use rsctl::model::{MemberAddress, NodeState, Policy, RecoveryMode, SetName, Token, VOTERS_MAX};
 use rsctl::plan::Step;
 use rsctl::reconcile::{AdminRequests, Loop};
 use std::sync::{Arc, Mutex};
@@ -269,7 +269,7 @@ impl Driver {
             replace_after: if hasty { Duration::from_millis(200) } else { REMOVE_AFTER },
             remove_after: Duration::from_secs(if hasty { 1 } else { 15 }),
             stable_for: Duration::from_millis(300),
-            recovery: Recovery::Auto,
+            recovery: RecoveryMode::Auto,
             bootstrap: self.shared.get().bootstrap(),
             replica_set_id: None,
             token: Token(format!("c{controller}-{}", self.starts)),
@@ -356,7 +356,7 @@ impl World {
             let serves = matches!(proc.state, NodeState::Primary | NodeState::Secondary);
             let member = proc.me.and_then(|me| config.read.member(me));
             let same = machine.dir.config.as_ref().is_some_and(|c| c.read.version() == config.read.version());
-            if !serves || member.is_none_or(|m| m.newly_added || m.was.is_some()) || !same {
+            if !serves || member.is_none_or(|m| m.newly_added || m.saved_vote.is_some()) || !same {
                 return Some(format!("{} is {} as {:?}", machine.name, proc.state, proc.me));
             }
         }

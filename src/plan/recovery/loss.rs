@@ -43,7 +43,7 @@ pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<O
             changes.push(Change::RevokeVote { id: member.id });
         }
     }
-    match (leader.votes, leader.was, process.probe.data) {
+    match (leader.votes, leader.saved_vote, process.probe.data) {
         (true, _, _) => {}
         (false, Some(_), Some(data)) => changes.push(Change::RestoreVote { id: leader.id, data }),
         (false, _, _) => changes.push(Change::Promote { id: leader.id }),
@@ -102,9 +102,9 @@ fn rests(process: &Process<'_>) -> bool {
 
 /// As a voter of the config to come: it is electable, or becomes so with a vote.
 fn may_lead(member: &Member) -> bool {
-    let electable = match (member.votes, member.was) {
+    let electable = match (member.votes, member.saved_vote) {
         (true, _) => member.priority > 0.0,
-        (false, Some((votes, priority))) => votes && priority > 0.0,
+        (false, Some(saved)) => saved.votes && saved.priority > 0.0,
         (false, None) => true,
     };
     electable && !member.arbiter && !member.hidden && !member.delayed

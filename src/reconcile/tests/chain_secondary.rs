@@ -10,7 +10,7 @@ use tokio::time::{Instant, advance};
 async fn a_sync_source_request_without_effect_is_repeated_after_longer_and_longer_waits() {
     let world = World::of_blank_tasks(2);
     let mut observer = world.observer();
-    let step = Step::SetSyncSource { on: host(2), behind: host(1), under: host(3) };
+    let step = Step::SetSyncSource { on: host(2), source: host(1), primary: host(3) };
     for given in [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600] {
         let observed = observer.observe().await;
         assert!(
@@ -19,7 +19,7 @@ async fn a_sync_source_request_without_effect_is_repeated_after_longer_and_longe
         );
         observer.history.succeeded(&step, &observed, Instant::now());
         advance(given * SECOND - SECOND).await;
-        let request = SyncSourceRequest { on: process(2), behind: process(1), fresh: true };
+        let request = SyncSourceRequest { on: process(2), source: process(1), fresh: true };
         assert_eq!(observer.observe().await.sync_source_requests, [request], "the member may still follow it");
         advance(SECOND).await;
     }
@@ -29,7 +29,7 @@ async fn a_sync_source_request_without_effect_is_repeated_after_longer_and_longe
 async fn the_primary_writes_while_a_member_changes_its_sync_source() {
     let world = World::of_blank_tasks(3);
     let observed = world.observer().observe().await;
-    let step = Step::SetSyncSource { on: host(2), behind: host(1), under: host(3) };
+    let step = Step::SetSyncSource { on: host(2), source: host(1), primary: host(3) };
     execute(&world, &observed, &step).await.unwrap();
     let stirred = world.stirred.lock().unwrap();
     assert!(stirred.len() >= 10 && stirred.iter().all(|primary| *primary == at(3)), "{stirred:?}");

@@ -10,7 +10,7 @@ use super::observe::Observer;
 use super::{AdminRequests, Loop};
 use crate::admin::AdminEndpoint;
 use crate::model::{
-    Bootstrap, Change, Host, MemberAddress, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError, Recovery,
+    Bootstrap, Change, Host, MemberAddress, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError, RecoveryMode,
     RecoveryRequest, ReplConfig, RequestState, SetName, Token, UserData,
 };
 use crate::plan::{Step, evidence};
@@ -294,7 +294,7 @@ impl Fixture {
             replace_after: 30 * SECOND,
             remove_after: 600 * SECOND,
             stable_for: SECOND,
-            recovery: Recovery::Auto,
+            recovery: RecoveryMode::Auto,
             bootstrap: Bootstrap::Never,
             replica_set_id: None,
             token: Token("me".to_owned()),

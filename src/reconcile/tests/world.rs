@@ -87,20 +87,10 @@ pub(super) fn process(n: u8) -> ProcessId {
 
 pub(super) fn blank(n: u8) -> Probe {
     Probe {
-        process: process(n),
-        wire: WireVersion(17),
-        feature: None,
-        state: NodeState::Blank,
         set: Some(SetName::new("rs")),
-        sees_primary: None,
         hostname: Some("0123456789ab".to_owned()),
-        config: None,
-        data: None,
         user_data: UserData::None,
-        lock: None,
-        marked_removed: false,
-        view: None,
-        oplog_end: None,
+        ..Probe::new(process(n), WireVersion(17), NodeState::Blank)
     }
 }
 
