@@ -1,10 +1,9 @@
-//! The bench: how long an application cannot write, and what the controller costs, measured on this machine.
+//! The bench measures on this machine how long an application cannot write, and what the controller costs.
 //!
-//! Each moment is lived through by three contenders on the same kind of mongods: rsctl with what it can see; the floor,
-//! which knows everything and sends only the ideal commands; and MongoDB alone, at its own timeouts. `scripts/bench`
-//! builds and runs it.
+//! Three contenders go through each moment on the same kind of mongods. rsctl uses what it can observe. The floor knows
+//! everything and sends only the ideal commands. MongoDB alone uses its own timeouts. `scripts/bench` builds and runs it.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is all it does")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program that prints")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot unwrap has failed")]
 
 #[path = "bench/cost.rs"]
@@ -39,19 +38,19 @@ use report::Report;
 use set::Kind;
 use stand::Contender;
 
-/// What is asked of this run.
-pub(crate) struct Wish {
-    /// The controller under test.
+/// The options of this run.
+pub(crate) struct Options {
+    /// Path of the controller under test.
     pub(crate) program: PathBuf,
     pub(crate) rounds: usize,
     /// Parts to run; empty means all.
     pub(crate) only: Vec<String>,
-    /// Where BENCHMARKS.md and its plot are written; none only prints.
+    /// Where BENCHMARKS.md and its plot are written. `None`: the report is only printed.
     pub(crate) out: Option<PathBuf>,
 }
 
-impl Wish {
-    /// From the variables that `scripts/bench` sets.
+impl Options {
+    /// Reads the variables that `scripts/bench` sets.
     fn read() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self {
@@ -69,16 +68,16 @@ impl Wish {
 
 #[tokio::main]
 async fn main() {
-    let wish = Wish::read();
-    let mut report = Report::new(&wish);
-    if wish.wants("cost") {
-        report.cost = cost::measure(&wish).await;
-        keep(&report, &wish);
+    let options = Options::read();
+    let mut report = Report::new(&options);
+    if options.wants("cost") {
+        report.cost = cost::measure(&options).await;
+        keep(&report, &options);
     }
-    for moment in Moment::ALL.into_iter().filter(|m| wish.wants(m.name())) {
+    for moment in Moment::ALL.into_iter().filter(|m| options.wants(m.name())) {
         for contender in Contender::ALL {
-            let [names, ips] = Kind::ALL.map(|kind| moments::measure(moment, kind, contender, &wish));
-            // MongoDB alone mostly waits for its own timeouts: both kinds of a set can do that at the same time.
+            let [names, ips] = Kind::ALL.map(|kind| moments::measure(moment, kind, contender, &options));
+            // MongoDB alone mostly waits for its own timeouts, so both kinds of sets run at the same time.
             let both = match contender {
                 Contender::Alone => tokio::join!(names, ips).into(),
                 Contender::Rsctl | Contender::Floor => [names.await, ips.await],
@@ -87,18 +86,18 @@ async fn main() {
                 series.into_iter().for_each(|series| report.add(kind, contender, series));
             }
         }
-        keep(&report, &wish);
+        keep(&report, &options);
     }
-    if wish.wants("growth") {
-        report.growth = growth::measure(&wish).await;
-        keep(&report, &wish);
+    if options.wants("growth") {
+        report.growth = growth::measure(&options).await;
+        keep(&report, &options);
     }
     println!("\n{}", report.text());
 }
 
-/// What is measured so far is not lost should the rest go wrong.
-fn keep(report: &Report, wish: &Wish) {
-    if let Some(out) = &wish.out {
+/// Writes what is measured so far, so that it is not lost if a later part fails.
+fn keep(report: &Report, options: &Options) {
+    if let Some(out) = &options.out {
         report.write(out).expect("the report could not be written");
     }
 }

@@ -1,9 +1,9 @@
-//! The playground: a real replica set on this machine, kept by the real `rsctl`, through a bad day.
+//! The playground: a real replica set on this machine, controlled by the real `rsctl`, and failures on purpose.
 //!
-//! Three mongods stand in for the tasks of a Swarm service, a small DNS server for Swarm's. The controller under them
-//! is the program itself, and knows nothing of the play. `scripts/demo` builds and runs it.
+//! Three mongods play the tasks of a Swarm service, and a small DNS server plays Swarm's DNS. The controller is the real
+//! program and does not know that this is a demo. `scripts/demo` builds and runs it.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is all it does")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program that prints")]
 
 #[path = "demo/controller.rs"]
 mod controller;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use narrator::Narrator;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Why the story ended early, for people.
+/// Why the story ended early, as a message for the user.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) String);
 
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // Whichever way it ends, dropping the story ends every process that it started.
+    // In every case, dropping the story ends every process that it started.
     tokio::select! {
         outcome = story::play(Narrator::new(), once) => match outcome {
             Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Discovery against real packets: what each kind of answer, and each kind of silence, is taken for.
+//! Discovery with real DNS packets: how each kind of answer, and a missing answer, is understood.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
@@ -26,7 +26,7 @@ fn discovery(server: &DnsServer, services: &[&str]) -> SwarmDns {
     SwarmDns::new(services, 27017, Some(server.address())).unwrap()
 }
 
-/// The answer, checked to keep within the bound.
+/// Runs discovery, and checks that it keeps its time limit.
 async fn tasks(dns: &SwarmDns) -> TaskList {
     let start = Instant::now();
     let list = dns.tasks().await;
@@ -38,7 +38,7 @@ fn hosts(list: &TaskList) -> Vec<String> {
     list.hosts.iter().map(ToString::to_string).collect()
 }
 
-/// Name and kind of every trouble.
+/// Name and kind of every problem.
 fn trouble(list: &TaskList) -> Vec<(&str, DnsTroubleKind)> {
     list.trouble.iter().map(|t| (t.name.as_str(), t.kind.clone())).collect()
 }
@@ -175,7 +175,7 @@ async fn a_long_answer_comes_over_tcp() {
     let list = tasks(&discovery(&server, &["mongo"])).await;
     assert_eq!((list.hosts.len(), list.is_good()), (50, true), "{list:?}");
     assert_eq!(server.asked("tasks.mongo", RecordType::A), 2, "once over UDP, once over TCP");
-    // And without being told: 50 records do not fit into a plain UDP answer either.
+    // The same without a truncated answer that the test sets: 50 records do not fit into a plain UDP answer.
     server.set("tasks.mongo", RecordType::A, Answer::Records(all));
     assert_eq!(tasks(&discovery(&server, &["mongo"])).await, list);
 }

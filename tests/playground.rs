@@ -1,4 +1,4 @@
-//! The tools that other tests rely on: real mongods that start, stop, move and answer to names, and the writer.
+//! Tests of the tools that other tests use: real mongods that start, stop, change address and have names; the writer.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
@@ -18,7 +18,7 @@ async fn blank() -> Mongod {
     Mongod::start(MongodOptions::at(free_ip(PORT), PORT)).await.unwrap()
 }
 
-/// The address of the primary in the eyes of this one, as soon as there is one.
+/// Waits until this mongod knows a primary. Returns its address.
 async fn primary(mongod: &Mongod) -> String {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -110,7 +110,7 @@ async fn mongods_with_names_find_each_other_by_name_and_follow_a_changed_address
     initiate(&names.map(|n| format!("{n}:{PORT}")), &set[0]).await;
     assert!(primary(&set[0]).await.starts_with("mongo-"));
 
-    // One moves; the others find it under the same name once their hosts files say so.
+    // One gets a new address. The others find it under the same name when their hosts files have it.
     let new = free_ip(PORT);
     let mut moved = hosts.clone();
     moved[2].0 = new.into();

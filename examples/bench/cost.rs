@@ -1,4 +1,4 @@
-//! What the controller costs: memory, processor, packets, and the time that its commands add.
+//! What the controller costs: memory, processor time, packets, and the time that its commands add.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::Wish;
+use crate::Options;
 use crate::report::median;
 use crate::set::Kind;
 use crate::stand::{Contender, Stand};
@@ -30,9 +30,9 @@ impl Cost {
     }
 }
 
-pub(crate) async fn measure(wish: &Wish) -> Vec<Cost> {
+pub(crate) async fn measure(options: &Options) -> Vec<Cost> {
     eprintln!("cost: an idle set of three, watched for {} s", WATCH.as_secs());
-    let stand = Stand::settled(Contender::Rsctl, Kind::Names, 3, 3, wish).await;
+    let stand = Stand::settled(Contender::Rsctl, Kind::Names, 3, 3, options).await;
     let controller = stand.controller.as_ref().unwrap();
     sleep(Duration::from_secs(10)).await;
     let pid = controller.pid();
@@ -41,23 +41,24 @@ pub(crate) async fn measure(wish: &Wish) -> Vec<Cost> {
     let seconds = began.elapsed().as_secs_f64();
     let per_second = (self::packets(pid) - packets) / seconds;
     let share = (cpu_ms(pid) - cpu) / (seconds * 10.0);
-    let size = std::fs::metadata(&wish.program).unwrap().len() as f64 / 1e6;
+    let size = std::fs::metadata(&options.program).unwrap().len() as f64 / 1e6;
     eprintln!("cost: commands");
     let url = controller.url();
     let exec = ["exec", "--set", "URI={uri}", "--", "true"];
-    let (plain, wrapped) = paired(&wish.program, &url, &exec);
-    let status = times(&wish.program, &url, &["status"]);
+    let (plain, wrapped) = paired(&options.program, &url, &exec);
+    let status = times(&options.program, &url, &["status"]);
     vec![
         Cost { what: "resident, idle, three members", measured: resident_mib(pid), unit: "MiB", goal: 10.0 },
         Cost { what: "of a core, idle, three members", measured: share, unit: "%", goal: 0.2 },
-        Cost { what: "packets a second and member, idle", measured: per_second / 3.0, unit: "", goal: 5.0 },
-        Cost { what: "program, and all there is in the image", measured: size, unit: "MB", goal: 9.0 },
+        Cost { what: "packets per second and member, idle", measured: per_second / 3.0, unit: "", goal: 5.0 },
+        Cost { what: "program, which is all that the image holds", measured: size, unit: "MB", goal: 9.0 },
         Cost { what: "`rsctl exec` adds to a start", measured: wrapped - plain, unit: "ms", goal: 15.0 },
         Cost { what: "`rsctl status`", measured: status, unit: "ms", goal: 30.0 },
     ]
 }
 
-/// Processor time so far, of user and kernel, by the scheduler's own count: `/proc/PID/stat` has ticks of 10 ms.
+/// Processor time so far in milliseconds, user and kernel. It comes from `schedstat` in nanoseconds, because
+/// `/proc/PID/stat` counts in ticks of 10 ms.
 pub(crate) fn cpu_ms(pid: u32) -> f64 {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let on_cpu_ns = |thread: std::fs::DirEntry| {
@@ -73,7 +74,7 @@ pub(crate) fn resident_mib(pid: u32) -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
-/// TCP segments that its open connections have sent and received so far.
+/// TCP segments that the open connections of the process have sent and received so far.
 fn packets(pid: u32) -> f64 {
     let output = Command::new("ss").args(["-tinpHO", "state", "established"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -85,7 +86,7 @@ fn packets(pid: u32) -> f64 {
     ours.map(|line| count(line, "segs_out:") + count(line, "segs_in:")).sum()
 }
 
-/// Medians in milliseconds of a program by itself and of the same through `rsctl exec`, in turns.
+/// Median times in milliseconds of a program alone and of the same program through `rsctl exec`, run alternately.
 fn paired(program: &Path, url: &str, arguments: &[&str]) -> (f64, f64) {
     let (mut plain, mut wrapped) = (Vec::new(), Vec::new());
     for _ in 0..21 {

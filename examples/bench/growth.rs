@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::Wish;
+use crate::Options;
 use crate::cost::{cpu_ms, resident_mib};
 use crate::set::{Kind, Set};
 use crate::stand::{Stand, controller};
@@ -14,11 +14,11 @@ const VOTERS_MAX: usize = 7;
 /// How many mongods start at the same time.
 const BATCH: usize = 5;
 const WATCH: Duration = Duration::from_secs(15);
-/// The goals: processor time of a look at 50 members, and memory a member.
+/// The goals: processor time of an observation of 50 members, and memory per member.
 const OBSERVE_MS: f64 = 50.0;
 const MEMBER_MIB: f64 = 0.3;
 
-/// A set of so many members, and its controller.
+/// The measurements of a set of `members` members.
 pub(crate) struct Size {
     pub(crate) members: usize,
     pub(crate) resident_mib: f64,
@@ -38,15 +38,16 @@ impl Size {
     }
 }
 
-/// The goals, and why what bends upwards does.
+/// The verdict about the goals, and why the cost grows faster than the set.
 pub(crate) fn judged(sizes: &[Size]) -> String {
     let [first, .., last] = sizes else { return String::new() };
     let grown = (last.resident_mib - first.resident_mib) / (last.members - first.members) as f64;
     let met = |value: f64, goal: f64| if value <= goal { "yes" } else { "**no**" };
     format!(
-        "\nA observed at {} members: {:.1} ms, goal ≤ {OBSERVE_MS} ms: {}. History a member: {grown:.2} MiB, goal ≤ {MEMBER_MIB} MiB: {}.\n\n\
-         A observed asks every member, and every answer lists every member: of large sets this square shows. Mongods that miss \
-         heartbeats on busy cores make news, and news is looked at: that adds to what is idle.\n",
+        "\nAn observation of {} members: {:.1} ms, goal ≤ {OBSERVE_MS} ms: {}. Memory per member: {grown:.2} MiB, goal ≤ {MEMBER_MIB} MiB: {}.\n\n\
+         An observation asks every member, and every answer lists every member, so its cost grows with the square of the \
+         size. On busy cores mongods miss heartbeats. Each change that they report causes an observation, which adds to \
+         the idle cost.\n",
         last.members,
         last.observation_ms,
         met(last.observation_ms, OBSERVE_MS),
@@ -54,22 +55,22 @@ pub(crate) fn judged(sizes: &[Size]) -> String {
     )
 }
 
-pub(crate) async fn measure(wish: &Wish) -> Vec<Size> {
+pub(crate) async fn measure(options: &Options) -> Vec<Size> {
     let mut sizes = Vec::new();
     for members in SIZES {
         eprintln!("growth: {members} members");
-        sizes.push(of(members, wish).await);
+        sizes.push(of(members, options).await);
     }
     sizes
 }
 
-async fn of(members: usize, wish: &Wish) -> Size {
+async fn of(members: usize, options: &Options) -> Size {
     let mut stand = Stand { set: Set::planned(Kind::Ips, members).await, controller: None };
     for from in (0..members).step_by(BATCH) {
         stand.set.start(BATCH.min(members - from)).await;
     }
     let began = Instant::now();
-    stand.controller = Some(controller(&stand.set, wish, members, &[]));
+    stand.controller = Some(controller(&stand.set, options, members, &[]));
     let voters = members.min(VOTERS_MAX);
     let all_in = stand.until_members(members, voters).await - began;
     stand.until_calm().await;

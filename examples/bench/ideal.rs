@@ -1,4 +1,4 @@
-//! The floor: the commands that somebody would send who knows everything beforehand.
+//! The floor: the commands of an operator who knows everything in advance.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::set::Set;
 
-/// Nothing here takes longer on a machine that works.
+/// The limit of every wait here.
 const LIMIT: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// The settings that rsctl chooses for a set of this size, for a floor that is not beaten by its settings.
+/// The settings that rsctl chooses for a set of this size, so that rsctl and the floor differ only in their commands.
 pub(crate) fn quick() -> Document {
     doc! { "heartbeatIntervalMillis": 500 }
 }
@@ -25,14 +25,14 @@ pub(crate) async fn initiate(set: &Set, settings: Document) {
     until_writable(&set.nodes[0].client()).await;
 }
 
-/// `rs.initiate()` of all members at once, as the manual has it.
+/// `rs.initiate()` with all members at once, as MongoDB's manual describes it.
 pub(crate) async fn initiate_all(set: &Set) {
     let hosts = (0i32..).zip(0..set.nodes.len());
     let members: Vec<_> = hosts.map(|(id, n)| doc! { "_id": id, "host": set.host(n) }).collect();
     set.command(0, doc! { "replSetInitiate": { "_id": "rs", "members": members } }).await.unwrap();
 }
 
-/// One reconfig on the primary, tried again while another one is still on its way.
+/// One reconfig on the primary. Tries again while another reconfig is in progress.
 pub(crate) async fn reconfig(primary: &Client, edit: impl Fn(&mut Document)) {
     let deadline = Instant::now() + LIMIT;
     loop {
@@ -45,7 +45,7 @@ pub(crate) async fn reconfig(primary: &Client, edit: impl Fn(&mut Document)) {
     }
 }
 
-/// The newest config, its version one higher.
+/// The newest config, with the next version number.
 pub(crate) async fn config(node: &Client) -> Document {
     let reply = node.database("admin").run_command(doc! { "replSetGetConfig": 1 }).await.unwrap();
     let mut config = reply.get_document("config").unwrap().clone();
@@ -54,7 +54,7 @@ pub(crate) async fn config(node: &Client) -> Document {
     config
 }
 
-/// The server tells it in the width in which it was given.
+/// The server reports the version with the integer width that the config had.
 pub(crate) fn version(config: &Document) -> i64 {
     config.get_i64("version").or_else(|_| config.get_i32("version").map(i64::from)).unwrap()
 }
@@ -68,18 +68,18 @@ pub(crate) fn member(list: &mut [Bson], host: &str) -> usize {
     list.iter().position(at).unwrap()
 }
 
-/// A member to be added under an `_id` that nobody has.
+/// A new member with an `_id` that no other member has.
 pub(crate) fn newcomer(config: &Document, host: &str, votes: i32) -> Document {
     let ids = config.get_array("members").unwrap().iter().map(|m| m.as_document().unwrap().get_i32("_id").unwrap());
     doc! { "_id": ids.max().unwrap_or(0) + 1, "host": host, "votes": votes, "priority": votes }
 }
 
-/// `replSetStepUp` on one of them until somebody is elected.
+/// Sends `replSetStepUp` to these members in turn until one is elected.
 pub(crate) async fn step_up(candidates: &[Client]) {
     let deadline = Instant::now() + LIMIT;
     for node in candidates.iter().cycle() {
         if node.database("admin").run_command(doc! { "replSetStepUp": 1 }).await.is_ok() {
-            // Waiting for a member that is gone is not what a perfect observer would do.
+            // The new primary must not wait for a member that is down.
             let _ = node.database("admin").run_command(doc! { "replSetAbortPrimaryCatchUp": 1 }).await;
             return;
         }

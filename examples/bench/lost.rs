@@ -1,33 +1,33 @@
-//! A machine is lost without a word: nobody is told that its connections are closed.
+//! A machine is lost, and its connections are not closed.
 
 use std::time::Duration;
 
 use mongodb::options::WriteConcern;
 use tokio::time::Instant;
 
-use crate::Wish;
+use crate::Options;
 use crate::network::BlackHole;
 use crate::pulse::Pulse;
 use crate::report::{Goal, Series};
 use crate::set::Kind;
 use crate::stand::{Contender, LIMIT, Stand};
 
-/// What an application gives a write, which its driver would not give up.
+/// How long the application waits for a write. The driver itself has no such limit.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Whoever hangs on a machine that is gone shows at once that it does.
+/// How long after the loss the writes are watched. A hang shows at once.
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// The primary's machine, and that of the secondary from which another copies, should there be one. No command wakes
-/// what hangs, so there is no floor.
-pub(crate) async fn machines(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+/// Loses the machine of the primary, then that of a secondary from which another one copies, if there is one. No command
+/// ends such a hang, so there is no floor.
+pub(crate) async fn machines(kind: Kind, who: Contender, options: &Options) -> Option<Vec<Series>> {
     if who == Contender::Floor {
         return None;
     }
     let mut primarys = Series::new("primary's machine lost", Goal::default());
     let mut secondarys = Series::new("a secondary's machine lost", Goal::default());
-    let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
+    let mut stand = Stand::settled(who, kind, 3, 3, options).await;
     let mut pulse = Pulse::start_by(&stand.set.uri(), WriteConcern::majority(), PATIENCE).await;
-    for _ in 0..wish.rounds {
+    for _ in 0..options.rounds {
         let primary = stand.primary_at_rest().await;
         primarys.push(without(&mut stand, primary, &mut pulse).await);
         let primary = stand.primary_at_rest().await;
@@ -37,7 +37,7 @@ pub(crate) async fn machines(kind: Kind, who: Contender, wish: &Wish) -> Option<
     Some(vec![primarys, secondarys])
 }
 
-/// The longest time without a write when this one is lost. It comes back.
+/// The longest time without a write when this node is lost. The node comes back afterwards.
 async fn without(stand: &mut Stand, lost: usize, pulse: &mut Pulse) -> Option<Duration> {
     pulse.next_after(Instant::now(), LIMIT).await?;
     let silence = BlackHole::silence(stand.set.nodes[lost].ip())?;

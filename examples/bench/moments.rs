@@ -6,7 +6,7 @@ use mongodb::bson::{Bson, doc};
 use mongodb::options::WriteConcern;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::Wish;
+use crate::Options;
 use crate::ideal;
 use crate::lost;
 use crate::network::BlackHole;
@@ -15,10 +15,10 @@ use crate::report::{Goal, Series};
 use crate::set::{Kind, Set};
 use crate::stand::{Contender, LIMIT, Stand, controller};
 
-/// Swarm waits so long before it starts a successor (`restart_policy` of the stack that ships).
+/// How long Swarm waits before it starts a new task (`restart_policy` of the stack in `deploy/swarm`).
 const RESTART_DELAY: Duration = Duration::from_secs(2);
 
-/// A grace that the bench sets (`stand::controller`).
+/// The value of `--replace-after` and `--remove-after` that the bench sets (`stand::controller`).
 const GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,30 +59,30 @@ impl Moment {
     }
 }
 
-/// Lives through a moment as often as wished. None where this contender has nothing to show.
-pub(crate) async fn measure(moment: Moment, kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+/// Measures a moment once per round. `None` if this contender cannot show it.
+pub(crate) async fn measure(moment: Moment, kind: Kind, who: Contender, options: &Options) -> Option<Vec<Series>> {
     eprintln!("{} with {}: {who:?}", moment.name(), kind.word());
     match moment {
-        Moment::ColdStart => Some(cold_start(kind, who, wish).await),
-        Moment::PrimaryKilled => Some(vec![primary_gone(kind, who, wish, false).await?]),
-        Moment::TaskRemoved => Some(vec![primary_gone(kind, who, wish, true).await?]),
-        Moment::MachineLost => lost::machines(kind, who, wish).await,
-        Moment::MemberMoved => member_moved(kind, who, wish).await,
-        Moment::StackRecreated => stack_recreated(kind, who, wish).await,
-        Moment::MemberAdded => member_added(kind, who, wish).await,
-        Moment::MemberRemoved => member_removed(kind, who, wish).await,
+        Moment::ColdStart => Some(cold_start(kind, who, options).await),
+        Moment::PrimaryKilled => Some(vec![primary_gone(kind, who, options, false).await?]),
+        Moment::TaskRemoved => Some(vec![primary_gone(kind, who, options, true).await?]),
+        Moment::MachineLost => lost::machines(kind, who, options).await,
+        Moment::MemberMoved => member_moved(kind, who, options).await,
+        Moment::StackRecreated => stack_recreated(kind, who, options).await,
+        Moment::MemberAdded => member_added(kind, who, options).await,
+        Moment::MemberRemoved => member_removed(kind, who, options).await,
     }
 }
 
-async fn cold_start(kind: Kind, who: Contender, wish: &Wish) -> Vec<Series> {
+async fn cold_start(kind: Kind, who: Contender, options: &Options) -> Vec<Series> {
     let mut writable =
         Series::new("cold start: writable", Goal { at_most: Some(0.5), than_alone: Some(20.0), ..Goal::default() });
     let mut all_in = Series::new("cold start: all voting", Goal::of_floor(1.5));
-    for _ in 0..wish.rounds {
+    for _ in 0..options.rounds {
         let mut stand = Stand { set: Set::planned(kind, 3).await, controller: None };
         stand.set.start(2).await;
         if who == Contender::Rsctl {
-            let controller = controller(&stand.set, wish, 3, &[]);
+            let controller = controller(&stand.set, options, 3, &[]);
             let waits = |s: &rsctl::publish::Status| s.waiting.iter().any(|w| w.contains("2 of 3"));
             controller.until("the third task awaited", LIMIT, waits).await;
             stand.controller = Some(controller);
@@ -122,7 +122,7 @@ async fn cold_start(kind: Kind, who: Contender, wish: &Wish) -> Vec<Series> {
     vec![writable, all_in]
 }
 
-/// The published URI, as soon as there is one that will do.
+/// Waits for a published URI that `will_do` accepts.
 async fn published(stand: &Stand, will_do: impl Fn(&str) -> bool) -> String {
     let controller = stand.controller.as_ref().unwrap();
     let deadline = Instant::now() + LIMIT;
@@ -135,15 +135,15 @@ async fn published(stand: &Stand, will_do: impl Fn(&str) -> bool) -> String {
     }
 }
 
-async fn primary_gone(kind: Kind, who: Contender, wish: &Wish, vanishes: bool) -> Option<Series> {
+async fn primary_gone(kind: Kind, who: Contender, options: &Options, vanishes: bool) -> Option<Series> {
     let mut series = if vanishes {
         Series::new("primary's container gone", Goal { at_most: Some(1.0), ..Goal::default() })
     } else {
         Series::new("primary killed", Goal { at_most: Some(0.5), than_alone: Some(15.0), ..Goal::default() })
     };
-    let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
+    let mut stand = Stand::settled(who, kind, 3, 3, options).await;
     let mut pulse = Pulse::start(&stand.set.uri()).await;
-    for _ in 0..wish.rounds {
+    for _ in 0..options.rounds {
         pulse.next_after(Instant::now(), LIMIT).await?;
         let primary = stand.primary_at_rest().await;
         let others = stand.clients(primary).await;
@@ -164,22 +164,22 @@ async fn primary_gone(kind: Kind, who: Contender, wish: &Wish, vanishes: bool) -
     Some(series)
 }
 
-async fn member_moved(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
-    // Known by IP, a member that moved is lost to a set that nobody looks after.
+async fn member_moved(kind: Kind, who: Contender, options: &Options) -> Option<Vec<Series>> {
+    // Without a controller, a member that is known by IP does not come back after its address has changed.
     if who == Contender::Alone && kind == Kind::Ips {
         return None;
     }
-    // Known by name it needs nobody: it is well with its own first heartbeat, or with the primary's next one.
+    // With names it needs no command: it is healthy after its own first heartbeat, or the next one of the primary.
     let heartbeat = (kind == Kind::Names).then_some(0.5);
     let mut series = Series::new("member back at a new address", Goal { or_at_most: heartbeat, ..Goal::of_floor(1.5) });
-    let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
-    for _ in 0..wish.rounds {
+    let mut stand = Stand::settled(who, kind, 3, 3, options).await;
+    for _ in 0..options.rounds {
         let primary = stand.primary().await;
         let moving = (0..3).find(|n| *n != primary).unwrap();
         let old = stand.set.host(moving);
         let client = stand.set.nodes[primary].client();
-        // Until its next heartbeat the primary takes a member that has gone for a healthy one, and so long rsctl moves
-        // nobody. Swarm's successor comes later than that.
+        // Until its next heartbeat, the primary reports a killed member as healthy, and rsctl does not readdress it. On
+        // Swarm the new task starts later than that.
         stand.set.nodes[moving].kill();
         sleep(RESTART_DELAY).await;
         let answered = stand.set.relocate(&[moving]).await;
@@ -203,16 +203,16 @@ fn readdress(config: &mut mongodb::bson::Document, old: &str, new: &str) {
     entry.insert("host", new);
 }
 
-async fn stack_recreated(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+async fn stack_recreated(kind: Kind, who: Contender, options: &Options) -> Option<Vec<Series>> {
     if who == Contender::Alone && kind == Kind::Ips {
         return None;
     }
     let mut writable =
         Series::new("whole stack at new addresses: writable", Goal { at_most: Some(1.0), ..Goal::default() });
-    // A secondary that finds nobody ahead of it sleeps for a second before it looks again (6.0.5).
+    // A secondary that finds no sync source waits for one second before it tries again (6.0.5).
     let mut by_majority = Series::new("whole stack at new addresses: a majority writes", Goal::default());
-    let mut stand = Stand::settled(who, kind, 3, 3, wish).await;
-    for _ in 0..wish.rounds {
+    let mut stand = Stand::settled(who, kind, 3, 3, options).await;
+    for _ in 0..options.rounds {
         let old: Vec<_> = (0..3).map(|n| stand.set.host(n)).collect();
         let answered = stand.set.relocate(&[0, 1, 2]).await;
         let hosts: Vec<_> = (0..3).map(|n| stand.set.host(n)).collect();
@@ -238,27 +238,27 @@ async fn stack_recreated(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<
         writable.push(first);
         by_majority.push(majority);
         stand.until_whole(3).await;
-        // A recovery by force is done at most once a minute, and a controller of its own each round shows the first.
+        // A controller forces a recovery at most once a minute, so each round has a controller of its own.
         if who == Contender::Rsctl && kind == Kind::Ips {
-            stand.controller = Some(controller(&stand.set, wish, 3, &[]));
+            stand.controller = Some(controller(&stand.set, options, 3, &[]));
             stand.until_calm().await;
         }
     }
     Some(vec![writable, by_majority])
 }
 
-async fn member_added(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+async fn member_added(kind: Kind, who: Contender, options: &Options) -> Option<Vec<Series>> {
     if who == Contender::Alone {
         return None;
     }
     let mut added = Series::new("a member added", Goal::of_floor(1.5));
     let mut told = Series::new("URI change told", Goal { at_most: Some(0.05), ..Goal::default() });
-    let rounds = wish.rounds;
-    let mut stand = Stand::settled(who, kind, 3, 3 + rounds, wish).await;
+    let rounds = options.rounds;
+    let mut stand = Stand::settled(who, kind, 3, 3 + rounds, options).await;
     for round in 0..rounds {
         let primary = stand.primary().await;
         let client = stand.set.nodes[primary].client();
-        let news = stand.controller.as_ref().map(|c| tokio::spawn(long_poll(c.url())));
+        let uri_change = stand.controller.as_ref().map(|c| tokio::spawn(long_poll(c.url())));
         let changes = tokio::spawn(config_changes(client.clone()));
         let answered = stand.set.start(1).await;
         let host = stand.set.host(3 + round);
@@ -271,15 +271,15 @@ async fn member_added(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Ser
         }
         added.push(Some(stand.until_members(4 + round, 3).await - answered));
         let changed = changes.await.unwrap();
-        if let Some(news) = news {
-            told.push(Some(news.await.unwrap().saturating_duration_since(changed)));
+        if let Some(uri_change) = uri_change {
+            told.push(Some(uri_change.await.unwrap().saturating_duration_since(changed)));
         }
         stand.until_calm().await;
     }
     Some(if who == Contender::Rsctl { vec![added, told] } else { vec![added] })
 }
 
-/// When the primary's config became another one.
+/// Waits until the config of the primary changes. Returns the moment.
 async fn config_changes(primary: mongodb::Client) -> Instant {
     let version = ideal::version(&ideal::config(&primary).await);
     while ideal::version(&ideal::config(&primary).await) == version {
@@ -288,7 +288,7 @@ async fn config_changes(primary: mongodb::Client) -> Instant {
     Instant::now()
 }
 
-/// When a client that waits for it is told of another URI.
+/// Waits with a long poll for another URI. Returns the moment of the answer.
 async fn long_poll(url: String) -> Instant {
     let address = url.trim_start_matches("http://").parse().unwrap();
     let (tag, _) = crate::support::controller::exchange(address, "/v1/uri", "").await.unwrap();
@@ -298,13 +298,13 @@ async fn long_poll(url: String) -> Instant {
     Instant::now()
 }
 
-async fn member_removed(kind: Kind, who: Contender, wish: &Wish) -> Option<Vec<Series>> {
+async fn member_removed(kind: Kind, who: Contender, options: &Options) -> Option<Vec<Series>> {
     if who == Contender::Alone {
         return None;
     }
     let mut series = Series::new("a member replaced by the spare, after its grace", Goal::of_floor(1.5));
-    for _ in 0..wish.rounds {
-        let mut stand = Stand::settled(who, kind, 3, 4, wish).await;
+    for _ in 0..options.rounds {
+        let mut stand = Stand::settled(who, kind, 3, 4, options).await;
         stand.set.start(1).await;
         let spare = stand.set.host(3);
         let client = stand.set.nodes[stand.primary().await].client();

@@ -1,22 +1,23 @@
-//! An address behind which nothing answers any more, as when a container's network is gone.
+//! An address that no longer answers, as after a container's network is removed.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-/// Packets to this address, and from it should its machine be lost, vanish as long as this lives.
+/// Drops all packets to this address, and for a lost machine also those from it, until this value is dropped.
 pub(crate) struct BlackHole {
     ip: Ipv4Addr,
     sides: &'static [&'static str],
 }
 
 impl BlackHole {
-    /// None where this machine has no packet filter that we may use. What was sent from there still arrives.
+    /// Drops the packets to `ip`. `None` if this machine has no usable packet filter. Packets from `ip` still arrive.
     pub(crate) fn dig(ip: Ipv4Addr) -> Option<Self> {
         let hole = Self { ip, sides: &["-d"] };
         hole.rules("-I").then_some(hole)
     }
 
-    /// Nothing arrives from there either, but what its own calls send: on loopback those come from another address.
+    /// Drops the packets from `ip` too. Connections that its process opens are not affected: on loopback they come from
+    /// another address.
     pub(crate) fn silence(ip: Ipv4Addr) -> Option<Self> {
         let hole = Self { ip, sides: &["-d", "-s"] };
         hole.rules("-I").then_some(hole)

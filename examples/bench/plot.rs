@@ -1,4 +1,4 @@
-//! The cost of a controller by the number of members, as a picture that any browser shows.
+//! The cost of a controller by the number of members, as an SVG picture.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 60.0;
 const BOTTOM: f64 = 40.0;
 
-/// Two panels: memory, and processor time of one observation.
+/// A picture of two panels: memory, and processor time of one observation.
 pub(crate) fn svg(sizes: &[Size]) -> String {
     let total = 2.0 * HEIGHT;
     let mut svg = format!(

@@ -1,4 +1,4 @@
-//! An application that writes all the time, one write after the other, by a majority unless told otherwise.
+//! An application that writes continuously, one write after the other, by default with `w: majority`.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::stand::LIMIT;
 
-/// Between two writes: often enough to measure to a few milliseconds, seldom enough to leave the machine free.
+/// The pause between two writes: short enough for a resolution of a few milliseconds, long enough to leave the machine idle.
 const PACE: Duration = Duration::from_millis(5);
 
 /// A write that was acknowledged.
@@ -28,13 +28,13 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    /// Begins to write through a driver that has nothing but this URI.
+    /// Starts to write through a driver that knows only this URI.
     pub(crate) async fn start(uri: &str) -> Self {
         Self::start_by(uri, WriteConcern::majority(), LIMIT).await
     }
 
-    /// Gives each write so long, then makes another: a driver by itself waits for ever on a connection to a machine that
-    /// is gone.
+    /// Gives up a write after `patience` and starts the next one: the driver itself waits without a limit on a connection to
+    /// a lost machine.
     pub(crate) async fn start_by(uri: &str, concern: WriteConcern, patience: Duration) -> Self {
         let mut options = ClientOptions::parse(uri).await.unwrap();
         options.write_concern = Some(concern);
@@ -52,14 +52,14 @@ impl Pulse {
         Self { last, task }
     }
 
-    /// From `moment` until the first write that began later was acknowledged; none if that takes longer than `limit`.
+    /// Time from `moment` until a write that began later was acknowledged. `None` if that takes longer than `limit`.
     pub(crate) async fn next_after(&mut self, moment: Instant, limit: Duration) -> Option<Duration> {
         let later = self.last.wait_for(|beat| beat.is_some_and(|b| b.started >= moment));
         let beat = timeout(limit, later).await.ok()?.unwrap().unwrap();
         Some(beat.acknowledged - moment)
     }
 
-    /// The longest of these between `moment` and so much later; none if one takes longer than `limit`.
+    /// The longest such time within `window` after `moment`. `None` if one takes longer than `limit`.
     pub(crate) async fn longest_after(
         &mut self,
         moment: Instant,

@@ -1,27 +1,27 @@
-//! The figures: medians beside their floor and beside MongoDB alone, as text for a terminal and as BENCHMARKS.md.
+//! The report: medians of rsctl, the floor and MongoDB alone, as text for a terminal and as BENCHMARKS.md.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Wish;
+use crate::Options;
 use crate::cost::Cost;
 use crate::growth::{self, Size};
 use crate::plot;
 use crate::set::Kind;
 use crate::stand::Contender;
 
-/// What a figure has to reach.
+/// The goal of a figure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Goal {
-    /// In seconds.
+    /// At most this many seconds.
     pub(crate) at_most: Option<f64>,
-    /// Times the floor, at most.
+    /// At most this many times the floor.
     pub(crate) of_floor: Option<f64>,
-    /// In seconds: of two waits for the same heartbeat one may be many times the other.
+    /// This many seconds are enough too: two waits for the same heartbeat may differ many times.
     pub(crate) or_at_most: Option<f64>,
-    /// So many times faster than MongoDB alone, at least.
+    /// At least this many times faster than MongoDB alone.
     pub(crate) than_alone: Option<f64>,
 }
 
@@ -31,7 +31,7 @@ impl Goal {
     }
 }
 
-/// One contender's times of one moment. None is a wait that ran out.
+/// One contender's times of one moment. `None` is a wait that reached its limit.
 pub(crate) struct Series {
     name: &'static str,
     goal: Goal,
@@ -49,7 +49,7 @@ impl Series {
     }
 }
 
-/// Seconds: the middle one, the least and the most.
+/// Median, least and most, in seconds.
 #[derive(Clone, Copy)]
 struct Figure {
     median: f64,
@@ -65,7 +65,7 @@ impl Figure {
     }
 }
 
-/// Of sorted values.
+/// The median of sorted values.
 pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len().checked_sub(1)? / 2;
     Some((sorted[middle] + sorted[sorted.len() / 2]) / 2.0)
@@ -89,10 +89,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(wish: &Wish) -> Self {
-        let version = Command::new(&wish.program).arg("--version").output().unwrap();
+    pub(crate) fn new(options: &Options) -> Self {
+        let version = Command::new(&options.program).arg("--version").output().unwrap();
         let program = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-        Self { rows: Vec::new(), rounds: wish.rounds, program, cost: Vec::new(), growth: Vec::new() }
+        Self { rows: Vec::new(), rounds: options.rounds, program, cost: Vec::new(), growth: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, kind: Kind, who: Contender, series: Vec<Series>) {
@@ -110,15 +110,18 @@ impl Report {
         }
     }
 
-    /// All of it, as Markdown that reads well as it is.
+    /// The whole report as Markdown.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("# Benchmarks\n\nMade by `scripts/bench`; not edited by hand. {}\n\n", self.machine());
+        let mut text = format!(
+            "# Benchmarks\n\n`scripts/bench` generates this file; do not edit it by hand. {}\n\n",
+            self.machine()
+        );
         if !self.rows.is_empty() {
-            text += "Times in seconds: the median, and in brackets the least and the most, of this run. *Floor*: perfect \
-                     knowledge and the ideal commands on the same mongods. *Alone*: MongoDB at its own timeouts. A primary \
-                     dies in a set at rest: every secondary copies from somebody. A machine is lost without a word, the \
-                     longest time without a write counts, and lost connections are noticed as in the stack that ships \
-                     (`sysctls`).\n\n";
+            text += "Times are in seconds: the median of this run, and in brackets the least and the most. *Floor*: the ideal \
+                     commands of an operator who knows everything, on the same mongods. *Alone*: MongoDB with its own \
+                     timeouts. A primary is killed when the set is at rest, which means that every secondary has a sync \
+                     source. A lost machine closes no connections; the figure is the longest time without a write, with \
+                     the `sysctls` of the stack in `deploy/swarm`.\n\n";
             text += "| moment | members by | rsctl | floor | alone | of floor | faster than alone | goal | |\n";
             text += "|---|---|---|---|---|---|---|---|---|\n";
             self.rows.iter().for_each(|row| text += &row.line());
@@ -128,8 +131,8 @@ impl Report {
             self.cost.iter().for_each(|cost| text += &cost.line());
         }
         if !self.growth.is_empty() {
-            text += "\n## As the set grows\n\nReal mongods, all on this machine, which is why the largest sets are slow: \
-                     with 50 members it is the mongods that keep it busy.\n\n![cost by members](benchmarks.svg)\n\n";
+            text += "\n## As the set grows\n\nAll mongods run on this machine. With 50 members they keep it busy, so the \
+                     largest sets are slow.\n\n![cost by members](benchmarks.svg)\n\n";
             text += Size::HEAD;
             self.growth.iter().for_each(|size| text += &size.line());
             text += &growth::judged(&self.growth);
@@ -137,7 +140,7 @@ impl Report {
         text
     }
 
-    /// Writes BENCHMARKS.md, and the plot beside it. What `--swarm` wrote at its end stays.
+    /// Writes BENCHMARKS.md and the plot beside it. Keeps the part that `--swarm` wrote at its end.
     pub(crate) fn write(&self, out: &Path) -> std::io::Result<()> {
         let before = std::fs::read_to_string(out).unwrap_or_default();
         let swarm = before.find("## On a real Swarm").map_or(String::new(), |at| format!("\n{}", &before[at..]));
@@ -152,8 +155,17 @@ impl Report {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load = load.split(' ').nth(2).unwrap_or("?").to_owned();
-        format!("{}, MongoDB 6.0.5, {cores} cores, {} rounds, load {load} at the end.", self.program, self.rounds)
+        format!("{}, {}, {cores} cores, {} rounds, load {load} at the end.", self.program, mongodb(), self.rounds)
     }
+}
+
+/// The name and version of the mongod that `scripts/bench` chose.
+fn mongodb() -> String {
+    let program = std::env::var("RSCTL_MONGOD").expect("RSCTL_MONGOD: run scripts/bench");
+    let output = Command::new(program).arg("--version").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.lines().find_map(|line| line.strip_prefix("db version v"));
+    format!("MongoDB {}", version.unwrap_or("of an unknown version"))
 }
 
 impl Row {

@@ -1,4 +1,4 @@
-//! Mongods as a Swarm service has them: all on one port, known by IP or by stable names, listed by a DNS server.
+//! Mongods like the tasks of a Swarm service: all on one port, known by IP or by stable names, listed by a DNS server.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub(crate) const PORT: u16 = 27017;
 /// How members are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// By stable host names, as the shipped stack has it.
+    /// By stable host names, as in the stack in `deploy/swarm`.
     Names,
     /// By IP addresses.
     Ips,
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// The mongods that run, and addresses for those to come.
+/// The running mongods, and addresses for later ones.
 pub(crate) struct Set {
     pub(crate) kind: Kind,
     pub(crate) dns: DnsServer,
@@ -49,7 +49,7 @@ pub(crate) struct Set {
 }
 
 impl Set {
-    /// A service of so many tasks, none of which runs yet.
+    /// A service with this many tasks. None of them runs yet.
     pub(crate) async fn planned(kind: Kind, tasks: usize) -> Self {
         let ips = (0..tasks).map(|_| free_ip(PORT)).collect();
         let set = Self { kind, dns: DnsServer::start().await, nodes: Vec::new(), ips };
@@ -57,10 +57,10 @@ impl Set {
         set
     }
 
-    /// Starts the next so many at the same time. Gives the moment in which the last of them answered.
+    /// Starts the next mongods at the same time. Returns the moment when the last of them answered.
     pub(crate) async fn start(&mut self, count: usize) -> Instant {
         let from = self.nodes.len();
-        // Swarm's DNS knows a task before its program listens.
+        // Swarm's DNS lists a task before its program listens.
         self.list(from + count);
         let starting = (from..from + count).map(|n| {
             let name = (self.kind == Kind::Names).then(|| NamedNode { hostname: name(n), hosts: self.names() });
@@ -72,7 +72,7 @@ impl Set {
         Instant::now()
     }
 
-    /// DNS lists exactly those that run, and knows every name.
+    /// Makes DNS list exactly the running mongods, and resolve every name.
     pub(crate) fn announce(&mut self) {
         let running: Vec<_> = self.nodes.iter_mut().filter_map(|n| n.is_running().then_some(n.ip())).collect();
         self.tell(running);
@@ -89,7 +89,7 @@ impl Set {
         }
     }
 
-    /// Kills these and starts them on the same data at other addresses. Gives the moment in which the last answered.
+    /// Kills these and starts them with the same data at other addresses. Returns the moment when the last one answered.
     pub(crate) async fn relocate(&mut self, which: &[usize]) -> Instant {
         for &n in which {
             self.nodes[n].kill();
@@ -110,7 +110,7 @@ impl Set {
         Instant::now()
     }
 
-    /// What a config calls the member.
+    /// The `host` of the member in a config.
     pub(crate) fn host(&self, n: usize) -> String {
         match self.kind {
             Kind::Names => format!("{}:{PORT}", name(n)),
@@ -118,7 +118,7 @@ impl Set {
         }
     }
 
-    /// The connection string with all who run.
+    /// The connection string with all running mongods.
     pub(crate) fn uri(&self) -> String {
         let hosts: Vec<_> = (0..self.nodes.len()).map(|n| self.host(n)).collect();
         format!("mongodb://{}/?replicaSet=rs", hosts.join(","))
@@ -128,7 +128,7 @@ impl Set {
         (0..self.nodes.len()).find(|n| self.host(*n) == host)
     }
 
-    /// One command on `admin`.
+    /// Runs one command on `admin`.
     pub(crate) async fn command(&self, n: usize, command: Document) -> mongodb::error::Result<Document> {
         self.nodes[n].command(command).await
     }
@@ -137,7 +137,7 @@ impl Set {
         self.ips.iter().enumerate().map(|(n, ip)| (IpAddr::V4(*ip), name(n))).collect()
     }
 
-    /// The driver in this process resolves names as any program does: by the hosts file that `scripts/bench` gave us.
+    /// Writes the hosts file that `scripts/bench` made: the driver in this process resolves names with it.
     fn tell_ourselves(&self) {
         if self.kind == Kind::Ips {
             return;

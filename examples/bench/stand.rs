@@ -1,4 +1,4 @@
-//! One contender with a set of its own.
+//! One contender and its replica set.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use mongodb::bson::{Bson, Document, doc};
 use rsctl::publish::Status;
 use tokio::time::{Instant, sleep};
 
-use crate::Wish;
+use crate::Options;
 use crate::ideal;
 use crate::set::{Kind, PORT, Set};
 use crate::support::controller::Controller;
 
-/// For what should take seconds.
+/// The limit of every wait here.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(3);
 
-/// Who looks after the set.
+/// What controls the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contender {
-    /// The program under test, with real discovery.
+    /// The program under test, with DNS discovery.
     Rsctl,
-    /// Perfect knowledge and the ideal commands.
+    /// The ideal commands of an operator who knows everything.
     Floor,
-    /// Nobody: MongoDB at its own settings and timeouts.
+    /// No controller: MongoDB with its own settings and timeouts.
     Alone,
 }
 
@@ -37,12 +37,18 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// So many members that run and are well, and addresses for `planned` in all.
-    pub(crate) async fn settled(contender: Contender, kind: Kind, voters: usize, planned: usize, wish: &Wish) -> Self {
+    /// A healthy set of `voters` members, with addresses for `planned` members in total.
+    pub(crate) async fn settled(
+        contender: Contender,
+        kind: Kind,
+        voters: usize,
+        planned: usize,
+        options: &Options,
+    ) -> Self {
         let mut stand = Self { set: Set::planned(kind, planned).await, controller: None };
         stand.set.start(voters).await;
         match contender {
-            Contender::Rsctl => stand.controller = Some(controller(&stand.set, wish, 3, &[])),
+            Contender::Rsctl => stand.controller = Some(controller(&stand.set, options, 3, &[])),
             Contender::Floor => stand.form(ideal::quick()).await,
             Contender::Alone => stand.form(doc! {}).await,
         }
@@ -50,7 +56,7 @@ impl Stand {
         stand
     }
 
-    /// A set of all who run, made by hand.
+    /// Makes a set of all running mongods without rsctl.
     pub(crate) async fn form(&self, settings: Document) {
         ideal::initiate(&self.set, settings).await;
         let primary = self.set.nodes[0].client();
@@ -63,7 +69,7 @@ impl Stand {
         .await;
     }
 
-    /// Who takes writes.
+    /// The index of the mongod that accepts writes.
     pub(crate) async fn primary(&self) -> usize {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -78,14 +84,14 @@ impl Stand {
         }
     }
 
-    /// Waits until every member of the config serves, at the address that it has now, and so many vote. Two spares may
-    /// have become voters meanwhile. Gives the moment.
+    /// Waits until the config has this many members, each one serves at its present address, and at least this many vote.
+    /// Spares may have become voters in the meantime. Returns the moment.
     pub(crate) async fn until_members(&self, members: usize, voters: usize) -> Instant {
         let deadline = Instant::now() + LIMIT;
         let mut seen = Document::new();
         loop {
             let client = self.set.nodes[self.primary().await].client();
-            // The same connection for as long as it leads: a new one each time would be what we measure.
+            // Uses one connection while this member is primary: a new one each time would distort the measurement.
             while let Ok(status) = client.database("admin").run_command(doc! { "replSetGetStatus": 1 }).await {
                 if self.are_well(&status, members, voters) {
                     return Instant::now();
@@ -113,13 +119,13 @@ impl Stand {
             && status.get_i32("votingMembersCount").is_ok_and(|n| n >= voters as i32)
     }
 
-    /// All who run are voters and well, and a controller has nothing left to do.
+    /// Waits until all running mongods are healthy voters and the controller has nothing left to do.
     pub(crate) async fn until_whole(&self, voters: usize) {
         self.until_members(voters, voters).await;
         self.until_calm().await;
     }
 
-    /// A controller has nothing left to do.
+    /// Waits until the controller, if there is one, has nothing left to do.
     pub(crate) async fn until_calm(&self) {
         let calm = |s: &Status| s.next == "nothing" && s.waiting.is_empty() && s.members.iter().all(|m| m.healthy);
         if let Some(controller) = &self.controller {
@@ -127,8 +133,8 @@ impl Stand {
         }
     }
 
-    /// Every secondary copies from somebody, as in a set that nothing has happened to for a while: for a second after
-    /// any change some of them do not, and would not with MongoDB alone.
+    /// Waits until every secondary has a sync source. For about one second after a change some have none, with or without
+    /// rsctl.
     async fn until_all_copy(&self, primary: usize) {
         let deadline = Instant::now() + LIMIT;
         for node in self.set.nodes.iter().enumerate().filter(|(n, _)| *n != primary).map(|(_, node)| node) {
@@ -139,21 +145,21 @@ impl Stand {
         }
     }
 
-    /// The primary of a set at rest.
+    /// Waits until the set is at rest. Returns its primary.
     pub(crate) async fn primary_at_rest(&self) -> usize {
         let primary = self.primary().await;
         self.until_all_copy(primary).await;
         primary
     }
 
-    /// One of three that was away is there again, and all is well.
+    /// Restarts one of three members, and waits until the set is healthy.
     pub(crate) async fn take_back(&mut self, n: usize) {
         self.set.nodes[n].restart().await.unwrap();
         self.set.announce();
         self.until_whole(3).await;
     }
 
-    /// Connections that are open before they are needed.
+    /// Clients with open connections to all members but one.
     pub(crate) async fn clients(&self, but: usize) -> Vec<Client> {
         let others = (0..self.set.nodes.len()).filter(|n| *n != but);
         let clients: Vec<_> = others.map(|n| self.set.nodes[n].client()).collect();
@@ -168,8 +174,8 @@ impl Stand {
     }
 }
 
-/// The controller under test: default settings but for what a bench cannot wait for.
-pub(crate) fn controller(set: &Set, wish: &Wish, expect: usize, more: &[(&str, &str)]) -> Controller {
+/// The controller under test. It has the default settings, except short waiting times.
+pub(crate) fn controller(set: &Set, options: &Options, expect: usize, more: &[(&str, &str)]) -> Controller {
     let (expect, port) = (expect.to_string(), PORT.to_string());
     let settings = [
         ("RSCTL_EXPECT", expect.as_str()),
@@ -180,5 +186,5 @@ pub(crate) fn controller(set: &Set, wish: &Wish, expect: usize, more: &[(&str, &
         ("RSCTL_REMOVE_AFTER", "2s"),
     ];
     let all: Vec<_> = settings.iter().chain(more).copied().collect();
-    Controller::start(&wish.program, set.dns.address(), &all).unwrap()
+    Controller::start(&options.program, set.dns.address(), &all).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The real `rsctl`: the controller as a child process, its status over HTTP, its commands run as a person would.
+//! The real `rsctl`: the controller as a child process, its status over HTTP, and its commands as a user runs them.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -13,9 +13,9 @@ use crate::Failure;
 use crate::support::controller::{clean, free_address, get};
 use crate::support::process::{DIE_WITH_US, spawn};
 
-/// For one HTTP exchange on loopback.
+/// The limit of one HTTP exchange on loopback.
 const HTTP_LIMIT: Duration = Duration::from_secs(2);
-/// For one command, its own `--wait 30s` included.
+/// The limit of one command, including its `--wait 30s`.
 const COMMAND_LIMIT: Duration = Duration::from_secs(40);
 
 /// A running controller. It ends when dropped.
@@ -40,9 +40,9 @@ impl Controller {
             .env("RSCTL_EXPECT", "3")
             .env("RSCTL_LISTEN", listen.to_string())
             .env("RSCTL_ADMIN_LISTEN", admin.to_string())
-            // All members are on one machine here, so the host name that mongod reports says nothing.
+            // All members run on this machine, so they all report the same host name.
             .env("RSCTL_MEMBER_ADDRESS", "ip")
-            // A demo should not take half a minute to believe that a node is gone.
+            // Shorter than the default, so that the demo does not wait half a minute.
             .env("RSCTL_REPLACE_AFTER", "3s")
             .env("RSCTL_REMOVE_AFTER", "10s")
             .env("RSCTL_INTERVAL", "1s")
@@ -51,12 +51,12 @@ impl Controller {
         Ok(Self { child: spawn(command)?, program, listen, log })
     }
 
-    /// Where it serves status and URI.
+    /// The URL of its HTTP endpoint.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.listen)
     }
 
-    /// How a person here would call the program.
+    /// The path of the program, as a user here would type it.
     pub(crate) fn program(&self) -> String {
         let here = std::env::current_dir().ok();
         let short = here.and_then(|here| self.program.strip_prefix(here).ok().map(Path::to_path_buf));
@@ -67,13 +67,13 @@ impl Controller {
         &self.log
     }
 
-    /// The newest observation, or nothing while it does not answer.
+    /// The newest status. `None` while the controller does not answer.
     pub(crate) async fn status(&self) -> Option<Value> {
         let body = timeout(HTTP_LIMIT, get(self.listen, "/v1/status")).await.ok()?.ok()?;
         serde_json::from_str(&body).ok()
     }
 
-    /// Fails when the process has ended.
+    /// Fails if the process has ended.
     pub(crate) fn check(&mut self) -> Result<(), Failure> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -87,7 +87,7 @@ impl Controller {
         format!("The end of its log:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"))
     }
 
-    /// Runs `rsctl …` against this controller. `rsctl status` says with 3 and 4 that the set is unwell: still an answer.
+    /// Runs `rsctl …` against this controller. Exit codes 3 and 4 of `rsctl status` mean an unhealthy set, and are an answer.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String, Failure> {
         let mut command = tokio::process::Command::new(&self.program);
         clean(command.as_std_mut());
@@ -104,14 +104,14 @@ impl Controller {
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
+        // Both fail only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.log);
     }
 }
 
-/// Cargo puts examples into a folder beside the program.
+/// The path of `rsctl`: Cargo puts examples into a folder beside it.
 fn program() -> Result<PathBuf, Failure> {
     let me = std::env::current_exe()?;
     let program = me.parent().and_then(Path::parent).map(|dir| dir.join("rsctl"));

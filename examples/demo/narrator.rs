@@ -1,11 +1,11 @@
-//! The voice: short, time-stamped lines, and whatever changed since the last observation at the status.
+//! Prints short lines with the time, and what changed since the last status.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// Remembers what was told, so as to tell only what is new.
+/// Remembers what it has printed, to print only changes.
 pub(crate) struct Narrator {
     start: Instant,
     members: BTreeMap<String, String>,
@@ -18,17 +18,17 @@ impl Narrator {
         Self { start: Instant::now(), members: BTreeMap::new(), primary: None, next: String::new() }
     }
 
-    /// A new chapter.
+    /// Prints the headline of a new chapter.
     pub(crate) fn headline(&self, text: &str) {
         println!("\n── {text}");
     }
 
-    /// One thing that happened.
+    /// Prints one event.
     pub(crate) fn say(&self, text: &str) {
         println!("{:>6.1}s  {text}", self.start.elapsed().as_secs_f64());
     }
 
-    /// A command with its output, as on a terminal.
+    /// Prints a command and its output, as on a terminal.
     pub(crate) fn show(&self, command: &str, output: &str) {
         println!("\n    $ {command}");
         for line in output.trim_end().lines() {
@@ -37,7 +37,7 @@ impl Narrator {
         println!();
     }
 
-    /// Tells what differs from the last observation.
+    /// Prints what differs from the last status.
     pub(crate) fn observe(&mut self, status: &Value) {
         self.tell_next(status);
         let members: BTreeMap<String, String> = members(status).map(|m| (text(m, "host"), describe(m))).collect();
@@ -81,7 +81,7 @@ pub(crate) fn members(status: &Value) -> impl Iterator<Item = &Value> {
     status["members"].as_array().into_iter().flatten()
 }
 
-/// A text field, or nothing.
+/// A text field; empty if it is missing.
 pub(crate) fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_default().to_owned()
 }

@@ -1,4 +1,4 @@
-//! The machinery: mongods that come and go like Swarm tasks, with DNS telling of them as Swarm's does.
+//! Mongods that come and go like Swarm tasks, and a DNS server that lists them as Swarm's DNS does.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
@@ -6,9 +6,9 @@ use crate::Failure;
 use crate::support::dns::DnsServer;
 use crate::support::mongods::{Mongod, MongodOptions};
 
-/// The port of every node, as in a Swarm service.
+/// The port of every node. In a Swarm service all tasks have the same port.
 pub(crate) const PORT: u16 = 27017;
-/// How many addresses a run needs at most before it starts to use old ones again.
+/// How many addresses a run has. After that, it uses old ones again.
 const ADDRESSES: u8 = 250;
 
 /// All nodes, and the DNS that lists them.
@@ -27,7 +27,7 @@ impl Stage {
         Ok(Self { dns: DnsServer::start().await, nodes: Vec::new(), network, given: 0 })
     }
 
-    /// An address that no node had before: Swarm hands out new ones as well.
+    /// An address that no node had before, as on Swarm.
     fn new_ip(&mut self) -> Ipv4Addr {
         self.given = self.given % ADDRESSES + 1;
         ip(self.network, self.given)
@@ -43,7 +43,7 @@ impl Stage {
         Ok(())
     }
 
-    /// DNS lists exactly the nodes that run, as Swarm's would.
+    /// Makes DNS list exactly the running nodes, as on Swarm.
     pub(crate) fn publish(&mut self) {
         let running = self.nodes.iter_mut().filter_map(|n| n.is_running().then_some(n.ip()));
         let ips: Vec<_> = running.collect();
@@ -56,7 +56,7 @@ impl Stage {
         found.ok_or_else(|| Failure(format!("the status names {host}, but no node has that address")))
     }
 
-    /// What Swarm does about a dead task with a named volume: a new task, a new address, the same data.
+    /// Does what Swarm does after a task with a named volume died: a new task, a new address, the same data.
     pub(crate) async fn replace(&mut self, index: usize) -> Result<String, Failure> {
         let ip = self.new_ip();
         self.nodes[index].restart_at(ip, PORT).await?;
@@ -64,12 +64,12 @@ impl Stage {
         Ok(self.nodes[index].address().to_string())
     }
 
-    /// Nodes that are dead although nobody here ended them.
+    /// Nodes whose process has ended although this program did not end it.
     pub(crate) fn dead(&mut self) -> Vec<usize> {
         (0..self.nodes.len()).filter(|&i| !self.nodes[i].is_running()).collect()
     }
 
-    /// The addresses of these nodes, for people.
+    /// The addresses of all nodes, as text.
     pub(crate) fn addresses(&self) -> String {
         self.nodes.iter().map(|n| IpAddr::from(n.ip()).to_string()).collect::<Vec<_>>().join(", ")
     }

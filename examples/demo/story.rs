@@ -1,4 +1,4 @@
-//! The story, step by step. Each step says what it waits for, and gives up in time.
+//! The story, step by step. Each step prints what it waits for, and has a time limit.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::stage::{PORT, Stage};
 use crate::support::writer::{MajorityWriter, majority_writer};
 
 const POLL: Duration = Duration::from_millis(50);
-/// For what takes seconds on an idle machine.
+/// The limit of one step. On an idle machine a step takes seconds.
 const STEP_LIMIT: Duration = Duration::from_secs(90);
 
 struct Play {
@@ -22,7 +22,7 @@ struct Play {
     controller: Controller,
 }
 
-/// Plays it all; without `once`, stays up afterwards.
+/// Plays the whole story. Without `once`, it then keeps the set running.
 pub(crate) async fn play(narrator: Narrator, once: bool) -> Result<(), Failure> {
     let mut play = begin(narrator).await?;
     let uri = play.first_set().await?;
@@ -37,7 +37,7 @@ pub(crate) async fn play(narrator: Narrator, once: bool) -> Result<(), Failure> 
     if once { Ok(()) } else { play.stay_up().await }
 }
 
-/// Three empty servers, the DNS that lists them, the controller.
+/// Starts three empty servers, the DNS server that lists them, and the controller.
 async fn begin(narrator: Narrator) -> Result<Play, Failure> {
     narrator.headline("Three empty MongoDB servers");
     narrator.say("starting them (the first time ever, MongoDB itself is fetched)");
@@ -70,14 +70,14 @@ impl Play {
         Ok(uri.trim().to_owned())
     }
 
-    /// A status that is shown says how things are, not what is under way.
+    /// Waits until nothing is in progress, so that the status that is shown is stable.
     async fn comes_to_rest(&mut self) -> Result<(), Failure> {
         let rests =
             |status: &Value| status["next"] == "nothing" && status["waiting"].as_array().is_some_and(Vec::is_empty);
         self.until("nothing left to do", rests).await.map(drop)
     }
 
-    /// The worst ordinary accident, and Swarm's answer to it.
+    /// Kills the primary, then does what Swarm does about it.
     async fn primary_dies(&mut self, writer: &MajorityWriter) -> Result<(), Failure> {
         self.narrator.headline("The primary dies");
         let old = text(&self.observe().await?, "primary");
@@ -102,7 +102,7 @@ impl Play {
         self.narrator.say(&format!("Swarm starts it again: same data, new address {new}"));
         let back = |status: &Value| well(status) == 3 && voters(status) == 3 && host_state(status, &new).is_some();
         self.until(&format!("{new} to be a healthy member"), back).await?;
-        self.narrator.say("it is back in its old place in the set, without copying everything again");
+        self.narrator.say("it is the same member as before, without an initial sync");
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl Play {
         self.writes_go_on(writer).await
     }
 
-    /// Whether every promise that the application got was kept.
+    /// Checks that every acknowledged write is there.
     async fn reckoning(&mut self, writer: MajorityWriter) -> Result<(), Failure> {
         self.narrator.headline("The reckoning");
         let (tally, missing) = writer.finish().await?;
@@ -150,7 +150,7 @@ impl Play {
         self.show_status().await
     }
 
-    /// The playground proper: whoever is killed comes back as Swarm would have it.
+    /// Keeps the set running. A mongod that is killed comes back as on Swarm.
     async fn stay_up(&mut self) -> Result<(), Failure> {
         self.narrator.headline("It stays up until Ctrl-C");
         let (url, program) = (self.controller.url(), self.controller.program());
@@ -179,8 +179,8 @@ impl Play {
         }
     }
 
-    /// MongoDB lets a new member vote some time after it has the data, and shows that in no member's state. Until then
-    /// the set cannot lose its primary. Asked of MongoDB itself: the story must not depend on the controller's word.
+    /// Waits until this many members vote. MongoDB lets a new member vote some time after it has the data, and no member
+    /// state shows it. Asks MongoDB itself, so that the story does not depend on what the controller reports.
     async fn all_vote(&mut self, count: i32) -> Result<(), Failure> {
         let start = Instant::now();
         while start.elapsed() < STEP_LIMIT {
@@ -203,7 +203,7 @@ impl Play {
     }
 
     async fn writes_go_on(&mut self, writer: &MajorityWriter) -> Result<(), Failure> {
-        // One write may be under way already; the second one from here begins later.
+        // One write may be in progress already; the second one from here begins later.
         let goal = writer.count() + 2;
         let start = Instant::now();
         while start.elapsed() < STEP_LIMIT {
@@ -219,19 +219,19 @@ impl Play {
         Err(self.gave_up(&format!("an acknowledged write ({:?})", writer.tally().last_error)).await)
     }
 
-    /// The status as it is now.
+    /// The present status.
     async fn observe(&mut self) -> Result<Value, Failure> {
         self.until("the status", |_| true).await
     }
 
-    /// Tells of every change until the status is as wished.
-    async fn until(&mut self, what: &str, wished: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
+    /// Prints every change until `wanted` accepts the status.
+    async fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
         let start = Instant::now();
         while start.elapsed() < STEP_LIMIT {
             self.controller.check()?;
             if let Some(status) = self.controller.status().await {
                 self.narrator.observe(&status);
-                if wished(&status) {
+                if wanted(&status) {
                     return Ok(status);
                 }
             }
@@ -250,7 +250,7 @@ impl Play {
     }
 }
 
-/// How many members are PRIMARY or SECONDARY; nothing counts while another one is neither.
+/// How many members are PRIMARY or SECONDARY. It is 0 while another member is in any other state.
 fn well(status: &Value) -> usize {
     let good = |m: &Value| matches!(m["state"].as_str(), Some("PRIMARY" | "SECONDARY"));
     if status["primary"].is_string() && members(status).all(good) { members(status).count() } else { 0 }

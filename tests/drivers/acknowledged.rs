@@ -1,4 +1,4 @@
-//! The reckoning: is every acknowledged write there, and did the application write again after everything?
+//! Checks that every acknowledged write is there, and that the application wrote again after each event.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::driver::Kind;
 use super::story::Told;
 use crate::support::report::Outcome;
 
-/// How one driver came out of it.
+/// The result of one driver.
 pub struct Judged {
     pub kind: Kind,
     pub driver: &'static str,
@@ -21,13 +21,13 @@ pub struct Judged {
     pub writes: usize,
     pub failed: usize,
     pub missing: usize,
-    /// Each event, and how long it could not write because of it; none where it did not write again.
+    /// Each event, and how long it could not write because of it. `None` if it did not write again.
     pub gaps: Vec<(&'static str, Option<Duration>)>,
     last_complaint: Option<String>,
 }
 
 impl Judged {
-    /// In one line.
+    /// The result in one line.
     pub fn verdict(&self) -> Outcome<String> {
         let Self { writes, missing, restarts, last_complaint, .. } = self;
         if *missing > 0 {
@@ -36,13 +36,13 @@ impl Judged {
         if let Some((event, _)) = self.gaps.iter().find(|(_, gap)| gap.is_none()) {
             return Err(format!("it did not write after `{event}`; it last said: {last_complaint:?}").into());
         }
-        // By address, the set moved out of sight once. Whoever was started anew more often was so without need, or fell over.
+        // If members are known by address, all of them change once. More restarts than that are needless, or crashes.
         let needed = match self.kind {
             Kind::Addresses => 1,
             Kind::Names => 0,
         };
         if *restarts != needed {
-            return Err(format!("started anew {restarts} times, not {needed}; it last said: {last_complaint:?}").into());
+            return Err(format!("restarted {restarts} times, not {needed}; it last said: {last_complaint:?}").into());
         }
         let longest = self.gaps.iter().filter_map(|(_, gap)| *gap).max().unwrap_or_default();
         Ok(format!("longest gap {longest:.2?}; all {writes} writes there"))
@@ -56,7 +56,7 @@ pub fn longest_gap(acknowledged: &[(i64, u64)], since: u64, until: u64) -> Durat
     Duration::from_millis(longest.unwrap_or(until.saturating_sub(since)))
 }
 
-/// Ends the applications, and reads at the primary what a majority holds.
+/// Stops the applications, and reads at the primary with read concern `majority`.
 pub async fn judge(uri: &str, kind: Kind, applications: Vec<Application>, events: &[Told]) -> Outcome<Vec<Judged>> {
     let database = Client::with_uri_str(uri).await?.database(DATABASE);
     let mut judged = Vec::new();
@@ -81,7 +81,7 @@ pub async fn judge(uri: &str, kind: Kind, applications: Vec<Application>, events
     Ok(judged)
 }
 
-/// JavaScript writes doubles, exact up to 2^53.
+/// JavaScript writes numbers as doubles, which are exact up to 2^53.
 fn number(id: &Bson) -> Option<i64> {
     id.as_i64().or_else(|| id.as_f64().map(|id| id as i64))
 }

@@ -1,4 +1,4 @@
-//! One application below `rsctl exec`, and what it says.
+//! One application that `rsctl exec` starts, and its output.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(Clone, Default)]
 pub struct Told {
     pub version: String,
-    /// How often the program began.
+    /// How often the program has started.
     pub starts: usize,
     /// Acknowledged ids, each with the time of its acknowledgement in milliseconds since 1970.
     pub acknowledged: Vec<(i64, u64)>,
-    /// Writes that failed, and whatever else was complained about.
+    /// Failed writes, and other errors.
     pub complaints: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ impl Application {
         command.arg(Path::new(env!("CARGO_BIN_EXE_rsctl")));
         command.args(["exec", "--on-change", "restart", "--set", driver.variable, "--"]).args(program);
         clean(&mut command).env(driver.variable, driver.uri).env("COLLECTION", driver.name);
-        // Without its controller it must not ask around on this machine.
+        // Without its controller, it must not find other services on this machine.
         command.env("RSCTL_CONTROLLER", controller.url()).env("RSCTL_DNS", "127.0.0.1:9");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command)?;
@@ -67,9 +67,9 @@ impl Application {
         self.told.lock().unwrap()
     }
 
-    /// Waits for the acknowledgement of a write that began after this call; nothing when it does not come.
+    /// Waits for the acknowledgement of a write that began after this call. `None` if there is none within the limit.
     pub async fn writes_again(&self, limit: Duration) -> Option<()> {
-        // One write may be under way already; the second one from here began later.
+        // One write may be in progress already; the second one from here began later.
         let goal = self.told().acknowledged.len() + 2;
         let deadline = Instant::now() + limit;
         while self.told().acknowledged.len() < goal {
@@ -81,7 +81,7 @@ impl Application {
         Some(())
     }
 
-    /// Ends it as Docker does, and returns all that it said.
+    /// Stops it as Docker does, and returns its whole output.
     pub async fn stop(mut self) -> Outcome<Told> {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
         let deadline = Instant::now() + Duration::from_secs(15);
@@ -91,7 +91,7 @@ impl Application {
             }
             sleep(POLL).await;
         }
-        // Its last lines may still be on their way through the pipe.
+        // Its last lines may still be in the pipe.
         while Arc::strong_count(&self.told) > 1 && Instant::now() < deadline {
             sleep(POLL).await;
         }
@@ -101,7 +101,7 @@ impl Application {
 
 impl Drop for Application {
     fn drop(&mut self) {
-        // The program below dies of its next line, which nobody reads.
+        // The program ends at its next line, because nothing reads it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

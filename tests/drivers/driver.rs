@@ -1,4 +1,4 @@
-//! The drivers, and how an application with each of them is started.
+//! The drivers, and how an application with each of them starts.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,28 +9,28 @@ use crate::support::report::Outcome;
 /// One driver.
 pub struct Driver {
     pub name: &'static str,
-    /// The variable that its application reads the URI from.
+    /// The variable from which its application reads the URI.
     pub variable: &'static str,
-    /// What stands there before rsctl: the database and the options stay.
+    /// The value before rsctl changes it. The database and the options stay.
     pub uri: &'static str,
-    /// The newest MongoDB that it can talk to, as `scripts/mongod` knows it; none for the one of all tests.
+    /// The newest version of `scripts/mongod` that it supports. `None`: the default version.
     pub newest: Option<&'static str>,
     program: Program,
 }
 
 enum Program {
-    /// This very program.
+    /// This program itself.
     Us,
-    /// What `scripts/drivers` prints for the first word, with the application as its argument.
+    /// The program that `scripts/drivers` prints for this word, with the application as its argument.
     Made(&'static str, Option<&'static str>),
 }
 
-/// How a set calls its members.
+/// How the members are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// By IP address.
     Addresses,
-    /// By names that stay, as the stack that ships has it.
+    /// By stable names, as in the stack in `deploy/swarm`.
     Names,
 }
 
@@ -46,7 +46,7 @@ pub const DRIVERS: [Driver; 6] = [
     },
     Driver {
         variable: "LCB_DATABASE_URI",
-        newest: Some("5.0.4"), // it writes by OP_QUERY, which went with 5.1
+        newest: Some("5.0.4"), // it writes with OP_QUERY, which MongoDB removed in 5.1
         ..Driver::modern("mongoose-4", Program::Made("node", Some("mongoose4.js")))
     },
 ];
@@ -56,7 +56,7 @@ impl Driver {
         Self { name, variable: "MONGO_URL", uri: "mongodb://mongo/drivers", newest: None, program }
     }
 
-    /// The words that start its application; installs what is missing.
+    /// The command of its application. Installs what is missing.
     pub fn program(&self) -> Outcome<Vec<PathBuf>> {
         match self.program {
             Program::Us => Ok(vec![std::env::current_exe()?, rust::ENTER.into()]),

@@ -1,12 +1,13 @@
-//! Real drivers, started through the real `rsctl exec`, against a set that fails over, moves member by member, and at
-//! last moves as a whole. How long could each not write, and is every acknowledged write there?
+//! Real drivers, started through the real `rsctl exec`, with a set that fails over, changes the address of one member after
+//! the other, and at last all of them. It shows how long each driver could not write, and that no acknowledged write is lost.
 //!
 //! ```text
 //! cargo test --test drivers               all of them, side by side
 //! cargo test --test drivers -- mongoose   only the drivers whose names contain a word
 //! ```
 //!
-//! Not part of a plain `cargo test`: it installs drivers (`scripts/drivers`). One that cannot be had is skipped, and said so.
+//! It is not part of a plain `cargo test`: it installs drivers (`scripts/drivers`). A driver that cannot be installed is
+//! reported as skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program that reports to people")]
@@ -43,7 +44,7 @@ async fn main() -> ExitCode {
     if args == [rust::ENTER] {
         return rust::write().await;
     }
-    // Flags are for cargo's own harness.
+    // Flags are for the test harness of cargo.
     let words = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut report = Report::new(words);
     if let Err(failure) = tell(&mut report).await {
@@ -64,7 +65,7 @@ async fn tell(report: &mut Report) -> Outcome {
             Err(why) => report.ignore_all(driver.name, [driver.name], &why.to_string()),
         }
     }
-    // Old drivers cannot talk to new servers: they have sets of their own. With them it is mostly waiting.
+    // Old drivers do not support new servers, so they have sets of their own. The sets mostly wait, so they run together.
     let (old, modern): (Vec<_>, Vec<_>) = programs.into_iter().partition(|(driver, _)| driver.newest.is_some());
     let named = can_be_named();
     let by_name = async |programs| if named { told_to(programs, Kind::Names).await } else { Ok(Vec::new()) };
@@ -72,7 +73,7 @@ async fn tell(report: &mut Report) -> Outcome {
     let ((modern_ips, modern_names), old_ips, old_names) =
         tokio::join!(one_after_the_other, told_to(&old, Kind::Addresses), by_name(&old));
     if !named {
-        report.ignore_all("members by name", ["members by name"], "naming a mongod takes namespaces (root)");
+        report.ignore_all("members by name", ["members by name"], "naming a mongod needs namespaces (root)");
     }
     let mut judged = Vec::new();
     for judgement in [modern_ips, old_ips, modern_names, old_names] {
@@ -88,7 +89,7 @@ async fn tell(report: &mut Report) -> Outcome {
     Ok(())
 }
 
-/// The story of one set, with these applications.
+/// Runs the story of one set with these applications.
 async fn told_to(programs: &[(&'static Driver, Vec<PathBuf>)], kind: Kind) -> Outcome<Vec<Judged>> {
     let Some((first, _)) = programs.first() else { return Ok(Vec::new()) };
     let mut cluster = match (kind, first.newest) {
@@ -107,7 +108,7 @@ async fn told_to(programs: &[(&'static Driver, Vec<PathBuf>)], kind: Kind) -> Ou
     let mut set = Set { cluster: &mut cluster, controller: &controller, hosts: hosts.as_ref() };
     let events = set.tell(&applications, since).await?;
     let status = controller.status().await.ok_or("the controller does not answer")?;
-    // Names lead nowhere for us.
+    // This process cannot resolve the names.
     let uri = format!("mongodb://{}/?directConnection=true", cluster.nodes[cluster.primary(&status)].address());
     acknowledged::judge(&uri, kind, applications, &events).await
 }

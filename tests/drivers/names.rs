@@ -1,4 +1,4 @@
-//! The applications' own hosts file, in place of Swarm's DNS: names lead to wherever the mongods are.
+//! The hosts file of the applications, in place of Swarm's DNS: it has the addresses of the mongods.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::cluster::{Cluster, hosts_file};
 use crate::support::mongods::{Mongod, write_hosts};
 
-/// Has the words after it see the file as theirs.
+/// Mounts the file as `/etc/hosts`, then runs the rest of the arguments.
 const MOUNT: &str = r#"mount --bind "$1" /etc/hosts && shift && exec "$@""#;
 
-/// Gone when dropped.
+/// A hosts file. It is deleted when dropped.
 pub struct Hosts(PathBuf);
 
 impl Hosts {
@@ -20,12 +20,12 @@ impl Hosts {
         hosts
     }
 
-    /// Names lead to these addresses from now on.
+    /// Sets the addresses of the names.
     pub fn follow(&self, ips: &[Ipv4Addr]) {
         write_hosts(&self.0, &hosts_file(ips));
     }
 
-    /// What to put before a program that is to see it.
+    /// The command that runs a program with this hosts file.
     pub fn words(&self) -> Vec<&Path> {
         ["unshare", "-m", "sh", "-c", MOUNT, "sh"].iter().map(Path::new).chain([self.0.as_path()]).collect()
     }

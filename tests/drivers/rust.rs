@@ -1,4 +1,4 @@
-//! The application with the Rust driver. What it prints is told in `apps/writer.js`.
+//! The application with the Rust driver. `apps/writer.js` describes its output.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,7 +39,7 @@ async fn write_on() -> Outcome {
     Ok(())
 }
 
-/// Ends the application when nobody listens any more.
+/// Prints a line. The application ends if its output is closed.
 fn say(line: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
@@ -50,7 +50,7 @@ pub fn now_ms() -> Outcome<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis().try_into()?)
 }
 
-/// As the lock file has it.
+/// The version of the driver in `Cargo.lock`.
 fn version() -> &'static str {
     let lock = include_str!("../../Cargo.lock");
     let after = lock.split_once("name = \"mongodb\"\nversion = \"").map_or("unknown", |(_, after)| after);

@@ -1,4 +1,4 @@
-//! What happens to the set while the applications write.
+//! The events of the set while the applications write.
 
 use std::time::Duration;
 
@@ -16,29 +16,29 @@ use crate::support::controller::Controller;
 use crate::support::mongods::{Mongod, free_ip};
 use crate::support::report::Outcome;
 
-/// Old drivers look around every ten seconds.
+/// The limit of a gap: old drivers check the set every ten seconds.
 const WRITES_WITHIN: Duration = Duration::from_secs(60);
 
-/// Should the event before have taken a recovery too, rsctl does not force another one within a minute.
+/// The limit until a primary: rsctl forces at most one recovery a minute, and the event before may have needed one.
 const SETTLED_WITHIN: Duration = Duration::from_secs(100);
 
-/// One event, and how long each application could not write because of it; none for one that did not write again.
+/// One event, and how long each application could not write because of it. `None` if it did not write again.
 #[derive(Debug)]
 pub struct Told {
     pub event: &'static str,
     pub gaps: Vec<Option<Duration>>,
 }
 
-/// A set, and whoever must know where its members are.
+/// A set, its controller, and the names of its members.
 pub struct Set<'s> {
     pub cluster: &'s mut Cluster,
     pub controller: &'s Controller,
-    /// The names, where members have some.
+    /// The hosts file, if members have names.
     pub hosts: Option<&'s Hosts>,
 }
 
 impl Set<'_> {
-    /// `started` is when the applications were, in milliseconds since 1970.
+    /// `started` is the time when the applications started, in milliseconds since 1970.
     pub async fn tell(&mut self, applications: &[Application], started: u64) -> Outcome<Vec<Told>> {
         let mut told = vec![connected(started, applications).await];
 
@@ -91,14 +91,14 @@ impl Set<'_> {
         Ok(())
     }
 
-    /// The place of the primary, and what it is called.
+    /// The index of the primary, and its host.
     async fn primary(&self) -> Outcome<(usize, String)> {
         let status = self.controller.status().await.ok_or("the controller does not answer")?;
         let host = status.primary.clone().ok_or("there is no primary")?;
         Ok((self.cluster.primary(&status), host))
     }
 
-    /// The same data at other addresses, as after every change of a Swarm task.
+    /// Restarts mongods with the same data at other addresses, as after a change of a Swarm task.
     async fn move_away(&mut self, which: &[usize]) -> Outcome {
         which.iter().for_each(|nth| self.cluster.nodes[*nth].kill());
         let ips: Vec<_> =
@@ -122,7 +122,7 @@ impl Set<'_> {
         self.controller.until("another primary", LIMIT, another).await;
     }
 
-    /// All well again, and the members are exactly the mongods that run.
+    /// Waits until the set is healthy and its members are exactly the running mongods.
     async fn settled(&self) {
         let mut hosts: Vec<String> = self.cluster.nodes.iter().map(Mongod::host).collect();
         hosts.sort();
@@ -135,14 +135,14 @@ impl Set<'_> {
         self.since(Instant::now(), "a settled set where the mongods are", here).await;
     }
 
-    /// Waits for what an observation shows that began later than this: with names, what was seen before looks the same.
+    /// Waits for a status from an observation that began after `since`. With names, an older status does not differ.
     async fn since(&self, since: Instant, what: &str, wanted: impl Fn(&Status) -> bool) {
         let fresh = |s: &Status| Duration::from_millis(s.observed_ms_ago) < since.elapsed() && wanted(s);
         self.controller.until(what, SETTLED_WITHIN, fresh).await;
     }
 }
 
-/// How long each took from its start to its first write.
+/// The time of each application from its start to its first write.
 async fn connected(started: u64, applications: &[Application]) -> Told {
     let deadline = Instant::now() + WRITES_WITHIN;
     let mut gaps = Vec::new();

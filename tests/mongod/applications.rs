@@ -1,4 +1,4 @@
-//! A program below `rsctl exec`, from before there is a set until every address of it has changed.
+//! A program that `rsctl exec` starts: from before the set exists until all of its addresses have changed.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::controller::{clean, free_address};
 use crate::support::dns::DnsServer;
 use crate::support::mongods::free_ip;
 
-/// A program that writes down what it is started with, below `rsctl exec`.
+/// A program that `rsctl exec` starts, and that records its environment.
 struct App {
     rsctl: Child,
     log: std::path::PathBuf,
@@ -34,7 +34,7 @@ impl App {
         std::fs::read_to_string(&self.log).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
-    /// Waits for this many starts; the hosts of the last one, sorted.
+    /// Waits for this many starts. Returns the hosts of the last one, sorted.
     async fn until_started(&self, times: usize, what: &str) -> Vec<String> {
         let deadline = Instant::now() + LIMIT;
         while self.starts().len() < times {
@@ -62,7 +62,7 @@ fn addresses(cluster: &Cluster) -> Vec<String> {
     hosts
 }
 
-/// Every mongod ends and comes back on its data somewhere else.
+/// Restarts every mongod with its data at another address.
 async fn move_all(cluster: &mut Cluster) {
     for node in &mut cluster.nodes {
         node.kill();
@@ -90,16 +90,16 @@ async fn a_program_that_is_first_of_all_gets_its_set_and_follows_it_to_new_addre
     let moved = Instant::now();
     move_all(&mut cluster).await;
     assert_eq!(app.until_started(2, "the start at the new addresses").await, addresses(&cluster));
-    println!("figures: started anew {:?} after all addresses changed", moved.elapsed());
+    println!("figures: restarted {:?} after all addresses changed", moved.elapsed());
 
-    // And the same with nobody but the mongods to ask.
+    // The same again, with only the mongods to ask.
     drop(controller);
     let elsewhere = cluster.controller(&[]);
     elsewhere.until("a settled set", LIMIT, is_settled(3)).await;
     let moved = Instant::now();
     move_all(&mut cluster).await;
     assert_eq!(app.until_started(3, "the start without a controller to ask").await, addresses(&cluster));
-    println!("figures: started anew {:?} after all addresses changed, without the controller's HTTP", moved.elapsed());
+    println!("figures: restarted {:?} after all addresses changed, without the controller's HTTP", moved.elapsed());
     drop(elsewhere);
     app.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Each kind of wrong surroundings is named in one line, changes nothing, and the controller goes on when it is mended.
+//! Each kind of wrong environment is reported in one line and changes nothing. The controller continues when it is fixed.
 
 use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::support::controller::Controller;
 use crate::support::dns::Answer;
 use crate::support::mongods::{Mongod, MongodOptions, free_ip};
 
-/// Something in the status says this, and there is no set.
+/// Waits until the status contains this text, and checks that no set exists.
 async fn says(controller: &Controller, words: &str) -> Status {
     let said =
         |s: &Status| s.waiting.iter().any(|w| w.contains(words)) || s.findings.iter().any(|f| f.text.contains(words));
     let status = controller.until(words, LIMIT, said).await;
-    sleep(Duration::from_millis(700)).await; // more than twice the settle time: an eager controller would begin now
+    sleep(Duration::from_millis(700)).await; // more than twice `--stable-for`
     let later = controller.status().await.unwrap();
     assert!(later.members.is_empty(), "no set may begin: {later:?}");
     status
@@ -127,7 +127,7 @@ async fn dns_that_fails_later_takes_nothing_away() {
     let (cluster, mut controller) = Cluster::settled(&[]).await;
     cluster.list([]);
     controller.until("the trouble named", LIMIT, |s| s.waiting.iter().any(|w| w.contains("no such service"))).await;
-    sleep(Duration::from_secs(3)).await; // more than remove-after
+    sleep(Duration::from_secs(3)).await; // more than `--remove-after`
     let status = controller.status().await.unwrap();
     assert_eq!((status.members.len(), status.seeds.len()), (3, 3));
     assert!(status.primary.is_some(), "{status:?}");

@@ -1,4 +1,4 @@
-//! Tasks come, go, move, die and lose their data; acknowledged writes stay.
+//! Tasks start, stop, get new addresses and lose their data. Acknowledged writes stay.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::controller::Controller;
 use crate::support::mongods::free_ip;
 use crate::support::writer::{MajorityWriter, majority_writer};
 
-/// Between two questions to the same mongods.
+/// The pause between two questions to the same mongods.
 const POLL: Duration = Duration::from_millis(20);
 
 pub async fn writing(controller: &Controller) -> MajorityWriter {
@@ -21,7 +21,7 @@ pub async fn writing(controller: &Controller) -> MajorityWriter {
     writer
 }
 
-/// Every acknowledged write is there; returns the longest time without one.
+/// Checks that every acknowledged write is there. Returns the longest time without one.
 pub async fn all_there(writer: MajorityWriter) -> Duration {
     assert!(writer.next_acknowledged(LIMIT).await, "writes go on");
     let (tally, missing) = writer.finish().await.unwrap();
@@ -33,7 +33,7 @@ async fn copies(cluster: &Cluster, from: usize, to: usize) -> bool {
     cluster.nodes[to].sync_source().await == Some(cluster.nodes[from].address().to_string())
 }
 
-/// Waits until one secondary copies from the other; gives the head of the line and its end.
+/// Waits until one secondary copies from the other. Returns the sync source, then the one that copies from it.
 async fn sync_source_requests(cluster: &Cluster, primary: usize) -> (usize, usize) {
     let [one, other] = [(primary + 1) % 3, (primary + 2) % 3];
     let began = Instant::now();
@@ -55,7 +55,7 @@ async fn a_killed_primary_is_replaced_long_before_the_election_timeout() {
     let status = controller.status().await.unwrap();
     let old = status.primary.clone();
     let primary = cluster.primary(&status);
-    // A set at rest: who has just been told to copy from another one does so a second later, or five (6.0.5).
+    // Waits for a set at rest: a member changes its sync source 1 s to 5 s after the command (6.0.5).
     sync_source_requests(&cluster, primary).await;
     writer.reset_gap();
     cluster.nodes[primary].kill();
@@ -70,7 +70,7 @@ async fn a_killed_primary_is_replaced_long_before_the_election_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_at_a_new_address_keeps_its_slot_and_copies_nothing() {
+async fn a_member_at_a_new_address_stays_the_same_member_and_copies_nothing() {
     let (mut cluster, controller) = Cluster::settled(&[]).await;
     let writer = writing(&controller).await;
     let before = controller.status().await.unwrap();
@@ -92,7 +92,7 @@ async fn a_member_at_a_new_address_keeps_its_slot_and_copies_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_primary_at_a_new_address_comes_back_into_its_slot() {
+async fn the_primary_at_a_new_address_comes_back_as_the_same_member() {
     let (mut cluster, controller) = Cluster::settled(&[]).await;
     let writer = writing(&controller).await;
     let status = controller.status().await.unwrap();
@@ -111,7 +111,7 @@ async fn the_primary_at_a_new_address_comes_back_into_its_slot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fourth_task_joins_as_a_spare_and_takes_the_place_of_one_that_goes() {
+async fn a_fourth_task_becomes_a_spare_and_replaces_a_member_that_is_gone() {
     let (mut cluster, controller) = Cluster::settled(&[]).await;
     let writer = writing(&controller).await;
     cluster.nodes.push(blank_node().await);
@@ -133,7 +133,7 @@ async fn a_fourth_task_joins_as_a_spare_and_takes_the_place_of_one_that_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_third_that_is_gone_stays_a_member_until_it_is_forgotten() {
+async fn a_third_that_is_gone_stays_a_member_until_it_is_removed() {
     let (mut cluster, controller) = Cluster::settled(&[("RSCTL_REMOVE_AFTER", "8s")]).await;
     let status = controller.status().await.unwrap();
     let leaving = (cluster.primary(&status) + 1) % 3;
@@ -143,7 +143,7 @@ async fn a_third_that_is_gone_stays_a_member_until_it_is_forgotten() {
     let waits = |s: &Status| s.waiting.iter().any(|w| w.contains("removed after 8 s"));
     let status = controller.until("the reason to wait", LIMIT, waits).await;
     assert_eq!(status.members.len(), 3, "to remove it would buy nothing");
-    let status = controller.until("it forgotten", LIMIT, |s| s.members.len() == 2).await;
+    let status = controller.until("its removal", LIMIT, |s| s.members.len() == 2).await;
     assert!(status.members.iter().all(|m| m.host != gone));
     controller.until("the warning", LIMIT, |s| s.findings.iter().any(|f| f.text.contains("two voters"))).await;
 }
@@ -161,7 +161,7 @@ async fn a_wiped_directory_loses_its_vote_at_once_and_gets_it_back_with_the_data
     cluster.nodes[wiped].restart().await.unwrap();
     let lost = |s: &Status| s.members.iter().any(|m| m.host == host && m.votes == 0);
     controller.until("the vote taken", LIMIT, lost).await;
-    let status = controller.until("the vote given back", LIMIT, is_settled(3)).await;
+    let status = controller.until("the vote restored", LIMIT, is_settled(3)).await;
     assert_eq!(member(&status, &host).priority, 1.0);
     assert_ne!(identity(&cluster, wiped).await, data, "a new directory");
     let config = stored_config(&cluster.nodes[wiped]).await;
@@ -175,8 +175,8 @@ async fn a_cut_off_controller_leaves_a_healthy_primary_alone() {
     let before = controller.status().await.unwrap();
     let writer = writing(&controller).await;
     drop(controller);
-    // A second controller that DNS gives only the two secondaries, while it cannot reach the primary: its address is
-    // taken over by something that is silent, as behind a firewall.
+    // A second controller cannot reach the primary, and DNS lists only the two secondaries for it. Something silent
+    // listens at the address of the primary, as behind a firewall.
     let primary = cluster.primary(&before);
     cluster.list((0..3).filter(|n| *n != primary).map(|n| cluster.nodes[n].ip()));
     cluster.nodes[primary].freeze();
@@ -191,7 +191,7 @@ async fn a_cut_off_controller_leaves_a_healthy_primary_alone() {
     all_there(writer).await;
 }
 
-/// A frozen one is as silent as one whose machine is lost.
+/// A frozen mongod is as silent as one on a lost machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_hangs_on_a_silent_member_for_longer_than_its_connection() {
     let (cluster, controller) = Cluster::settled(&[]).await;
@@ -224,7 +224,7 @@ pub async fn identity(cluster: &Cluster, node: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_that_an_operator_takes_out_stays_out_and_the_primary_hands_over_first() {
+async fn a_member_that_an_operator_takes_out_stays_out_after_a_switchover_of_the_primary() {
     let (mut cluster, controller) = Cluster::settled(&[]).await;
     cluster.nodes.push(blank_node().await);
     cluster.list_all();
@@ -238,7 +238,7 @@ async fn a_member_that_an_operator_takes_out_stays_out_and_the_primary_hands_ove
     let out = |s: &Status| settled(s) && s.members.iter().all(|m| m.host != old);
     let status = controller.until("three members without it", LIMIT, out).await;
     assert_eq!((status.members.len(), votes(&status)), (3, 3), "the spare took its place");
-    // Nobody told this one, and it sees a task that could join.
+    // This controller does not know about the removal, and observes a task that could be added.
     let other = cluster.controller(&[]);
     let outside = |s: &Status| settled(s) && s.findings.iter().any(|f| f.text.contains("`rsctl remove`"));
     let status = other.until("another controller that leaves it out", LIMIT, outside).await;
@@ -258,7 +258,7 @@ async fn the_third_copies_from_the_second_though_nobody_writes() {
     let (cluster, controller) = Cluster::settled(&[]).await;
     let (settled, status) = (Instant::now(), controller.status().await.unwrap());
     sync_source_requests(&cluster, cluster.primary(&status)).await;
-    println!("figures: lined up {:?} after all was settled, with nobody writing", settled.elapsed());
+    println!("figures: chained {:?} after the set was stable, without writes", settled.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

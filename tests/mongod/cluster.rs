@@ -1,4 +1,4 @@
-//! A service `mongo` of real mongods, its DNS, and the real controller beside it.
+//! A service `mongo` of real mongods, its DNS, and the real controller.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::support::dns::{Answer, DnsServer};
 use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip};
 
 pub const PORT: u16 = 27017;
-/// Long enough for a busy machine; nothing here takes half of it on a quiet one.
+/// The limit of every wait. On an idle machine nothing takes half of it.
 pub const LIMIT: Duration = Duration::from_secs(40);
 
-/// Short graces, so that a test does not take half a minute to believe that a node is gone.
+/// Short waiting times, so that a test does not wait half a minute.
 pub const HASTY: [(&str, &str); 2] = [("RSCTL_REPLACE_AFTER", "2s"), ("RSCTL_REMOVE_AFTER", "6s")];
 
 pub struct Cluster {
@@ -24,7 +24,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// This many blank mongods that DNS lists.
+    /// This many empty mongods, listed in DNS.
     pub async fn blank(count: usize) -> Self {
         let mut nodes = Vec::new();
         for _ in 0..count {
@@ -35,14 +35,14 @@ impl Cluster {
         cluster
     }
 
-    /// The same, of one version.
+    /// The same, with one version of MongoDB.
     pub async fn of(version: &'static str, count: usize) -> Self {
         let mut cluster = Self { dns: DnsServer::start().await, nodes: Vec::new() };
         cluster.grow(version, count).await;
         cluster
     }
 
-    /// This many more, blank, of one version; listed when all of them are there.
+    /// Starts this many more empty mongods of one version. DNS lists them when all of them run.
     pub async fn grow(&mut self, version: &'static str, count: usize) {
         for _ in 0..count {
             let options = MongodOptions { version: Some(version), ..MongodOptions::at(free_ip(PORT), PORT) };
@@ -51,7 +51,7 @@ impl Cluster {
         self.list_all();
     }
 
-    /// Mongods with stable names, as those of the stack that ships: each has a host name and a hosts file of its own.
+    /// Mongods with stable names, as in the stack in `deploy/swarm`: each has its own host name and hosts file.
     pub async fn named(count: usize, version: Option<&'static str>) -> Self {
         let ips: Vec<_> = (0..count).map(|_| free_ip(PORT)).collect();
         let mut nodes = Vec::new();
@@ -64,7 +64,7 @@ impl Cluster {
         cluster
     }
 
-    /// DNS as Swarm's: the tasks, and every name leading to its task.
+    /// Answers as Swarm's DNS: the tasks, and the name of each task.
     pub fn tell_names(&self) {
         self.list_all();
         for (n, node) in self.nodes.iter().enumerate() {
@@ -72,7 +72,7 @@ impl Cluster {
         }
     }
 
-    /// A set of three that has settled, with its controller.
+    /// A set of three that has nothing left to do, and its controller.
     pub async fn settled(settings: &[(&str, &str)]) -> (Self, Controller) {
         let cluster = Self::blank(3).await;
         let controller = cluster.controller(settings);
@@ -80,12 +80,12 @@ impl Cluster {
         (cluster, controller)
     }
 
-    /// DNS lists every mongod.
+    /// Makes DNS list every mongod.
     pub fn list_all(&self) {
         self.list(self.nodes.iter().map(Mongod::ip));
     }
 
-    /// DNS lists exactly these.
+    /// Makes DNS list exactly these addresses.
     pub fn list(&self, ips: impl IntoIterator<Item = Ipv4Addr>) {
         self.dns.tasks("mongo", ips);
     }
@@ -95,7 +95,7 @@ impl Cluster {
         Controller::start(Path::new(env!("CARGO_BIN_EXE_rsctl")), self.dns.address(), &hasty).unwrap()
     }
 
-    /// The place of the mongod that a status calls so.
+    /// The index of the mongod with this `host`.
     pub fn position(&self, host: &str) -> usize {
         self.nodes.iter().position(|node| node.host() == host).unwrap()
     }
@@ -109,7 +109,7 @@ fn name(n: usize) -> String {
     format!("mongo-node{}", n + 1)
 }
 
-/// Where the names lead, by these addresses.
+/// The hosts file entries for these addresses.
 pub fn hosts_file(ips: &[Ipv4Addr]) -> Vec<(IpAddr, String)> {
     ips.iter().enumerate().map(|(n, ip)| (IpAddr::V4(*ip), name(n))).collect()
 }
@@ -118,7 +118,7 @@ pub async fn blank_node() -> Mongod {
     Mongod::start(MongodOptions::at(free_ip(PORT), PORT)).await.unwrap()
 }
 
-/// A primary, this many voters, everybody well, and nothing left to do.
+/// Whether a status shows a primary, this many voters, only healthy members, and nothing left to do.
 pub fn is_settled(voters: usize) -> impl Fn(&Status) -> bool {
     move |status| {
         let well = status.members.iter().all(|m| m.healthy);
@@ -138,7 +138,7 @@ pub fn member<'s>(status: &'s Status, host: &str) -> &'s MemberStatus {
     status.members.iter().find(|m| m.host == host).unwrap()
 }
 
-/// The config that a mongod stores, as it stores it.
+/// The config document that a mongod stores.
 pub async fn stored_config(node: &Mongod) -> Document {
     let client = node.client();
     let configs = client.database("local").collection::<Document>("system.replset");

@@ -1,4 +1,4 @@
-//! From blank mongods to a set: once, whole, and only on complete evidence.
+//! From empty mongods to a set: exactly once, and only with complete evidence.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn fewer_tasks_than_expected_wait_and_say_so() {
     let said =
         controller.until("the missing task named", LIMIT, |s| s.waiting.iter().any(|w| w.contains("2 of 3"))).await;
     assert_eq!(said.members.len(), 0);
-    sleep(Duration::from_millis(800)).await; // twice the settle time: an eager controller would have begun by now
+    sleep(Duration::from_millis(800)).await; // twice `--stable-for`
     assert!(controller.status().await.unwrap().members.is_empty(), "nothing begins on partial evidence");
     cluster.nodes.push(blank_node().await);
     cluster.list_all();
@@ -64,7 +64,7 @@ async fn three_controllers_at_once_make_one_set() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_was_left_behind_is_taken_over_with_its_seed() {
     let cluster = Cluster::blank(3).await;
-    // A controller died between its claims and the initiate, and its seed was not the first in order.
+    // A controller died between its locks and the initiate, and its seed is not the first in order.
     let mut hosts: Vec<_> = cluster.nodes.iter().map(Mongod::address).collect();
     hosts.sort();
     let seed = cluster.position(&hosts[2].to_string());
@@ -84,7 +84,7 @@ async fn a_controller_that_is_killed_at_any_moment_leaves_nothing_that_the_next_
     let cluster = Cluster::blank(3).await;
     for lifetime_ms in [30, 60, 90, 130, 180, 240, 320, 420, 600] {
         let mut controller = cluster.controller(&[]);
-        sleep(Duration::from_millis(lifetime_ms)).await; // time itself is what is tested
+        sleep(Duration::from_millis(lifetime_ms)).await; // this time is what the test varies
         controller.kill();
     }
     let controller = cluster.controller(&[]);
@@ -122,13 +122,13 @@ async fn two_tasks_with_user_data_are_named_and_nothing_is_lost() {
     for node in &cluster.nodes[1..] {
         assert!(status.findings.iter().any(|f| f.text.contains(&node.address().to_string())), "{status:?}");
     }
-    sleep(Duration::from_millis(800)).await; // twice the settle time
+    sleep(Duration::from_millis(800)).await; // twice `--stable-for`
     assert_eq!(votes(&controller.status().await.unwrap()), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_time_series_or_a_view_is_user_data_too() {
-    // The server counts neither among its collections.
+    // The server does not count them as collections.
     let (mut cluster, controller) = Cluster::settled(&[]).await;
     let series = doc! { "create": "series", "timeseries": { "timeField": "at" } };
     let view = doc! { "create": "view", "viewOn": "nothing", "pipeline": [] };
@@ -157,11 +157,11 @@ async fn bootstrap_never_begins_nothing() {
     let cluster = Cluster::blank(3).await;
     let controller = cluster.controller(&[("RSCTL_BOOTSTRAP", "never")]);
     controller.until("the reason", LIMIT, |s| s.findings.iter().any(|f| f.text.contains("--bootstrap never"))).await;
-    sleep(Duration::from_millis(800)).await; // twice the settle time
+    sleep(Duration::from_millis(800)).await; // twice `--stable-for`
     assert!(controller.status().await.unwrap().members.is_empty());
 }
 
-/// A mongod that ran without a set, was written to, and now waits for one.
+/// A mongod that ran as a standalone, has user data, and now waits for a set.
 pub async fn standalone_with_data(version: Option<&'static str>) -> Mongod {
     filled_standalone(version, doc! { "insert": "t", "documents": [{ "_id": 1 }] }).await
 }

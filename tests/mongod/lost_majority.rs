@@ -1,4 +1,4 @@
-//! A majority is at new addresses and recovery is manual, or a majority of the data is gone: `rsctl recover`.
+//! `rsctl recover`: a majority has new addresses and recovery is manual, or a majority of the data is lost.
 
 use std::process::Output;
 
@@ -12,7 +12,7 @@ use crate::support::controller::Controller;
 use crate::support::mongods::{Mongod, free_ip};
 use crate::support::writer::{insert, missing};
 
-/// `rsctl recover …` beside the controller.
+/// Runs `rsctl recover …` while the controller runs.
 async fn recover(controller: &Controller, arguments: &[&str]) -> (i32, String, String) {
     let admin = controller.admin_url();
     let all: Vec<&str> = ["recover", "--admin", &admin].iter().chain(arguments).copied().collect();
@@ -33,7 +33,7 @@ fn evidence(status: &Status) -> &RecoveryStatus {
     status.recovery.as_ref().unwrap()
 }
 
-/// Everybody is killed; the first `left` come back elsewhere with their data, and DNS lists nobody else.
+/// Kills all mongods. Those in `left` come back with their data at other addresses, and DNS lists only them.
 async fn leave(cluster: &mut Cluster, left: &[usize]) {
     for node in &mut cluster.nodes {
         node.kill();
@@ -44,7 +44,7 @@ async fn leave(cluster: &mut Cluster, left: &[usize]) {
     cluster.list(left.iter().map(|&node| cluster.nodes[node].ip()));
 }
 
-/// Every member has what this primary has, in its plan_log: they have what comes after it.
+/// Waits until every member has all writes of this primary in its journal.
 async fn everybody_has_all(primary: &Mongod) {
     let journalled = doc! { "w": 3, "j": true, "wtimeout": LIMIT.as_millis() as i64 };
     let write = doc! { "insert": "last", "documents": [{ "_id": 1 }], "writeConcern": journalled };
@@ -53,7 +53,7 @@ async fn everybody_has_all(primary: &Mongod) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn manual_recovery_is_done_on_an_order_and_not_before() {
+async fn manual_recovery_waits_for_an_admin_request() {
     let (mut cluster, controller) = Cluster::settled(&[("RSCTL_RECOVERY", "manual")]).await;
     let (tally, _) = writing(&controller).await.finish().await.unwrap();
     let (code, _, err) = recover(&controller, &[]).await;
@@ -75,7 +75,7 @@ async fn manual_recovery_is_done_on_an_order_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_of_three_goes_on_when_the_loss_is_accepted_and_the_others_come_back_with_their_votes() {
+async fn the_last_of_three_continues_when_the_loss_is_accepted_and_the_others_get_their_votes_back() {
     let (mut cluster, controller) = Cluster::settled(&[("RSCTL_REMOVE_AFTER", "10m")]).await;
     let status = controller.status().await.unwrap();
     let (tally, _) = writing(&controller).await.finish().await.unwrap();
@@ -86,7 +86,7 @@ async fn the_last_of_three_goes_on_when_the_loss_is_accepted_and_the_others_come
     assert_eq!((evidence(&status).votes, evidence(&status).missing.len()), (1, 2));
     let shown = evidence(&status).evidence.clone();
 
-    // Without the word, with the wrong word, and on other evidence nothing is done.
+    // Without the flag, with a wrong name, or with other evidence, nothing is done.
     let typed = format!("rsctl recover --accept-data-loss rs --evidence {shown}");
     let (code, out, err) = recover(&controller, &[]).await;
     assert_eq!(code, 5, "{err}");
@@ -106,7 +106,7 @@ async fn the_last_of_three_goes_on_when_the_loss_is_accepted_and_the_others_come
     assert_eq!(status.members.len(), 3, "nobody is removed");
     let writer = writing(&controller).await;
 
-    // One comes back where it was, one elsewhere; both are whole.
+    // One comes back at its old address, one at another. Both have all data.
     cluster.nodes[lost[0]].restart().await.unwrap();
     cluster.nodes[lost[1]].restart_at(free_ip(PORT), PORT).await.unwrap();
     cluster.list_all();
@@ -147,7 +147,7 @@ async fn a_loss_is_refused_while_somebody_still_knows_a_primary() {
     let (mut cluster, controller) = Cluster::settled(&[]).await;
     let status = controller.status().await.unwrap();
     let primary = cluster.primary(&status);
-    // rsctl loses sight of the primary, which hangs; the one that is left believes in it for ten more seconds.
+    // The primary hangs, so rsctl cannot observe it. The remaining member accepts it as primary for ten more seconds.
     cluster.nodes[(primary + 1) % 3].kill();
     cluster.nodes[primary].freeze();
     let status = controller.until("a refusal", LIMIT, verdict(VerdictWord::Refused)).await;
@@ -177,7 +177,7 @@ async fn without_a_controller_the_command_does_it_itself() {
     let (code, _, err) = told(controller.run_alone(&accepted).await.unwrap());
     assert_eq!((code, err.contains("takes writes")), (0, true), "{err}");
 
-    // The others come back at new addresses, before there is a controller again.
+    // The others come back at new addresses, before a controller runs again.
     for node in (0..3).filter(|n| *n != left) {
         cluster.nodes[node].restart_at(free_ip(PORT), PORT).await.unwrap();
     }
@@ -219,7 +219,7 @@ async fn an_arbiter_that_is_lost_too_is_replaced_by_an_empty_mongod() {
     controller.until("the new arbiter", LIMIT, |s| member(s, &arbiter).state == "ARBITER").await;
     cluster.nodes[1].restart().await.unwrap();
     cluster.list([0, 1, 3].map(|n| cluster.nodes[n].ip()));
-    controller.until("its vote given back", LIMIT, |s| votes(s) == 3).await;
+    controller.until("its vote restored", LIMIT, |s| votes(s) == 3).await;
     every_write_is_there(&controller, &tally.acknowledged).await;
 }
 
@@ -231,10 +231,10 @@ async fn what_only_the_lost_had_is_undone_when_they_come_back_and_nothing_else_i
     let primary = cluster.primary(&status);
     let left = (primary + 1) % 3;
     let (before, _) = writing(&controller).await.finish().await.unwrap();
-    // A majority acknowledged these; the one that is left must have them on its disk before it is killed.
+    // A majority acknowledges these writes. The remaining member must have them on its disk before it is killed.
     everybody_has_all(&cluster.nodes[primary]).await;
     cluster.nodes[left].kill();
-    // A majority acknowledges more, which the one that is left will never have.
+    // A majority acknowledges more writes, which the remaining member never gets.
     let uri = controller.get("/v1/uri?database=test").await.unwrap();
     let more: Vec<i64> = (1_000_000..1_000_050).collect();
     insert(uri.trim(), &more).await.unwrap();
@@ -258,7 +258,7 @@ async fn what_only_the_lost_had_is_undone_when_they_come_back_and_nothing_else_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn evidence_that_changes_between_the_showing_and_the_order_is_refused_and_shown_again() {
+async fn evidence_that_changes_before_the_request_is_refused_and_shown_again() {
     let (mut cluster, controller) = Cluster::settled(&[]).await;
     let (tally, _) = writing(&controller).await.finish().await.unwrap();
     let mut nodes = [0, 1, 2];
@@ -267,7 +267,7 @@ async fn evidence_that_changes_between_the_showing_and_the_order_is_refused_and_
     leave(&mut cluster, &nodes[..1]).await;
     let status = controller.until("the evidence", LIMIT, verdict(VerdictWord::Loss)).await;
     let shown = evidence(&status).evidence.clone();
-    // Another one comes back in the meantime: now it takes no loss at all.
+    // Another member comes back in the meantime, so that no data is lost.
     cluster.nodes[nodes[1]].restart_at(free_ip(PORT), PORT).await.unwrap();
     cluster.list([cluster.nodes[nodes[0]].ip(), cluster.nodes[nodes[1]].ip()]);
     let found = |s: &Status| s.primary.is_some() || s.recovery.as_ref().is_some_and(|r| r.evidence != shown);

@@ -1,8 +1,8 @@
-//! The real controller and real mongods on loopback, with a DNS server that says what the test wants.
+//! The real controller and real mongods on loopback, with a DNS server whose answers the test sets.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, reason = "figures are worth seeing")]
-#![allow(unreachable_pub, reason = "nobody outside sees a test")]
+#![allow(unreachable_pub, reason = "a test has no public interface")]
 
 mod applications;
 mod auth;

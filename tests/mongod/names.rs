@@ -1,4 +1,4 @@
-//! Stable host names: what the shipped stack uses. Each mongod has a host name and a hosts file of its own.
+//! Stable host names, as in the stack in `deploy/swarm`. Each mongod has its own host name and hosts file.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::mongods::{can_be_named, free_ip};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_are_known_by_their_names_and_keep_them_when_every_address_changes() {
     if !can_be_named() {
-        println!("skipped: naming a mongod takes namespaces (root)");
+        println!("skipped: naming a mongod needs namespaces (root)");
         return;
     }
     let mut cluster = Cluster::named(3, None).await;
@@ -21,7 +21,7 @@ async fn members_are_known_by_their_names_and_keep_them_when_every_address_chang
     assert_eq!(uri.trim(), "mongodb://mongo-node1:27017,mongo-node2:27017,mongo-node3:27017/?replicaSet=rs");
     let before = stored_config(&cluster.nodes[0]).await;
 
-    // The whole stack is removed and comes back with addresses that are all new.
+    // The whole stack is removed and comes back with new addresses.
     for node in &mut cluster.nodes {
         node.kill();
     }
@@ -44,7 +44,7 @@ async fn members_are_known_by_their_names_and_keep_them_when_every_address_chang
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_does_not_resolve_yet_is_waited_for_and_never_replaced_by_an_ip() {
     if !can_be_named() {
-        println!("skipped: naming a mongod takes namespaces (root)");
+        println!("skipped: naming a mongod needs namespaces (root)");
         return;
     }
     let cluster = Cluster::named(3, None).await;
@@ -52,7 +52,7 @@ async fn a_name_that_does_not_resolve_yet_is_waited_for_and_never_replaced_by_an
     let controller = cluster.controller(&[]);
     let waits = |s: &rsctl::publish::Status| s.waiting.iter().any(|w| w.contains("must resolve to it"));
     controller.until("the name waited for", LIMIT, waits).await;
-    tokio::time::sleep(Duration::from_millis(700)).await; // more than twice the settle time
+    tokio::time::sleep(Duration::from_millis(700)).await; // more than twice `--stable-for`
     assert!(controller.status().await.unwrap().members.is_empty());
     cluster.tell_names();
     let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
@@ -60,9 +60,9 @@ async fn a_name_that_does_not_resolve_yet_is_waited_for_and_never_replaced_by_an
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fourth_named_task_joins_under_its_name() {
+async fn a_fourth_named_task_is_added_under_its_name() {
     if !can_be_named() {
-        println!("skipped: naming a mongod takes namespaces (root)");
+        println!("skipped: naming a mongod needs namespaces (root)");
         return;
     }
     let mut cluster = Cluster::named(4, None).await;

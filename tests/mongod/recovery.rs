@@ -1,4 +1,4 @@
-//! Members known by their IPs, and the addresses of a majority change at once.
+//! Members are known by IP, and the addresses of a majority change at the same time.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub fn has_addresses_of(cluster: &Cluster) -> impl Fn(&Status) -> bool + use<> {
     }
 }
 
-/// All mongods are killed, and come back on the same data at these addresses.
+/// Kills all mongods and restarts them with the same data at these addresses.
 pub async fn recreate(cluster: &mut Cluster, ips: &[Ipv4Addr]) -> Instant {
     for node in &mut cluster.nodes {
         node.kill();
@@ -64,7 +64,7 @@ async fn addresses_that_come_back_permuted_and_partly_new_are_sorted_out() {
         let (mut cluster, controller) = Cluster::settled(&[]).await;
         let (tally, _) = writing(&controller).await.finish().await.unwrap();
         let old: Vec<_> = cluster.nodes.iter().map(|n| n.ip()).collect();
-        // Two directories answer where others did, one somewhere new; then a pure rotation.
+        // Two directories swap addresses and one gets a new address. Then all three addresses rotate.
         let ips = if shift == 1 { [old[1], old[2], free_ip(PORT)] } else { [old[2], old[0], old[1]] };
         recreate(&mut cluster, &ips).await;
         let (moved, settled) = (has_addresses_of(&cluster), is_settled(3));
@@ -92,7 +92,7 @@ async fn a_majority_that_moves_before_the_primary_steps_down_needs_no_force() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wiped_third_gets_no_vote_while_the_rest_is_recovered() {
+async fn an_emptied_third_gets_no_vote_while_the_rest_is_recovered() {
     let (mut cluster, controller) = Cluster::settled(&[]).await;
     let (tally, _) = writing(&controller).await.finish().await.unwrap();
     cluster.nodes[2].kill();
@@ -120,7 +120,7 @@ async fn a_lost_majority_is_waited_for_by_name_and_nothing_is_forced() {
     let names = |s: &Status| s.waiting.iter().any(|w| w.contains("the data of 1 of 2 needed voters is found"));
     let status = controller.until("the missing data named", LIMIT, names).await;
     assert!(status.primary.is_none());
-    tokio::time::sleep(Duration::from_secs(2)).await; // several times the settle time
+    tokio::time::sleep(Duration::from_secs(2)).await; // several times `--stable-for`
     let status = controller.status().await.unwrap();
     assert!(status.config_version < Some(1000), "nothing was forced: {status:?}");
     cluster.nodes[1].restart_at(free_ip(PORT), PORT).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_lost_majority_is_waited_for_by_name_and_nothing_is_forced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_primary_that_dns_no_longer_lists_hands_over_before_it_stops() {
+async fn a_primary_that_dns_no_longer_lists_is_switched_over_before_it_stops() {
     let (cluster, controller) = Cluster::settled(&[]).await;
     let writer = writing(&controller).await;
     writer.reset_gap();

@@ -1,5 +1,5 @@
-//! Every command of the recipes, run with a program in place of the application that tells what it was given. With that
-//! the test connects, as the application would, and writes.
+//! Runs every command of the recipes with a test program in place of the application. The program prints its arguments and
+//! variables. The test uses them to connect and write, as the application does.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -13,11 +13,11 @@ use super::recipe::{Service, Yaml};
 use crate::cluster::Cluster;
 use crate::support::controller::{Controller, clean};
 
-/// Tells its arguments and variables, each in a line of its own, and the name it was called by.
+/// Prints its name, its arguments and its variables, one per line.
 const STAND_IN: &str =
     "#!/bin/sh\nprintf 'called %s\\n' \"${0##*/}\"\nprintf 'argument %s\\n' \"$@\"\nprintenv | sed 's/^/variable /'\n";
 
-/// Every application that the recipes start, and the recipe's service.
+/// Every application that the recipes start: file, service, program.
 const APPLICATIONS: [(&str, &str, &str); 8] = [
     ("deploy/orion/stack.yml", "orion", "contextBroker"),
     ("deploy/orion/stack.yml", "old-orion", "contextBroker"),
@@ -29,7 +29,7 @@ const APPLICATIONS: [(&str, &str, &str); 8] = [
     ("deploy/apps/README.md", "exporter", "mongodb_exporter"),
 ];
 
-/// What an application was started with.
+/// The name, arguments and variables of a started application.
 struct Given {
     called: String,
     arguments: Vec<String>,
@@ -57,11 +57,11 @@ impl Given {
         &self.arguments[at.unwrap_or_else(|| panic!("no {name} in {:?}", self.arguments)) + 1]
     }
 
-    /// The URI that this application connects with, put together as it does.
+    /// The URI that this application connects with, built as the application builds it.
     fn uri(&self, service: &str) -> String {
         match service {
             "orion" => {
-                // Of libmongoc alone: our own driver refuses it.
+                // An option of libmongoc only: the Rust driver refuses it.
                 let (before, after) =
                     self.variable("ORION_MONGO_URI").split_once("serverSelectionTryOnce=false&").unwrap();
                 format!("{before}{after}")
@@ -83,7 +83,7 @@ impl Given {
     }
 }
 
-/// A folder of programs that stand in for the applications.
+/// A folder of test programs with the names of the applications.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -99,7 +99,7 @@ impl Folder {
         Self(folder)
     }
 
-    /// Runs what the service starts: names without a folder are found here first, and applications with one are ours.
+    /// Runs the command of a service. Programs are found in this folder first, also those with an absolute path.
     async fn run(&self, service: &Service, controller: &Controller) -> String {
         let here = |word: &String| {
             let ours = |text: &str| text.replace("/usr/bin/contextBroker", "contextBroker").replace("/env/", "");
@@ -107,7 +107,7 @@ impl Folder {
         };
         let mut words: Vec<String> = service.words.iter().map(here).collect();
         if words[0] == "env" {
-            words.insert(0, "rsctl".to_owned()); // the entry point of rsctl's own image
+            words.insert(0, "rsctl".to_owned()); // the entry point of the rsctl image
         }
         let path = format!("{}:{}", self.0.display(), std::env::var("PATH").unwrap());
         let mut command = tokio::process::Command::new(self.0.join(&words[0]));
@@ -127,7 +127,7 @@ impl Drop for Folder {
     }
 }
 
-/// Connects with nothing but this, and writes; the hosts that it was told.
+/// Connects with this URI only, and writes. Returns the hosts of the URI.
 async fn write(uri: &str) -> Vec<String> {
     let mut options = ClientOptions::parse(uri).await.unwrap_or_else(|error| panic!("{uri}: {error}"));
     assert_eq!(options.repl_set_name.as_deref(), Some("rs"), "{uri}");
@@ -167,7 +167,7 @@ async fn every_command_of_the_recipes_gives_the_application_what_it_connects_wit
     }
 }
 
-/// The rest of each file is for Docker to read.
+/// Docker must accept each whole file.
 #[test]
 fn every_stack_file_is_one_that_docker_can_read() {
     let Some(yaml) = Yaml::reader() else { return };

@@ -1,4 +1,4 @@
-//! One stable door to the primary and one to the readers, by the real HAProxy.
+//! One fixed port for the primary and one for secondaries, with the real HAProxy.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,7 +18,7 @@ use crate::support::mongods::free_ip;
 use crate::support::process::{DIE_WITH_US, spawn};
 use crate::support::writer::majority_writer;
 
-/// The program, with the configuration that ships. It ends when dropped.
+/// HAProxy with the configuration in `deploy/haproxy`. It ends when dropped.
 struct HaProxy {
     child: Child,
     primary: String,
@@ -27,7 +27,7 @@ struct HaProxy {
 }
 
 impl HaProxy {
-    /// With the names of the stack, asked at the test's DNS server.
+    /// Starts it with the names of the stack, which the test's DNS server resolves.
     fn start(cluster: &Cluster, controller: &Controller) -> Self {
         let ip = free_ip(PORT);
         let (primary, readers) = (format!("{ip}:{PORT}"), format!("{ip}:27018"));
@@ -47,18 +47,18 @@ impl HaProxy {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits until a new connection through a door leads to this mongod.
-    async fn leads(&self, door: &str, to: &str) {
+    /// Waits until a new connection through this port leads to this mongod.
+    async fn leads(&self, address: &str, to: &str) {
         let deadline = Instant::now() + LIMIT;
         let mut met = Vec::new();
         while !met.contains(&to.to_owned()) {
-            assert!(Instant::now() < deadline, "{door} leads to {met:?}, not to {to}\n{}", self.log());
-            met.extend(behind(door).await);
+            assert!(Instant::now() < deadline, "{address} leads to {met:?}, not to {to}\n{}", self.log());
+            met.extend(behind(address).await);
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Waits for words in its log.
+    /// Waits until its log contains these words.
     async fn notices(&self, words: &str) {
         let deadline = Instant::now() + LIMIT;
         while !self.log().contains(words) {
@@ -80,10 +80,10 @@ fn configuration() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/haproxy/haproxy.cfg")
 }
 
-/// The member that a new connection reaches, in its own words.
-async fn behind(door: &str) -> Option<String> {
+/// The member that a new connection reaches, from its `hello` answer.
+async fn behind(address: &str) -> Option<String> {
     let options = ClientOptions::builder()
-        .hosts(vec![ServerAddress::parse(door).unwrap()])
+        .hosts(vec![ServerAddress::parse(address).unwrap()])
         .direct_connection(true)
         .server_selection_timeout(Duration::from_secs(1))
         .build();
@@ -123,13 +123,13 @@ async fn haproxys_doors_lead_to_the_primary_and_to_secondaries_whoever_they_are(
     let elected = |s: &rsctl::publish::Status| s.primary.as_ref().is_some_and(|primary| *primary != old);
     let status = controller.until("another primary", LIMIT, elected).await;
     assert!(writer.next_acknowledged(LIMIT).await, "{:?}\n{}", writer.tally(), proxy.log());
-    println!("figures: through the door, writes out for {:?}", writer.tally().longest_gap);
+    println!("figures: through HAProxy, writes out for {:?}", writer.tally().longest_gap);
     let new = status.primary.clone().unwrap();
     proxy.leads(&proxy.primary, &new).await;
     cluster.nodes[killed].restart().await.unwrap();
     controller.until("everybody well again", LIMIT, is_settled(3)).await;
 
-    // A primary that only steps down is left by those who came through the door.
+    // HAProxy closes the connections to a primary that only steps down.
     let leading = cluster.position(&new);
     cluster.nodes[leading].command(doc! { "replSetStepDown": 10 }).await.unwrap();
     let elected = |s: &rsctl::publish::Status| s.primary.as_ref().is_some_and(|primary| *primary != new);
@@ -137,14 +137,14 @@ async fn haproxys_doors_lead_to_the_primary_and_to_secondaries_whoever_they_are(
     proxy.leads(&proxy.primary, status.primary.as_ref().unwrap()).await;
     assert!(writer.next_acknowledged(LIMIT).await, "{:?}\n{}", writer.tally(), proxy.log());
 
-    // A new member is found, and nobody touched HAProxy.
+    // HAProxy finds a new member without a change of its configuration.
     cluster.nodes.push(blank_node().await);
     cluster.list_all();
     let fourth = cluster.nodes[3].address().to_string();
     proxy.leads(&proxy.readers, &fourth).await;
     let readers: Vec<_> = behind(&proxy.readers).await.into_iter().collect();
     let status = controller.status().await.unwrap();
-    assert!(!readers.contains(&status.primary.unwrap()), "the readers' door leads to {readers:?}");
+    assert!(!readers.contains(&status.primary.unwrap()), "the port for secondaries leads to {readers:?}");
 
     // Without rsctl the doors stay as they are.
     let status = controller.until("nothing left to do", LIMIT, is_settled(3)).await;

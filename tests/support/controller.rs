@@ -1,4 +1,4 @@
-//! The real `rsctl`: the controller as a child process, its status over HTTP, its commands run as a person would.
+//! The real `rsctl`: the controller as a child process, its status over HTTP, and its commands as a user runs them.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::process::{DIE_WITH_US, spawn};
 
-/// For one HTTP exchange on loopback.
+/// The limit of one HTTP exchange on loopback.
 const HTTP_LIMIT: Duration = Duration::from_secs(2);
-/// For one command, its own `--wait` included.
+/// The limit of one command, including its `--wait`.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -30,12 +30,12 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts `rsctl run` with these settings and no others.
+    /// Starts `rsctl run` with exactly these settings.
     pub fn start(program: &Path, dns: SocketAddr, settings: &[(&str, &str)]) -> std::io::Result<Self> {
         Self::start_through(&[], program, dns, settings)
     }
 
-    /// The same with more options of `setpriv`, such as a user of its own.
+    /// The same, with more options of `setpriv`, for example another user.
     pub fn start_through(
         privileges: &[&str],
         program: &Path,
@@ -63,17 +63,17 @@ impl Controller {
         Ok(Self { child: spawn(command)?, program: program.to_owned(), listen, admin, log })
     }
 
-    /// Where it serves status and URI.
+    /// The URL of its HTTP endpoint.
     pub fn url(&self) -> String {
         format!("http://{}", self.listen)
     }
 
-    /// Its process.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where it takes orders.
+    /// The URL of its admin endpoint.
     pub fn admin_url(&self) -> String {
         format!("http://{}", self.admin)
     }
@@ -82,13 +82,13 @@ impl Controller {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The newest observation, or nothing while it does not answer.
+    /// The newest status. `None` while the controller does not answer.
     pub async fn status(&self) -> Option<Status> {
         let body = timeout(HTTP_LIMIT, self.get("/v1/status")).await.ok()?.ok()?;
         serde_json::from_str(&body).ok()
     }
 
-    /// Waits for a status; panics with all there is to know when it does not come.
+    /// Waits for a status that `wanted` accepts. Panics after `limit`, and prints the last status and the log.
     pub async fn until(&self, what: &str, limit: Duration, wanted: impl Fn(&Status) -> bool) -> Status {
         let deadline = Instant::now() + limit;
         loop {
@@ -102,12 +102,12 @@ impl Controller {
         }
     }
 
-    /// Whether the process still lives.
+    /// Whether the process runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -143,7 +143,7 @@ impl Drop for Controller {
     }
 }
 
-/// Settings of the person who runs this must not reach it.
+/// Clears the environment, so that the settings of whoever runs the tests have no effect.
 pub fn clean(command: &mut Command) -> &mut Command {
     command.env_clear();
     for kept in ["PATH", "TERM", "NO_COLOR"] {
@@ -154,12 +154,12 @@ pub fn clean(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Free a moment ago, which has to do.
+/// An address that was free a moment ago. Another process may take it before its use.
 pub fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// The body of a GET. HTTP/1.0, so that the end of the connection is the end of the body.
+/// The body of a GET. It uses HTTP/1.0, so the body ends with the connection.
 pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
@@ -171,7 +171,7 @@ pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     }
 }
 
-/// A GET with headers of its own: the entity tag and the body of a 200.
+/// A GET with more headers. Returns the entity tag and the body of a 200.
 pub async fn exchange(address: SocketAddr, path: &str, headers: &str) -> std::io::Result<(String, String)> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n").as_bytes()).await?;

@@ -1,4 +1,4 @@
-//! A DNS server on loopback, UDP and TCP, that answers as the test says, at any moment something else.
+//! A DNS server on loopback, UDP and TCP. The test sets its answers and may change them at any time.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,31 +15,31 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
 
-/// What Docker gives its answers. Whoever caches them shows in the tests.
+/// The TTL of Docker's answers, in seconds. With it, a cache shows in the tests.
 const TTL_SECONDS: u32 = 600;
 
-/// How one question is answered.
+/// The answer to one question.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// These addresses, as far as they fit the type asked for.
+    /// These addresses, if they fit the type of the question.
     Records(Vec<IpAddr>),
     /// SRV: targets with their ports.
     Srv(Vec<(&'static str, u16)>),
-    /// No such name.
+    /// NXDOMAIN: the name does not exist.
     NxDomain,
-    /// The name exists, but has nothing of this type.
+    /// NOERROR without records: the name exists, but has no record of this type.
     NoData,
-    /// Could not find out.
+    /// SERVFAIL.
     ServFail,
-    /// Will not tell.
+    /// REFUSED.
     Refused,
-    /// Nothing comes back.
+    /// No answer.
     Silence,
-    /// The answer, late.
+    /// A late answer.
     Delay(Duration, Box<Answer>),
-    /// Over UDP only "too long, ask over TCP"; there these addresses.
+    /// A truncated answer over UDP, and these addresses over TCP.
     Truncated(Vec<IpAddr>),
-    /// "Too long" over TCP as well.
+    /// A truncated answer over TCP too.
     TruncatedAlways,
 }
 
@@ -50,7 +50,7 @@ struct Zone {
 }
 
 impl Zone {
-    /// As real servers do: a name with some records has no data of other types, any other name does not exist.
+    /// Answers as real servers do: a name with records of one type has no data of other types; other names do not exist.
     fn answer(&mut self, name: &str, kind: RecordType) -> Answer {
         *self.asked.entry((name.to_owned(), kind)).or_default() += 1;
         let known = self.answers.keys().any(|(known, _)| known == name);
@@ -67,7 +67,7 @@ pub struct DnsServer {
 }
 
 impl DnsServer {
-    /// Starts on a free port of 127.0.0.1.
+    /// Starts the server on a free port of 127.0.0.1.
     pub async fn start() -> Self {
         let (udp, tcp) = bind().await;
         let address = udp.local_addr().unwrap();
@@ -78,36 +78,36 @@ impl DnsServer {
         Self { address, zone, _server: server }
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on, answer so. Names are given without the final dot.
+    /// Sets the answer for a name and a type. The name has no final dot.
     pub fn set(&self, name: &str, kind: RecordType, answer: Answer) {
         self.zone.lock().unwrap().answers.insert((name.to_owned(), kind), answer);
     }
 
-    /// From now on, answer so for A and AAAA.
+    /// Sets the answer for A and AAAA.
     pub fn set_both(&self, name: &str, answer: Answer) {
         self.set(name, RecordType::A, answer.clone());
         self.set(name, RecordType::AAAA, answer);
     }
 
-    /// What Swarm answers for a service whose tasks have these addresses: with none, the name is unknown.
+    /// Answers as Swarm does for a service whose tasks have these addresses. Without tasks the name does not exist.
     pub fn tasks(&self, service: &str, ips: impl IntoIterator<Item = Ipv4Addr>) {
         let ips: Vec<IpAddr> = ips.into_iter().map(IpAddr::V4).collect();
         let answer = if ips.is_empty() { Answer::NxDomain } else { Answer::Records(ips) };
         self.set_both(&format!("tasks.{service}"), answer);
     }
 
-    /// How often this was asked.
+    /// How often this question was asked.
     pub fn asked(&self, name: &str, kind: RecordType) -> usize {
         self.zone.lock().unwrap().asked.get(&(name.to_owned(), kind)).copied().unwrap_or(0)
     }
 }
 
-/// UDP and TCP on one port. A port that is free for one may be taken for the other, hence the tries.
+/// Binds UDP and TCP to the same port. It tries several ports: one that is free for UDP may be taken for TCP.
 async fn bind() -> (UdpSocket, TcpListener) {
     for _ in 0..50 {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -148,7 +148,7 @@ impl RequestHandler for Handler {
             Answer::Srv(targets) => records = targets.iter().map(|t| srv(&name, t)).collect(),
         }
         let response = MessageResponseBuilder::from_message_request(request);
-        // Fails when whoever asked has hung up, which is for them to notice.
+        // Fails if the client has closed the connection.
         let sent = handle.send_response(response.build(metadata, &records, [], [], [])).await;
         sent.unwrap_or_else(|_| Header { metadata, counts: HeaderCounts::default() }.into())
     }

@@ -1,7 +1,7 @@
 //! Real mongods on loopback: start, kill, freeze, move, wipe.
 //!
-//! Every test process has loopback addresses of its own, so that tests run side by side; the members of a set share
-//! the port and differ by IP, as the tasks of a Swarm service do.
+//! Each test process uses its own loopback addresses, so that tests can run at the same time. The members of a set use one
+//! port and differ by IP, like the tasks of a Swarm service.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,13 +23,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::process::{DIE_WITH_US, spawn};
 
-/// From start to the first accepted connection, on a busy machine.
+/// The limit from the start to the first accepted connection, on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// From SIGTERM to the end of the process.
+/// The limit from SIGTERM to the end of the process.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Small and quick: 5 MB a data directory instead of 300.
+/// Settings for small data directories: 5 MB instead of 300 MB.
 const FLAGS: [&str; 10] = [
     "--wiredTigerCacheSizeGB=0.25",
     "--wiredTigerEngineConfigString=log=(prealloc=false,file_max=8MB)",
@@ -43,28 +43,28 @@ const FLAGS: [&str; 10] = [
     "--setParameter=enableTestCommands=1",
 ];
 
-/// No 15 s of quiesce after SIGTERM, which 4.4 does not know anyway.
+/// Turns off the wait of 15 s after SIGTERM (quiesce mode), which 4.4 does not have.
 const SHORT_QUIESCE: &str = "--setParameter=shutdownTimeoutMillisForSignaledShutdown=100";
 
-/// How to start a mongod: `MongodOptions { keyfile: …, ..MongodOptions::at(ip, port) }`.
+/// Options to start a mongod: `MongodOptions { keyfile: …, ..MongodOptions::at(ip, port) }`.
 #[derive(Clone, Debug)]
 pub struct MongodOptions {
     pub ip: Ipv4Addr,
     pub port: u16,
     /// `None` starts a standalone.
     pub replset: Option<String>,
-    /// A data directory to start on, and to leave behind; otherwise a new one that goes with the process.
+    /// An existing data directory, which is kept. `None`: a new one, which is deleted when the mongod is dropped.
     pub dir: Option<PathBuf>,
     pub keyfile: Option<PathBuf>,
     pub args: Vec<String>,
-    /// StateFingerprint to put before the program, to have it run in another network namespace.
+    /// A command that runs the program, for example in another network namespace.
     pub through: Vec<String>,
     pub name: Option<NamedNode>,
-    /// One that `scripts/mongod` fetches; otherwise whatever it finds first.
+    /// A version that `scripts/mongod` fetches. `None`: the default of `scripts/mongod`.
     pub version: Option<&'static str>,
 }
 
-/// A mongod with a host name of its own, and a hosts file of its own to find others by name. Needs root.
+/// A mongod with its own host name and its own hosts file, to find others by name. It needs root.
 #[derive(Clone, Debug)]
 pub struct NamedNode {
     pub hostname: String,
@@ -72,7 +72,7 @@ pub struct NamedNode {
 }
 
 impl MongodOptions {
-    /// A member-to-be of the set `rs`, blank.
+    /// An empty mongod for the set `rs`.
     pub fn at(ip: Ipv4Addr, port: u16) -> Self {
         Self {
             ip,
@@ -88,7 +88,7 @@ impl MongodOptions {
     }
 }
 
-/// One mongod and its data directory, running or not. Dropping it ends both.
+/// One mongod and its data directory. The mongod may be down. Dropping this value ends the process and deletes the data.
 pub struct Mongod {
     options: MongodOptions,
     dir: PathBuf,
@@ -96,7 +96,7 @@ pub struct Mongod {
 }
 
 impl Mongod {
-    /// Starts, and waits until it accepts connections.
+    /// Starts a mongod, and waits until it accepts connections.
     pub async fn start(options: MongodOptions) -> Result<Self, MongodError> {
         let dir = options.dir.clone().unwrap_or_else(new_dir);
         fs::create_dir_all(dir.join("data"))
@@ -106,7 +106,7 @@ impl Mongod {
         Ok(mongod)
     }
 
-    /// Where it listens, or did.
+    /// The address where it listens, or last listened.
     pub fn address(&self) -> SocketAddr {
         (self.options.ip, self.options.port).into()
     }
@@ -115,7 +115,7 @@ impl Mongod {
         self.options.ip
     }
 
-    /// What it is called as a member: by its name, if it has one.
+    /// Its `host` as a member: its name if it has one, else its address.
     pub fn host(&self) -> String {
         let Self { options: MongodOptions { ip, port, name, .. }, .. } = self;
         name.as_ref().map_or_else(|| format!("{ip}:{port}"), |name| format!("{}:{port}", name.hostname))
@@ -125,21 +125,21 @@ impl Mongod {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Whether the process lives; a frozen one does.
+    /// Whether the process exists. A frozen process does.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(None)))
     }
 
-    /// SIGKILL: what a crash or an impatient Docker does. The data stays.
+    /// Sends SIGKILL, as in a crash, or when Docker's grace period ends. The data stays.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Both fail only for a process that is gone already.
+            // Both fail only if the process has ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM, and waits until the process has ended.
     pub async fn stop(&mut self) -> Result<(), MongodError> {
         self.signal(Signal::SIGTERM);
         let deadline = Instant::now() + STOP_LIMIT;
@@ -153,7 +153,7 @@ impl Mongod {
         Ok(())
     }
 
-    /// Alive, connected, silent.
+    /// Sends SIGSTOP: the process lives and keeps its connections, but does not answer.
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
     }
@@ -168,7 +168,7 @@ impl Mongod {
         self.child = Some(self.launch()?);
         let deadline = Instant::now() + START_LIMIT;
         loop {
-            // A frozen or overloaded machine may hold a connection attempt: each try is bounded as well.
+            // A busy machine may delay a connection attempt, so each attempt has a limit too.
             if let Ok(Ok(_)) = timeout(Duration::from_secs(1), TcpStream::connect(self.address())).await {
                 return Ok(());
             }
@@ -182,14 +182,14 @@ impl Mongod {
         }
     }
 
-    /// The same data under a new address, as after every change of a Swarm task.
+    /// Restarts it with the same data at a new address, as after a change of a Swarm task.
     pub async fn restart_at(&mut self, ip: Ipv4Addr, port: u16) -> Result<(), MongodError> {
         self.kill();
         (self.options.ip, self.options.port) = (ip, port);
         self.restart().await
     }
 
-    /// Kills it if it runs, and empties the data directory: a lost volume.
+    /// Kills it if it runs, and empties its data directory, as if its volume were lost.
     pub fn wipe(&mut self) {
         self.kill();
         let data = self.dir.join("data");
@@ -197,7 +197,7 @@ impl Mongod {
         fs::create_dir(&data).unwrap();
     }
 
-    /// Makes this one a clone of another's volume. Both must be down.
+    /// Copies the data directory of another mongod. Both must be down.
     pub fn clone_data_from(&mut self, other: &mut Mongod) {
         assert!(!self.is_running() && !other.is_running(), "a volume is cloned at rest");
         self.wipe();
@@ -205,14 +205,14 @@ impl Mongod {
         assert!(copied.unwrap().success());
     }
 
-    /// Rewrites its hosts file in place, so that the running mongod sees it at its next lookup.
+    /// Rewrites its hosts file in place, so that the running mongod uses it at its next lookup.
     pub fn set_hosts(&mut self, hosts: Vec<(IpAddr, String)>) {
         let node = self.options.name.as_mut().unwrap();
         node.hosts = hosts;
         write_hosts(&self.dir.join("hosts"), &node.hosts);
     }
 
-    /// A client of this one process, whatever its state in the set.
+    /// A client of this mongod only, in any member state.
     pub fn client(&self) -> Client {
         let address = ServerAddress::from(self.address());
         let options = ClientOptions::builder()
@@ -223,7 +223,7 @@ impl Mongod {
         Client::with_options(options).unwrap()
     }
 
-    /// One command on `admin`, over a client of its own: for set-up, not for speed.
+    /// Runs one command on `admin` with a new client. This is slow.
     pub async fn command(&self, command: Document) -> Result<Document, mongodb::error::Error> {
         let client = self.client();
         let reply = client.database("admin").run_command(command).await;
@@ -231,7 +231,7 @@ impl Mongod {
         reply
     }
 
-    /// Whom it copies from; empty when from nobody. None while it is down.
+    /// Its sync source, empty if it has none. `None` while it is down.
     pub async fn sync_source(&self) -> Option<String> {
         let status = self.command(doc! { "replSetGetStatus": 1 }).await.ok()?;
         status.get_str("syncSourceHost").ok().map(str::to_owned)
@@ -239,7 +239,7 @@ impl Mongod {
 
     fn signal(&self, signal: Signal) {
         if let Some(child) = &self.child {
-            // Fails only for a process that is gone, which is as good as signalled.
+            // Fails only if the process has ended, which needs no signal.
             let _ = kill(Pid::from_raw(child.id() as i32), signal);
         }
     }
@@ -250,7 +250,7 @@ impl Mongod {
         if let Some(node) = name {
             let hosts = self.dir.join("hosts");
             write_hosts(&hosts, &node.hosts);
-            // Its own mount namespace for the hosts file, its own UTS namespace for the host name.
+            // A new mount namespace for the hosts file, and a new UTS namespace for the host name.
             let script =
                 r#"mount --bind "$1" /etc/hosts && echo "$2" >/proc/sys/kernel/hostname && shift 2 && exec "$@""#;
             words.extend(["unshare", "-m", "-u", "sh", "-c", script, "sh"].map(String::from));
@@ -269,7 +269,7 @@ impl Mongod {
         words.extend(keyfile.iter().map(|file| format!("--keyFile={}", file.display())));
         words.extend(args.iter().cloned());
         let failed = |e| MongodError(format!("cannot start {}: {e}", words[0]));
-        // Complaints about flags come before the log is opened.
+        // mongod reports wrong flags before it opens its log.
         let early = File::options().create(true).append(true).open(self.dir.join("early.log")).map_err(failed)?;
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::null()).stderr(early.try_clone().map_err(failed)?).stdout(early);
@@ -295,13 +295,13 @@ impl Drop for Mongod {
     fn drop(&mut self) {
         self.kill();
         if self.options.dir.is_none() {
-            // Left-overs are swept by the next run.
+            // The next run removes what remains.
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
 }
 
-/// Why a mongod is not there, with the end of its log.
+/// Why a mongod does not run, with the end of its log.
 pub struct MongodError(String);
 
 impl fmt::Display for MongodError {
@@ -310,7 +310,7 @@ impl fmt::Display for MongodError {
     }
 }
 
-/// As readable as `Display`: this is what a failed `unwrap` prints.
+/// The same text as `Display`, because a failed `unwrap` prints it.
 impl fmt::Debug for MongodError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -319,13 +319,13 @@ impl fmt::Debug for MongodError {
 
 impl std::error::Error for MongodError {}
 
-/// The mongod that `scripts/mongod` finds or fetches; asked once a process for each version.
+/// The path that `scripts/mongod` prints. The script runs once per process and version.
 pub fn binary(version: Option<&'static str>) -> Result<PathBuf, MongodError> {
     static FOUND: Mutex<BTreeMap<Option<&str>, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
     let mut found = FOUND.lock().unwrap();
     let asked = found.entry(version).or_insert_with(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mongod");
-        // Its stderr is ours: fetching takes a while, and it says so.
+        // Its stderr is shown: it reports a download, which takes some time.
         let output = Command::new(script).args(version).stderr(Stdio::inherit()).output();
         let output = output.map_err(|e| format!("{script}: {e}"))?;
         let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -335,10 +335,11 @@ pub fn binary(version: Option<&'static str>) -> Result<PathBuf, MongodError> {
     asked.clone().map_err(MongodError)
 }
 
-/// A loopback address that no other test process has, and that nobody listens on at `port`.
+/// A loopback address that no other test process uses, and that is free at `port`.
 pub fn free_ip(port: u16) -> Ipv4Addr {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
-    // 127.0.x.x stays with everybody else. Each process has one 127.A.B.0/24; a clash needs equal pids modulo 64000.
+    // 127.0.x.x is left to other programs. Each process has one 127.A.B.0/24. Two clash only if their pids are equal modulo
+    // 64000.
     let block = std::process::id() % 64_000;
     for _ in 0..254 {
         let last = 1 + COUNTER.fetch_add(1, Ordering::Relaxed) % 254;
@@ -350,12 +351,12 @@ pub fn free_ip(port: u16) -> Ipv4Addr {
     panic!("all 254 loopback addresses of this process are in use at port {port}");
 }
 
-/// Whether [`MongodOptions::name`] works here: root in a container may not be allowed to.
+/// Whether [`MongodOptions::name`] works here. In a container, even root may lack the permission.
 pub fn can_be_named() -> bool {
     Command::new("unshare").args(["-m", "-u", "true"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
-/// In place, because the file is bind-mounted: a new file under the old name would not be seen.
+/// Writes in place: the file is bind-mounted, so a new file with the same name has no effect.
 pub fn write_hosts(path: &Path, hosts: &[(IpAddr, String)]) {
     let own = (IpAddr::V4(Ipv4Addr::LOCALHOST), "localhost".to_owned());
     let lines = std::iter::once(&own).chain(hosts).map(|(ip, name)| format!("{ip} {name}\n"));
@@ -372,7 +373,7 @@ fn new_dir() -> PathBuf {
 
 const DIR_PREFIX: &str = "rsctl-mongod-";
 
-/// Removes the directories of processes that were killed before they could.
+/// Removes the directories of earlier test processes that were killed.
 fn sweep() {
     for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! What passed, what failed, and how long it took, in cargo's own words at the end: for tests that are programs.
+//! Reports what passed and what failed, in the format of `cargo test`, for tests that are programs.
 
 #![allow(clippy::print_stdout, reason = "this reports to people")]
 
@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-/// What goes wrong in a test: told in one line.
+/// Why a test failed, in one line.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub type Outcome<T = ()> = Result<T, Failure>;
 
-/// The checks so far.
+/// The results so far.
 pub struct Report {
     words: Vec<String>,
     began: Instant,
@@ -35,10 +35,10 @@ impl Report {
         self.filtered += 1;
     }
 
-    /// Runs one check and says how it ended; whether it passed.
+    /// Runs one check and prints its result. Returns whether it passed.
     pub async fn step(&mut self, name: &str, check: impl Future<Output = Outcome<String>>) -> bool {
         let began = Instant::now();
-        // A half-done step may leave the story in any state: the steps after it look for themselves.
+        // A failed step may leave any state behind, so later steps check what they need.
         let ended = AssertUnwindSafe(check).catch_unwind().await;
         let seconds = began.elapsed().as_secs_f64();
         match ended.unwrap_or_else(|_| Err("it panicked (see above)".into())) {
@@ -59,7 +59,7 @@ impl Report {
         self.failed.push(name.to_owned());
     }
 
-    /// These checks cannot be made here, all for one reason.
+    /// Reports that these checks cannot run here, and why.
     pub fn ignore_all<'a>(&mut self, what: &str, names: impl IntoIterator<Item = &'a str>, why: &str) {
         println!("\nSKIPPED: {what}: {why}\n");
         for name in names {

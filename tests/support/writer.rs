@@ -1,4 +1,4 @@
-//! An application that writes with `w: majority` and keeps count: the judge of "no acknowledged write is lost".
+//! An application that writes with `w: majority` and records each acknowledged write, to show that none is lost.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,20 +11,20 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, timeout};
 
-/// A write that was not acknowledged by then counts as unknown.
-// A write that was under way when its primary died hangs in the Rust driver now and then (3.9.1, 3 of 90 under load), and
-// the next one is acknowledged at once: it is given up before its gap is taken for the set's.
+/// The limit of one write. After that, its outcome is unknown.
+// A write that is in progress when the primary dies sometimes hangs in the Rust driver (3.9.1, 3 of 90 under load), while
+// the next write is acknowledged at once. The limit is short, so that this gap is not taken for a gap of the set.
 const WRITE_LIMIT: Duration = Duration::from_secs(3);
 const PACE: Duration = Duration::from_millis(10);
 
-/// What was acknowledged so far.
+/// The result so far.
 #[derive(Clone, Debug)]
 pub struct Tally {
     /// The ids that a majority acknowledged, in order.
     pub acknowledged: Vec<i64>,
-    /// The longest time without an acknowledgement, the still open one included.
+    /// The longest time without an acknowledgement, including the present one.
     pub longest_gap: Duration,
-    /// Writes that failed or whose outcome is unknown, with the last reason.
+    /// How many writes failed or have an unknown outcome.
     pub failed: usize,
     pub last_error: Option<String>,
     last: Instant,
@@ -43,29 +43,29 @@ impl Tally {
     }
 }
 
-/// Where writes go in: a driver, or an application that has one.
-pub trait Door: Send + Sync + 'static {
-    /// Done once a majority has this id.
+/// How writes reach the set: through a driver, or through an application.
+pub trait Sink: Send + Sync + 'static {
+    /// Writes this id. Succeeds when a majority has it.
     fn write(&self, id: i64) -> impl Future<Output = std::result::Result<(), String>> + Send;
 
-    /// How often.
+    /// The pause between two writes.
     fn pace(&self) -> Duration {
         PACE
     }
 
-    /// The first id, where several write into one collection.
+    /// The first id. It differs if several writers use one collection.
     fn first(&self) -> i64 {
         0
     }
 }
 
-impl Door for Collection<Document> {
+impl Sink for Collection<Document> {
     async fn write(&self, id: i64) -> std::result::Result<(), String> {
         self.insert_one(doc! { "_id": id }).await.map(drop).map_err(|error| error.to_string())
     }
 }
 
-/// Writes until told to stop.
+/// A writer that runs until it is finished or dropped.
 pub struct MajorityWriter {
     uri: String,
     tally: Arc<Mutex<Tally>>,
@@ -73,21 +73,21 @@ pub struct MajorityWriter {
     task: JoinHandle<()>,
 }
 
-/// Starts to write `{_id: n}` through the real driver, with nothing but the URI.
+/// Starts to write `{_id: n}` through the real driver, which knows only the URI.
 pub async fn majority_writer(uri: &str) -> Result<MajorityWriter> {
     Ok(writer(collection(uri).await?, uri))
 }
 
-/// The same by another way; the URI is that of the set.
-pub fn writer(door: impl Door, uri: &str) -> MajorityWriter {
+/// The same through another way. `uri` is the URI of the set.
+pub fn writer(sink: impl Sink, uri: &str) -> MajorityWriter {
     let tally = Arc::new(Mutex::new(Tally::new()));
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(write(door, tally.clone(), stopped));
+    let task = tokio::spawn(write(sink, tally.clone(), stopped));
     MajorityWriter { uri: uri.to_owned(), tally, stop, task }
 }
 
 impl MajorityWriter {
-    /// How it stands.
+    /// The result so far.
     pub fn tally(&self) -> Tally {
         let mut tally = self.tally.lock().unwrap().clone();
         tally.longest_gap = tally.longest_gap.max(tally.last.elapsed());
@@ -99,14 +99,14 @@ impl MajorityWriter {
         self.tally.lock().unwrap().acknowledged.len()
     }
 
-    /// Forgets the gaps so far: the next reading is about what happens from now on.
+    /// Resets the longest gap, so that the next reading covers only what happens from now on.
     pub fn reset_gap(&self) {
         self.tally.lock().unwrap().longest_gap = Duration::ZERO;
     }
 
-    /// Waits for a write that begins after this call to be acknowledged.
+    /// Waits until a write that begins after this call is acknowledged.
     pub async fn next_acknowledged(&self, limit: Duration) -> bool {
-        // One write may be under way already; the second one from here began later.
+        // One write may be in progress already; the second one from here began later.
         let goal = self.count() + 2;
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
@@ -118,13 +118,13 @@ impl MajorityWriter {
         false
     }
 
-    /// Ends it.
+    /// Stops the writer.
     pub async fn rest(self) {
         self.stop.send_replace(true);
         let _ = self.task.await;
     }
 
-    /// Ends it, and reads at the primary which acknowledged ids are missing there.
+    /// Stops the writer, and reads at the primary which acknowledged ids are missing.
     pub async fn finish(self) -> Result<(Tally, Vec<i64>)> {
         let tally = self.tally();
         self.stop.send_replace(true);
@@ -134,18 +134,18 @@ impl MajorityWriter {
     }
 }
 
-/// Writes these ids at once; a majority acknowledges them.
+/// Writes these ids together, with `w: majority`.
 pub async fn insert(uri: &str, ids: &[i64]) -> Result<()> {
     let documents: Vec<_> = ids.iter().map(|id| doc! { "_id": id }).collect();
     collection(uri).await?.insert_many(documents).await.map(drop)
 }
 
-/// Of these ids, those that a majority read at the primary does not find.
+/// Those of these ids that a read at the primary with read concern `majority` does not find.
 pub async fn missing(uri: &str, ids: &[i64]) -> Result<Vec<i64>> {
     missing_in(collection(uri).await?, ids).await
 }
 
-/// The same, of any collection.
+/// The same, for any collection.
 pub async fn missing_in(writes: Collection<Document>, ids: &[i64]) -> Result<Vec<i64>> {
     let found = writes.distinct("_id", doc! {}).read_concern(ReadConcern::majority()).await?;
     // JavaScript writes doubles, exact up to 2^53, or 32 bits.
@@ -154,15 +154,15 @@ pub async fn missing_in(writes: Collection<Document>, ids: &[i64]) -> Result<Vec
     Ok(ids.iter().copied().filter(|id| !found.contains(id)).collect())
 }
 
-async fn write(door: impl Door, tally: Arc<Mutex<Tally>>, stopped: watch::Receiver<bool>) {
-    let mut pace = interval(door.pace());
+async fn write(sink: impl Sink, tally: Arc<Mutex<Tally>>, stopped: watch::Receiver<bool>) {
+    let mut pace = interval(sink.pace());
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for id in door.first().. {
+    for id in sink.first().. {
         pace.tick().await;
         if *stopped.borrow() {
             return;
         }
-        let outcome = timeout(WRITE_LIMIT, async { door.write(id).await }).await;
+        let outcome = timeout(WRITE_LIMIT, async { sink.write(id).await }).await;
         let mut tally = tally.lock().unwrap();
         let error = match outcome {
             Ok(Ok(())) => {
@@ -177,7 +177,7 @@ async fn write(door: impl Door, tally: Arc<Mutex<Tally>>, stopped: watch::Receiv
     }
 }
 
-/// Ours, in the database that the URI names.
+/// The collection of the writer, in the database that the URI names.
 pub async fn collection(uri: &str) -> std::result::Result<Collection<Document>, Error> {
     let mut options = ClientOptions::parse(uri).await?;
     let database = options.default_database.take().unwrap_or_else(|| "rsctl_demo".to_owned());

@@ -1,5 +1,5 @@
-//! The recipes in `deploy/` as they ship: their Dockerfiles are built, their stack files deployed. Only the images' names
-//! are others, for the applications themselves cannot be had: `tests/swarm/apps` has what stands in their place.
+//! The recipes in `deploy/`, unchanged: the test builds their Dockerfiles and deploys their stack files. Only the names of
+//! the images differ, because the applications cannot be fetched: `tests/swarm/apps` has substitutes.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use futures_util::future::{join_all, try_join_all};
 use super::Outcome;
 use super::agent::Agent;
 use super::lab::Lab;
-use super::remote::{Place, Way};
+use super::remote::{Stored, Way};
 use super::stack;
 
 const BASE: &str = "APPS=localhost:1/apps:test";
 
-/// An application whose image holds no rsctl.
+/// An application whose image does not contain rsctl.
 pub(super) const APP_ALONE: &str = "localhost:1/app-alone:test";
 
 /// Targets of `tests/swarm/apps/Dockerfile` that become images.
@@ -24,14 +24,14 @@ const TARGETS: [(&str, &str); 4] = [
     ("haproxy", "localhost:1/haproxy:test"),
 ];
 
-/// Folders with a Dockerfile, the image that it is to begin with, and what becomes of it.
+/// Folders with a Dockerfile, its base image, and the image that it makes.
 const DOCKERFILES: [(&str, &str, &str); 3] = [
     ("deploy/orion", "ORION=localhost:1/orion-alone:test", "localhost:1/orion:test"),
     ("deploy/lets-chat", "LETS_CHAT=localhost:1/chat-alone:test", "localhost:1/chat:test"),
     ("deploy/apps", "APP=localhost:1/app-alone:test", "localhost:1/app:test"),
 ];
 
-/// What takes the place of the recipes' images, and has one task of the old Orion as well.
+/// Variables of the recipes: the substitute images, and one task of the old Orion.
 const IMAGES: [(&str, &str); 6] = [
     ("ORION_IMAGE", "localhost:1/orion:test"),
     ("OLD_ORION_IMAGE", "localhost:1/orion:test"),
@@ -41,17 +41,17 @@ const IMAGES: [(&str, &str); 6] = [
     ("APP_IMAGE", "localhost:1/app:test"),
 ];
 
-/// A recipe, and the ways in that it offers.
+/// A recipe, and its endpoints.
 pub(super) struct Recipe {
     pub(super) stack: &'static str,
     pub(super) file: &'static str,
-    pub(super) doors: &'static [Door],
+    pub(super) endpoints: &'static [Endpoint],
 }
 
-/// A way in: who takes writes there, and where those end up.
-pub(super) struct Door {
+/// An endpoint that accepts writes, and the collection that they go to.
+pub(super) struct Endpoint {
     pub(super) name: &'static str,
-    /// Where it is in the network; a path for those that speak HTTP.
+    /// `host:port` in the network.
     address: &'static str,
     path: Option<&'static str>,
     first: i64,
@@ -62,34 +62,37 @@ pub(super) struct Door {
 pub(super) const ORION: Recipe = Recipe {
     stack: "broker",
     file: "deploy/orion/stack.yml",
-    doors: &[
-        Door::web("orion", "orion:1026", "/v2/entities", "orion", "entities"),
-        Door { first: 1 << 40, ..Door::web("old-orion", "old-orion:1026", "/v2/entities", "orion", "entities") },
+    endpoints: &[
+        Endpoint::web("orion", "orion:1026", "/v2/entities", "orion", "entities"),
+        Endpoint {
+            first: 1 << 40,
+            ..Endpoint::web("old-orion", "old-orion:1026", "/v2/entities", "orion", "entities")
+        },
     ],
 };
 
 pub(super) const CHAT: Recipe = Recipe {
     stack: "chat",
     file: "deploy/lets-chat/stack.yml",
-    doors: &[Door::web("chat", "chat:5000", "/", "letschat", "messages")],
+    endpoints: &[Endpoint::web("chat", "chat:5000", "/", "letschat", "messages")],
 };
 
 pub(super) const APP: Recipe = Recipe {
     stack: "app",
     file: "deploy/apps/stack.yml",
-    doors: &[Door::web("app", "tasks.app:8080", "/", "app", "orders")],
+    endpoints: &[Endpoint::web("app", "tasks.app:8080", "/", "app", "orders")],
 };
 
 pub(super) const HAPROXY: Recipe = Recipe {
     stack: "door",
     file: "deploy/haproxy/stack.yml",
-    doors: &[Door { path: None, ..Door::web("HAProxy", "door:27017", "", "door", "writes") }],
+    endpoints: &[Endpoint { path: None, ..Endpoint::web("HAProxy", "door:27017", "", "door", "writes") }],
 };
 
-/// The application as Compose starts it.
-pub(super) const COMPOSED: Door = Door::web("app", "app:8080", "/", "app", "orders");
+/// The endpoint of the application that Compose starts.
+pub(super) const COMPOSED: Endpoint = Endpoint::web("app", "app:8080", "/", "app", "orders");
 
-impl Door {
+impl Endpoint {
     const fn web(
         name: &'static str,
         address: &'static str,
@@ -108,21 +111,21 @@ impl Door {
         }
     }
 
-    /// The first write through it is acknowledged, and others follow.
+    /// Starts to write through it, and waits for the first acknowledgement.
     pub(super) async fn enter(&self, agent: &mut Agent) -> Outcome {
-        let stored = Place { database: self.database.to_owned(), collection: self.collection.to_owned() };
+        let stored = Stored { database: self.database.to_owned(), collection: self.collection.to_owned() };
         agent.write_by(self.name, self.way(), stored).await
     }
 }
 
-/// Builds every Dockerfile, once, on each of these engines.
+/// Builds every Dockerfile once on each of these engines.
 pub(super) async fn build(lab: &Lab, nodes: &[String]) -> Outcome {
     let all = || async { try_join_all(nodes.iter().map(|node| build_on(lab, node))).await.map(drop) };
     lab.recipes.get_or_try_init(all).await.copied()
 }
 
 async fn build_on(lab: &Lab, node: &str) -> Outcome {
-    // Where the Dockerfiles copy the binary from.
+    // The Dockerfiles copy the binary from this image.
     lab.docker(node, &["tag", "localhost:1/rsctl:test", "rsctl:latest"]).await?;
     for (target, image) in TARGETS {
         let file = ["-f", "tests/swarm/apps/Dockerfile", "tests/swarm/apps"];
@@ -135,7 +138,7 @@ async fn build_on(lab: &Lab, node: &str) -> Outcome {
     Ok(())
 }
 
-/// Deploys recipes for the set whose network this is, each under its name with something put behind.
+/// Deploys recipes into the network of a set. The names of the stacks get a suffix.
 pub(super) async fn deploy(lab: &Lab, recipes: &[Recipe], network: &str, suffix: &str) -> Outcome {
     let mut variables = BTreeMap::from(IMAGES);
     variables.insert("MONGO_NETWORK", network);
@@ -146,7 +149,7 @@ pub(super) async fn deploy(lab: &Lab, recipes: &[Recipe], network: &str, suffix:
     join_all(deployed).await.into_iter().collect()
 }
 
-/// Removes them again, and waits for nothing.
+/// Removes them without waiting.
 pub(super) async fn remove(lab: &Lab, recipes: &[Recipe], suffix: &str) -> Outcome {
     let stacks: Vec<_> = recipes.iter().map(|recipe| format!("{}{suffix}", recipe.stack)).collect();
     let stacks: Vec<_> = stacks.iter().map(String::as_str).collect();

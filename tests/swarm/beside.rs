@@ -1,4 +1,4 @@
-//! What goes on beside the story, because it mostly waits.
+//! Stories that run at the same time as the main one, because they mostly wait.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use super::Outcome;
 
 type Ended = (&'static str, Outcome<String>);
 
-/// Stories of their own, by name, and how those ended that did.
+/// The stories by name, and the results of those that have ended.
 #[derive(Default)]
 pub(super) struct Beside<'l> {
     running: FuturesUnordered<LocalBoxFuture<'l, Ended>>,
@@ -19,18 +19,18 @@ pub(super) struct Beside<'l> {
 }
 
 impl<'l> Beside<'l> {
-    /// It goes on only while somebody waits for something here.
+    /// Adds a story. It makes progress only while a method of this type waits.
     pub(super) fn begin(&mut self, name: &'static str, story: impl Future<Output = Outcome<String>> + 'l) {
         self.running.push(Box::pin(async move { (name, story.await) }));
     }
 
-    /// What others began goes on here.
+    /// Takes over the stories of another value.
     pub(super) fn adopt(&mut self, others: Self) {
         self.running.extend(others.running);
         self.ended.extend(others.ended);
     }
 
-    /// Waits for something else, while all of them go on.
+    /// Waits for something else, while all stories make progress.
     pub(super) async fn while_waiting_for<T>(&mut self, other: impl Future<Output = T>) -> T {
         let mut other = pin!(other);
         loop {
@@ -43,7 +43,7 @@ impl<'l> Beside<'l> {
         }
     }
 
-    /// Waits for the end of this one; none if nobody began it.
+    /// Waits for the end of this story. `None` if it was not added.
     pub(super) async fn end_of(&mut self, name: &str) -> Option<Outcome<String>> {
         while !self.ended.contains_key(name) {
             let (ended, outcome) = self.running.next().await?;

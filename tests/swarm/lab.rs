@@ -1,4 +1,4 @@
-//! The engines: `scripts/lab` and other programs, every call with a time limit.
+//! The engines: calls `scripts/lab` and other programs, each with a time limit.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -13,17 +13,17 @@ use tokio::process::Command;
 use super::Outcome;
 use super::support::process::DIE_WITH_US;
 
-/// A place of its own: never the lab that somebody is looking around in.
+/// The directory of this lab. It is never the one of `scripts/lab`, which a developer may use.
 const DIR: &str = "/var/tmp/rsctl-lab-story";
-/// From an empty cache, with packages to install and images to build.
+/// The limit with an empty cache: it includes installing packages and building images.
 const UP_LIMIT: Duration = Duration::from_secs(900);
 const BUILD_LIMIT: Duration = Duration::from_secs(1500);
 const ASK_LIMIT: Duration = Duration::from_secs(30);
-/// What `scripts/lab` makes images of: MongoDB of today, the last one for old drivers, the applications.
+/// The images that `scripts/lab` makes: the default MongoDB, the last one for old drivers, the applications.
 const IMAGES: [&[&str]; 3] = [&["mongo-image"], &["mongo-image", OLD_MONGO], &["apps-image"]];
-/// The newest that Let's Chat's driver can write to, as `scripts/mongod` knows it.
+/// The newest version of `scripts/mongod` that Let's Chat's driver can write to.
 pub(super) const OLD_MONGO: &str = "5.0.4";
-/// The exit code of `scripts/lab` where a Swarm cannot be had.
+/// The exit code of `scripts/lab` if a Swarm is impossible here.
 const IMPOSSIBLE: i32 = 77;
 
 /// A Swarm on this machine.
@@ -31,11 +31,11 @@ pub(super) struct Lab {
     root: PathBuf,
     dir: String,
     rsctl: OnceCell<String>,
-    /// Whether the recipes' images are there.
+    /// Whether the images of the recipes are built.
     pub(super) recipes: tokio::sync::OnceCell<()>,
 }
 
-/// Whether there is one.
+/// Whether a Swarm is possible.
 pub(super) enum Up {
     Ready,
     Impossible(String),
@@ -60,9 +60,9 @@ impl Lab {
         self.root.join(relative)
     }
 
-    /// Engines in one Swarm, with all images.
+    /// Starts engines in one Swarm, with all images.
     pub(super) async fn up(&self, engines: usize) -> Outcome<Up> {
-        // The engines mostly wait while they start, and the compiler does not. Without engines nothing need be compiled.
+        // The engines mostly wait while they start, so the build runs at the same time. Without engines there is no build.
         let engines = async {
             match self.engines(engines).await {
                 Ok(Up::Ready) => Ok(()),
@@ -79,7 +79,7 @@ impl Lab {
         Ok(Up::Ready)
     }
 
-    /// The engines, with every image that needs nothing to be compiled by us.
+    /// Starts the engines, with every image that needs no build of rsctl.
     async fn engines(&self, engines: usize) -> Outcome<Up> {
         let up = self.output(UP_LIMIT, self.script(&["up", &engines.to_string()])).await?;
         if up.status.code() == Some(IMPOSSIBLE) {
@@ -95,12 +95,12 @@ impl Lab {
         Ok(Up::Ready)
     }
 
-    /// Removes every trace.
+    /// Removes the lab completely.
     pub(super) async fn down(&self) -> Outcome {
         self.lab(Duration::from_secs(120), &["down"]).await.map(drop)
     }
 
-    /// One more engine, with both images of the stack.
+    /// Adds one engine, with both images of the stack.
     pub(super) async fn add(&self, node: &str) -> Outcome {
         self.lab(Duration::from_secs(120), &["add", node]).await?;
         let mongo = self.lab(ASK_LIMIT, &["mongo-image"]).await?;
@@ -109,29 +109,29 @@ impl Lab {
         self.lab(ASK_LIMIT, &["load", &rsctl.to_string_lossy(), node]).await.map(drop)
     }
 
-    /// The binary that `scripts/build` made.
+    /// The binary that `scripts/build` makes.
     pub(super) fn rsctl(&self) -> &str {
         self.rsctl.get().map_or("rsctl", String::as_str)
     }
 
-    /// A subcommand of `scripts/lab`; what it prints.
+    /// Runs a subcommand of `scripts/lab`. Returns its output.
     pub(super) async fn lab(&self, limit: Duration, args: &[&str]) -> Outcome<String> {
         let output = self.output(limit, self.script(args)).await?;
         succeeded(&format!("scripts/lab {}", args.join(" ")), output)
     }
 
-    /// The docker client of an engine; what it prints on stdout.
+    /// Runs the docker client of an engine. Returns its stdout.
     pub(super) async fn docker(&self, node: &str, args: &[&str]) -> Outcome<String> {
         succeeded(&format!("docker {}", args.join(" ")), self.output(ASK_LIMIT, self.client(node, args)).await?)
     }
 
-    /// The same, with what it says on stderr: logs of services are there.
+    /// The same, with its stderr, which has the logs of services.
     pub(super) async fn spoken(&self, node: &str, args: &[&str]) -> Outcome<String> {
         let output = self.output(ASK_LIMIT, self.client(node, args)).await?;
         Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
     }
 
-    /// Any program of the repository, with the variables of a session in the lab; what it prints.
+    /// Runs a program of the repository with the variables of the lab. Returns its output.
     pub(super) async fn run(&self, limit: Duration, program: &Path, args: &[&str]) -> Outcome<String> {
         let mut command = self.command(program);
         command.args(args);
@@ -157,7 +157,7 @@ impl Lab {
         succeeded(program, self.output(limit, command).await?)
     }
 
-    /// What `scripts/lab docker` runs, without that shell: it is asked many times a second.
+    /// The command of `scripts/lab docker`, without the shell, because it runs many times a second.
     fn client(&self, node: &str, args: &[&str]) -> Command {
         let mut command = self.command(Path::new("docker"));
         command.arg("-H").arg(format!("unix://{}/{node}/docker.sock", self.dir)).args(args);
@@ -174,7 +174,7 @@ impl Lab {
         command
     }
 
-    /// What is put before every program ends with us.
+    /// Every program ends with this process.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(DIE_WITH_US[0]);
         command.args(&DIE_WITH_US[1..]).arg("--").arg(program).current_dir(&self.root).env("RSCTL_LAB_DIR", &self.dir);
@@ -195,7 +195,7 @@ impl Lab {
     }
 }
 
-/// A program with all that it started, unless that made itself independent as the engines do. Killed when dropped.
+/// A program and its process group. Both are killed when this is dropped. The engines leave the group, and stay.
 struct Group(Option<u32>);
 
 impl Group {
@@ -207,7 +207,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(pid) = self.0 {
-            // Fails only when all of them are gone.
+            // Fails only if all of them have ended.
             let _ = killpg(Pid::from_raw(pid as i32), Signal::SIGKILL);
         }
     }

@@ -1,5 +1,5 @@
-//! A line to this very program, started once more in an overlay network: a question is one line of JSON, and so is its
-//! answer.
+//! A connection to another process of this program, which runs in an overlay network. A request is one line of JSON, and
+//! so is its answer.
 
 use std::fmt::Debug;
 use std::io::{self, Write};
@@ -15,10 +15,10 @@ use tokio::time::timeout;
 use super::Outcome;
 use super::lab::Lab;
 
-/// Longer than anything asked for takes by its own limit.
+/// The limit of one answer. It is longer than the limit of any request.
 const ANSWER_LIMIT: Duration = Duration::from_secs(180);
 
-/// The near end. The far one ends when this is dropped: its stdin does.
+/// The client end. The other end stops when this is dropped, because its stdin closes.
 pub(super) struct Line {
     _child: Child,
     questions: ChildStdin,
@@ -26,14 +26,14 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Into a network, by way of a node; `word` says what the program is to serve there.
+    /// Starts the program in a network, on a node. `word` selects what it serves.
     pub(super) fn enter(lab: &Lab, node: &str, network: &str, word: &str) -> Outcome<Self> {
         let mut command = lab.command(&lab.path("scripts/lab"));
         command.args(["inside", node, network]).arg(std::env::current_exe()?).args([word, lab.rsctl()]);
         command.stdin(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn()?;
-        let questions = child.stdin.take().ok_or("no way to ask")?;
-        let answers = BufReader::new(child.stdout.take().ok_or("no way to hear answers")?).lines();
+        let questions = child.stdin.take().ok_or("the program has no stdin")?;
+        let answers = BufReader::new(child.stdout.take().ok_or("the program has no stdout")?).lines();
         Ok(Self { _child: child, questions, answers })
     }
 
@@ -43,21 +43,21 @@ impl Line {
         let answer = timeout(ANSWER_LIMIT, self.answers.next_line()).await;
         let answer =
             answer.map_err(|_| format!("gave up after {ANSWER_LIMIT:?} waiting for an answer to {question:?}"))?;
-        let answer =
-            answer?.ok_or_else(|| format!("the program in the overlay network ended, asked for {question:?}"))?;
+        let answer = answer?
+            .ok_or_else(|| format!("the program in the overlay network ended before it answered {question:?}"))?;
         Ok(serde_json::from_str(&answer)?)
     }
 }
 
-/// The far end: serves questions from stdin until it ends. One that makes no sense comes as what is wrong with it.
+/// The server end: answers requests from stdin until stdin closes. A request that cannot be parsed arrives as the error.
 pub(super) async fn serve<Q: DeserializeOwned, A: Serialize>(
     mut answer: impl AsyncFnMut(Result<Q, String>) -> A,
 ) -> ExitCode {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let answer = answer(serde_json::from_str(&line).map_err(|error| format!("no order: {error}"))).await;
+        let answer = answer(serde_json::from_str(&line).map_err(|error| format!("not a request: {error}"))).await;
         let line = serde_json::to_string(&answer).unwrap_or_else(|error| format!("unwritable: {error}"));
-        // Nobody listens any more.
+        // The client has ended.
         if writeln!(io::stdout(), "{line}").is_err() {
             break;
         }

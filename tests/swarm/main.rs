@@ -1,13 +1,13 @@
-//! One story on a real Docker Swarm of three engines, with the stack, the image and the binary that ship.
+//! A story on a real Docker Swarm of three engines, with the stack in `deploy/swarm`, its image and the release binary.
 //!
 //! ```text
 //! cargo test --test swarm                 everything
 //! cargo test --test swarm -- volume       only the steps whose names contain a word (the first one always runs)
-//! SWARM_KEEP=1 cargo test --test swarm    leaves the Swarm up, to look around with scripts/lab
+//! SWARM_KEEP=1 cargo test --test swarm    leaves the Swarm running, for inspection with scripts/lab
 //! ```
 //!
-//! Not part of a plain `cargo test`: it needs root, installs Docker where it is missing, and takes minutes. Where a
-//! Swarm is impossible it says so and ignores its steps.
+//! It is not part of a plain `cargo test`: it needs root, installs Docker if it is missing, and takes minutes. If a Swarm
+//! is impossible here, it prints the reason and ignores its steps.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program that reports to people")]
 
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
         [word, rsctl] if word == bench::ENTER => return bench::serve(rsctl).await,
         _ => {}
     }
-    // Flags are for cargo's own harness.
+    // Flags are for the test harness of cargo.
     let words = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut report = Report::new(words);
     let lab = Lab::new();
@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
     };
     let ended = tokio::select! {
         ended = doing => ended,
-        () = told_to_stop() => Err("told to stop".into()),
+        () = told_to_stop() => Err("stopped by a signal".into()),
     };
     if let Err(failure) = ended {
         report.fail("the Swarm for the story", &failure);
@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
     report.sum_up()
 }
 
-/// The story, from the first engine on. A panic in it is a failure like any other.
+/// Runs the story, from the first engine on. A panic counts as a failure.
 async fn tell(lab: &Lab, report: &mut Report) -> Outcome {
     match lab.up(3).await? {
         Up::Ready => {}
@@ -87,13 +87,13 @@ async fn tell(lab: &Lab, report: &mut Report) -> Outcome {
             story.explain().await;
         }
         if !passed && nth == 0 {
-            return Err("nothing can be told of a set that never came to be".into());
+            return Err("there is no set, so the other steps cannot run".into());
         }
     }
     Ok(())
 }
 
-/// The bench instead of the story.
+/// Runs the bench instead of the story.
 async fn measured(lab: &Lab, rounds: usize, report: &mut Report) -> Outcome {
     if let Up::Impossible(why) = lab.up(3).await? {
         report.ignore_all("the bench on a real Swarm", ["the bench"], &why);

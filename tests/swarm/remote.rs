@@ -1,7 +1,6 @@
-//! Our man in the overlay network: this very program, started once more in there, does as it is told line by line.
+//! A second process of this program, which runs in the overlay network and serves requests line by line.
 //!
-//! It is where applications are: it finds rsctl and the mongods by Swarm's DNS, and runs the application that writes
-//! all through the story.
+//! It is where applications are: it finds rsctl and the mongods by Swarm's DNS, and runs the writers of the story.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,53 +21,53 @@ use super::support::process::DIE_WITH_US;
 use super::support::writer::{self, MajorityWriter, majority_writer};
 use super::visitor::Visitor;
 
-/// The word that makes this program serve instead of telling the story.
+/// The argument that makes this program serve requests instead of running the story.
 pub(super) const ENTER: &str = "in-the-overlay";
 
-/// How long a writer may take for its first write: before it, nothing is measured.
+/// The limit of the first write of a writer. Gaps count from the first write.
 const FIRST_WRITE: Duration = Duration::from_secs(45);
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
-/// What can be asked for.
+/// A request.
 #[derive(Debug, Deserialize, Serialize)]
-pub(super) enum Order {
+pub(super) enum Request {
     /// Run `rsctl`.
     Rsctl { args: Vec<String>, seconds: u64 },
-    /// Start to write by one more way.
-    Write { name: String, way: Way, stored: Place },
-    /// Write no more by this way.
+    /// Start one more writer.
+    Write { name: String, way: Way, stored: Stored },
+    /// Stop a writer.
     Rest { name: String },
-    /// How the writing goes.
+    /// The result of each writer so far.
     Tallies,
-    /// Measure gaps from now on.
+    /// Reset the longest gaps.
     Mark,
-    /// Wait until each way has acknowledged a write that begins from now on.
+    /// Wait until each writer has an acknowledgement for a write that begins from now on.
     Acknowledged { seconds: u64 },
-    /// Read every acknowledged write back, by this URI.
+    /// Read every acknowledged write back, with this URI.
     Missing { uri: String },
     /// Run a command on one mongod.
     Command { host: String, command: serde_json::Value },
-    /// Which data directory this mongod has.
+    /// The identity of the data directory of this mongod.
     Data { host: String },
 }
 
-/// How writes get to the set.
+/// How writes reach the set.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) enum Way {
-    /// By a driver of our own.
+    /// Through a driver in this process.
     Driver { uri: String },
-    /// Through an application: ids from `first` on are posted there.
+    /// Through an application: it gets posts with ids from `first` on.
     Visit { address: String, path: String, first: i64 },
 }
 
-/// Where they end up.
+/// The collection that the writes go to.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Place {
+pub(super) struct Stored {
     pub(super) database: String,
     pub(super) collection: String,
 }
 
-/// What comes back.
+/// An answer.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Answer {
     Done,
@@ -78,14 +77,14 @@ pub(super) enum Answer {
         err: String,
     },
     Tallies(BTreeMap<String, Tally>),
-    /// The ways that took no write.
+    /// The writers without an acknowledgement.
     Silent(Vec<String>),
     Missing(BTreeMap<String, Missing>),
     Reply(serde_json::Value),
     Failed(String),
 }
 
-/// How the writing goes by one way.
+/// The result of one writer.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Tally {
     pub(super) acknowledged: usize,
@@ -94,18 +93,18 @@ pub(super) struct Tally {
     pub(super) last_error: Option<String>,
 }
 
-/// What of it cannot be read back.
+/// The acknowledged writes of one writer that cannot be read back.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Missing {
     pub(super) ids: Vec<i64>,
     pub(super) of: usize,
 }
 
-/// Serves orders from stdin until it ends.
+/// Serves requests from stdin until stdin closes.
 pub(super) async fn serve(rsctl: &str) -> ExitCode {
     let mut desk = Desk { rsctl, ways: BTreeMap::new() };
-    line::serve(async |order: Result<Order, String>| match order {
-        Ok(order) => desk.serve(order).await.unwrap_or_else(|failure| Answer::Failed(failure.to_string())),
+    line::serve(async |request: Result<Request, String>| match request {
+        Ok(request) => desk.serve(request).await.unwrap_or_else(|failure| Answer::Failed(failure.to_string())),
         Err(why) => Answer::Failed(why),
     })
     .await
@@ -113,34 +112,34 @@ pub(super) async fn serve(rsctl: &str) -> ExitCode {
 
 struct Desk<'a> {
     rsctl: &'a str,
-    ways: BTreeMap<String, (MajorityWriter, Place)>,
+    ways: BTreeMap<String, (MajorityWriter, Stored)>,
 }
 
 impl Desk<'_> {
-    async fn serve(&mut self, order: Order) -> Outcome<Answer> {
-        match order {
-            Order::Rsctl { args, seconds } => self.run(&args, Duration::from_secs(seconds)).await,
-            Order::Write { name, way, stored } => self.write(name, way, stored).await,
-            Order::Command { host, command } => Ok(Answer::Reply(run_command(&host, &command).await?)),
-            Order::Data { host } => Ok(Answer::Reply(data(&host).await?)),
-            Order::Rest { name } => {
-                let (writer, _) = self.ways.remove(&name).ok_or_else(|| format!("nobody writes by {name}"))?;
+    async fn serve(&mut self, request: Request) -> Outcome<Answer> {
+        match request {
+            Request::Rsctl { args, seconds } => self.run(&args, Duration::from_secs(seconds)).await,
+            Request::Write { name, way, stored } => self.write(name, way, stored).await,
+            Request::Command { host, command } => Ok(Answer::Reply(run_command(&host, &command).await?)),
+            Request::Data { host } => Ok(Answer::Reply(data(&host).await?)),
+            Request::Rest { name } => {
+                let (writer, _) = self.ways.remove(&name).ok_or_else(|| format!("there is no writer {name}"))?;
                 writer.rest().await;
                 Ok(Answer::Done)
             }
-            Order::Mark => {
+            Request::Mark => {
                 self.ways.values().for_each(|(writer, _)| writer.reset_gap());
                 Ok(Answer::Done)
             }
-            Order::Acknowledged { seconds } => Ok(Answer::Silent(self.silent(Duration::from_secs(seconds)).await)),
-            Order::Tallies => {
+            Request::Acknowledged { seconds } => Ok(Answer::Silent(self.silent(Duration::from_secs(seconds)).await)),
+            Request::Tallies => {
                 Ok(Answer::Tallies(self.ways.iter().map(|(name, (writer, _))| (name.clone(), tally(writer))).collect()))
             }
-            Order::Missing { uri } => Ok(Answer::Missing(self.missing(&uri).await?)),
+            Request::Missing { uri } => Ok(Answer::Missing(self.missing(&uri).await?)),
         }
     }
 
-    /// Those by which no write gets through within the limit.
+    /// The writers that get no acknowledgement within the limit.
     async fn silent(&self, limit: Duration) -> Vec<String> {
         let waits = self.ways.iter().map(|(name, (writer, _))| async move {
             let silent = !writer.next_acknowledged(limit).await;
@@ -152,7 +151,7 @@ impl Desk<'_> {
     async fn missing(&self, uri: &str) -> Outcome<BTreeMap<String, Missing>> {
         let client = writer::collection(uri).await?.client().clone();
         let mut found = BTreeMap::new();
-        for (name, (writer, Place { database, collection })) in &self.ways {
+        for (name, (writer, Stored { database, collection })) in &self.ways {
             let written = writer.tally().acknowledged;
             let stored = client.database(database).collection(collection);
             let ids = writer::missing_in(stored, &written).await?;
@@ -171,14 +170,14 @@ impl Desk<'_> {
         Ok(Answer::Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) })
     }
 
-    async fn write(&mut self, name: String, way: Way, stored: Place) -> Outcome<Answer> {
+    async fn write(&mut self, name: String, way: Way, stored: Stored) -> Outcome<Answer> {
         let writer = match way {
             Way::Driver { uri } => majority_writer(&uri).await?,
             Way::Visit { address, path, first } => writer::writer(Visitor { address, path, first }, ""),
         };
         if !writer.next_acknowledged(FIRST_WRITE).await {
             let why = writer.tally().last_error.unwrap_or_default();
-            return Err(format!("no write by {name} in {FIRST_WRITE:?}: {why}").into());
+            return Err(format!("{name} had no acknowledged write in {FIRST_WRITE:?}: {why}").into());
         }
         writer.reset_gap();
         self.ways.insert(name, (writer, stored));
@@ -191,7 +190,7 @@ fn tally(writer: &MajorityWriter) -> Tally {
     Tally { acknowledged: acknowledged.len(), failed, gap, last_error }
 }
 
-/// A client of one mongod, whatever its state.
+/// A client of one mongod only, in any member state.
 pub(super) async fn client(host: &str) -> Outcome<Client> {
     let mut options = ClientOptions::parse(format!("mongodb://{host}/?directConnection=true")).await?;
     options.server_selection_timeout = Some(Duration::from_secs(2));
@@ -207,7 +206,7 @@ async fn run_command(host: &str, command: &serde_json::Value) -> Outcome<serde_j
     Ok(serde_json::to_value(reply.map_err(io::Error::from)??)?)
 }
 
-/// `local.replset.initialSyncId`: new after a wipe and after every initial sync.
+/// `local.replset.initialSyncId`. It is new after a loss of the data and after every initial sync.
 async fn data(host: &str) -> Outcome<serde_json::Value> {
     let client = client(host).await?;
     let identities = client.database("local").collection::<Document>("replset.initialSyncId");
@@ -217,7 +216,7 @@ async fn data(host: &str) -> Outcome<serde_json::Value> {
     Ok(serde_json::to_value(found.and_then(|identity| identity.get("_id").cloned()))?)
 }
 
-/// Waits until `probe` gives something; on giving up, says what was waited for and what there was instead.
+/// Waits until `probe` returns something. At the limit, the error says what was waited for and what was seen instead.
 pub(super) async fn until<T>(
     limit: Duration,
     what: &str,
@@ -226,7 +225,7 @@ pub(super) async fn until<T>(
     until_each(Duration::from_millis(100), limit, what, probe).await
 }
 
-/// The same, asked so often.
+/// The same, with this pause between two probes.
 pub(super) async fn until_each<T>(
     poll: Duration,
     limit: Duration,

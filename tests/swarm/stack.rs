@@ -1,4 +1,4 @@
-//! The shipped stack, and what runs of it where.
+//! The stack in `deploy/swarm`, and where its tasks run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use super::remote::until;
 pub(super) const NETWORK: &str = "db_backend";
 pub(super) const MONGO: &str = "db_mongo";
 pub(super) const RSCTL: &str = "db_rsctl";
-/// The node that orders are given to. It is never killed.
+/// The manager node that gets the docker commands. It is never killed.
 pub(super) const DESK: &str = "node1";
 
-/// The set that the story is about.
+/// The stack of the main set.
 pub(super) const DB: &str = "db";
-/// What begins a set.
+/// The stack file of a set.
 pub(super) const FILE: &str = "deploy/swarm/stack.yml";
 const DEPLOY_LIMIT: Duration = Duration::from_secs(60);
-/// Every mongod has its grace period, and Swarm needs some time to notice.
+/// The limit of a removal: each mongod has a grace period, and Swarm needs time to notice the end.
 pub(super) const REMOVE_LIMIT: Duration = Duration::from_secs(60);
 
-/// A task's container.
+/// The container of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Container {
     pub(super) id: String,
@@ -34,12 +34,12 @@ pub(super) async fn deploy(lab: &Lab, bootstrap: &str) -> Outcome {
     deploy_as(lab, DB, FILE, &variables).await
 }
 
-/// Deploys any stack file that ships, with the variables that it asks for.
+/// Deploys a stack file of `deploy/` with these variables.
 pub(super) async fn deploy_as(lab: &Lab, stack: &str, file: &str, variables: &BTreeMap<&str, &str>) -> Outcome {
     deploy_merged(lab, stack, &[file], variables).await
 }
 
-/// The same from several files, of which a later one changes what an earlier one says.
+/// The same with several files. A later file overrides an earlier one.
 pub(super) async fn deploy_merged(lab: &Lab, stack: &str, files: &[&str], variables: &BTreeMap<&str, &str>) -> Outcome {
     let mut args = vec!["stack", "deploy", "--resolve-image", "never"];
     args.extend(files.iter().flat_map(|file| ["-c", file]));
@@ -65,7 +65,7 @@ pub(super) async fn remove(lab: &Lab, nodes: &[String], stacks: &[&str]) -> Outc
     .await
 }
 
-/// Has stacks removed. A network stays as long as an application is in it.
+/// Starts the removal of stacks. A network stays while an application uses it.
 pub(super) async fn begin_removal(lab: &Lab, stacks: &[&str]) -> Outcome {
     match lab.docker(DESK, &[&["stack", "rm"], stacks].concat()).await {
         Err(failure) if !failure.to_string().contains("network") || !failure.to_string().contains("in use") => {
@@ -85,14 +85,14 @@ pub(super) async fn container(lab: &Lab, node: &str, service: &str) -> Outcome<O
     Ok(Some(Container { id: id.to_owned(), ip: ip.trim().to_owned() }))
 }
 
-/// Removes a task's container as an accident would, and waits for Swarm to put another in its place.
+/// Removes the container of a task, as in an accident, and waits until Swarm has replaced it.
 pub(super) async fn lose(lab: &Lab, node: &str, service: &str) -> Outcome<(Container, Container)> {
     let old = container(lab, node, service).await?.ok_or_else(|| format!("no task of {service} runs on {node}"))?;
     lab.docker(node, &["rm", "-f", &old.id]).await?;
     Ok((old.clone(), replacement(lab, node, service, &old).await?))
 }
 
-/// Waits for another container than this one.
+/// Waits until another container than this one runs.
 pub(super) async fn replacement(lab: &Lab, node: &str, service: &str, old: &Container) -> Outcome<Container> {
     until(Duration::from_secs(30), &format!("a new task of {service} on {node}"), async || {
         let new = container(lab, node, service).await?;
@@ -101,7 +101,7 @@ pub(super) async fn replacement(lab: &Lab, node: &str, service: &str, old: &Cont
     .await
 }
 
-/// The node on which rsctl runs.
+/// The node where rsctl runs.
 pub(super) async fn controller_node(lab: &Lab) -> Outcome<String> {
     until(Duration::from_secs(30), "a running task of rsctl", async || {
         let args = ["service", "ps", RSCTL, "-f", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}"];

@@ -1,4 +1,4 @@
-//! A user of an application in the overlay network, who posts one thing after the other, each to whatever task is there.
+//! A user of an application in the overlay network. It posts one document after the other, each to the next task in DNS.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::support::writer::Door;
+use super::support::writer::Sink;
 
-/// A task that is gone leaves an address where nobody answers.
+/// The limit of a connection attempt: the address of a task that has ended does not answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
-/// Many applications share two processors with their databases here.
+/// The limit of a request. Many applications and databases share two processors here.
 const PACE: Duration = Duration::from_millis(40);
 
 /// Posts `{"id": N}`.
@@ -22,7 +22,7 @@ pub(super) struct Visitor {
     pub(super) first: i64,
 }
 
-impl Door for Visitor {
+impl Sink for Visitor {
     async fn write(&self, id: i64) -> Result<(), String> {
         let reply = self.post(id).await.map_err(|error| format!("{}: {error}", self.address))?;
         match reply.split(' ').nth(1) {
@@ -41,7 +41,7 @@ impl Door for Visitor {
 }
 
 impl Visitor {
-    /// The application's answer. Every request asks DNS anew, for tasks come and go, and takes the next one listed.
+    /// Posts a document and returns the answer. Each request asks DNS again, because tasks change, and uses the next task.
     async fn post(&self, id: i64) -> std::io::Result<String> {
         let Self { address, path, .. } = self;
         let mut tasks: Vec<_> = lookup_host(address).await?.collect();

@@ -1,4 +1,4 @@
-/* libmongoc, which Orion uses, with the variable that Orion 3.11 and later reads. What it prints is told in writer.js. */
+/* libmongoc, which Orion uses, with the variable that Orion 3.11 and later reads. writer.js describes its output. */
 
 #include <inttypes.h>
 #include <mongoc/mongoc.h>

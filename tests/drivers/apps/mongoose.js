@@ -1,5 +1,5 @@
 'use strict';
-// Mongoose as of today.
+// A current Mongoose.
 const mongoose = require('mongoose');
 const { write } = require('./writer.js');
 

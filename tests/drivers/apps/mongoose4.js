@@ -1,5 +1,5 @@
 'use strict';
-// Mongoose as Let's Chat 0.4.8 has it, with the variable that Let's Chat reads.
+// The Mongoose of Let's Chat 0.4.8, with the variable that Let's Chat reads.
 const mongoose = require('mongoose4');
 const { write } = require('./writer.js');
 

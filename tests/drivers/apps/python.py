@@ -1,4 +1,4 @@
-"""The official Python driver. What it prints is told in writer.js."""
+"""The official Python driver. writer.js describes its output."""
 
 import os
 import sys

@@ -1,10 +1,10 @@
 'use strict';
-// Writes one document after the other and tells of every one that was acknowledged.
-//   start VERSION     once, when the first write is about to go out
+// Writes one document after the other and prints each acknowledged write.
+//   start VERSION     once, before the first write
 //   ID MILLISECONDS   for every acknowledged write
-// What fails is told on stderr, and the next id is tried.
+// It prints failures on stderr, then tries the next id.
 
-// An answer that has not come by then will not: the application gives up on that request, as one with users would.
+// The limit of one write. After that, the application gives it up, as an application with users does.
 const WRITE_LIMIT_MS = 5000;
 const PACE_MS = 10;
 
@@ -18,9 +18,9 @@ function within(ms, promise) {
 
 // `insert(id)` writes `{_id: id}` with w: majority.
 async function write(version, insert) {
-  process.stdout.on('error', () => process.exit(1)); // nobody listens any more
+  process.stdout.on('error', () => process.exit(1)); // the output is closed
   console.log(`start ${version}`);
-  // A later process begins above what an earlier one wrote, and all ids are exact as doubles.
+  // A later process starts above the ids of an earlier one, and all ids are exact as doubles.
   for (let id = Date.now() * 1000; ; id++) {
     try {
       await within(WRITE_LIMIT_MS, insert(id));

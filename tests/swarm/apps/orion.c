@@ -1,7 +1,7 @@
-/* In place of Orion: libmongoc below the same variables and flags, behind the same port and paths. It knows two requests:
- *   GET /v2/entities         asks the database, as a health check should: 200, or 500
- *   POST /v2/entities        a body {"id": N} is written, and acknowledged by a majority: 201, or 500
- * As Orion, it does not begin beside the file of another one; it leaves its own behind, as Orion does when it is killed. */
+/* A substitute for Orion: libmongoc with the same variables, flags, port and paths. It has two requests:
+ *   GET /v2/entities         queries the database, as a health check should: 200, or 500
+ *   POST /v2/entities        writes {"id": N}: 201 when a majority has it, or 500
+ * Like Orion, it does not start if a pid file exists, and it leaves its own pid file behind when it is killed. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -60,7 +60,7 @@ static int written(mongoc_collection_t *entities, int64_t id, bson_error_t *erro
     return ok ? 201 : 500;
 }
 
-/* One connection, one request: it ends when the body is there. */
+/* Serves one request per connection. The request ends with its body. */
 static void *answer(void *argument)
 {
     int visitor = (int)(intptr_t)argument, got = 0, status = 404;
@@ -101,7 +101,7 @@ static void end(int signal)
     _exit(signal == SIGTERM ? 0 : 1);
 }
 
-/* The URI: given, or put together from the flags of the time before 3.11. */
+/* The URI: from the variable, or built from the flags of versions before 3.11. */
 static const char *uri_of(int count, char **words)
 {
     static char made[1024];
@@ -140,15 +140,15 @@ int main(int count, char **words)
         return die(error.message);
     mongoc_client_pool_push(pool, first);
 
-    int yes = 1, door = socket(AF_INET, SOCK_STREAM, 0);
+    int yes = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-    setsockopt(door, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(door, (struct sockaddr *)&here, sizeof here) || listen(door, 64))
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (bind(listener, (struct sockaddr *)&here, sizeof here) || listen(listener, 64))
         return die("port 1026 is taken");
     fprintf(stderr, "start %s\n", MONGOC_VERSION_S);
     for (;;) {
         pthread_t thread;
-        int visitor = accept(door, NULL, NULL);
+        int visitor = accept(listener, NULL, NULL);
         if (visitor >= 0 && !pthread_create(&thread, NULL, answer, (void *)(intptr_t)visitor))
             pthread_detach(thread);
     }

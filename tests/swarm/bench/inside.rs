@@ -1,4 +1,4 @@
-//! In the overlay network, where applications are: waits, writes and, for the floor, sends the ideal commands.
+//! Runs in the overlay network, where applications are. It waits, writes and, for the floor, sends the ideal commands.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,50 +17,50 @@ use super::{By, HOSTS};
 use crate::Outcome;
 use crate::line;
 use crate::remote::{client, until_each};
-use crate::support::writer::{Door, MajorityWriter, writer};
+use crate::support::writer::{MajorityWriter, Sink, writer};
 
-/// For what should take seconds: MongoDB by itself needs half a minute for some of it.
+/// The limit of every wait. MongoDB alone needs half a minute for some of them.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
-pub(super) const KNOCK: Duration = Duration::from_millis(5);
-/// Every member is asked, each time by new connections.
+pub(super) const RETRY: Duration = Duration::from_millis(5);
+/// The pause between two rounds of questions to all members, each with new connections.
 const POLL: Duration = Duration::from_millis(20);
-/// A container that is gone answers nobody: what takes longer than this was not answered.
+/// The limit of one answer: a removed container never answers.
 pub(super) const PING_LIMIT: Duration = Duration::from_millis(100);
 
-/// What can be asked for.
+/// A request.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Ask {
-    /// From the moment in which the last mongod opens its port until a majority acknowledged a write.
+    /// The time from the moment when the last mongod opens its port until a majority has acknowledged a write.
     Begin { help: Help, by: By },
-    /// From the same moment until three voters serve.
+    /// The time from the same moment until three voters serve.
     AllIn,
-    /// Wait until three voters serve, and every secondary copies from somebody; whom they follow.
+    /// Wait until three voters serve and every secondary has a sync source. Returns the primary.
     AtRest,
-    /// The address behind a name.
+    /// The address of a name.
     Where { host: String },
-    /// From the moment in which a member answers at another address than this until three voters serve; with the ideal
-    /// command, if wished.
+    /// The time from the moment when a member answers at another address than this until three voters serve. With `help`,
+    /// the ideal command is sent.
     Back { moved: Moved, help: bool },
-    /// Have another one elected as soon as this one is gone.
+    /// Have another member elected as soon as this one does not answer.
     Guard { primary: String },
-    /// Gaps count from now on.
+    /// Reset the longest gap.
     Mark,
-    /// The longest time without an acknowledged write since then.
+    /// The longest time without an acknowledged write since the reset.
     Gap,
-    /// Write no more.
+    /// Stop the writer.
     Rest,
 }
 
-/// What is done so that there can be writes.
+/// What makes writes possible.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) enum Help {
-    /// Nothing but to ask rsctl for the URI.
+    /// Only ask rsctl for the URI.
     Controller,
-    /// `replSetInitiate` of one, then the others are added.
+    /// `replSetInitiate` with one member, then add the others.
     InitiateOne,
-    /// `rs.initiate()` of all three, as the manual has it.
+    /// `rs.initiate()` with all three, as MongoDB's manual describes it.
     InitiateAll,
-    /// The addresses that changed are forced upon one, and `replSetStepUp`.
+    /// Force the new addresses on one member, then send `replSetStepUp`.
     StepUp,
     /// Nothing.
     Nothing,
@@ -74,15 +74,15 @@ pub(super) enum Answer {
     Failed(String),
 }
 
-/// What is remembered between two questions.
+/// The state between two requests.
 struct Desk<'a> {
     rsctl: &'a str,
     writer: Option<MajorityWriter>,
-    /// When the last mongod of a beginning opened its port.
+    /// When the last mongod of the first start opened its port.
     answered: Instant,
 }
 
-/// Serves until stdin ends.
+/// Serves requests until stdin closes.
 pub(crate) async fn serve(rsctl: &str) -> ExitCode {
     let mut desk = Desk { rsctl, writer: None, answered: Instant::now() };
     line::serve(async |ask: Result<Ask, String>| match ask {
@@ -139,7 +139,7 @@ impl Desk<'_> {
     }
 
     fn writing(&self) -> Outcome<&MajorityWriter> {
-        self.writer.as_ref().ok_or_else(|| "nobody writes yet".into())
+        self.writer.as_ref().ok_or_else(|| "there is no writer yet".into())
     }
 
     async fn rest(&mut self) {
@@ -177,17 +177,17 @@ impl Desk<'_> {
         }
         let writer = writer(Beats(beats(&uri).await?), &uri);
         if !writer.next_acknowledged(LIMIT).await {
-            return Err(format!("no write by {uri}: {:?}", writer.tally().last_error).into());
+            return Err(format!("no acknowledged write with {uri}: {:?}", writer.tally().last_error).into());
         }
         self.writer = Some(writer);
         Ok(())
     }
 }
 
-/// Writes that nobody looks at again.
+/// The collection of the writes, which are not read again.
 struct Beats(Collection<Document>);
 
-impl Door for Beats {
+impl Sink for Beats {
     async fn write(&self, _: i64) -> Result<(), String> {
         self.0.insert_one(doc! {}).await.map(drop).map_err(|error| error.to_string())
     }
@@ -199,7 +199,7 @@ async fn beats(uri: &str) -> Outcome<Collection<Document>> {
     Ok(Client::with_options(options)?.database("bench").collection("writes"))
 }
 
-/// It listens, at another address than this; gives the address. The end is the caller's.
+/// Waits until it listens at another address than this. Returns the address. The caller sets the limit.
 async fn answers(host: &str, but: Option<&str>) -> String {
     loop {
         if let Ok(Ok(stream)) = timeout(PING_LIMIT, TcpStream::connect(host)).await
@@ -208,12 +208,12 @@ async fn answers(host: &str, but: Option<&str>) -> String {
         {
             return peer.to_string();
         }
-        sleep(KNOCK).await;
+        sleep(RETRY).await;
     }
 }
 
-/// Waits until three voters serve in everybody's eyes, and gives the primary. Asks the members themselves: with MongoDB
-/// alone there is nobody else to ask.
+/// Waits until every member reports three voters that serve. Returns the primary. It asks the members, because MongoDB
+/// alone has no controller to ask.
 async fn serving(at_rest: bool) -> Outcome<String> {
     until_each(POLL, LIMIT, "three voters to serve", async || {
         let mut leaders = Vec::new();
@@ -227,13 +227,13 @@ async fn serving(at_rest: bool) -> Outcome<String> {
             }
             let leads = status.get_i32("myState")? == 1;
             if at_rest && !leads && status.get_str("syncSourceHost").unwrap_or_default().is_empty() {
-                return Ok(Err(format!("{host} copies from nobody")));
+                return Ok(Err(format!("{host} has no sync source")));
             }
             if leads && status.get_i32("votingMembersCount")? == 3 {
                 leaders.push(host.to_owned());
             }
         }
-        Ok(leaders.pop().ok_or_else(|| "nobody leads three voters".to_owned()))
+        Ok(leaders.pop().ok_or_else(|| "no primary has three voters".to_owned()))
     })
     .await
 }

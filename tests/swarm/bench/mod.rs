@@ -1,5 +1,5 @@
-//! `scripts/bench --swarm`: how long an application cannot write on a real Swarm, and a set is not whole: with rsctl, with
-//! the ideal commands at the ideal moment, and with MongoDB alone. The stack, the image and the binary are those that ship.
+//! `scripts/bench --swarm` measures on a real Swarm how long an application cannot write and how long a set is not healthy:
+//! with rsctl, with the ideal commands at the ideal moment, and with MongoDB alone. It uses the stack in `deploy/swarm`.
 
 mod ideal;
 mod inside;
@@ -21,21 +21,21 @@ use inside::{Answer, Ask, Help};
 
 pub(super) use inside::serve;
 
-/// The word that makes this program go into the network instead.
+/// The argument that makes this program serve in the network.
 pub(super) const ENTER: &str = "bench-in-the-overlay";
-/// How many rounds, when it is asked for.
+/// The variable with the number of rounds. If it is set, the bench runs.
 pub(super) const ROUNDS: &str = "SWARM_BENCH";
-/// The file that its table goes to, beside stdout.
+/// The variable with the file for the table, which is also printed.
 pub(super) const TABLE: &str = "SWARM_BENCH_TABLE";
 
 const HOSTS: [&str; 3] = ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"];
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
 const WITHOUT_RSCTL: &str = "tests/swarm/bench/without-rsctl.yml";
 
-/// A set that runs has run for longer than this: what is killed in its first seconds is no measure of it.
+/// How long a set runs before something is killed. The first seconds of a set are not typical.
 const REST: Duration = Duration::from_secs(5);
 
-/// Who looks after the set.
+/// What controls the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Contender {
     Rsctl,
@@ -45,7 +45,7 @@ enum Contender {
 
 const CONTENDERS: [Contender; 3] = [Contender::Rsctl, Contender::Floor, Contender::Alone];
 
-/// What the config calls the members.
+/// How the config names the members.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 enum By {
     Names,
@@ -77,7 +77,7 @@ impl Moment {
 
 type Samples = BTreeMap<(Moment, By, Contender), Vec<f64>>;
 
-/// Lives through every moment so many times, and gives the report as Markdown.
+/// Measures every moment once per round. Returns the report as Markdown.
 pub(super) async fn measure(lab: &Lab, rounds: usize) -> Outcome<String> {
     let mut samples = Samples::new();
     for by in [By::Names, By::Ips] {
@@ -93,7 +93,7 @@ pub(super) async fn measure(lab: &Lab, rounds: usize) -> Outcome<String> {
     Ok(table(&samples, rounds))
 }
 
-/// One round: begun on empty volumes, the primary removed, a secondary removed, everything removed and deployed again.
+/// One round: a first start on empty volumes, the primary removed, a secondary removed, the stack removed and deployed again.
 async fn live(lab: &Lab, who: Contender, by: By) -> Outcome<Vec<(Moment, f64)>> {
     let nodes = NODES.map(str::to_owned);
     deploy(lab, who, by).await?;
@@ -114,7 +114,7 @@ async fn live(lab: &Lab, who: Contender, by: By) -> Outcome<Vec<(Moment, f64)>> 
     ask(&mut line, Ask::Mark).await?;
     remove_task(lab, &primary).await?;
     times.push((Moment::PrimaryGone, seconds(&mut line, Ask::Gap).await?));
-    // Known by IP, a member that moved is lost to a set that nobody looks after.
+    // Without a controller, a member that is known by IP does not come back after its address has changed.
     if who != Contender::Alone || by == By::Names {
         back(&mut line, who, by, primary, old).await?;
         times.push((Moment::MemberBack, secondary_moves(lab, &mut line, who, by).await?));
@@ -140,7 +140,7 @@ async fn secondary_moves(lab: &Lab, line: &mut Line, who: Contender, by: By) -> 
     back(line, who, by, host, old).await
 }
 
-/// A member whose container was removed comes back, somewhere else.
+/// A member whose container was removed comes back at another address.
 async fn back(line: &mut Line, who: Contender, by: By, host: String, old: String) -> Outcome<f64> {
     let help = who == Contender::Floor && by == By::Ips;
     seconds(line, Ask::Back { moved: Moved { host, old }, help }).await
@@ -154,10 +154,10 @@ async fn address(line: &mut Line, of: &str) -> Outcome<String> {
     host(line, Ask::Where { host: of.to_owned() }).await
 }
 
-/// A container of a task that has ended holds on to its volume for a moment.
+/// Removes the volumes. The container of a task that has ended uses its volume for a moment longer.
 async fn forget_data(lab: &Lab) -> Outcome {
     for node in NODES {
-        until(stack::REMOVE_LIMIT, "a volume that nobody uses", async || {
+        until(stack::REMOVE_LIMIT, "an unused volume", async || {
             lab.docker(node, &["volume", "rm", "db_data"]).await?;
             Ok(Ok(()))
         })
@@ -189,13 +189,14 @@ async fn deploy(lab: &Lab, who: Contender, by: By) -> Outcome {
 
 fn table(samples: &Samples, rounds: usize) -> String {
     let mut text = format!(
-        "## On a real Swarm\n\nThree engines, the shipped stack and image; {rounds} rounds by `scripts/bench --swarm`. \
-         Seconds: the median, and in brackets the least and the most. A member answers some time before Swarm's DNS lists \
-         its task, which has to pass its health check first. Known by IP, a mongod that comes back first tries to connect to \
-         the addresses of its config one by one, for up to 3 s where nobody is any more, whoever observations after it. Containers \
-         are removed from a set that has been whole for 5 s. Of the ideal commands none has the third voter copy from the \
-         second beforehand, so it sleeps MongoDB's second when the primary goes. A member added, a member removed and a URI that changes take \
-         more than three engines to show, and nothing of Swarm: see above.\n\n| moment | members by | rsctl | floor | \
+        "## On a real Swarm\n\n`scripts/bench --swarm` measured this in {rounds} rounds on three engines, with the stack in \
+         `deploy/swarm` and its image. Times are in seconds: the median, and in brackets the least and the most. A member \
+         answers some time before Swarm's DNS lists its task, because the task must pass its health check first. If members \
+         are known by IP, a mongod that restarts first tries to connect to each address of its config, for up to 3 s for \
+         each address that no longer exists, with or without rsctl. Containers are removed from a set that has been healthy \
+         for 5 s. No ideal command sets the third voter to copy from the second in advance, so the third waits for one \
+         second after the primary is lost. A new member, a removed member and a changed URI need more than three engines: \
+         see above.\n\n| moment | members by | rsctl | floor | \
          alone | of floor | faster than alone |\n|---|---|---|---|---|---|---|\n"
     );
     for moment in Moment::ALL {
@@ -233,13 +234,13 @@ async fn ask(line: &mut Line, ask: Ask) -> Outcome<Answer> {
 async fn seconds(line: &mut Line, wanted: Ask) -> Outcome<f64> {
     match ask(line, wanted).await? {
         Answer::Seconds(seconds) => Ok(seconds),
-        other => Err(format!("an answer to another question: {other:?}").into()),
+        other => Err(format!("an answer to another request: {other:?}").into()),
     }
 }
 
 async fn host(line: &mut Line, wanted: Ask) -> Outcome<String> {
     match ask(line, wanted).await? {
         Answer::Host(host) => Ok(host),
-        other => Err(format!("an answer to another question: {other:?}").into()),
+        other => Err(format!("an answer to another request: {other:?}").into()),
     }
 }

@@ -1,4 +1,4 @@
-//! What happens to single tasks and volumes.
+//! Accidents of single tasks and volumes.
 
 use std::fs;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::Outcome;
 use crate::remote::until;
 use crate::stack::{MONGO, RSCTL};
 
-/// The replacement has a new address, the old name, and the old data.
+/// The new task has a new address, the old name, and the old data.
 pub(super) async fn secondary(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
     let node = voting_secondary(&story.calm().await?, |_| true)?;
@@ -33,7 +33,7 @@ pub(super) async fn secondary(story: &mut Story<'_>) -> Outcome<String> {
     Ok(format!("{host} from {} to {}, whole after {took:.1} s, longest gap {gap:.1} s", old.ip, new.ip))
 }
 
-/// Somebody else takes the writes, soon.
+/// Another member accepts writes soon.
 pub(super) async fn primary(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
     let lost = story.calm().await?.primary.ok_or("no primary")?;
@@ -51,7 +51,7 @@ pub(super) async fn primary(story: &mut Story<'_>) -> Outcome<String> {
     Ok(format!("longest gap {gap:.1} s, from {lost} to {now}, whole after {took:.1} s"))
 }
 
-/// The set does not need rsctl to go on, and rsctl does not need to remember anything.
+/// The set continues without rsctl, and rsctl needs no stored state.
 pub(super) async fn controller(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
     let primary = story.calm().await?.primary;
@@ -60,7 +60,7 @@ pub(super) async fn controller(story: &mut Story<'_>) -> Outcome<String> {
     let old = stack::container(story.lab, &node, RSCTL).await?.ok_or("rsctl has no container")?;
     let began = Instant::now();
     story.lab.docker(&node, &["rm", "-f", &old.id]).await?;
-    // Swarm may put it anywhere. Without it `rsctl status` still answers, with a note on stderr.
+    // Swarm may start it on any node. Without the controller `rsctl status` still answers, with a note on stderr.
     let agent = story.agent()?;
     until(WHOLE_LIMIT, "rsctl to answer again", async || {
         let ran = agent.rsctl(&["status"], Duration::from_secs(20)).await?;
@@ -77,8 +77,8 @@ pub(super) async fn controller(story: &mut Story<'_>) -> Outcome<String> {
     Ok(format!("back after {took:.1} s, nothing changed, longest gap {gap:.1} s"))
 }
 
-/// An empty directory under a voter's name has no vote until it holds the data.
-pub(super) async fn wiped(story: &mut Story<'_>) -> Outcome<String> {
+/// An empty directory under the name of a voter has no vote until it has the data.
+pub(super) async fn emptied(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
     let node = voting_secondary(&story.calm().await?, |_| true)?;
     let host = host_on(&node);
@@ -103,7 +103,7 @@ pub(super) async fn wiped(story: &mut Story<'_>) -> Outcome<String> {
     let after = story.shape().await?;
     let (was, is) = (before.at(&host)?, after.at(&host)?);
     if is.votes != 1 || is.data == was.data || is.data.is_none() {
-        return Err(differs(&format!("the place of {host}"), was, is));
+        return Err(differs(&format!("the member {host}"), was, is));
     }
     Ok(format!("{host} without a vote {lost:.1} s after its start, whole after {whole:.1} s, longest gap {gap:.1} s"))
 }

@@ -1,4 +1,4 @@
-//! What ships for applications, beside the story's set: its members have names.
+//! The recipes for applications, with the main set, whose members have names.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::lab::Lab;
 use crate::remote::until;
 use crate::stack::{DESK, NETWORK};
 
-/// Let's Chat has a set of its own, for its driver needs an older MongoDB.
+/// Let's Chat uses another set, because its driver needs an older MongoDB.
 const RECIPES: [Recipe; 3] = [ORION, APP, HAPROXY];
 const TASKS_LIMIT: Duration = Duration::from_secs(60);
 
-/// Every Dockerfile gives an image, and every stack an application that takes writes.
+/// Every Dockerfile makes an image, and every stack makes an application that accepts writes.
 pub(super) async fn start(story: &mut Story<'_>) -> Outcome<String> {
     let began = Instant::now();
     apps::build(story.lab, &story.nodes).await?;
@@ -24,38 +24,38 @@ pub(super) async fn start(story: &mut Story<'_>) -> Outcome<String> {
     let began = Instant::now();
     apps::deploy(story.lab, &RECIPES, NETWORK, "").await?;
     let mut writing = Vec::new();
-    for door in RECIPES.iter().flat_map(|recipe| recipe.doors) {
-        door.enter(story.agent()?).await?;
-        writing.push(format!("{} after {:.1} s", door.name, began.elapsed().as_secs_f64()));
+    for endpoint in RECIPES.iter().flat_map(|recipe| recipe.endpoints) {
+        endpoint.enter(story.agent()?).await?;
+        writing.push(format!("{} after {:.1} s", endpoint.name, began.elapsed().as_secs_f64()));
     }
     story.applications = true;
-    for (door, role) in [("door:27017", "isWritablePrimary"), ("door:27018", "secondary")] {
-        let behind = story.agent()?.command(door, json!({"hello": 1})).await?;
+    for (endpoint, role) in [("door:27017", "isWritablePrimary"), ("door:27018", "secondary")] {
+        let behind = story.agent()?.command(endpoint, json!({"hello": 1})).await?;
         if behind[role] != true {
-            return Err(format!("{door} leads to one that is not {role}: {behind}").into());
+            return Err(format!("{endpoint} leads to a member that is not {role}: {behind}").into());
         }
     }
     story.beside.begin(moving::NAME, moving::moved(story.lab, story.nodes.clone()));
     Ok(format!("images built on three engines in {built:.1} s; first writes by {}", writing.join(", ")))
 }
 
-/// Deploys them, should they not be there.
+/// Deploys them if they do not run.
 async fn have(story: &mut Story<'_>) -> Outcome {
     if story.applications { Ok(()) } else { start(story).await.map(drop) }
 }
 
-/// Their last write was made.
+/// Stops the writers of the applications.
 pub(super) async fn leave(story: &mut Story<'_>) -> Outcome {
     if !std::mem::take(&mut story.applications) {
         return Ok(());
     }
-    for door in RECIPES.iter().flat_map(|recipe| recipe.doors) {
-        story.agent()?.rest(door.name).await?;
+    for endpoint in RECIPES.iter().flat_map(|recipe| recipe.endpoints) {
+        story.agent()?.rest(endpoint.name).await?;
     }
     apps::remove(story.lab, &RECIPES, "").await
 }
 
-/// Tasks of applications come and go, and the primary's engine with all its tasks.
+/// Tasks of applications start and stop, and the engine of the primary is drained.
 pub(super) async fn scaled(story: &mut Story<'_>) -> Outcome<String> {
     have(story).await?;
     let before = story.shape().await?;
@@ -73,7 +73,7 @@ pub(super) async fn scaled(story: &mut Story<'_>) -> Outcome<String> {
     .await?;
     running(story.lab, 4).await?;
     let empty = began.elapsed().as_secs_f64();
-    // Somebody else leads by now.
+    // Another member is primary by now.
     story.gap().await?;
     story.lab.docker(DESK, &["node", "update", "--availability", "active", &drained]).await?;
     let lab = story.lab;
@@ -89,7 +89,7 @@ pub(super) async fn scaled(story: &mut Story<'_>) -> Outcome<String> {
     ))
 }
 
-/// `docker service scale`, and as many tasks that run.
+/// Runs `docker service scale`, and waits for that many running tasks.
 async fn scale(lab: &Lab, tasks: usize) -> Outcome {
     let sizes = services().map(|service| format!("{service}={tasks}"));
     let words: Vec<_> = ["service", "scale", "--detach"].into_iter().chain(sizes.iter().map(String::as_str)).collect();
@@ -101,7 +101,7 @@ fn services() -> [String; 2] {
     [format!("{}_app", APP.stack), format!("{}_orion", ORION.stack)]
 }
 
-/// Waits until each of the services has exactly so many tasks that run.
+/// Waits until each of the services has exactly this many running tasks.
 async fn running(lab: &Lab, tasks: usize) -> Outcome {
     until(TASKS_LIMIT, &format!("{tasks} tasks of each application"), async || {
         let wanted = format!("{tasks}/{tasks}");

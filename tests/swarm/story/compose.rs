@@ -1,4 +1,4 @@
-//! `deploy/compose` with the init container of `deploy/apps`: one engine, and an application whose image knows nothing of
+//! `deploy/compose` with the init container of `deploy/apps`: one engine, and an application whose image does not contain
 //! rsctl.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ const PROJECT: &str = "recipe";
 const NETWORK: &str = "recipe_default";
 const UP_LIMIT: Duration = Duration::from_secs(120);
 
-/// The application begins when the init container has ended, and outlives the primary.
+/// The application starts after the init container has ended, and continues after the primary is lost.
 pub(super) async fn starts(lab: &Lab, nodes: Vec<String>) -> Outcome<String> {
     apps::build(lab, &nodes).await?;
     let need = lab.run(UP_LIMIT, &lab.path("scripts/need"), &["docker-compose:docker-compose"]).await;
@@ -37,7 +37,7 @@ pub(super) async fn starts(lab: &Lab, nodes: Vec<String>) -> Outcome<String> {
     if told.is_err() {
         println!("--- docker-compose logs\n{}", compose(lab, &["logs", "--tail", "30"]).await.unwrap_or_default());
     }
-    // Not `down`: somebody of ours may still be in the network, which goes with the engine.
+    // Not `down`: a process of the test may still use the network, which ends with the engine.
     compose(lab, &["rm", "--stop", "--force", "-v"]).await?;
     Ok(format!("up after {up:.1} s, {}", told?))
 }
@@ -54,7 +54,7 @@ async fn told(lab: &Lab) -> Outcome<String> {
     if uri.trim() != "mongodb://mongo1:27017,mongo2:27017,mongo3:27017/?replicaSet=rs" {
         return Err(format!("the URI is {uri}").into());
     }
-    // Applications start before all have their votes; who leads with the only one has no successor.
+    // Applications start before all members vote. A primary with the only vote has no successor.
     let whole = until(UP_LIMIT, "the set to be whole", async || {
         let (_, status) = agent.status().await?;
         Ok(if at_rest(&status) { Ok(status) } else { Err(brief(&status)) })
@@ -62,7 +62,7 @@ async fn told(lab: &Lab) -> Outcome<String> {
     let primary = whole.await?.primary.ok_or("no primary")?;
     agent.mark().await?;
     let (service, _) = primary.split_once(':').ok_or("no port")?;
-    // As a crash: a container that Docker is told to kill would stay down.
+    // As in a crash: Docker does not restart a container that it is told to kill.
     let container = format!("{PROJECT}_{service}_1");
     let pid = lab.docker(DESK, &["inspect", "-f", "{{.State.Pid}}", &container]).await?;
     kill(Pid::from_raw(pid.trim().parse()?), Signal::SIGKILL)?;

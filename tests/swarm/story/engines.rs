@@ -1,4 +1,4 @@
-//! Whole engines: one more, one less, one that comes back.
+//! Whole engines: a new one, a lost one, one that comes back.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::remote::until;
 use crate::stack::DESK;
 
 const FOURTH: &str = "node4";
-/// Swarm's DNS forgets a dead engine after some seconds; then `replace-after` begins.
+/// The limit: Swarm's DNS drops a dead engine after some seconds, and `--replace-after` begins then.
 const REPLACED_LIMIT: Duration = Duration::from_secs(90);
 const RETURN_LIMIT: Duration = Duration::from_secs(120);
 
-/// Its mongod becomes a member by itself, without a vote: three are enough, and four no better.
+/// Its mongod becomes a member without a vote, because four votes are no better than three.
 pub(super) async fn fourth(story: &mut Story<'_>) -> Outcome<String> {
-    // Their images are on the first three engines only.
+    // The images of the applications are only on the first three engines.
     applications::leave(story).await?;
     story.beside.begin(compose::NAME, compose::starts(story.lab, story.nodes.clone()));
     let before = story.shape().await?;
@@ -55,11 +55,11 @@ pub(super) async fn primary(story: &mut Story<'_>) -> Outcome<String> {
     if victim != DESK && victim != controller {
         return dies_and_returns(story, &victim).await;
     }
-    // The desk must stay, and rsctl should.
+    // The manager of the test must stay, and rsctl should.
     let other = voting_secondary(&status, |node| node != DESK && node != controller)
         .or_else(|_| voting_secondary(&status, |node| node != DESK))?;
     let host = host_on(&other);
-    // Whoever is a moment behind loses the election, and tries again.
+    // A member that lags a little loses the election, and tries again.
     let agent = story.agent()?;
     until(Duration::from_secs(20), &format!("{host} to win an election"), async || {
         agent.command(&host, json!({"replSetStepUp": 1})).await.map(Ok)

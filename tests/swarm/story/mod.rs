@@ -1,4 +1,4 @@
-//! The story, step by step, and what its steps share.
+//! The story, step by step, and the code that its steps share.
 
 mod accidents;
 mod applications;
@@ -22,11 +22,11 @@ use super::remote::{Missing, Tally, until};
 use super::stack::{self, DESK, MONGO, RSCTL};
 use super::{Failure, Outcome};
 
-/// A step says what it measured.
+/// A step returns what it measured.
 type Telling<'a> = Pin<Box<dyn Future<Output = Outcome<String>> + 'a>>;
 type Step = for<'a> fn(&'a mut Story<'_>) -> Telling<'a>;
 
-/// In this order. The first one is what all others build on.
+/// The steps in order. All others need the first one.
 pub(super) const STEPS: &[(&str, Step)] = &[
     ("a new stack becomes a set with a URI", |story| Box::pin(story.judged(planned::begins))),
     ("applications start by their recipes", |story| Box::pin(story.judged(applications::start))),
@@ -37,40 +37,40 @@ pub(super) const STEPS: &[(&str, Step)] = &[
     ("the stack is removed and deployed again", |story| Box::pin(story.judged(planned::redeployed))),
     (moving::NAME, |story| Box::pin(story.ended(moving::NAME, moving::moved))),
     ("applications are scaled, and an engine drained", |story| Box::pin(story.judged(applications::scaled))),
-    ("a fourth engine joins as a spare", |story| Box::pin(story.judged(engines::fourth))),
+    ("a fourth engine becomes a spare", |story| Box::pin(story.judged(engines::fourth))),
     ("an engine dies with a secondary, and returns", |story| Box::pin(story.judged(engines::secondary))),
     ("an engine dies with the primary, and returns", |story| Box::pin(story.judged(engines::primary))),
     (compose::NAME, |story| Box::pin(story.ended(compose::NAME, compose::starts))),
     ("a rolling update waits for each member", |story| Box::pin(story.judged(planned::updated))),
-    ("a volume is wiped under its name", |story| Box::pin(story.judged(accidents::wiped))),
+    ("a volume is emptied under its name", |story| Box::pin(story.judged(accidents::emptied))),
 ];
 
-/// How long the set may take to be whole again after something happened to it.
+/// The limit until the set is healthy again after an event.
 const WHOLE_LIMIT: Duration = Duration::from_secs(60);
-/// Longer than MongoDB's own election, should rsctl be the one that is missing.
+/// The limit until writes continue. It is longer than MongoDB's own election, for the case that rsctl is down.
 const WRITE_LIMIT: Duration = Duration::from_secs(40);
 
-/// Where the story stands.
+/// The state of the story.
 pub(super) struct Story<'l> {
     lab: &'l Lab,
     agent: Option<Agent>,
     uri: String,
     nodes: Vec<String>,
-    /// Whether those of the recipes are there, and write.
+    /// Whether the applications of the recipes run and write.
     applications: bool,
     beside: Beside<'l>,
 }
 
-/// The parts of a config that must only change for a reason.
+/// The parts of a config that must not change without a reason.
 #[derive(Clone, Debug, PartialEq)]
 struct Shape {
     set: String,
     version: i64,
-    members: BTreeMap<i64, Place>,
+    members: BTreeMap<i64, MemberShape>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Place {
+struct MemberShape {
     host: String,
     votes: i64,
     data: Option<String>,
@@ -82,7 +82,7 @@ impl<'l> Story<'l> {
         Self { lab, agent: None, uri: String::new(), nodes, applications: false, beside: Beside::default() }
     }
 
-    /// A step, and after it the judge: applications write again, and every write that was ever acknowledged is there.
+    /// Runs a step. Then it checks that applications write again, and that every acknowledged write is there.
     async fn judged(&mut self, step: impl AsyncFnOnce(&mut Story<'l>) -> Outcome<String>) -> Outcome<String> {
         let mut beside = std::mem::take(&mut self.beside);
         let told = beside
@@ -97,7 +97,7 @@ impl<'l> Story<'l> {
         told
     }
 
-    /// How something ended that went on beside other steps; should it not have begun, it does now.
+    /// The result of a story that ran at the same time as other steps. If it has not started, it runs now.
     async fn ended<S: Future<Output = Outcome<String>> + 'l>(
         &mut self,
         name: &'static str,
@@ -110,16 +110,16 @@ impl<'l> Story<'l> {
     }
 
     fn agent(&mut self) -> Outcome<&mut Agent> {
-        self.agent.as_mut().ok_or_else(|| "nobody is in the overlay network".into())
+        self.agent.as_mut().ok_or_else(|| "no program runs in the overlay network".into())
     }
 
-    /// The set is as it should be, by an observation that began after this call: rsctl may not have noticed an accident yet.
+    /// Waits for a healthy set in an observation that began after this call: rsctl may not have noticed an accident yet.
     async fn whole(&mut self) -> Outcome<Status> {
         let since = Instant::now();
         self.calm_since(|status| Duration::from_millis(status.observed_ms_ago) < since.elapsed()).await
     }
 
-    /// The set is as it should be, as far as rsctl knows: so many members, three votes, nothing to do.
+    /// Waits until rsctl reports a healthy set: all members, three votes, nothing to do.
     async fn calm(&mut self) -> Outcome<Status> {
         self.calm_since(|_| true).await
     }
@@ -140,31 +140,31 @@ impl<'l> Story<'l> {
         .await
     }
 
-    /// The config, from the primary.
+    /// The config of the primary.
     async fn shape(&mut self) -> Outcome<Shape> {
         let host = self.calm().await?.primary.ok_or("no primary")?;
         let config = self.agent()?.config(&host).await?;
         Shape::of(&config).ok_or_else(|| format!("not a config: {config}").into())
     }
 
-    /// Nothing about the config has changed.
+    /// Checks that the config has not changed.
     async fn same_shape(&mut self, before: &Shape) -> Outcome {
         let after = self.shape().await?;
         if *before == after {
             return Ok(());
         }
-        Err(format!("the config changed for no reason: from {before:?} to {after:?}").into())
+        Err(format!("the config changed without a reason: from {before:?} to {after:?}").into())
     }
 
-    /// Waits for a write to go through, and tells the longest time without one since gaps were last marked.
+    /// Waits for an acknowledged write. Returns the longest time without one since the last reset.
     async fn gap(&mut self) -> Outcome<f64> {
         let agent = self.agent()?;
         agent.acknowledged(WRITE_LIMIT).await?;
         let tallies = agent.tallies().await?;
-        Ok(tallies.get(DRIVER).ok_or("nobody writes")?.gap.as_secs_f64())
+        Ok(tallies.get(DRIVER).ok_or("there is no writer")?.gap.as_secs_f64())
     }
 
-    /// What a person would look at, after a failure.
+    /// Prints what helps to understand a failure.
     pub(super) async fn explain(&mut self) {
         if let Some(agent) = &mut self.agent {
             match agent.rsctl(&["status"], Duration::from_secs(20)).await {
@@ -189,24 +189,25 @@ impl<'l> Story<'l> {
 
 impl Shape {
     fn of(config: &Value) -> Option<Self> {
-        let place = |member: &Value| {
+        let member = |member: &Value| {
             let data = member["tags"]["rsctlData"].as_str().map(str::to_owned);
-            let place = Place { host: member["host"].as_str()?.to_owned(), votes: member["votes"].as_i64()?, data };
-            Some((member["_id"].as_i64()?, place))
+            let shape =
+                MemberShape { host: member["host"].as_str()?.to_owned(), votes: member["votes"].as_i64()?, data };
+            Some((member["_id"].as_i64()?, shape))
         };
         Some(Self {
             set: config["settings"]["replicaSetId"].to_string(),
             version: config["version"].as_i64()?,
-            members: config["members"].as_array()?.iter().map(place).collect::<Option<_>>()?,
+            members: config["members"].as_array()?.iter().map(member).collect::<Option<_>>()?,
         })
     }
 
-    fn at(&self, host: &str) -> Outcome<&Place> {
-        self.members.values().find(|place| place.host == host).ok_or_else(|| format!("{host} is no member").into())
+    fn at(&self, host: &str) -> Outcome<&MemberShape> {
+        self.members.values().find(|member| member.host == host).ok_or_else(|| format!("{host} is no member").into())
     }
 }
 
-/// Every way of writing works, and nothing that was acknowledged by any is lost; how long each was without a write.
+/// Checks that every writer works and that no acknowledged write is lost. Returns the longest gap of each.
 async fn verdict(agent: &mut Agent, uri: &str) -> Outcome<String> {
     agent.acknowledged(WRITE_LIMIT).await?;
     let tallies = agent.tallies().await?;
@@ -223,17 +224,17 @@ async fn verdict(agent: &mut Agent, uri: &str) -> Outcome<String> {
     Ok(format!("{gaps}all {writes} writes there"))
 }
 
-/// Where the mongod of a node is, for everybody in the network.
+/// The host of the mongod of a node, as seen in the network.
 fn host_on(node: &str) -> String {
     format!("mongo-{node}:27017")
 }
 
 fn node_of(host: &str) -> Outcome<String> {
     let node = host.strip_prefix("mongo-").and_then(|rest| rest.strip_suffix(":27017"));
-    node.map(str::to_owned).ok_or_else(|| format!("{host} has no node's name").into())
+    node.map(str::to_owned).ok_or_else(|| format!("{host} does not contain the name of a node").into())
 }
 
-/// A secondary with a vote, on a node that fits.
+/// A secondary with a vote, on a node that `fits` accepts.
 fn voting_secondary(status: &Status, fits: impl Fn(&str) -> bool) -> Outcome<String> {
     let mut voters = status.members.iter().filter(|m| m.votes == 1 && m.state == "SECONDARY");
     let found = voters.find_map(|m| node_of(&m.host).ok().filter(|node| fits(node)));

@@ -1,5 +1,5 @@
-//! A second set beside the first, of the last MongoDB that old drivers can write to. Its members are known by address,
-//! so its applications lose sight of it when all of them change, and live by `rsctl exec --on-change restart`.
+//! A second set, with the last MongoDB that old drivers can write to. Its members are known by address, so its applications
+//! lose it when all addresses change. They need `rsctl exec --on-change restart`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,27 +18,27 @@ use crate::stack::{DESK, FILE};
 const STACK: &str = "old";
 const NETWORK: &str = "old_backend";
 const MONGO: &str = "old_mongo";
-/// The recipes go by other names here: those of the first set may still be leaving.
+/// A suffix for the names of the stacks: those of the first set may still be in removal.
 const SUFFIX: &str = "-old";
 const RECIPES: [Recipe; 4] = [CHAT, ORION, APP, HAPROXY];
-/// Services whose tasks must be started anew when every address has changed, and how many tasks they have.
+/// Services whose tasks must restart when every address has changed, and their number of tasks.
 const RESTARTED: [(&str, usize); 4] =
     [("chat-old_chat", 1), ("broker-old_orion", 2), ("broker-old_old-orion", 1), ("app-old_app", 1)];
 /// Keeps the URI in a file on every node.
 const FILE_STACK: &str = "uri";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Its stack, the recipes, and somebody in its network.
+/// Its stack, the recipes, and a program in its network.
 struct Second<'l> {
     lab: &'l Lab,
     nodes: Vec<String>,
     agent: Agent,
 }
 
-/// The step that tells how it ended.
+/// The name of the step that reports its result.
 pub(super) const NAME: &str = "applications follow a set to new addresses";
 
-/// Applications start with it, lose its primary, and lose every address that they knew.
+/// Applications start with the set, lose its primary, and then lose every address that they know.
 pub(super) async fn moved(lab: &Lab, nodes: Vec<String>) -> Outcome<String> {
     apps::build(lab, &nodes).await?;
     let began = Instant::now();
@@ -52,7 +52,7 @@ pub(super) async fn moved(lab: &Lab, nodes: Vec<String>) -> Outcome<String> {
 }
 
 impl<'l> Second<'l> {
-    /// Everything is deployed at once: the applications are there before the set is.
+    /// Deploys everything at the same time: the applications start before the set exists.
     async fn begin(lab: &'l Lab, nodes: Vec<String>) -> Outcome<Self> {
         deploy(lab, "auto").await?;
         apps::deploy(lab, &RECIPES, NETWORK, SUFFIX).await?;
@@ -62,8 +62,8 @@ impl<'l> Second<'l> {
     }
 
     async fn told(&mut self, began: Instant) -> Outcome<String> {
-        for door in RECIPES.iter().flat_map(|recipe| recipe.doors) {
-            door.enter(&mut self.agent).await?;
+        for endpoint in RECIPES.iter().flat_map(|recipe| recipe.endpoints) {
+            endpoint.enter(&mut self.agent).await?;
         }
         let first = self.uri().await?;
         self.whole().await?;
@@ -98,13 +98,13 @@ impl<'l> Second<'l> {
         ))
     }
 
-    /// The URI, once there is one.
+    /// Waits for a URI.
     async fn uri(&mut self) -> Outcome<String> {
         let ran = self.agent.rsctl(&["uri", "--wait", "60s"], Duration::from_secs(65)).await?;
         if ran.code == Some(0) { Ok(ran.out.trim().to_owned()) } else { Err(ran.err.into()) }
     }
 
-    /// The URI, once nobody in it was known before.
+    /// Waits for a URI in which every address is new.
     async fn uri_other_than(&mut self, seeds: &[String]) -> Outcome<String> {
         let agent = &mut self.agent;
         until(LIMIT, "a set at new addresses", async || {
@@ -127,7 +127,7 @@ impl<'l> Second<'l> {
         .await
     }
 
-    /// The node and the container of a member, which is known by its address.
+    /// The node and the container of a member with this address.
     async fn task_at(&self, host: &str) -> Outcome<(String, stack::Container)> {
         for node in &self.nodes {
             let found = stack::container(self.lab, node, MONGO).await?;
@@ -138,7 +138,7 @@ impl<'l> Second<'l> {
         Err(format!("no task is at {host}").into())
     }
 
-    /// How often the applications of each service began, by their own words.
+    /// How often the applications of each service have started, from their logs.
     async fn starts(&self) -> Outcome<BTreeMap<&'static str, usize>> {
         let mut starts = BTreeMap::new();
         for (service, _) in RESTARTED {
@@ -148,19 +148,23 @@ impl<'l> Second<'l> {
         Ok(starts)
     }
 
-    /// Each task began once more, and no container was replaced for it.
+    /// Checks that each task restarted its application once, and that no container was replaced.
     async fn restarted_once(&self, before: &BTreeMap<&'static str, usize>) -> Outcome {
         let starts = self.starts().await?;
         for (service, tasks) in RESTARTED {
             let (then, now) = (before.get(service).copied().unwrap_or(0), starts.get(service).copied().unwrap_or(0));
             if now - then != tasks {
-                return Err(format!("{service} began {} times with {tasks} tasks when all moved", now - then).into());
+                return Err(format!(
+                    "{service} started {} times with {tasks} tasks when all addresses changed",
+                    now - then
+                )
+                .into());
             }
         }
         Ok(())
     }
 
-    /// Another container of each node reads this in its volume, as a user who may not write there.
+    /// Waits until a container on each node reads this in its volume, as a user without write permission.
     async fn in_files(&self, uri: &str) -> Outcome {
         for node in &self.nodes {
             until(LIMIT, &format!("the file on {node} to say {uri}"), async || {
@@ -191,7 +195,7 @@ impl<'l> Second<'l> {
         }
     }
 
-    /// Nobody waits for its end.
+    /// Starts the removal of its stacks without waiting.
     async fn end(self) -> Outcome {
         apps::remove(self.lab, &RECIPES, SUFFIX).await?;
         drop(self.agent);

@@ -1,4 +1,4 @@
-//! What people do on purpose: deploy, remove, update, start an application.
+//! Planned actions: deploy, remove, update, start an application.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,11 +13,11 @@ use crate::lab::Lab;
 use crate::remote::until;
 use crate::stack::{self, DB, DESK, MONGO, NETWORK, RSCTL};
 
-/// The stable names of the three engines, whatever happens to them.
+/// The URI with the stable names of the three engines. It never changes.
 const URI: &str = "mongodb://mongo-node1:27017,mongo-node2:27017,mongo-node3:27017/?replicaSet=rs";
 const UPDATE_LIMIT: Duration = Duration::from_secs(240);
 
-/// From nothing to a set that applications can use.
+/// Deploys the stack, and waits for a set that applications can use.
 pub(super) async fn begins(story: &mut Story<'_>) -> Outcome<String> {
     let began = Instant::now();
     stack::deploy(story.lab, "auto").await?;
@@ -50,7 +50,7 @@ pub(super) async fn begins(story: &mut Story<'_>) -> Outcome<String> {
     Ok(format!("URI after {published:.1} s, written to after {writable:.1} s, whole after {whole:.1} s"))
 }
 
-/// Docker's own view of rsctl.
+/// Waits until Docker reports rsctl as healthy.
 async fn healthy(story: &mut Story<'_>) -> Outcome {
     let node = stack::controller_node(story.lab).await?;
     let lab = story.lab;
@@ -62,7 +62,7 @@ async fn healthy(story: &mut Story<'_>) -> Outcome {
     .await
 }
 
-/// A container that knows nothing but the way to its database: its old URI is put right before it begins.
+/// Starts a container with an outdated URI. rsctl corrects the URI before the program starts.
 pub(super) async fn application(story: &mut Story<'_>) -> Outcome<String> {
     let volume = format!("{}:/rsctl:ro", story.lab.rsctl());
     let container = ["run", "--rm", "--network", NETWORK, "-v", &volume, "--entrypoint", "/rsctl"];
@@ -85,7 +85,7 @@ pub(super) async fn application(story: &mut Story<'_>) -> Outcome<String> {
     Ok(format!("SHOP_URI={uri}; a task that writes a file for another one: {}", file.trim()))
 }
 
-/// Runs the snippet `app-env` of `deploy/apps/README.md` as a stack; what others, who are not root, find in its volume.
+/// Runs the snippet `app-env` of `deploy/apps/README.md` as a stack. Returns what another user than root reads in its volume.
 async fn written_by_a_task(lab: &Lab) -> Outcome<String> {
     let page = std::fs::read_to_string(lab.path("deploy/apps/README.md"))?;
     let snippet = page.split("```yaml\napp-env:").nth(1).and_then(|rest| rest.split("```").next());
@@ -111,7 +111,7 @@ async fn written_by_a_task(lab: &Lab) -> Outcome<String> {
     Ok(found)
 }
 
-/// Everything goes but the volumes, and comes back elsewhere.
+/// Removes everything except the volumes, and deploys it again. All addresses change.
 pub(super) async fn redeployed(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
     let old = addresses(story).await?;
@@ -148,7 +148,7 @@ async fn addresses(story: &Story<'_>) -> Outcome<BTreeMap<String, String>> {
     Ok(found)
 }
 
-/// All members are replaced, one at a time, each only when the set is whole.
+/// Replaces all members, one at a time, each only when the set is healthy.
 pub(super) async fn updated(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
     let old = containers(story).await?;

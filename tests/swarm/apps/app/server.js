@@ -1,5 +1,5 @@
 'use strict';
-// Any application of twelve factors: the official Node driver, with the URI in one variable.
+// An application with the official Node driver and the URI in one variable.
 const { MongoClient } = require('mongodb');
 const { version } = require('mongodb/package.json');
 const { serve } = require('../serve.js');

@@ -1,5 +1,5 @@
 'use strict';
-// In place of Let's Chat 0.4.8: its Mongoose, the variables that it reads, in its order, and its port.
+// A substitute for Let's Chat 0.4.8: its Mongoose, its variables in the same order, and its port.
 const mongoose = require('mongoose4');
 const { serve } = require('../serve.js');
 
