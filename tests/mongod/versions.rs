@@ -1,4 +1,4 @@
-//! The same story on every version of MongoDB that can be had, and what differs between them.
+//! The same story on every version of MongoDB that `scripts/mongod` has, and the differences between them.
 
 use mongodb::bson::{Document, doc};
 use rsctl::publish::Status;
@@ -11,7 +11,7 @@ use crate::first_start::standalone_with_data;
 use crate::recovery::{every_write_is_there, has_addresses_of, recreate};
 use crate::support::mongods::{binary, free_ip};
 
-/// Whether there is such a mongod; says so where there is none.
+/// Whether this version is available. Prints a line if it is not.
 fn is_here(version: &'static str) -> bool {
     let found = binary(Some(version));
     if let Err(error) = &found {
@@ -20,7 +20,7 @@ fn is_here(version: &'static str) -> bool {
     found.is_ok()
 }
 
-/// First start, a killed primary, a moved member, a wiped one, two newcomers, all addresses new.
+/// First start, a killed primary, a new address, an emptied directory, two new members, all addresses new.
 async fn story(version: &'static str) {
     if !is_here(version) {
         return;
@@ -50,15 +50,15 @@ async fn story(version: &'static str) {
     cluster.list_all();
     let (moved, settled) = (has_addresses_of(&cluster), is_settled(3));
     let status = controller.until("the member at its new address", LIMIT, |s| settled(s) && moved(s)).await;
-    assert_eq!(member(&status, &cluster.nodes[moving].address().to_string()).id, id, "the slot is the same");
+    assert_eq!(member(&status, &cluster.nodes[moving].address().to_string()).id, id, "the member is the same");
     assert_eq!(identity(&cluster, moving).await, data, "no initial sync");
 
     let host = cluster.nodes[moving].address().to_string();
     cluster.nodes[moving].wipe();
     cluster.nodes[moving].restart().await.unwrap();
     let lost = |s: &Status| s.members.iter().any(|m| m.host == host && m.votes == 0);
-    controller.until("the vote taken", LIMIT, lost).await;
-    controller.until("the vote given back", LIMIT, is_settled(3)).await;
+    controller.until("the vote revoked", LIMIT, lost).await;
+    controller.until("the vote restored", LIMIT, is_settled(3)).await;
     assert_ne!(identity(&cluster, moving).await, data, "a new directory");
 
     cluster.grow(version, 2).await;
@@ -91,7 +91,7 @@ async fn the_story_on_5_0() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_story_on_6_0() {
+async fn the_story_on_6_0_5() {
     story("6.0.5").await;
 }
 
@@ -118,7 +118,7 @@ async fn what_4_2_cannot_do_safely_is_refused_by_name() {
     assert!(status.members.is_empty(), "{status:?}");
 }
 
-/// A blank 4.4 does not count its collections; what it does not know about itself tells all the same.
+/// An empty 4.4 does not count its collections, but other answers show whether it has data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn user_data_of_4_4_begins_the_set_and_is_never_dropped() {
     if !is_here("4.4.2") {
@@ -163,11 +163,11 @@ async fn two_tasks_of_4_4_that_may_hold_data_begin_nothing() {
         s.findings.iter().any(|f| f.text.contains(&address) && f.text.contains("might lose user data"))
     };
     controller.until("both named", LIMIT, |s| named(s, 1) && named(s, 2)).await;
-    tokio::time::sleep(std::time::Duration::from_millis(800)).await; // twice the settle time
+    tokio::time::sleep(std::time::Duration::from_millis(800)).await; // twice `--stable-for`
     assert_eq!(votes(&controller.status().await.unwrap()), 0);
 }
 
-/// In the middle of an upgrade the programs are 5.0, and behave as 4.4: a voter would count before it holds data.
+/// During an upgrade the programs are 5.0 and behave as 4.4: a new voter counts before it has data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn newcomers_get_their_votes_late_while_5_0_behaves_as_4_4() {
     if !is_here("5.0.4") {
