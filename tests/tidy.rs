@@ -184,6 +184,39 @@ fn every_dependency_has_a_reason() {
     assert!(count > 10, "only {count} dependencies found: is this test blind?");
 }
 
+/// They were lost once, in a change of something else.
+#[test]
+fn the_lints_are_there() {
+    let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let lints = |table: &str| -> BTreeSet<String> {
+        let lines = text.lines().skip_while(move |line| *line != table).skip(1);
+        let lines = lines.take_while(|line| !line.starts_with('[')).map(|line| line.split('#').next().unwrap().trim());
+        lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    };
+    for (table, expected) in [
+        (
+            "[lints.rust]",
+            ["unsafe_code = \"forbid\"", "unreachable_pub = \"warn\"", "missing_docs = \"warn\""].as_slice(),
+        ),
+        (
+            "[lints.clippy]",
+            &[
+                "unwrap_used = \"warn\"",
+                "dbg_macro = \"warn\"",
+                "print_stdout = \"warn\"",
+                "print_stderr = \"warn\"",
+                "exit = \"warn\"",
+                "too_many_lines = \"warn\"",
+                "wildcard_imports = \"warn\"",
+            ],
+        ),
+    ] {
+        let found = lints(table);
+        let missing: Vec<_> = expected.iter().filter(|lint| !found.contains(**lint)).collect();
+        assert!(missing.is_empty(), "Cargo.toml, {table}: {missing:?} missing");
+    }
+}
+
 /// The first table of README whose header begins with "flag" lists the settings of `rsctl run`.
 #[test]
 fn the_readme_lists_every_setting_and_no_other() {

@@ -3,7 +3,7 @@
 //! **Invariant:** nothing here knows where the hosts come from. `publish` and `client` supply them.
 
 pub(crate) mod build;
-pub(crate) mod rewrite;
+mod rewrite;
 mod template;
 
 pub use build::{Credentials, Database, Endpoint, Format, Inserts};

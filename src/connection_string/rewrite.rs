@@ -12,7 +12,7 @@ use super::build::Endpoint;
 
 /// A `mongodb://` or `mongodb+srv://` URI in the parts that matter here.
 #[derive(Clone)]
-pub struct GivenUri {
+pub(crate) struct GivenUri {
     srv: bool,
     /// As written, with its `@`; or empty.
     userinfo: String,
@@ -45,7 +45,7 @@ pub enum RewriteError {
 
 impl GivenUri {
     /// Takes a URI apart.
-    pub fn parse(text: &str) -> Result<Self, RewriteError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, RewriteError> {
         // U+FFFD stands for bytes of the variable that were no UTF-8.
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\u{fffd}') {
             return Err(RewriteError::Unclean);
@@ -83,7 +83,7 @@ impl GivenUri {
     }
 
     /// The same URI for these hosts.
-    pub fn pointed_at(&self, endpoint: &Endpoint) -> String {
+    pub(crate) fn pointed_at(&self, endpoint: &Endpoint) -> String {
         let Self { srv, userinfo, database, options } = self;
         let replica_set = format!("replicaSet={}", endpoint.set());
         let mut kept: Vec<&str> = Vec::new();

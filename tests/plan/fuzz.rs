@@ -210,10 +210,12 @@ fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'s
             require(on != source && secondary(on) && secondary(source), "a line of others than secondaries")
         }
         Step::Fsync { on } | Step::ReleaseLock { on } => require(observed.probe(on).is_some(), "a command to nobody"),
-        Step::MarkRemoved { on } => {
-            require(observed.probe(on).is_some_and(|p| p.config.is_some()), "a note on one who is in no set")
-        }
+        Step::MarkRemoved { on } => require(has_config(observed.probe(on)), "a note on one who is in no set"),
     }
+}
+
+fn has_config(probe: Option<&Probe>) -> bool {
+    probe.is_some_and(|p| p.config.is_some())
 }
 
 fn reconfig(observed: &Observed, base: &ReplConfig, changes: &[Change]) -> Result<(), &'static str> {
