@@ -1,6 +1,9 @@
-//! The rules of this house that no compiler knows, as tests.
+//! Rules of this project that no compiler checks, as tests.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+#[path = "tidy/old_words.rs"]
+mod old_words;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +12,7 @@ use std::process::Command;
 
 const FILE_LINES_MAX: usize = 400;
 
-/// What decides must not be able to look, wait, or say.
+/// Words that must not occur in `src/plan` and `src/model`: code that decides has no access to network, clock or output.
 const IMPURE_WORDS: [&str; 18] = [
     "tokio",
     "mongodb",
@@ -45,7 +48,7 @@ fn plan_and_model_are_pure() {
             wrong.extend(IMPURE_MODULES.iter().filter(named).filter(|_| from_std).map(|m| at(&file, number, m)));
         }
     }
-    assert!(wrong.is_empty(), "src/plan and src/model take values and give values, but:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "src/plan and src/model must have no side effects, but:\n{}", wrong.join("\n"));
 }
 
 /// The rooms of the house, from the cellar up: each may use only those before it. So there is no circle.
@@ -148,7 +151,7 @@ fn the_program_does_not_panic_by_choice() {
             wrong.extend(found.map(|w| at(&file, number, w)));
         }
     }
-    assert!(wrong.is_empty(), "outside tests every failure is a value, but:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "outside tests, code must return failures, but:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -165,7 +168,7 @@ fn modules_are_named_for_what_they_are() {
 fn every_module_says_what_it_is() {
     let modules = rust_files("src").into_iter().filter(|file| !is_tests(file));
     let silent: Vec<_> = modules.filter(|file| !fs::read_to_string(file).unwrap().starts_with("//! ")).collect();
-    assert!(silent.is_empty(), "files begin with `//! what this is`, but: {silent:?}");
+    assert!(silent.is_empty(), "files without a module comment (`//! …`): {silent:?}");
 }
 
 #[test]
@@ -177,7 +180,10 @@ fn every_dependency_has_a_reason() {
             inside = line.contains("dependencies");
         } else if inside && line.contains('=') {
             count += 1;
-            assert!(line.contains(" # ") || above.starts_with("# "), "why is this needed? {line}");
+            assert!(
+                line.contains(" # ") || above.starts_with("# "),
+                "this dependency has no reason in a comment: {line}"
+            );
         }
         above = line;
     }
@@ -234,7 +240,7 @@ fn the_readme_lists_every_setting_and_no_other() {
     assert!(!table.is_empty(), "README.md has no table that begins with | flag |");
     let help = Command::new(env!("CARGO_BIN_EXE_rsctl")).args(["run", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    // Explanations mention flags of other programs; ours stand at the beginning of their lines.
+    // Help texts mention flags of other programs. The flags of rsctl are at the beginning of a line.
     let lines = help.lines().filter(|line| line.trim_start().starts_with('-'));
     let flags: Vec<String> = lines.filter_map(|line| starting_with(line, "--").next()).collect();
     let ours = |word: &String| !["--help", "--version"].contains(&word.as_str());
@@ -244,12 +250,68 @@ fn the_readme_lists_every_setting_and_no_other() {
     assert_eq!(settings(&table, "RSCTL_"), settings(&help, "RSCTL_"), "variables: left README, right --help");
 }
 
-/// All words that begin so, as `--replace-after` or `RSCTL_DNS`.
+/// All words with this prefix, such as `--replace-after` or `RSCTL_DNS`.
 fn starting_with<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = String> + 'a {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     text.split(move |c| !part(c))
         .filter(move |w| w.strip_prefix(prefix).is_some_and(|rest| rest.contains(char::is_alphanumeric)))
         .map(str::to_owned)
+}
+
+/// Files and folders in which old words are refused.
+const TEXTS: [&str; 12] = [
+    "src",
+    "tests",
+    "examples",
+    "scripts",
+    "deploy",
+    "docs",
+    ".github",
+    "README.md",
+    "BENCHMARKS.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "Cargo.toml",
+];
+
+#[test]
+fn old_words_stay_away() {
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for file in TEXTS.iter().flat_map(|name| files(&root().join(name))) {
+        if file.ends_with("tests/tidy/old_words.rs") || file.extension().is_some_and(|e| e == "json") {
+            continue;
+        }
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        seen += 1;
+        for (number, line) in text.lines().enumerate() {
+            let found = old_words::OLD_WORDS.iter().filter(|(old, _)| has_word(line, old));
+            wrong.extend(found.map(|(old, new)| at(&file, number + 1, &format!("\"{old}\" is now {new}"))));
+        }
+    }
+    assert!(seen > 200, "only {seen} files found: is this test blind?");
+    assert!(wrong.is_empty(), "old words:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn old_words_are_found_as_whole_words() {
+    assert!(has_word("an OldName here", "OldName") && has_word("rsctl_old_name{}", "old_name"));
+    assert!(has_word("olds old", "old") && !has_word("older olds", "old") && !has_word("OldNames", "OldName"));
+}
+
+/// Whether a line contains a word with neither a letter nor a digit directly before or after it.
+fn has_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + word.len()..]);
+        !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric)
+    })
+}
+
+/// This file, or all files below this folder; none when neither exists.
+fn files(path: &Path) -> Vec<PathBuf> {
+    match fs::read_dir(path) {
+        Ok(entries) => entries.flat_map(|entry| files(&entry.unwrap().path())).collect(),
+        Err(_) => path.is_file().then(|| path.to_owned()).into_iter().collect(),
+    }
 }
 
 fn root() -> PathBuf {
@@ -273,7 +335,7 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The lines that are neither comments nor tests, numbered. Tests stand at the end of a file, or in one of their own.
+/// The lines without comments and tests, numbered. Tests are at the end of a file, or in their own file.
 fn code(file: &Path) -> Vec<(usize, String)> {
     if is_tests(file) {
         return Vec::new();
@@ -287,7 +349,7 @@ fn code(file: &Path) -> Vec<(usize, String)> {
     lines.iter().enumerate().take_while(|line| !begins_tests(line)).map(|(i, line)| (i + 1, bare(line))).collect()
 }
 
-/// Whether a module of tests has this file to itself.
+/// Whether this file contains only tests.
 fn is_tests(file: &Path) -> bool {
     file.with_extension("").iter().rev().take(2).any(|part| part == "tests")
 }
