@@ -60,6 +60,9 @@ pub enum Error {
     /// A lock of somebody else stands where ours should be.
     #[error("another controller holds the lock")]
     LockHeld,
+    /// Nothing was sent, because the observation that called for the command is too old. Its age is in milliseconds.
+    #[error("the observation is {0} ms old; nothing was sent")]
+    ObservationTooOld(u128),
     /// An answer that makes no sense.
     #[error("unreadable answer: {0}")]
     Unreadable(&'static str),
@@ -81,7 +84,7 @@ impl Error {
                     | STEPPED_DOWN
                     | SHUTTING_DOWN
             ),
-            Self::Timeout(_) | Self::Connection(_) | Self::Unreadable(_) => false,
+            Self::Timeout(_) | Self::Connection(_) | Self::ObservationTooOld(_) | Self::Unreadable(_) => false,
         }
     }
 
@@ -94,7 +97,11 @@ impl Error {
     pub fn code(&self) -> Option<i32> {
         match self {
             Self::Server { code, .. } => Some(*code),
-            Self::Timeout(_) | Self::Connection(_) | Self::LockHeld | Self::Unreadable(_) => None,
+            Self::Timeout(_)
+            | Self::Connection(_)
+            | Self::LockHeld
+            | Self::ObservationTooOld(_)
+            | Self::Unreadable(_) => None,
         }
     }
 
@@ -105,6 +112,7 @@ impl Error {
             Self::Timeout(_) => "timeout",
             Self::Connection(_) => "connection",
             Self::LockHeld => "lock-held",
+            Self::ObservationTooOld(_) => "observation-too-old",
             Self::Unreadable(_) => "unreadable",
         }
     }

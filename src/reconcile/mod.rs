@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** no observation ends the loop. Only `shutdown` ends it.
 
+mod age;
 mod execute;
 mod history;
 mod observe;
@@ -18,6 +19,7 @@ use crate::model::{
 };
 use crate::mongo::Admin;
 use crate::plan::{Plan, Step, Verdict, evidence, plan};
+use age::WhileRecent;
 use execute::StepError;
 use futures_util::future::join_all;
 use observe::Observer;
@@ -145,7 +147,8 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let forces = matches!(plan.next, Step::Recover { .. } | Step::AcceptLoss { .. });
         let request = observed.request.as_ref().filter(|_| forces);
         self.record_state(request, RequestState::Begun);
-        let mut doing = std::pin::pin!(execute::execute(self.admin, observed, &plan.next));
+        let admin = WhileRecent { admin: self.admin, age: observer.age };
+        let mut doing = std::pin::pin!(execute::execute(&admin, observed, &plan.next));
         let outcome = tokio::select! {
             biased;
             outcome = &mut doing => outcome,

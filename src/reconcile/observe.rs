@@ -2,8 +2,9 @@
 //!
 //! **Invariant:** an observation always ends, and it never fails.
 
+use super::age::Age;
 use super::history::{History, Listed};
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, QUESTION_LIMIT};
 use crate::model::{Host, MemberAddress, NameAnswer, Naming, Node, Observed, Probe, ProbeError, ReplConfig, TaskList};
 use crate::mongo::Admin;
 use futures_util::future::{join, join_all};
@@ -40,29 +41,38 @@ pub(super) struct Observer<'p, D, A> {
     /// How long the last answer of each address took.
     took: BTreeMap<SocketAddr, Duration>,
     pub(super) history: History,
+    /// The age of the last observation.
+    pub(super) age: Age,
 }
 
 impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     pub(super) fn new(discovery: &'p D, admin: &'p A, member_address: MemberAddress, interval: Duration) -> Self {
         let (known, silent, took) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { discovery, admin, member_address, interval, known, silent, took, history: History::default() }
+        let (history, age) = (History::default(), Age::start());
+        Self { discovery, admin, member_address, interval, known, silent, took, history, age }
     }
 
     /// Makes one complete observation.
     pub(super) async fn observe(&mut self) -> Observed {
+        let mut age = Age::start();
         let mut names = Names::new();
         let mut answers = Answers::new();
         let wanted = self.known.iter().filter_map(Host::name).map(str::to_owned).collect();
         let (tasks, found) = join(self.discovery.tasks(), self.resolve(wanted)).await;
+        age.end_phase(QUESTION_LIMIT);
         names.extend(found);
         self.ask(sockets(tasks.hosts.iter().chain(&self.known), &names), &mut answers).await;
+        age.end_phase(PROBE_LIMIT);
         // Addresses that the answers name are probed in the same observation, so that no decision misses a member.
         let known = named_by(probes(&answers));
         let reported = self.reported(&answers, &names);
         let new_names = known.iter().filter_map(Host::name).map(str::to_owned).chain(reported);
         let new_names: BTreeSet<String> = new_names.filter(|n| !names.contains_key(n)).collect();
         names.extend(self.resolve(new_names).await);
+        age.end_phase(QUESTION_LIMIT);
         self.ask(sockets(&known, &names), &mut answers).await;
+        age.end_phase(PROBE_LIMIT);
+        self.age = age;
         self.known.extend(known);
         let observed = self.assemble(tasks, &names, &answers);
         self.drop_old_answers(&observed, &answers);

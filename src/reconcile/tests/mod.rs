@@ -2,6 +2,7 @@
 
 mod chain_secondary;
 mod force;
+mod freeze;
 mod removal;
 mod world;
 

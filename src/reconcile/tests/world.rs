@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
+use tokio::time::advance;
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -27,6 +28,8 @@ pub(super) struct World {
     pub(super) kept: Mutex<BTreeSet<SocketAddr>>,
     pub(super) initiated: Mutex<Vec<SocketAddr>>,
     pub(super) forced: Mutex<Vec<SocketAddr>>,
+    /// How long the controller is frozen during each probe of the first node.
+    pub(super) freeze: Mutex<Duration>,
     pub(super) stirred: Mutex<Vec<SocketAddr>>,
 }
 
@@ -134,6 +137,10 @@ impl Discovery for World {
 impl Admin for World {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
         self.asked.lock().unwrap().push((at, limit));
+        let freeze = *self.freeze.lock().unwrap();
+        if at == super::world::at(1) && !freeze.is_zero() {
+            advance(freeze).await;
+        }
         self.nodes.lock().unwrap().get(&at).cloned().unwrap_or(Err(ProbeError::Refused))
     }
 
