@@ -28,7 +28,8 @@ pub(super) struct History {
     known_set: Option<ObjectId>,
     unchanged: UnchangedState,
     recovered_at: Option<Instant>,
-    fsynced: BTreeSet<ProcessId>,
+    /// Processes that have written their state to disk, with the address at which each was told to.
+    fsynced: BTreeMap<ProcessId, Host>,
     sync_source_requests: Vec<RequestedSource>,
     refusals: Vec<RefusedStep>,
 }
@@ -144,7 +145,8 @@ impl History {
         self.record_unchanged_state(observed, passed);
         observed.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         observed.known_set = self.known_set;
-        observed.fsynced = self.fsynced.clone();
+        self.forget_ended_processes(observed);
+        observed.fsynced = self.fsynced.keys().copied().collect();
         let request = |r: &RequestedSource| SyncSourceRequest { on: r.on, source: r.source, fresh: now < r.until };
         observed.sync_source_requests = self.sync_source_requests.iter().map(request).collect();
         observed.refusals = self.refusals(now);
@@ -242,6 +244,15 @@ impl History {
         observed.still_for = held_for;
     }
 
+    /// Forgets processes that have ended: the address is no longer observed, or another process answers there. A process that
+    /// answers at any address is kept, and so is one whose address is silent.
+    fn forget_ended_processes(&mut self, observed: &Observed) {
+        let answering: BTreeSet<ProcessId> =
+            observed.nodes.values().filter_map(Node::probe).map(|probe| probe.process).collect();
+        let silent = |host: &Host| observed.node(host).is_some_and(|node| node.probe().is_none());
+        self.fsynced.retain(|process, host| answering.contains(process) || silent(host));
+    }
+
     /// How long each lock has been the same.
     fn record_locks(&mut self, observed: &mut Observed, passed: Duration) {
         let mut locks: Vec<(Lock, Duration)> = Vec::new();
@@ -295,7 +306,7 @@ impl History {
         match step {
             Step::Reconfig { .. } => self.drop_refusals(&[Subject::AnyReconfig]),
             Step::Recover { .. } | Step::AcceptLoss { .. } => self.recovered_at = Some(now),
-            Step::Fsync { on } => self.fsynced.extend(process(on)),
+            Step::Fsync { on } => self.fsynced.extend(process(on).map(|process| (process, on.clone()))),
             Step::SetSyncSource { on, source, .. } => {
                 if let Some((on, source)) = process(on).zip(process(source)) {
                     self.record_sync_source_request(on, source, now);
@@ -319,6 +330,14 @@ impl History {
     /// Drops every refusal that shares a subject with a step that succeeded.
     fn drop_refusals(&mut self, subjects: &[Subject]) {
         self.refusals.retain(|r| !r.subjects.iter().any(|s| subjects.contains(s)));
+    }
+
+    /// How many facts are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let lists = self.locks.len() + self.sync_source_requests.len() + self.refusals.len();
+        let processes = self.blank.processes.len() + self.unchanged.fingerprints.len() + self.fsynced.len();
+        self.hosts.len() + lists + processes
     }
 
     /// Remembers the replica set that the plan was about.

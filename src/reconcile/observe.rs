@@ -73,9 +73,10 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         self.ask(sockets(&known, &names), &mut answers).await;
         age.end_phase(PROBE_LIMIT);
         self.age = age;
+        let previously_known = self.known.clone();
         self.known.extend(known);
         let observed = self.assemble(tasks, &names, &answers);
-        self.drop_old_answers(&observed, &answers);
+        self.drop_old_answers(&observed, &answers, previously_known);
         observed
     }
 
@@ -142,7 +143,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
 
     /// Forgets addresses that neither a task nor a member of the known set names any more. A node that DNS has dropped
     /// must not stay observed only because its own config names it.
-    fn drop_old_answers(&mut self, observed: &Observed, answers: &Answers) {
+    fn drop_old_answers(&mut self, observed: &Observed, answers: &Answers, previously_known: BTreeSet<Host>) {
         let limit = |at| match self.silent.get(at) {
             Some(limit) => (*limit * 2).min(SILENT_LIMIT),
             None => self.took.get(at).map_or(SILENT_LIMIT, |took| silent_limit(*took)),
@@ -153,10 +154,18 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let counts = |at: &SocketAddr, p: &Probe| observed.tasks.hosts.contains(&Host::from(*at)) || ours(p);
         let answered = answers.iter().filter_map(|(at, answer)| Some((at, answer.as_deref().ok()?)));
         let still_named = named_by(answered.filter(|(at, p)| counts(at, p)).map(|(_, p)| p));
-        if !still_named.is_empty() {
-            self.known = still_named;
-        }
+        // If no answer counts, the members are only silent. What a node outside the set names is not kept, because it can
+        // name new addresses in every observation.
+        self.known = if still_named.is_empty() { previously_known } else { still_named };
         self.admin.keep_only(&answers.keys().copied().collect());
+    }
+}
+
+#[cfg(test)]
+impl<D, A> Observer<'_, D, A> {
+    /// How many addresses and facts are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        self.known.len() + self.silent.len() + self.took.len() + self.history.len()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Observations of a small fake world, on a paused clock.
 
+mod bounded;
 mod chain_secondary;
 mod force;
 mod freeze;
