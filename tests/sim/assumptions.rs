@@ -1,42 +1,21 @@
-//! What the faults spare: the losses that no controller can survive. This is the one machine that excuses anything.
+//! What the faults spare, because no controller can prevent the loss. This is the one place that excuses anything.
 //!
-//! 1. A majority of the voters' directories is never lost (wiped, or gone with their task): neither of the newest
-//!    config's voters, nor of those that the others would still know. A config that only the lost directory had may
-//!    have been in force or not: nobody can tell, and the voters of the one before are too few.
-//! 2. A volume is wiped under an address that holds a vote only while every other voter is up and reachable, another
-//!    member leads (or all are up to date), and the controllers are well. Nothing else fails until the directory is
-//!    whole, or its vote is gone and a majority knows, or there were [`CHANCES`] to take it: the server lets such a
-//!    mongod vote before anybody can act, so a second fault in that moment can lose acknowledged writes whatever a
-//!    controller does. After that there is no excuse.
-//! 3. A majority of voters moves to other addresses only when all voters are tagged: who is not is never guessed, and
-//!    waits for a human. A newcomer that holds data stays where it is until its vote is counted: the server gives it
-//!    by itself, and only then comes the tag.
-//! 4. The directory of a member without a vote never starts at a voter's address, for the server lets it vote there at
-//!    once, as it does a wiped one.
-//! 5. A blank mongod is wiped as freely as any, but not the one that was just initiated: it is all there is.
-//! 6. A controller that begins some seconds after the first start has `--bootstrap never`, as the README asks for: it
-//!    cannot know of a set whose volumes are all away while there are as many blank tasks as it expects.
-//! 7. For the same reason one of those that were there before may begin a second set, if it has never been told of the
-//!    first and its DNS lists nobody who could tell. Blank tasks look the same on a first start and later: only that
-//!    they are all that the service has would tell, and here DNS hides tasks, or there are more than `--expect`. The
-//!    seed ends there, and is counted.
-//! 8. An operator orders what the controller's status shows at that moment. By an IP that has passed on since he looked
-//!    he would name another one, and nobody could tell.
+//! The assumptions A1 to A8 are in `tests/sim/README.md`, each with the reason why it is fair.
 
 use super::conf::ConfRef;
 use super::events::End;
 use super::world::{Machine, World};
 use rsctl::model::{Bootstrap, Member, NodeState};
 
-/// So many ticks of a primary (0.5 s each) in which it would have taken the reconfig, and a well controller saw both it
-/// and the wiped member, are enough to take a vote.
+/// Assumption A2: this many ticks of a primary (0.5 s each) are enough to revoke a vote. In each of them the primary would
+/// have accepted the reconfig, and a well controller reached both the primary and the wiped member.
 const CHANCES: u32 = 6;
 
-/// After so long, in milliseconds, a set counts as started.
+/// Assumption A6: this many milliseconds after `replSetInitiate` a set counts as started.
 const STARTED: u64 = 5000;
 
 impl World {
-    /// Limit 6.
+    /// Assumption A6.
     pub fn bootstrap(&self) -> Bootstrap {
         let started = self.checker.began_at.is_some_and(|began| began + STARTED < self.now);
         if started { Bootstrap::Never } else { Bootstrap::Auto }
@@ -57,13 +36,13 @@ impl World {
         newest.into_iter().chain(stored().filter(leads).filter_map(|p| p.dir.config.clone())).collect()
     }
 
-    /// Limit 7: whether a controller could know that there is a set already.
+    /// Assumption A7: whether a controller could know that there is a set already.
     pub fn could_know_of_set(&self, controller: usize) -> bool {
         let processes_with_data = self.machines.iter().filter(|p| !p.retired && p.dir.config.is_some());
         self.checker.was_told_of_set(controller, self.now, processes_with_data.map(|p| p.addr))
     }
 
-    /// The machine that holds the directory which earned this slot's vote.
+    /// The machine whose directory holds this member's vote.
     fn vote_holder(&self, member: &Member) -> Option<usize> {
         self.machines.iter().position(|p| {
             let here = self.resolve(&member.host) == Some(p.addr);
@@ -79,14 +58,14 @@ impl World {
         })
     }
 
-    /// Limit 1: whether the directory at this machine can be lost.
+    /// Assumption A1: whether the directory at this machine can be lost.
     pub fn may_lose(&self, machine: usize) -> bool {
         let others_know = self.configs_of(|other| other != machine);
         let left = |configs: &[ConfRef]| self.majority_left(configs, |_, _, vote_holder| vote_holder != machine);
         left(&self.configs()) && left(&others_know) && self.may_move(machine)
     }
 
-    /// Limit 3: whether the mongod at this machine may come back at another address.
+    /// Assumption A3: whether the mongod at this machine may come back at another address.
     pub fn may_move(&self, machine: usize) -> bool {
         let others_know = self.configs_of(|other| other != machine);
         let at_home = |configs: &[ConfRef]| {
@@ -96,12 +75,12 @@ impl World {
         !self.about_to_vote(machine) && (self.all_tagged() || left())
     }
 
-    /// Whether an IP is what the set knows a member by.
+    /// Whether the config has an IP as the address of a member.
     pub fn goes_by_ip(&self) -> bool {
         self.configs().iter().any(|config| config.read.members().iter().any(|m| m.host.name().is_none()))
     }
 
-    /// The server, or under 4.4 a controller, may be about to give a newcomer its vote, whatever became of it since.
+    /// Assumption A3: whether the server, or a controller under 4.4, may be about to give a new member its vote.
     fn about_to_vote(&self, machine: usize) -> bool {
         let soon =
             |m: &Member| (m.newly_added || m.owed_vote()) && self.resolve(&m.host) == Some(self.machines[machine].addr);
@@ -110,7 +89,7 @@ impl World {
             && self.configs().iter().any(|config| config.read.members().iter().any(soon))
     }
 
-    /// Limit 4: the machines between which addresses can be exchanged.
+    /// Assumption A4: the machines between which addresses can be exchanged.
     pub fn vote_holders(&self) -> Vec<usize> {
         let configs = self.configs();
         let keeps =
@@ -127,13 +106,13 @@ impl World {
         self.resolve(&member.host) == Some(self.machines[vote_holder].addr)
     }
 
-    /// Whether an address stands for a vote in some config that counts.
+    /// Whether a config in force has a vote for this address.
     pub fn holds_vote(&self, address: std::net::Ipv4Addr) -> bool {
         let configs = self.configs();
         configs.iter().flat_map(|c| c.read.members()).any(|m| m.votes && self.resolve(&m.host) == Some(address))
     }
 
-    /// Limit 2: everybody but this machine is well.
+    /// Assumption A2: everybody but this machine is well.
     pub fn all_others_well(&self, machine: usize) -> bool {
         let leads = |p: &Machine| p.proc.as_ref().is_some_and(|p| p.writable);
         let follows = !leads(&self.machines[machine]) && self.machines.iter().filter(|p| leads(p)).count() == 1;

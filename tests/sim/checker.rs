@@ -51,7 +51,7 @@ pub struct Checker {
     /// Who led in which term.
     leaders: BTreeMap<i64, ObjectId>,
     pub set: Option<ObjectId>,
-    /// Nothing that comes now says anything (limit 7).
+    /// Nothing that comes now says anything (assumption A7).
     pub over: bool,
     /// When the set was initiated.
     pub began_at: Option<u64>,

@@ -43,7 +43,7 @@ impl World {
         self.after(100, 6000, Event::Fault);
         let fragile = self.fragile();
         match self.rng.below(100) {
-            // A second fault while a wiped volume may vote (limit 2).
+            // A second fault while a wiped volume may vote (assumption A2).
             _ if fragile => {}
             n if n < 11 => self.controller_crashes(),
             n if n < 20 => {

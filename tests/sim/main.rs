@@ -1,13 +1,7 @@
-//! Mongods, network, DNS and Swarm, simulated behind the two ports of the controller, under faults that a seed picks.
+//! The real controller against simulated mongods, a simulated network and a simulated DNS, under faults from a seed.
 //!
-//! `SIM_SEEDS=1000000` sets how many seeds are lived through (from `SIM_FIRST` on), `SIM_SEED=7` relives one and tells
-//! all that happened. `SIM_MUTANT=KeepsWipedVotes SIM_MUTANT_SEEDS=5000` looks for one mutant only, and with `SIM_SEED`
-//! it tells that mutant's config.
-//!
-//! What the faults spare stands in `limits`. Left out altogether: arbiters, and whatever else an operator configures by
-//! hand; chained commit points; primary catch-up, priorities and takeovers; two sets under one
-//! name, and user data on blank nodes (the planner's scenarios have both); authentication; oplogs that end; clocks
-//! that differ.
+//! `tests/sim/README.md` says what is modelled, what is not, and which assumptions the faults keep to. `SIM_SEED=7` runs one
+//! seed and prints everything that happens in it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failed seed must be requests")]
