@@ -8,7 +8,6 @@ mod old_words;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const FILE_LINES_MAX: usize = 400;
 
@@ -221,41 +220,6 @@ fn the_lints_are_there() {
         let missing: Vec<_> = expected.iter().filter(|lint| !found.contains(**lint)).collect();
         assert!(missing.is_empty(), "Cargo.toml, {table}: {missing:?} missing");
     }
-}
-
-/// The first table of README whose header begins with "flag" lists the settings of `rsctl run`.
-#[test]
-fn the_readme_lists_every_setting_and_no_other() {
-    let Ok(readme) = fs::read_to_string(root().join("README.md")) else {
-        eprintln!("skipped: there is no README.md yet");
-        return;
-    };
-    let cells = |line: &str| line.trim_matches('|').split('|').map(|c| c.trim().to_lowercase()).collect::<Vec<_>>();
-    let table: String = readme
-        .lines()
-        .skip_while(|line| !(line.starts_with('|') && cells(line)[0] == "flag"))
-        .take_while(|line| line.starts_with('|'))
-        .collect::<Vec<_>>()
-        .join("\n");
-    assert!(!table.is_empty(), "README.md has no table that begins with | flag |");
-    let help = Command::new(env!("CARGO_BIN_EXE_rsctl")).args(["run", "--help"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    // Help texts mention flags of other programs. The flags of rsctl are at the beginning of a line.
-    let lines = help.lines().filter(|line| line.trim_start().starts_with('-'));
-    let flags: Vec<String> = lines.filter_map(|line| starting_with(line, "--").next()).collect();
-    let ours = |word: &String| !["--help", "--version"].contains(&word.as_str());
-    let settings =
-        |text: &str, prefix: &str| -> BTreeSet<String> { starting_with(text, prefix).filter(ours).collect() };
-    assert_eq!(settings(&table, "--"), settings(&flags.join("\n"), "--"), "flags: left README, right --help");
-    assert_eq!(settings(&table, "RSCTL_"), settings(&help, "RSCTL_"), "variables: left README, right --help");
-}
-
-/// All words with this prefix, such as `--replace-after` or `RSCTL_DNS`.
-fn starting_with<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = String> + 'a {
-    let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    text.split(move |c| !part(c))
-        .filter(move |w| w.strip_prefix(prefix).is_some_and(|rest| rest.contains(char::is_alphanumeric)))
-        .map(str::to_owned)
 }
 
 /// Files and folders in which old words are refused.

@@ -64,13 +64,13 @@ pub async fn begins_with_a_keyfile(version: Option<&'static str>) {
     std::fs::remove_file(key).unwrap();
 }
 
-/// `root`, and `keeper` with the role that README shows.
+/// `root`, and `keeper` with the role that the documentation shows.
 async fn make_users(primary: &Mongod) {
     let create = |name: &str, role: &str| doc! { "createUser": name, "pwd": "hush%/:@", "roles": [role] };
     // Who comes from the same machine may create the first user, and no more.
     primary.command(create("root", "root")).await.unwrap();
-    let readme = include_str!("../../README.md");
-    let role = readme.split("```json\n").find_map(|text| text.split("```").next().filter(|t| t.contains("createRole")));
+    let page = include_str!("../../docs/guides/login-and-tls.md");
+    let role = page.split("```json\n").find_map(|text| text.split("```").next().filter(|t| t.contains("createRole")));
     let role: Document = serde_json::from_str(role.unwrap()).unwrap();
     let uri = format!("mongodb://root:hush%25%2F%3A%40@{}/?directConnection=true", primary.address());
     let admin = Client::with_uri_str(uri).await.unwrap().database("admin");

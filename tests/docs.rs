@@ -1,0 +1,28 @@
+//! The documentation is checked like code: what it shows is run or compared with the source, and what it links to exists.
+//!
+//! `UPDATE=1 cargo test --test docs` rewrites the generated parts.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+#[path = "cli/answers.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+mod answers;
+#[path = "docs/book.rs"]
+mod book;
+#[path = "docs/commands.rs"]
+mod commands;
+#[path = "docs/generated.rs"]
+mod generated;
+#[path = "cli/harness.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+mod harness;
+#[path = "docs/links.rs"]
+mod links;
+#[path = "docs/messages.rs"]
+mod messages;
+#[path = "docs/page.rs"]
+mod page;
+#[path = "docs/reference.rs"]
+mod reference;
+#[path = "docs/source.rs"]
+mod source;
