@@ -107,3 +107,17 @@ fn the_names_from_other_tools_are_those_that_are_read() {
     let silent: Vec<_> = read.iter().filter(|name| !told(name)).collect();
     assert!(silent.is_empty(), "docs/reference/settings.md does not list {silent:?}");
 }
+
+#[test]
+fn the_variables_of_the_stack_are_those_that_it_reads() {
+    let files = ["deploy/swarm/stack.yml", "deploy/swarm/auth.yml"].map(|file| Page::read(file).text);
+    let parts = files.iter().flat_map(|text| text.split("${").skip(1)).map(|rest| rest.split('}').next().unwrap());
+    let read: Words = parts.map(|part| part.replace(":-", "=")).collect();
+    assert!(read.len() > 8, "{read:?}");
+    let page = Page::read("deploy/swarm/README.md");
+    let rows = page.prose().into_iter().filter(|(_, line)| line.starts_with("| `") && line.matches('`').count() >= 4);
+    let cells = rows.map(|(_, line)| line.split('`').collect::<Vec<_>>());
+    let variable = |name: &str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let listed = cells.filter(|cells| variable(cells[1])).map(|cells| format!("{}={}", cells[1], cells[3])).collect();
+    assert_eq!(read, listed, "left: the stack files, right: deploy/swarm/README.md");
+}
