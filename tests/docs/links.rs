@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use super::page::{Page, pages, root, split_code};
 
 /// The targets of the links in a page, each with the number of its line.
-pub fn links(page: &Page) -> Vec<(usize, String)> {
+pub(crate) fn links(page: &Page) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, line) in page.prose() {
         let (prose, _) = split_code(line);
@@ -18,7 +18,7 @@ pub fn links(page: &Page) -> Vec<(usize, String)> {
 }
 
 /// The path from the root that a target stands for, seen from a page.
-pub fn resolve(page: &Path, target: &str) -> PathBuf {
+pub(crate) fn resolve(page: &Path, target: &str) -> PathBuf {
     let mut path = page.parent().unwrap().to_owned();
     for part in Path::new(target).components() {
         match part {

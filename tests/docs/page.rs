@@ -3,26 +3,26 @@
 use std::path::{Path, PathBuf};
 
 /// A file of Markdown in this repository.
-pub struct Page {
+pub(crate) struct Page {
     /// The path from the root of the repository.
     pub path: PathBuf,
     pub text: String,
 }
 
 /// A fenced block.
-pub struct Block {
+pub(crate) struct Block {
     pub language: String,
     /// The number of its first line in the file, from 1.
     pub line: usize,
     pub lines: Vec<String>,
 }
 
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// All pages: those in `docs`, those beside the recipes, and those at the root.
-pub fn pages() -> Vec<Page> {
+pub(crate) fn pages() -> Vec<Page> {
     let at_root = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "BENCHMARKS.md"];
     let mut paths: Vec<PathBuf> = at_root.iter().map(PathBuf::from).collect();
     ["docs", "deploy", "tests"].iter().for_each(|folder| collect(Path::new(folder), &mut paths));
@@ -32,7 +32,7 @@ pub fn pages() -> Vec<Page> {
 }
 
 /// The pages in `docs`.
-pub fn docs() -> Vec<Page> {
+pub(crate) fn docs() -> Vec<Page> {
     pages().into_iter().filter(|page| page.path.starts_with("docs")).collect()
 }
 
@@ -51,14 +51,14 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
 }
 
 impl Page {
-    pub fn read(path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn read(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let text = std::fs::read_to_string(root().join(&path));
         Self { text: text.unwrap_or_else(|error| panic!("{}: {error}", path.display())), path }
     }
 
     /// Fenced blocks, in their order.
-    pub fn blocks(&self) -> Vec<Block> {
+    pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks: Vec<Block> = Vec::new();
         for (number, inside, line) in self.fenced() {
             match inside {
@@ -74,7 +74,7 @@ impl Page {
     }
 
     /// The lines outside of fenced blocks, numbered from 1.
-    pub fn prose(&self) -> Vec<(usize, &str)> {
+    pub(crate) fn prose(&self) -> Vec<(usize, &str)> {
         let outside = self.fenced().into_iter().filter(|(_, inside, _)| *inside == Fence::Outside);
         outside.map(|(number, _, line)| (number, line)).collect()
     }
@@ -98,19 +98,19 @@ impl Page {
     }
 
     /// The anchors of all headings, as GitHub and mdbook make them.
-    pub fn anchors(&self) -> Vec<String> {
+    pub(crate) fn anchors(&self) -> Vec<String> {
         let headings = self.prose().into_iter().filter(|(_, line)| line.starts_with('#'));
         headings.map(|(_, line)| anchor(line.trim_start_matches('#').trim())).collect()
     }
 
     /// Code in the prose, with the number of its line.
-    pub fn code_spans(&self) -> Vec<(usize, String)> {
+    pub(crate) fn code_spans(&self) -> Vec<(usize, String)> {
         let spans = |(number, line): (usize, &str)| split_code(line).1.into_iter().map(move |code| (number, code));
         self.prose().into_iter().flat_map(spans).collect()
     }
 
     /// The first column of the first table after this line of text, without its heading.
-    pub fn column_after(&self, marker: &str) -> Vec<String> {
+    pub(crate) fn column_after(&self, marker: &str) -> Vec<String> {
         let after = self.text.split_once(marker).unwrap_or_else(|| panic!("{}: no {marker}", self.path.display())).1;
         let rows = after.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
         rows.skip(2).map(|row| row.split('|').nth(1).unwrap().trim().to_owned()).collect()
@@ -131,7 +131,7 @@ fn anchor(heading: &str) -> String {
 }
 
 /// A line without its code, and the code.
-pub fn split_code(line: &str) -> (String, Vec<String>) {
+pub(crate) fn split_code(line: &str) -> (String, Vec<String>) {
     let (mut prose, mut code) = (String::new(), Vec::new());
     let mut rest = line;
     while let Some(start) = rest.find('`') {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use super::page::root;
 
 /// A file of the product's source, without its comments and tests.
-pub struct Source {
+pub(crate) struct Source {
     pub path: PathBuf,
     pub code: String,
 }
 
 /// Every file below `src`, tests left out.
-pub fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let (mut found, mut folders) = (Vec::new(), vec![root().join("src")]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -39,7 +39,7 @@ fn code(text: &str) -> String {
 
 /// The body of `pub enum NAME` or `pub struct NAME`, and the code of the file that it is in. Of structs only those that
 /// become JSON count.
-pub fn declaration(kind: &str, name: &str) -> (String, String) {
+pub(crate) fn declaration(kind: &str, name: &str) -> (String, String) {
     let head = format!("pub {kind} {name} {{\n");
     let all = sources();
     let counts = |code: &str| code.contains(&head) && (kind == "enum" || code.contains("Serialize"));
@@ -51,7 +51,7 @@ pub fn declaration(kind: &str, name: &str) -> (String, String) {
 }
 
 /// The names that stand at the first level of a declaration: variants of an enum, or fields of a struct.
-pub fn names(body: &str) -> Vec<String> {
+pub(crate) fn names(body: &str) -> Vec<String> {
     let first_level = body.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
     let words = first_level.map(|line| line.trim().trim_start_matches("pub "));
     let words = words.filter(|line| line.starts_with(|c: char| c.is_alphabetic()));
@@ -59,7 +59,7 @@ pub fn names(body: &str) -> Vec<String> {
 }
 
 /// The string literals of a piece of code, with line ends that `\` joins taken out.
-pub fn literals(code: &str) -> Vec<String> {
+pub(crate) fn literals(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut chars = code.chars();
     while let Some(c) = chars.next() {

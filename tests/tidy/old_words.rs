@@ -2,7 +2,7 @@
 
 /// Old word, new word. A word matches between characters that are neither letters nor digits, in upper and lower case as
 /// given here. `docs/glossary.md` defines the new words.
-pub const OLD_WORDS: &[(&str, &str)] = &[
+pub(crate) const OLD_WORDS: &[(&str, &str)] = &[
     // observations
     ("looks_total", "observations_total"),
     ("looked_ms_ago", "observed_ms_ago"),
