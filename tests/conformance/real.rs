@@ -39,8 +39,9 @@ impl Real {
         }
     }
 
-    /// All copy from the primary, as in the model: who copies from one that is held would be held up with it, and who is
-    /// held hears no order any more. The order is heard with the next batch, an empty one after 5 s at most.
+    /// Makes all members copy from the primary, as in the model. A member that copies from a held one would be held as
+    /// well, and a held member ignores sync source requests. A request takes effect with the next batch, which comes
+    /// within 5 s.
     async fn straighten(&self) {
         let deadline = Instant::now() + self.limit();
         for mongod in self.nodes.iter().flatten() {
@@ -48,7 +49,7 @@ impl Real {
                 assert!(Instant::now() < deadline, "{} still does not copy from {primary}", mongod.host());
                 // Refused or dropped where nothing is ahead; then nobody is copied from.
                 let _ = mongod.command(doc! { "replSetSyncFrom": &primary }).await;
-                // In a set at rest nothing is ahead, and the order would never be followed.
+                // In a set at rest no member is ahead, so the request would never be followed.
                 if let Some(primary) = self.nodes.iter().flatten().find(|node| node.host() == primary) {
                     let noop = doc! { "appendOplogNote": 1, "data": {} };
                     let _ = join(primary.command(noop.clone()), primary.command(noop)).await;

@@ -1,4 +1,5 @@
-//! The check can fail: what rsctl never does is done here by hand, and the lost writes are found missing.
+//! The check can fail: this test forces a stale node by hand, which rsctl never does, and the check finds the lost
+//! writes.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ const PACE: Duration = Duration::from_millis(20);
 /// A mongod that lacks acknowledged writes is forced into a set of its own.
 pub async fn a_lost_write_is_reported() {
     let mut arena = Arena::new(3, Rng::new(1)).await;
-    let stale = last_in_line(&arena).await;
+    let stale = chained_secondary(&arena).await;
     arena.without_controllers();
     let before = arena.workload.acknowledged().len();
     let held = doc! { "configureFailPoint": "stopReplProducer", "mode": "alwaysOn" };
@@ -51,8 +52,8 @@ pub async fn a_lost_write_is_reported() {
     assert!(arena.was_forced(&checks::stored(stale_node, stale).await), "a config was forced, and nobody noticed");
 }
 
-/// The last of the line that rsctl makes. The other secondary copies from the primary, so that majorities go on.
-async fn last_in_line(arena: &Arena) -> usize {
+/// The chained secondary. The other secondary copies from the primary, so majority writes continue.
+async fn chained_secondary(arena: &Arena) -> usize {
     let deadline = Instant::now() + LIMIT;
     loop {
         for node in 0..3 {

@@ -1,4 +1,5 @@
-//! What the nemesis does. Every fault ends by undoing itself: all mongods run, all ways are open, DNS tells the truth.
+//! The faults of the nemesis. Every fault undoes itself at its end: all mongods run, no connection is cut, and DNS is
+//! right.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;

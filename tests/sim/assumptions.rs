@@ -7,8 +7,8 @@ use super::events::End;
 use super::world::{Machine, World};
 use rsctl::model::{Bootstrap, Member, NodeState};
 
-/// Assumption A2: this many ticks of a primary (0.5 s each) are enough to revoke a vote. In each of them the primary would
-/// have accepted the reconfig, and a well controller reached both the primary and the wiped member.
+/// Assumption A2: this many ticks of a primary (0.5 s each) are enough to revoke a vote. In each of them the primary
+/// would have accepted the reconfig, and a well controller reached both the primary and the wiped member.
 const CHANCES: u32 = 6;
 
 /// Assumption A6: this many milliseconds after `replSetInitiate` a set counts as started.

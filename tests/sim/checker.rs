@@ -96,8 +96,8 @@ impl World {
     pub fn committed(&mut self, machine: usize) {
         let dir = &self.machines[machine].dir;
         let acked = &self.checker.acked;
-        // A primary of an older term, that does not know yet, may still learn of acknowledgements that were given to it; no
-        // more than that. What it has beyond will be undone.
+        // A primary of an older term, that does not know yet, may still learn of acknowledgements that were given to
+        // it; no more than that. What it has beyond will be undone.
         let stale = dir.term < self.checker.acked_in;
         let held = if stale { dir.commit } else { acked.len() };
         let common = held.min(acked.len()).min(dir.log.len());
@@ -165,8 +165,8 @@ impl World {
         by_name(member.host.name()).or_else(|| self.resolve(&member.host))
     }
 
-    /// An operator wants this slot's member out, which is or was the one at this machine. The address that he named may
-    /// have passed to another since, which is not meant.
+    /// Whether an operator asked to remove this member, which is or was the one on this machine. If another machine has
+    /// the named address since, that machine is not meant.
     fn is_unwanted(&self, machine: usize, member: &Member) -> bool {
         let (here, address) = (&self.machines[machine], self.last_address(member));
         let passed_on = address.and_then(|at| self.machine_at(at)).is_some_and(|other| other != machine);
@@ -179,8 +179,8 @@ impl World {
         let now = self.now;
         let gone = self.last_address(member).is_some_and(|at| self.checker.evidence[from].gone(at, now));
         let peer = self.machines[machine].proc.as_ref().and_then(|p| p.peers.get(&member.id));
-        // An observation takes a while, and so does the way of a command. How long the server then lets a reconfig wait for the
-        // config before it does not count: what was sent cannot be called back, whoever returns meanwhile.
+        // An observation takes a while, and so does the way of a command. How long the server then lets a reconfig wait
+        // for the config before it does not count: what was sent cannot be called back, whoever returns meanwhile.
         let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < came);
         let unwanted = (0..self.machines.len()).any(|p| self.is_unwanted(p, member));
         if !unwanted && (!gone || well) {
@@ -200,10 +200,10 @@ impl World {
             }
             return;
         };
-        // Directories may exchange slots, as the server has them do, but none comes in from outside.
+        // Directories may exchange members, as the server makes them do, but no directory comes in from outside.
         let known = base.members().iter().any(|m| m.data == data && m.votes == old.votes);
         if old.host != new.host && (data.is_none() || data != new.data || !known) {
-            self.violated(format!("controller {from} gives the slot of {} to another directory", old.host));
+            self.violated(format!("controller {from} gives the member {} to another directory", old.host));
         }
         if old.votes && !new.votes && data.is_some() && (old.data.is_none() || data == old.data) {
             self.violated(format!("controller {from} takes the vote of {}, which is whole", old.host));
@@ -254,7 +254,7 @@ impl World {
         if at_hand < new.majority() {
             self.violated(format!("controller {from} forces with {at_hand} voters at hand"));
         }
-        // A voter's directory may sit in another voter's slot: the server sees to that by itself.
+        // A voter's directory may be at another voter's address: the server allows this by itself.
         // One that the controller cannot see, at an address that stays as it was, has its vote from the server already.
         let seen_or_moved = |w: &Self, m: &Member| {
             let moved = newest.read.member(m.id).is_none_or(|old| old.host != m.host);

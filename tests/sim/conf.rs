@@ -97,7 +97,7 @@ impl Conf {
         self.finish(doc, term)
     }
 
-    /// What a forced one makes of it: any version upwards, no term, no marks, no observation at who changed.
+    /// What a forced one makes of it: any version upwards, no term, no marks, and no check of which votes changed.
     pub fn forced(&self, sent: &ReplConfig, jump: i64) -> Result<ConfRef, No> {
         self.compatible(sent)?;
         let mut doc = sent.document().clone();

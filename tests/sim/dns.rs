@@ -9,18 +9,18 @@ use std::net::{IpAddr, Ipv4Addr};
 pub enum DnsView {
     #[default]
     Good,
-    /// What was true once.
+    /// An old list of tasks.
     Stale(Vec<(String, Ipv4Addr)>),
     /// Some tasks are missing.
     Partial(BTreeSet<usize>),
-    /// Addresses of others stand among ours.
+    /// The list has an address that is no task's.
     Foreign(Ipv4Addr),
     NoSuchService,
     ServFail,
     Silent,
 }
 
-/// An answer, or nothing for as long as anybody waits.
+/// An answer, or silence until the question times out.
 pub enum DnsReply<T> {
     Answer(T),
     Silence,

@@ -6,14 +6,14 @@ use bson::oid::ObjectId;
 use rsctl::model::{Host, MemberId, NodeState, OpTime};
 use std::net::Ipv4Addr;
 
-/// One end of a connection: a machine, or a controller.
+/// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
     Machine(usize),
     Controller(usize),
 }
 
-/// What one mongod tells another.
+/// A message between two mongods.
 #[derive(Clone, Debug)]
 pub enum Msg {
     /// A heartbeat, to the member `to` of the sender's config.
@@ -59,7 +59,7 @@ pub struct SenderState {
     pub optime: OpTime,
 }
 
-/// What a controller can have a mongod do.
+/// A command from a controller to a mongod.
 #[derive(Clone, Debug)]
 pub enum Command {
     Initiate(rsctl::model::ReplConfig),
@@ -80,21 +80,21 @@ pub enum Event {
     Pull(usize, ObjectId),
     Drained(usize, ObjectId),
     Recovered(usize, ObjectId),
-    /// To whoever is at the address then.
+    /// To the mongod that is at the address on arrival.
     ToHost {
         from: usize,
         process: ObjectId,
         host: Host,
         msg: Msg,
     },
-    /// Back to the one that asked.
+    /// A reply to the mongod that asked.
     ToProc {
         from: usize,
         to: usize,
         process: ObjectId,
         msg: Msg,
     },
-    /// Connections to a process that died break.
+    /// The connections to a process that died break.
     Broken {
         from: usize,
         address: Ipv4Addr,

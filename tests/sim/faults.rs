@@ -1,4 +1,4 @@
-//! What goes wrong, and what ends it again.
+//! The random faults, and how each of them ends.
 
 use super::dns::DnsView;
 use super::events::{End, Event};
@@ -16,21 +16,21 @@ pub enum Undo {
     Unlist(usize),
     /// A task that DNS has dropped already is stopped.
     Stop(usize),
-    /// A straggler lags by now: the volume of this one is wiped.
+    /// Another member lags by now, so the volume of this machine is wiped.
     Wipe(usize),
     KillPrimary,
-    /// Whom an operator wanted out goes for good.
+    /// A task that an operator asked to remove is retired.
     Retire(usize),
-    /// It stays after all.
+    /// The task stays after all.
     Restart(usize),
 }
 
-/// What the driver has to do with a controller.
+/// What the driver does to a simulated controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControllerCommand {
     Start(usize),
     Crash(usize),
-    /// An operator wants the node at this machine out.
+    /// An operator asks the controller to remove the node on this machine, which is known by this address.
     Remove(usize, usize, Ipv4Addr),
 }
 
@@ -276,7 +276,7 @@ impl World {
         self.start(machine, at);
     }
 
-    /// Whom an operator wanted out and kept: its mongod is started again, and with it ends the order.
+    /// An operator keeps a task after all. Its mongod is restarted, which ends the removal request.
     pub fn take_back(&mut self, machine: usize) {
         if self.fragile() {
             self.after(500, 1000, Event::Undo(Undo::Restart(machine)));
@@ -307,7 +307,7 @@ impl World {
         let kept: Vec<usize> =
             (0..self.machines.len()).filter(|i| self.machines[*i].unwanted && !self.machines[*i].retired).collect();
         for controller in 0..self.wakes.len() {
-            // AdminRequests about tasks that stayed are forgotten, as a restart does.
+            // Removal requests for tasks that stay are dropped, as a restart of the controller does.
             if !kept.is_empty() {
                 self.controller_commands.push(ControllerCommand::Crash(controller));
             }

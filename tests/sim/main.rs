@@ -1,7 +1,7 @@
 //! The real controller against simulated mongods, a simulated network and a simulated DNS, under faults from a seed.
 //!
-//! `tests/sim/README.md` says what is modelled, what is not, and which assumptions the faults keep to. `SIM_SEED=7` runs one
-//! seed and prints everything that happens in it.
+//! `tests/sim/README.md` says what is modelled, what is not, and which assumptions the faults keep to. `SIM_SEED=7`
+//! runs one seed and prints everything that happens in it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failed seed must be requests")]

@@ -1,49 +1,49 @@
-//! The safety rules, and who lives without one of them: to show that the checker would notice.
+//! Controllers without one of their safety rules. They show that the checker detects what each rule prevents.
 //!
-//! A rule is switched off by `faulty_controller`, which stands between the product and the world.
+//! `faulty_controller` switches a rule off. It stands between the real controller and the world.
 
 use super::scenarios::Scenario;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// The controller as it is.
+    /// The controller with all its rules.
     None,
     /// Initiates a second node as well.
     InitiatesTwice,
-    /// Takes no notice of other controllers' locks.
+    /// Ignores the locks of other controllers.
     IgnoresLocks,
-    /// Takes a node that does not answer for a blank one.
+    /// Treats a node that does not answer as blank.
     TakesSilenceForBlank,
-    /// Leaves a wiped directory its vote.
+    /// Does not revoke the vote of a wiped directory.
     KeepsWipedVotes,
-    /// Gives a vote back before what is committed was copied. No write is lost by that alone: one vote comes a step, so
-    /// every majority with it shares a member with every majority without it, which holds what that one acknowledged;
-    /// and before the next step the server has it acknowledged by a majority with the new vote.
+    /// Restores a vote before the member has copied what is committed. This alone loses no write. A step restores one
+    /// vote, so every majority with this vote shares a member with every majority without it. Before the next step, the
+    /// server waits until a majority with the new vote has the committed writes.
     GivesVotesEarly,
-    /// Gives a newcomer the slot of a member that does not answer.
+    /// Gives a new member the `_id` of a member that does not answer.
     ReusesMembers,
-    /// Takes a second vote whenever it takes one or removes a member.
+    /// Revokes a second vote whenever it revokes one or removes a member.
     ChangesTwoVotes,
-    /// Forces a set of one upon whoever should stand for election.
+    /// Forces a set of one on the member that should stand for election.
     ForcesAnybody,
-    /// Forces the config's addresses as they are found, by machine instead of by directory.
+    /// Forces the addresses by what answers there instead of by data directory.
     ForcesByAddress,
     /// Forces with directories that it has not seen.
     ForcesUnseen,
-    /// Forces votes upon newcomers that do not hold the data yet.
+    /// Forces votes on new members that do not have the data yet.
     ForcesNewcomers,
-    /// Has somebody elected though the others see a primary.
+    /// Has a member elected although the other members see a primary.
     UnseatsPrimaries,
-    /// Removes whom it does not see at once.
+    /// Removes a member as soon as it does not see it.
     RemovesEarly,
-    /// Takes a node that does not answer for one that is gone, and DNS that does not for one that is empty.
+    /// Treats a node that does not answer as gone, and DNS that does not answer as an empty list.
     TakesSilenceForGone,
-    /// Takes whom DNS does not list for gone.
+    /// Treats a node that DNS does not list as gone.
     TrustsDnsAlone,
 }
 
 impl Mutant {
-    /// The faults in which it is looked for.
+    /// The scenario in which the mutant is tested.
     pub fn scenario(self) -> Scenario {
         match self {
             Self::TakesSilenceForBlank => Scenario::TwoSides,
@@ -56,16 +56,16 @@ impl Mutant {
     }
 }
 
-/// How a mutant is found out.
+/// How a mutant is detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DetectedBy {
-    /// By what it does alone; what it loses or whom it hurts, and why no write is lost.
+    /// By its commands only. The text says why no write is lost.
     Commands(&'static str),
     /// By acknowledged writes that are lost.
     LostWrites,
 }
 
-/// Every mutant that must be found.
+/// Every mutant that must be detected.
 pub const ALL: [(Mutant, DetectedBy); 15] = [
     (Mutant::InitiatesTwice, DetectedBy::LostWrites),
     (Mutant::IgnoresLocks, DetectedBy::LostWrites),
@@ -76,7 +76,7 @@ pub const ALL: [(Mutant, DetectedBy); 15] = [
     (Mutant::ChangesTwoVotes, DetectedBy::Commands("the server refuses it (103)")),
     (Mutant::ForcesAnybody, DetectedBy::LostWrites),
     (Mutant::ForcesByAddress, DetectedBy::LostWrites),
-    (Mutant::ForcesUnseen, DetectedBy::Commands("who is not there cannot elect")),
+    (Mutant::ForcesUnseen, DetectedBy::Commands("a directory that is absent cannot vote")),
     (
         Mutant::ForcesNewcomers,
         DetectedBy::Commands("the newest voter is asked to lead; it takes its loss in that moment"),

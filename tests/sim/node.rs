@@ -23,10 +23,10 @@ pub struct Dir {
     pub config: Option<ConfRef>,
     pub log: Vec<Entry>,
     pub term: i64,
-    /// The last term in which it gave its vote away.
+    /// The last term in which it voted.
     pub voted_in: i64,
     pub lock: Option<Lock>,
-    /// The process that is to leave, by an operator's order.
+    /// The process that an operator asked to remove.
     pub leaving: Option<ObjectId>,
     /// `fsync` came since it joined: even an unfinished member remembers config and vote then.
     pub fsynced: bool,
@@ -67,7 +67,7 @@ pub fn at(log: &[Entry], length: usize) -> OpTime {
     }
 }
 
-/// Nothing for so long lets a controller give a primary up, in milliseconds.
+/// After this silence, in milliseconds, a controller may replace a primary.
 pub fn long_silent(config: &ReplConfig) -> u64 {
     3000.max(4 * config.heartbeat_interval().as_millis() as u64)
 }
@@ -80,9 +80,9 @@ pub struct PeerSeen {
     pub asked: bool,
     pub up_since: u64,
     pub heard_at: u64,
-    /// When its last heartbeat came in,
+    /// When its last heartbeat came in.
     pub asked_us_at: Option<u64>,
-    /// and when one came in for the first time after [`long_silent`].
+    /// When its first heartbeat after a silence of [`long_silent`] came in.
     pub back_at: Option<u64>,
     pub state: NodeState,
     pub optime: OpTime,
@@ -120,7 +120,7 @@ pub struct Proc {
     pub id: ObjectId,
     pub at: Ipv4Addr,
     pub state: NodeState,
-    /// Its slot; none when its config does not name it.
+    /// Its member `_id`; `None` when its config does not name it.
     pub me: Option<MemberId>,
     pub leader: Option<MemberId>,
     pub election_due: u64,
@@ -130,7 +130,8 @@ pub struct Proc {
     /// A primary that has finished its catch-up.
     pub writable: bool,
     /// Everything up to here must be committed before the next reconfig: the first entry of its term, and what was
-    /// committed under the config before. Zero as soon as that is so; real servers do not look twice either.
+    /// committed under the config before. Zero as soon as it is committed. Real servers do not check a second time
+    /// either.
     pub settled: usize,
     /// From whom, until when, and how much it copies.
     pub sync: Option<(usize, u64, usize)>,

@@ -1,4 +1,4 @@
-//! What is still to happen, by time, then in the order in which it was asked for.
+//! The events that are still to happen, sorted by time and then by the order in which they were queued.
 
 use super::events::Event;
 use std::cmp::{Ordering, Reverse};

@@ -1,8 +1,8 @@
-//! What worlds lived through, so that the reader of a green run knows what it was green about.
+//! What happened in the worlds, so that the reader of a green run knows what it covered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What one world lived through.
+/// What happened in one world.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     seen: BTreeSet<&'static str>,
@@ -16,7 +16,7 @@ impl Record {
     }
 }
 
-/// What many worlds lived through.
+/// What happened in many worlds.
 #[derive(Debug, Default)]
 pub struct Records {
     worlds: u64,

@@ -22,7 +22,7 @@ fn common(own: &[Entry], theirs: &[Entry]) -> usize {
 }
 
 impl World {
-    /// A client writes to somebody who says that he is primary: the right one or an old one.
+    /// A client writes to a mongod that reports itself as primary. It can be a stale primary.
     pub fn client_writes(&mut self) {
         if !self.writing {
             return;
@@ -130,7 +130,7 @@ impl World {
             return;
         }
         if let Some(peer) = proc.peers.get_mut(&member) {
-            // A restart or a swap of addresses put another process into this member: what was reported is void.
+            // A restart or a swap of addresses gave this member another process: what was reported is void.
             if peer.process == Some(process) {
                 peer.optime = peer.optime.max(optime);
             } else {

@@ -1,11 +1,11 @@
-//! All chance of a world comes from here, so that a seed is enough to live through it again.
+//! The only source of randomness of a world, so that a seed repeats the world exactly.
 
 /// splitmix64: small, and good enough for picking faults.
 pub struct Rng(u64);
 
 impl Rng {
     pub fn new(seed: u64) -> Self {
-        // Neighbouring seeds must not begin alike.
+        // Seeds next to each other must not begin with similar numbers.
         let mut rng = Self(seed ^ 0x9e37_79b9_7f4a_7c15);
         rng.next();
         rng

@@ -1,4 +1,4 @@
-//! One seed: a world, its controllers, faults for a while, and then faults_over, in which everything must come right.
+//! One seed: a world, its controllers, and faults for a while. After the faults end, the set must become right again.
 
 use super::checker::{CheckScope, REMOVE_AFTER, Violation};
 use super::events::Event;
@@ -31,7 +31,7 @@ pub struct Failure {
     pub trace: Vec<String>,
 }
 
-/// Who lives, and who watches.
+/// Which controller runs under which faults, and what is checked.
 #[derive(Clone, Copy, Debug)]
 pub struct RunConfig {
     pub mutant: Mutant,
@@ -237,7 +237,7 @@ impl Driver {
         }
     }
 
-    /// An operator goes by what the status shows: an address where it has another node by now is not what he names.
+    /// Assumption A8: an operator names what the status shows now. If another node has the address, no request is made.
     fn remove(&self, controller: usize, at: usize, known_at: std::net::Ipv4Addr) {
         let mut world = self.shared.get();
         let named = world.named;

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 const MACHINES_MAX: usize = 7;
 
 impl World {
-    /// An operator has a node taken out before he removes it for good.
+    /// An operator asks for a node to be removed from the set before the task is retired.
     pub fn operator_removes(&mut self) {
         let Some(machine) = self.goes_for_good() else { return };
         let Some(known_at) = self.known_at(machine) else { return };
@@ -22,16 +22,16 @@ impl World {
         self.after(500, 15_000, Event::Undo(Undo::Retire(machine)));
     }
 
-    /// The address by which an operator knows the node: where it answers, or where the config has its directory, unless
-    /// another answers there. Which one it will have next he cannot know.
+    /// The address by which an operator knows the node: the one where it answers, or the one that the config has for
+    /// its directory, unless another node answers there. Its next address is not known yet.
     pub fn known_at(&self, machine: usize) -> Option<Ipv4Addr> {
         let here = &self.machines[machine];
         if here.proc.is_some() {
             return Some(here.addr);
         }
         let config = self.configs().into_iter().next()?;
-        let slot = config.read.members().iter().find(|m| m.data.is_some() && m.data == here.dir.data)?;
-        self.resolve(&slot.host).filter(|at| self.machine_at(*at).is_none())
+        let member = config.read.members().iter().find(|m| m.data.is_some() && m.data == here.dir.data)?;
+        self.resolve(&member.host).filter(|at| self.machine_at(*at).is_none())
     }
 
     pub fn fresh_address(&mut self) -> Ipv4Addr {
@@ -71,14 +71,14 @@ impl World {
         Some(machine)
     }
 
-    /// A task and its volume go for good.
+    /// A task and its volume are retired.
     pub fn scale_down(&mut self) {
         if let Some(machine) = self.goes_for_good() {
             self.retire(machine);
         }
     }
 
-    /// A task that the service can do without.
+    /// A task that can be retired.
     pub fn goes_for_good(&mut self) -> Option<usize> {
         let machine = self.any_machine(|p| !p.retired)?;
         let left = self.machines.iter().filter(|p| !p.retired).count() - 1;

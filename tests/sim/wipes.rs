@@ -36,7 +36,8 @@ impl World {
         self.after(200, 5000, Event::Undo(Undo::Start(machine)));
     }
 
-    /// What rule *wiped* is for: some members lag, another one is wiped and copies slowly, and then the primary dies.
+    /// The case for the rule *revoke-vote*: some members lag, another is wiped and copies slowly, and then the primary
+    /// dies.
     pub fn straggler_before_a_wipe(&mut self) {
         let Some(leader) = self.leader() else { return };
         let Some(config) = self.config(leader) else { return };
@@ -46,7 +47,7 @@ impl World {
             return;
         }
         let victim = followers.swap_remove(self.rng.below(followers.len()));
-        // Whoever is needed beside primary and victim for a majority keeps up.
+        // The members that form a majority with the primary and the victim do not lag.
         let until = self.now + self.rng.between(10_000, 25_000);
         for straggler in followers.into_iter().skip(config.read.majority().saturating_sub(2)) {
             self.note(|w| format!("{} stops replicating for a while", w.machines[straggler].name));
@@ -73,7 +74,7 @@ impl World {
         }
     }
 
-    /// The same moment with another temptation: the member is only silent, and a newcomer could have its slot.
+    /// The same case with a silent member instead of a wiped one, and a new task that could wrongly take its vote.
     pub fn silenced_behind_stragglers(&mut self, victim: usize) {
         self.record.saw("newcomers beside a silent voter");
         self.kill(victim);

@@ -1,6 +1,6 @@
 //! The world: machines with volumes and mongods, the network between them, and what happens next.
 //!
-//! Time is tokio's paused clock; whatever is due at one instant happens in the order in which it was asked for.
+//! Time is tokio's paused clock. Events that are due at the same instant happen in the order in which they were queued.
 
 use super::checker::{CheckScope, Checker};
 use super::dns::DnsView;
@@ -32,17 +32,17 @@ pub struct Machine {
     pub listed: bool,
     /// The task and its volume are gone for good.
     pub retired: bool,
-    /// Its volume was emptied under an address that may hold a vote; how many chances there were to take that vote.
+    /// Its volume was emptied at an address that may have a vote. The number counts the chances to revoke that vote.
     pub wiped: Option<u32>,
     /// Its initial syncs take long.
     pub slow_sync: bool,
     /// When a mongod there died last.
     pub died_at: Option<u64>,
-    /// An operator has asked for it to be taken out.
+    /// An operator has asked to remove it.
     pub unwanted: bool,
-    /// What its address was when he did.
+    /// Its address when the operator asked.
     pub unwanted_at: Option<Ipv4Addr>,
-    /// The directory that this meant: it may be wiped since.
+    /// Its directory when the operator asked. The volume may be empty since.
     pub unwanted_data: Option<DataId>,
     /// Whether its address refuses connections while nobody is there, or stays silent.
     pub refuses: bool,
@@ -64,7 +64,7 @@ pub struct World {
     pub named: bool,
     /// What every mongod speaks, and behaves as.
     pub wire: WireVersion,
-    /// Ways on which nothing gets through.
+    /// Connections on which no message gets through.
     pub cut: BTreeSet<(End, End)>,
     /// Of a hundred messages so many are lost.
     pub loss: u64,
@@ -75,15 +75,15 @@ pub struct World {
     pub wakes: Vec<Arc<Notify>>,
     pub last_reports: Vec<Option<PlanReport>>,
     pub events: Queue,
-    /// Tells the driver that something is due earlier than it thinks.
+    /// Tells the driver that an event is due earlier than the one that it waits for.
     pub sooner: Arc<Notify>,
     pub checker: Checker,
-    /// Answers that got lost: whoever waits for them waits in vain.
+    /// Lost answers. The caller waits until its time-out.
     pub lost: Vec<Answer>,
     pub writes: u32,
     pub writing: bool,
     pub faults_on: bool,
-    /// What the driver has to do with controllers.
+    /// What the driver has still to do to controllers.
     pub controller_commands: Vec<super::faults::ControllerCommand>,
     /// How many addresses were ever given away.
     pub addresses: u32,
@@ -95,10 +95,10 @@ pub struct World {
     pub trace: Option<Vec<String>>,
 }
 
-/// What a controller said last.
+/// The last plan that a controller reported.
 pub struct PlanReport {
     pub at: u64,
-    /// It neither does nor waits for anything.
+    /// The plan has no step and waits for nothing.
     pub calm: bool,
     pub plan: Plan,
 }
