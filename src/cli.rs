@@ -1,4 +1,4 @@
-//! Flags, their variables and their help. What they mean together is decided in `settings`.
+//! Flags, their variables and their help. `settings` checks them as a whole.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,11 +22,11 @@ pub mod defaults;
 pub use admin::{RecoverArgs, RemoveArgs};
 pub use apps::{CredentialsArgs, EnvArgs, EnvForm, ExecArgs, UriArgs, VariablesArgs, WaitArgs};
 
-/// Keeps a MongoDB replica set right on Docker Swarm and tells applications where it is.
+/// Creates, monitors and repairs a MongoDB replica set on Docker Swarm, and provides its connection string.
 #[derive(Debug, Parser)]
 #[command(name = "rsctl", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
     /// How to log.
@@ -39,60 +39,62 @@ pub struct Cli {
 pub enum Command {
     /// Run the controller
     Run(Box<RunArgs>),
-    /// Show the set, its members, and what the controller does next
-    #[command(after_help = "Exit code: 0 all well, 1 cannot be found out, 3 degraded, 4 no primary.")]
+    /// Show the replica set, its members, and what the controller does next
+    #[command(after_help = "Exit code: 0 all members are healthy, 1 the state is unknown, 3 degraded, 4 no primary.")]
     Status(Box<StatusArgs>),
-    /// Show what would be done next, step by step, and why; nothing is changed
-    #[command(after_help = "Exit code: 0 nothing to do or to wait for, 3 something is, 1 cannot be found out.")]
+    /// Show the next steps and the reason for each one; change nothing
+    #[command(
+        after_help = "Exit code: 0 there is nothing to do or to wait for, 1 the state is unknown, 3 there is something."
+    )]
     Plan(Box<StatusArgs>),
-    /// Take members out of the set before their tasks are stopped for good
+    /// Remove members from the replica set before their tasks are stopped for good
     #[command(after_help = "\
-Run it beside the controller (docker exec): requests are taken on loopback only. Members go one at a time, a primary
-hands over first, and nothing is done that costs the majority. A node that is still running stays out until its task
-is gone or the controller restarts.
+Run it in the controller's container (docker exec): the controller accepts requests on loopback only. It removes one
+member at a time. A primary steps down first. The controller never removes a member if that loses the majority. A node
+that still runs does not join again until its task is gone or the controller restarts.
 
-Exit code: 0 they are out, 1 cannot be done, 124 timed out (it goes on).")]
+Exit code: 0 the members are removed, 1 not possible, 124 timed out (the controller continues).")]
     Remove(Box<RemoveArgs>),
-    /// Show what is known of a set that has no primary, and bring it back
+    /// Show what is known about a replica set without a primary, and recover it
     #[command(after_help = "\
-Run it beside the controller (docker exec): requests are taken on loopback only. Where a majority of the data is at
-hand, it is brought back and no acknowledged write is lost. Where it is not, this shows what would be lost and ends
-with 5; the command to type for going on all the same is then the last line of what it shows. Without a controller
-it acts by itself, with the flags that say where the nodes are.
+Run it in the controller's container (docker exec): the controller accepts requests on loopback only. If a majority of
+the voting data directories is found, the replica set is recovered and no acknowledged write is lost. If not, the command
+shows what would be lost and ends with exit code 5. Its last line is then the command that accepts the loss. If no
+controller runs, this command recovers the replica set itself. It then needs the flags that say where the nodes are.
 
-Exit code: 0 there is a primary, 1 cannot be found out, 3 --dry-run: something could be done, 5 refused for safety,
-124 timed out (it goes on).")]
+Exit code: 0 there is a primary, 1 the state is unknown, 3 --dry-run: a recovery is possible, 5 refused for safety,
+124 timed out (the controller continues).")]
     Recover(Box<RecoverArgs>),
-    /// Print the connection URI of the set
-    #[command(after_help = "Exit code: 0 printed, 1 cannot be found out, 4 no members known, 124 timed out.")]
+    /// Print the connection string (URI) of the replica set
+    #[command(after_help = "Exit code: 0 printed, 1 the state is unknown, 4 no members are known, 124 timed out.")]
     Uri(Box<UriArgs>),
-    /// Set variables to where the set is, then become another program
+    /// Set variables to the connection string or its parts, then run a program
     #[command(after_help = "\
-Placeholders of a TEMPLATE: {uri} {hosts} {replica_set} {database}; {{ and }} are braces.
-A NAME without a TEMPLATE must hold a mongodb:// URI; only its hosts and its replicaSet change.
+Placeholders of a TEMPLATE: {uri} {hosts} {replica_set} {database}; {{ and }} write braces.
+If a NAME has no TEMPLATE, the variable must hold a mongodb:// URI. Only its hosts and its replicaSet change.
 
   rsctl exec --set LCB_DATABASE_URI -- npm start
   rsctl exec --set DB_URI={hosts} --set REPLICA_SET={replica_set} -- ./bin/sth
 
-With --on-change rsctl stays, as the parent of the program: it passes signals on, ends with the program's exit code,
-and as process 1 of a container buries orphans.
-  restart      starts the program anew, once none of the hosts that it was given is a member any more
-  signal[=HUP] sends it a signal whenever a value differs; with --out the file holds the new ones by then
+Without --on-change the program replaces rsctl in the same process. With --on-change rsctl stays as the parent of the
+program. It forwards signals, ends with the program's exit code, and as PID 1 reaps orphaned processes.
+  restart      restarts the program when none of the hosts that it knows is a member any more
+  signal[=HUP] sends the program a signal when a value changes; the file of --out already holds the new values
 
-Exit code: the program's own, 128 and its number for a signal; 124 timed out before it could start,
-126 cannot be run, 127 no such program.")]
+Exit code: that of the program, or 128 plus the number of the signal that ended it; 124 timed out before the start,
+126 the program cannot be run, 127 there is no such program.")]
     Exec(Box<ExecArgs>),
-    /// Write variables that say where the set is to a file
+    /// Write variables with the connection string or its parts to a file
     #[command(after_help = "\
-Placeholders of a TEMPLATE: {uri} {hosts} {replica_set} {database}; {{ and }} are braces.
-A NAME without a TEMPLATE must hold a mongodb:// URI; only its hosts and its replicaSet change.")]
+Placeholders of a TEMPLATE: {uri} {hosts} {replica_set} {database}; {{ and }} write braces.
+If a NAME has no TEMPLATE, the variable must hold a mongodb:// URI. Only its hosts and its replicaSet change.")]
     Env(Box<EnvArgs>),
-    /// Wait until the set is usable: a primary, and all members listed
-    #[command(after_help = "Exit code: 0 it is, 124 timed out.")]
+    /// Wait until applications can start: there is a primary, and all members are in the URI
+    #[command(after_help = "Exit code: 0 applications can start, 124 timed out.")]
     Wait(Box<WaitArgs>),
-    /// Ask the controller of this container whether it is alive
+    /// Ask the controller in this container whether it is alive
     Healthcheck(HealthcheckArgs),
-    /// Print the completion script of a shell
+    /// Print the completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
@@ -103,10 +105,10 @@ A NAME without a TEMPLATE must hold a mongodb:// URI; only its hosts and its rep
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
-    /// error, warn, info, debug or trace [default: info for `run`, else warn]
+    /// Least important level to log: error, warn, info, debug or trace [default: info for `run`, else warn]
     #[arg(long, global = true, value_name = "LEVEL", env = "RSCTL_LOG_LEVEL", value_parser = log_level)]
     pub log_level: Option<LevelFilter>,
-    /// How log lines look; auto is text on a terminal and JSON elsewhere
+    /// Format of log lines; auto is text on a terminal and JSON elsewhere
     #[arg(long, global = true, value_name = "FORMAT", env = "RSCTL_LOG_FORMAT", default_value = "auto",
           value_parser = one_of(&LogFormat::CHOICES))]
     pub log_format: LogFormat,
@@ -116,31 +118,31 @@ pub struct LogArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Finding the nodes")]
 pub struct DiscoveryArgs {
-    /// Swarm services to find the nodes by, as a comma list; `_mongodb._tcp.NAME` asks for SRV records
+    /// Swarm services of the nodes, separated by commas; `_mongodb._tcp.NAME` uses SRV records
     #[arg(long, value_name = "NAMES", env = "RSCTL_SERVICE", default_value = "mongo")]
     pub service: Services,
     /// Name of the replica set, as in `mongod --replSet`
     #[arg(long, value_name = "NAME", env = "RSCTL_REPLICA_SET", default_value = "rs", value_parser = set_name)]
     pub replica_set: SetName,
-    /// Port of every node, unless SRV says otherwise
+    /// Port of every node; SRV records have their own port
     #[arg(long, env = "RSCTL_PORT", default_value = "27017", value_parser = port)]
     pub port: u16,
-    /// How many nodes the service has; a new set begins when so many answer
+    /// Number of nodes of the service; a replica set is created when all of them answer
     #[arg(long, value_name = "NUMBER", env = "RSCTL_EXPECT", default_value = "3", value_parser = size)]
     pub expect: usize,
-    /// Pins one of two sets that claim the same name (settings.replicaSetId)
+    /// Replica set to manage if several use the same name (settings.replicaSetId)
     #[arg(long, value_name = "ID", env = "RSCTL_REPLICA_SET_ID", value_parser = objectid)]
     pub replica_set_id: Option<ObjectId>,
-    /// Name server instead of the one in resolv.conf
+    /// Name server to use instead of the one in resolv.conf
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_DNS", value_parser = socket)]
     pub dns: Option<SocketAddr>,
-    /// Speak TLS with the nodes
+    /// Connect to the nodes with TLS
     #[arg(long, env = "RSCTL_TLS", value_parser = switch)]
     pub tls: bool,
-    /// Who may sign the nodes' certificates (PEM)
+    /// Certificate authorities of the nodes' certificates (PEM)
     #[arg(long, value_name = "FILE", env = "RSCTL_TLS_CA_FILE")]
     pub tls_ca_file: Option<PathBuf>,
-    /// Certificate and key to show to the nodes (PEM)
+    /// Client certificate and key for the nodes (PEM)
     #[arg(long, value_name = "FILE", env = "RSCTL_TLS_CERT_KEY_FILE")]
     pub tls_cert_key_file: Option<PathBuf>,
 }
@@ -149,16 +151,16 @@ pub struct DiscoveryArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging in to the nodes")]
 pub struct LoginArgs {
-    /// Keyfile of the nodes; log in with it as `__system`
+    /// Keyfile of the nodes; rsctl logs in with it as `__system`
     #[arg(long, value_name = "FILE", env = "RSCTL_KEYFILE")]
     pub keyfile: Option<PathBuf>,
-    /// User to log in as, instead of the keyfile
+    /// User to log in with instead of the keyfile
     #[arg(long, value_name = "NAME", env = "RSCTL_USERNAME")]
     pub username: Option<String>,
     /// File with that user's password
     #[arg(long, value_name = "FILE", env = "RSCTL_PASSWORD_FILE")]
     pub password_file: Option<PathBuf>,
-    /// Database that knows that user
+    /// Authentication database of that user
     #[arg(long, value_name = "DATABASE", env = "RSCTL_AUTH_SOURCE", default_value = "admin")]
     pub auth_source: String,
 }
@@ -166,38 +168,38 @@ pub struct LoginArgs {
 /// The controller's own settings.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// How members are named in the config; auto prefers names that Swarm keeps over IPs that it changes
+    /// Addresses of members in the config; auto uses a host name if it leads to the task, else the IP
     #[arg(long, value_name = "KIND", env = "RSCTL_MEMBER_ADDRESS", default_value = default_of(&MemberAddress::CHOICES),
           value_parser = one_of(&MemberAddress::CHOICES))]
     pub member_address: MemberAddress,
-    /// Remove a member where that helps the rest, when it is gone from DNS and unreachable for so long
+    /// How long a member must be gone from DNS and unreachable before it is removed to help the other members
     #[arg(long, value_name = "TIME", env = "RSCTL_REPLACE_AFTER", default_value = written(defaults::REPLACE_AFTER), value_parser = positive)]
     pub replace_after: Duration,
-    /// Remove a member even where that gains nothing, when it is gone for so long
+    /// How long a member must be gone before it is removed in any case
     #[arg(long, value_name = "TIME", env = "RSCTL_REMOVE_AFTER", default_value = written(defaults::REMOVE_AFTER), value_parser = positive)]
     pub remove_after: Duration,
-    /// Whether to bring back a set that lost its majority to new addresses, when the evidence is complete
+    /// Whether to recover a replica set whose majority has new addresses; auto does it if the evidence is complete
     #[arg(long, value_name = "MODE", env = "RSCTL_RECOVERY", default_value = default_of(&RecoveryMode::CHOICES),
           value_parser = one_of(&RecoveryMode::CHOICES))]
     pub recovery: RecoveryMode,
-    /// Whether blank nodes may become a new set
+    /// Whether to create a replica set from blank nodes; auto does it if all expected nodes are blank
     #[arg(long, value_name = "MODE", env = "RSCTL_BOOTSTRAP", default_value = default_of(&Bootstrap::CHOICES),
           value_parser = one_of(&Bootstrap::CHOICES))]
     pub bootstrap: Bootstrap,
-    /// Two observations so far apart must agree before a bootstrap or a recovery
+    /// How long the state must be stable before a bootstrap or a recovery
     #[arg(long, value_name = "TIME", env = "RSCTL_STABLE_FOR", default_value = written(defaults::STABLE_FOR), value_parser = positive)]
     pub stable_for: Duration,
-    /// Look at least so often; events make it sooner
+    /// Longest pause between two observations; events cause an earlier one
     #[arg(long, value_name = "TIME", env = "RSCTL_INTERVAL", default_value = written(defaults::INTERVAL), value_parser = positive)]
     pub interval: Duration,
-    /// Where to serve status and URI, read-only
+    /// Address to serve the status and the URI on, read-only
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_LISTEN", default_value = "0.0.0.0:8080", value_parser = socket)]
     pub listen: SocketAddr,
-    /// Where to take requests, on loopback only
+    /// Address to accept admin requests on; must be a loopback address
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_ADMIN_LISTEN", default_value = "127.0.0.1:8081",
           value_parser = socket)]
     pub admin_listen: SocketAddr,
-    /// Keep the URI in this file, replaced atomically
+    /// File to keep the URI in; it is replaced atomically
     #[arg(long, value_name = "FILE", env = "RSCTL_PUBLISH_FILE")]
     pub publish_file: Option<PathBuf>,
     /// Where the nodes are.
@@ -208,13 +210,13 @@ pub struct RunArgs {
     pub login: LoginArgs,
 }
 
-/// Whom to ask: the controller, and without it the nodes themselves.
+/// Where an answer comes from: the controller, or the nodes if no controller answers.
 #[derive(Args, Debug)]
 pub struct SourceArgs {
-    /// The controller to ask; when it does not answer, the nodes are asked directly
+    /// The controller to ask; if it does not answer, rsctl asks the nodes directly
     #[arg(long, value_name = "URL", env = "RSCTL_CONTROLLER", default_value = "http://rsctl:8080")]
     pub controller: ControllerUrl,
-    /// Where the nodes are, to do without the controller.
+    /// Where the nodes are, in case no controller answers.
     #[command(flatten)]
     pub discovery: DiscoveryArgs,
 }
@@ -222,10 +224,10 @@ pub struct SourceArgs {
 /// `rsctl status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
-    /// For people or for programs
+    /// Format of the output
     #[arg(long, short, value_name = "FORM", default_value = "table", value_parser = one_of(&Output::CHOICES))]
     pub output: Output,
-    /// Whom to ask.
+    /// Where the answer comes from.
     #[command(flatten)]
     pub source: SourceArgs,
     /// How to log in to the nodes.
@@ -233,12 +235,12 @@ pub struct StatusArgs {
     pub login: LoginArgs,
 }
 
-/// How `rsctl status` answers.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// For people.
+    /// Text for a terminal.
     Table,
-    /// For programs: the same as `/v1/status`.
+    /// JSON for programs.
     Json,
 }
 
@@ -249,19 +251,19 @@ impl Output {
 /// `rsctl healthcheck`.
 #[derive(Args, Debug)]
 pub struct HealthcheckArgs {
-    /// Where the controller of this container serves
+    /// Address on which the controller of this container serves
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_LISTEN", default_value = "0.0.0.0:8080", value_parser = socket)]
     pub listen: SocketAddr,
 }
 
-/// The command line as clap knows it. Values of variables stay out of the help.
+/// The command line as clap knows it. The help does not show the values of variables, because they may be secret.
 pub fn command() -> clap::Command {
     Cli::command()
         .mut_args(|arg| arg.hide_env_values(true))
         .mut_subcommands(|command| command.mut_args(|arg| arg.hide_env_values(true)))
 }
 
-/// Reads one of a fixed list of words, which help and completions then show.
+/// Parses one of a fixed list of words. Help and completions show the list.
 fn one_of<T: Copy + Send + Sync + 'static>(choices: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(choices.iter().map(|(name, _)| *name)).try_map(move |text| {
         choices

@@ -1,4 +1,4 @@
-//! Parse, settings, logs, command, exit code.
+//! The program: reads the settings, starts logging, runs the command, and ends with its exit code.
 
 use std::process::ExitCode;
 
@@ -10,30 +10,30 @@ use rsctl::telemetry;
 fn main() -> ExitCode {
     let settings = match settings::parse(std::env::args_os().collect(), &Environment::of_process()) {
         Ok(settings) => settings,
-        Err(usage) => return misused(usage),
+        Err(usage) => return usage_error(usage),
     };
     let Settings { log, command, ignored } = settings;
     telemetry::start(log.level, log.format, log.colour);
     for variable in ignored {
-        tracing::warn!(variable, "ignoring a network's name: tasks are found by DNS");
+        tracing::warn!(variable, "this variable is ignored: DNS finds the tasks, so no network name is needed");
     }
-    // One thread does it all: more of them would spend their time on waking each other.
+    // One thread is enough: the work is waiting, and more threads would only cost CPU time.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Outcome::error(Exit::Failed, &error).report(),
     };
     let outcome = runtime.block_on(commands::dispatch(command));
-    // A name lookup of the system cannot be called off; whoever waited for it has left.
+    // A name lookup by the system cannot be cancelled, so a normal shutdown would wait for it.
     runtime.shutdown_background();
     outcome.report()
 }
 
-/// Help goes to stdout and is no mistake.
-fn misused(usage: Usage) -> ExitCode {
+/// Writes help to stdout with exit code 0, and an error to stderr with exit code 2.
+fn usage_error(usage: Usage) -> ExitCode {
     match usage {
         Usage::Clap(error) if !error.use_stderr() => Outcome::print(Exit::Ok, &error.render().to_string()).report(),
         Usage::Clap(error) => {
-            // Errors of clap bring their own `error:`, their hint, and the usage line.
+            // An error of clap has its own `error:`, its hint, and the usage line.
             let _ = error.print();
             Outcome::silent(Exit::Usage).report()
         }

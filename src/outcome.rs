@@ -1,34 +1,34 @@
-//! How a command ended: exit codes, and the only functions that write to stdout and stderr.
+//! The end of a command: its exit code, and the only functions that write to stdout and stderr.
 
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// The exit codes, documented for scripts.
+/// The exit codes. Scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done, and all is well.
+    /// The command is done, and the replica set is healthy.
     Ok,
-    /// It could not be done or found out.
+    /// The command failed, or the state is unknown.
     Failed,
-    /// A flag, a variable or a template is wrong; trying again will not help.
+    /// A flag, a variable or a template is not valid. A retry does not help.
     Usage,
-    /// The set works, but not all of it.
+    /// There is a primary, but not every member is healthy.
     Degraded,
-    /// Nobody accepts writes.
+    /// There is no primary.
     NoPrimary,
-    /// It could be done, but might lose data.
+    /// The command could lose data, so it is refused.
     Refused,
-    /// The time given was not enough.
+    /// The time is over.
     TimedOut,
-    /// The program is there but cannot be run (the shell's convention).
+    /// The program exists but cannot be run (convention of shells).
     NotExecutable,
-    /// There is no such program (the shell's convention).
+    /// There is no such program (convention of shells).
     NotFound,
-    /// Told to stop by a signal with this number (the shell's convention).
+    /// A signal with this number stopped the command (convention of shells).
     Stopped(u8),
-    /// Whatever the program said that was run.
+    /// The exit code of the program that was run.
     Program(u8),
 }
 
@@ -50,32 +50,32 @@ impl Exit {
     }
 }
 
-/// The end of a command: a code, and where something went wrong one line for stderr.
+/// The end of a command: an exit code, and after a failure one line for stderr.
 #[must_use]
 #[derive(Debug)]
 pub struct Outcome {
-    /// The code for the shell.
+    /// The exit code.
     pub exit: Exit,
-    complaint: Option<String>,
+    error: Option<String>,
 }
 
 impl Outcome {
-    /// An end that speaks for itself.
+    /// An end without a line on stderr.
     pub fn silent(exit: Exit) -> Self {
-        Self { exit, complaint: None }
+        Self { exit, error: None }
     }
 
-    /// An end with its reason.
+    /// An end with its reason on stderr.
     pub fn because(exit: Exit, reason: impl fmt::Display) -> Self {
-        Self { exit, complaint: Some(reason.to_string()) }
+        Self { exit, error: Some(reason.to_string()) }
     }
 
-    /// An end that an error brought about, told with all its causes.
+    /// An end with an error and all its causes on stderr.
     pub fn error(exit: Exit, error: &dyn Error) -> Self {
         Self::because(exit, Chain(error))
     }
 
-    /// Writes data to stdout and ends. A reader who closed the pipe has read enough, so that is no failure.
+    /// Writes data to stdout. A closed pipe is not a failure: its reader has read what it needs.
     pub fn print(exit: Exit, data: &str) -> Self {
         let mut out = io::stdout().lock();
         match out.write_all(data.as_bytes()).and_then(|()| out.flush()) {
@@ -86,25 +86,25 @@ impl Outcome {
         }
     }
 
-    /// Says what there is to say and gives `main` the code.
+    /// Writes the line for stderr, if there is one. Returns the exit code for `main`.
     pub fn report(self) -> ExitCode {
-        if let Some(complaint) = self.complaint {
-            tell("error", &complaint);
+        if let Some(error) = self.error {
+            write_line("error", &error);
         }
         ExitCode::from(self.exit.code())
     }
 }
 
-/// What went wrong, for those who go on all the same.
+/// Shows the reason only.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.complaint.as_deref().unwrap_or_default())
+        f.write_str(self.error.as_deref().unwrap_or_default())
     }
 }
 
-/// A line for the person at the terminal that is neither data nor the end.
+/// Writes a line to stderr while the command goes on.
 pub fn note(text: impl fmt::Display) {
-    tell("note", &text.to_string());
+    write_line("note", &text.to_string());
 }
 
 /// Text from the network without control characters, safe to print on a terminal.
@@ -112,12 +112,12 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-fn tell(label: &str, text: &str) {
-    // Nobody is left to tell when stderr is gone.
+fn write_line(label: &str, text: &str) {
+    // If stderr is closed, there is nowhere else to write.
     let _ = writeln!(io::stderr(), "{label}: {text}");
 }
 
-/// An error and its causes in one line. Errors here say only what failed at their own level.
+/// Shows an error and its causes in one line. An error of this crate describes only its own level, not its cause.
 pub struct Chain<'a>(pub &'a dyn Error);
 
 impl fmt::Display for Chain<'_> {

@@ -1,4 +1,4 @@
-//! From settings to the real runtime: DNS, mongods, and what the planner wants to know.
+//! The parts that the loop works with, built from settings: DNS, clients of the mongods, and the policy.
 
 use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
@@ -10,7 +10,7 @@ use mongodb::options::{AuthMechanism, Credential, Tls, TlsOptions};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// The outside world as the loop sees it.
+/// Everything that the loop works with.
 pub(crate) struct Runtime {
     discovery: SwarmDns,
     admin: Mongods,
@@ -84,7 +84,7 @@ fn credential(login: &Login) -> Option<Credential> {
     match login {
         Login::None => return None,
         Login::Keyfile(key) => {
-            // The identity of the members themselves: valid in every state, before the first initiate too.
+            // The members' own user. It can log in to every node, also before the replica set is initiated.
             credential.username = Some("__system".to_owned());
             credential.source = Some("local".to_owned());
             credential.password = Some(key.expose().to_owned());

@@ -1,4 +1,4 @@
-//! Logs: to stderr, as text for people and as JSON for collectors.
+//! Logs to stderr, as text for a terminal or as JSON for log collectors.
 
 use std::io::{self, IsTerminal};
 
@@ -9,24 +9,24 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     #[default]
     Auto,
-    /// For reading.
+    /// Text, one line for each event.
     Text,
-    /// For machines: one object per line.
+    /// JSON, one object for each event.
     Json,
 }
 
 impl LogFormat {
-    /// Every choice with its name in settings.
+    /// Every format with its name in the settings.
     pub const CHOICES: [(&str, Self); 3] = [("auto", Self::Auto), ("text", Self::Text), ("json", Self::Json)];
 }
 
-/// Starts logging for the life of the process. A second call changes nothing.
+/// Starts logging for the lifetime of the process. A second call has no effect.
 pub fn start(level: LevelFilter, format: LogFormat, colour: bool) {
     let terminal = io::stderr().is_terminal();
     let json = match format {
@@ -40,8 +40,8 @@ pub fn start(level: LevelFilter, format: LogFormat, colour: bool) {
     } else {
         layer.with_ansi(terminal && colour).with_target(false).boxed()
     };
-    // Below us only trouble is of interest, whatever level is set for our own lines.
+    // From libraries only warnings and errors are logged, whatever level is set for rsctl.
     let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("rsctl", level);
-    // Fails only when logging has been started already.
+    // This fails only if logging has started before.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
 }

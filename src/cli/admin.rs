@@ -1,4 +1,4 @@
-//! Commands that give requests.
+//! Flags of the commands that send admin requests.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::parse::values::{ControllerUrl, evidence_id, set_name};
 /// `rsctl remove`.
 #[derive(Args, Debug)]
 pub struct RemoveArgs {
-    /// Members to take out: host:port as in `rsctl status`, or without the port
+    /// Members to remove: HOST:PORT as in `rsctl status`, or HOST
     #[arg(required = true, value_name = "NODE")]
     pub nodes: Vec<String>,
     /// The controller's admin endpoint
     #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
     pub admin: ControllerUrl,
-    /// Wait so long until they are out
+    /// How long to wait until the members are removed
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
 }
@@ -26,25 +26,25 @@ pub struct RemoveArgs {
 /// `rsctl recover`.
 #[derive(Args, Debug)]
 pub struct RecoverArgs {
-    /// Only show what is known and what would be done
+    /// Only show what is known and what a recovery would do
     #[arg(long)]
     pub dry_run: bool,
-    /// Go on without what is missing, and lose what only that holds; SET is the set's name, typed as a sign of meaning it
+    /// Recover without the missing members and lose the writes that only they hold; SET must be the replica set's name
     #[arg(long, value_name = "SET", value_parser = set_name)]
     pub accept_data_loss: Option<SetName>,
-    /// Only on this evidence, as it was shown; a loss is accepted on no other
+    /// Recover only if the evidence still has this ID; needed to accept a loss
     #[arg(long, value_name = "ID", value_parser = evidence_id)]
     pub evidence: Option<EvidenceId>,
-    /// Wait so long for a primary
+    /// How long to wait for a primary
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
-    /// For people or for programs
+    /// Format of the output
     #[arg(long, short, value_name = "FORM", default_value = "table", value_parser = one_of(&Output::CHOICES))]
     pub output: Output,
-    /// The controller's admin endpoint; when nobody is there, this command acts by itself
+    /// The controller's admin endpoint; if no controller answers, this command recovers the replica set itself
     #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
     pub admin: ControllerUrl,
-    /// Where the nodes are, to do without the controller.
+    /// Where the nodes are, in case no controller answers.
     #[command(flatten)]
     pub discovery: DiscoveryArgs,
     /// How to log in to them.

@@ -1,4 +1,4 @@
-//! What applications start with: `uri`, `exec`, `env`, `wait`.
+//! Flags of the commands that applications start with: `uri`, `exec`, `env` and `wait`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,16 +17,16 @@ pub struct UriArgs {
     /// Database to put into the URI
     #[arg(long, value_name = "NAME")]
     pub database: Option<Database>,
-    /// Form of the answer
+    /// Format of the answer
     #[arg(long, value_name = "FORM", default_value = "uri", value_parser = one_of(&Format::CHOICES))]
     pub format: Format,
-    /// Wait so long for a primary and all members; without it take what is known now
+    /// How long to wait for a primary and all members; without it rsctl prints what is known now
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub wait: Option<Duration>,
-    /// Whom to ask.
+    /// Where the answer comes from.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// What to put in.
+    /// Credentials for the URI.
     #[command(flatten)]
     pub credentials: CredentialsArgs,
 }
@@ -34,19 +34,19 @@ pub struct UriArgs {
 /// Which variables to set, and to what.
 #[derive(Args, Debug)]
 pub struct VariablesArgs {
-    /// Variable to set; without a TEMPLATE the URI that it holds is corrected
+    /// Variable to set; without a TEMPLATE rsctl corrects the URI that the variable holds
     #[arg(long = "set", value_name = "NAME[=TEMPLATE]", required = true)]
     pub set: Vec<String>,
     /// Database for {uri} and {database}
     #[arg(long, value_name = "NAME")]
     pub database: Option<Database>,
-    /// Wait so long for a primary and all members; 0s takes what is known now
+    /// How long to wait for a primary and all members; 0s uses what is known now
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
-    /// Whom to ask.
+    /// Where the answer comes from.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// What to put in.
+    /// Credentials for the URI.
     #[command(flatten)]
     pub credentials: CredentialsArgs,
 }
@@ -54,19 +54,19 @@ pub struct VariablesArgs {
 /// `rsctl exec`.
 #[derive(Args, Debug)]
 pub struct ExecArgs {
-    /// What to do when the set is elsewhere: ignore, restart or signal[=NAME]
+    /// What to do when the members change: ignore, restart or signal[=NAME]
     #[arg(long, value_name = "ACTION", default_value = "ignore")]
     pub on_change: OnChange,
-    /// How long a program that is to be restarted may take to end before it is killed
+    /// How long the program may take to end before a restart; then it is killed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
     pub stop_grace: Duration,
-    /// Keep the variables in this file too, as NAME=VALUE for its owner only
+    /// File to keep the variables in too, as NAME=VALUE; only its owner can read it
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// The variables.
     #[command(flatten)]
     pub variables: VariablesArgs,
-    /// The program to become, and its arguments
+    /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<std::ffi::OsString>,
 }
@@ -74,13 +74,13 @@ pub struct ExecArgs {
 /// `rsctl env`.
 #[derive(Args, Debug)]
 pub struct EnvArgs {
-    /// File to write, replaced atomically; - is stdout
+    /// File to write; it is replaced atomically; - is stdout
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Who may read the file: its owner only, or everyone, where another user needs it and it holds no secret
+    /// Who can read the file; use everyone only if it holds no secret
     #[arg(long, value_name = "WHO", default_value = "owner", value_parser = one_of(&Readers::CHOICES))]
     pub readers: Readers,
-    /// Lines as NAME=VALUE, or as shell exports
+    /// Format of the lines: env is NAME=VALUE, export is shell code
     #[arg(long, value_name = "FORM", default_value = "env", value_parser = one_of(&EnvForm::CHOICES))]
     pub format: EnvForm,
     /// The variables.
@@ -88,7 +88,7 @@ pub struct EnvArgs {
     pub variables: VariablesArgs,
 }
 
-/// The lines that `rsctl env` writes.
+/// The format of the lines that `rsctl env` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvForm {
     /// `NAME=VALUE`, for `env_file:`.
@@ -104,15 +104,15 @@ impl EnvForm {
 /// `rsctl wait`.
 #[derive(Args, Debug)]
 pub struct WaitArgs {
-    /// How long
+    /// How long to wait
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive)]
     pub timeout: Duration,
-    /// Whom to ask.
+    /// Where the answer comes from.
     #[command(flatten)]
     pub source: SourceArgs,
 }
 
-/// Credentials that go into what is printed or set. They are never taken from a variable: only asking prints them.
+/// Credentials to put into the URI. They never come from a variable, so rsctl prints them only on request.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Credentials for the answer")]
 pub struct CredentialsArgs {
@@ -122,7 +122,7 @@ pub struct CredentialsArgs {
     /// File with that user's password
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-    /// Database that knows that user
+    /// Authentication database of that user
     #[arg(long, value_name = "DATABASE", default_value = "admin")]
     pub auth_source: String,
 }

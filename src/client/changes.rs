@@ -1,6 +1,6 @@
-//! What becomes of the set while the program runs: a long poll of the controller, and without it an observation now and then.
+//! Follows the status while a program runs: by long polls of the controller, or by direct observations without it.
 //!
-//! **Invariant:** whatever is asked and does not answer, the next round comes, and never in less than [`ROUND_MIN`].
+//! **Invariant:** a round always ends, whether or not there is an answer, and takes at least [`ROUND_MIN`].
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,29 +13,29 @@ use super::controller;
 use crate::publish::Status;
 use crate::settings::Source;
 
-/// A controller that answers at once, for whatever reason, must not make us spin.
+/// The shortest round. A controller that answers at once must not cause a busy loop.
 const ROUND_MIN: Duration = Duration::from_secs(1);
-/// How long the controller may keep us waiting for a URI that differs.
+/// How long one poll waits for a different URI.
 const POLL: Duration = Duration::from_secs(30);
-/// The same while there is no primary: its coming does not change the URI.
+/// How long one poll waits while there is no primary. The election of a primary does not change the URI.
 const POLL_UNREADY: Duration = Duration::from_secs(2);
-/// Between two observations at the nodes when no controller answers.
+/// The pause between two direct observations when no controller answers.
 const WITHOUT_CONTROLLER: Duration = Duration::from_secs(5);
 
-/// Hands on every status that is got hold of.
+/// Sends every new status to `newest`.
 pub(crate) async fn follow(source: &Source, newest: &watch::Sender<Option<Status>>) -> Infallible {
     let mut inquiry = Inquiry::new(source);
     let mut tag = None;
     loop {
         let started = Instant::now();
-        // Asked after the tag was given out, so nothing between the two is missed.
+        // This request follows the one that returned the tag, so no change is missed between them.
         let status = inquiry.status().await.ok();
         let writable = status.as_ref().is_some_and(|status| status.primary.is_some());
         if status.is_some() {
             newest.send_replace(status);
         }
         let wait = if writable { POLL } else { POLL_UNREADY };
-        match controller::news(&source.controller, tag.as_deref(), wait).await {
+        match controller::changed_tag(&source.controller, tag.as_deref(), wait).await {
             Ok(current) => tag = current,
             Err(_) => {
                 tag = None;

@@ -1,7 +1,7 @@
-//! Asking a running controller over HTTP.
+//! The HTTP client for a running controller.
 //!
-//! **Invariant:** every question ends within its deadline, and no answer is trusted: it may come from anything that
-//! happens to listen there.
+//! **Invariant:** every request ends within its time limit. No answer is trusted, because any program may listen at the
+//! address.
 
 use std::io;
 use std::time::Duration;
@@ -20,30 +20,30 @@ use crate::publish::Status;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// A status of 50 members with notes has about 20 kB.
+/// The largest answer in bytes. A status of 50 members with notes has about 20 kB.
 const BODY_MAX: usize = 1024 * 1024;
 
-/// Why there is no answer to work with.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
-    /// Nobody there, or no such name.
+    /// No connection, or no such name.
     #[error("{0} cannot be reached")]
     Unreachable(ControllerUrl, #[source] io::Error),
-    /// Somebody there who says nothing.
+    /// No answer within the time limit.
     #[error("{0} does not answer in time")]
     Silent(ControllerUrl),
-    /// Not HTTP.
+    /// The answer is not HTTP.
     #[error("{0} does not speak HTTP")]
     Protocol(ControllerUrl, #[source] hyper::Error),
-    /// An answer that no controller gives.
-    #[error("{0} is no rsctl controller: {1}")]
-    Stranger(ControllerUrl, &'static str),
-    /// A controller that cannot say.
+    /// The answer does not come from an rsctl controller.
+    #[error("{0} is not an rsctl controller: {1}")]
+    NotAController(ControllerUrl, &'static str),
+    /// The controller answers with an error.
     #[error("{0} answers {1}: {2}")]
     Failed(ControllerUrl, u16, String),
 }
 
-/// What came back.
+/// An answer.
 pub(crate) struct Answer {
     pub(crate) code: u16,
     tag: Option<String>,
@@ -51,7 +51,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The first line, fit for a terminal.
+    /// The first line, safe to print on a terminal.
     pub(crate) fn line(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
@@ -64,8 +64,9 @@ pub(crate) async fn status(url: &ControllerUrl) -> Result<Status, AskError> {
     if answer.code != 200 {
         return Err(AskError::Failed(url.clone(), answer.code, answer.line()));
     }
-    // The parser's own message would quote what a not_a_controller sent.
-    serde_json::from_slice(&answer.body).map_err(|_| AskError::Stranger(url.clone(), "its answer is no status"))
+    // The parser's error is dropped, because it quotes text from an unknown program.
+    serde_json::from_slice(&answer.body)
+        .map_err(|_| AskError::NotAController(url.clone(), "its answer is not a status"))
 }
 
 /// Gets one page.
@@ -73,14 +74,18 @@ pub(crate) async fn get(url: &ControllerUrl, path: &str) -> Result<Answer, AskEr
     ask(url, Request::get(path), ANSWER_WITHIN).await
 }
 
-/// Gives a request.
+/// Posts an admin request.
 pub(crate) async fn post(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
     ask(url, Request::post(path), ANSWER_WITHIN).await
 }
 
-/// Waits until the published URI is another than the one with the tag `known`, at most for `wait`; its tag then. None
-/// while there is no URI.
-pub(crate) async fn news(url: &ControllerUrl, known: Option<&str>, wait: Duration) -> Result<Option<String>, AskError> {
+/// Waits until the published URI differs from the one with the tag `known`, at most for `wait`. Returns its tag, or
+/// `None` if there is no URI.
+pub(crate) async fn changed_tag(
+    url: &ControllerUrl,
+    known: Option<&str>,
+    wait: Duration,
+) -> Result<Option<String>, AskError> {
     let question = Request::get(format!("/v1/uri?wait={}ms", wait.as_millis()));
     let question = known.into_iter().fold(question, |question, tag| question.header(header::IF_NONE_MATCH, tag));
     let answer = ask(url, question, wait + ANSWER_WITHIN).await?;
@@ -92,10 +97,10 @@ pub(crate) async fn news(url: &ControllerUrl, known: Option<&str>, wait: Duratio
 
 async fn ask(url: &ControllerUrl, question: Builder, within: Duration) -> Result<Answer, AskError> {
     let silent = |_| Err(AskError::Silent(url.clone()));
-    timeout(within, converse(url, question)).await.unwrap_or_else(silent)
+    timeout(within, exchange(url, question)).await.unwrap_or_else(silent)
 }
 
-async fn converse(url: &ControllerUrl, question: Builder) -> Result<Answer, AskError> {
+async fn exchange(url: &ControllerUrl, question: Builder) -> Result<Answer, AskError> {
     let unreachable = |error| AskError::Unreachable(url.clone(), error);
     let protocol = |error| AskError::Protocol(url.clone(), error);
     let connecting = timeout(CONNECT_WITHIN, TcpStream::connect((url.host(), url.port())));
@@ -104,14 +109,18 @@ async fn converse(url: &ControllerUrl, question: Builder) -> Result<Answer, AskE
     let connection = tokio::spawn(connection);
 
     let request = question.header(header::HOST, url.authority()).header(header::CONNECTION, "close");
-    let request =
-        request.body(Empty::<Bytes>::new()).map_err(|_| AskError::Stranger(url.clone(), "its name is no host"))?;
+    let request = request
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| AskError::NotAController(url.clone(), "its name is not a host name"))?;
     let response = sender.send_request(request).await.map_err(protocol)?;
     let code = response.status().as_u16();
     let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
     let body = Limited::new(response.into_body(), BODY_MAX).collect().await.map_err(|error| {
         let too_long = error.is::<LengthLimitError>();
-        AskError::Stranger(url.clone(), if too_long { "its answer does not end" } else { "its answer breaks off" })
+        AskError::NotAController(
+            url.clone(),
+            if too_long { "its answer does not end" } else { "its answer breaks off" },
+        )
     })?;
     connection.abort();
     Ok(Answer { code, tag, body: body.to_bytes() })

@@ -1,4 +1,4 @@
-//! One observation without a controller: DNS and the nodes' own words. Nothing is changed.
+//! One observation without a controller, from DNS and the nodes. It changes nothing.
 
 use crate::discovery::DiscoveryError;
 use crate::model::{Host, Observed, ProbeError};
@@ -8,29 +8,30 @@ use crate::settings::{Behaviour, Nodes};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 
-/// Why nothing could be seen.
+/// Why no observation is possible.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LookError {
-    /// There is no DNS to ask.
+pub(crate) enum ObserveError {
+    /// There is no name server to ask.
     #[error("no tasks can be looked up")]
     Discovery(#[source] DiscoveryError),
 }
 
-/// Looks once.
-pub(crate) async fn observe(nodes: &Nodes) -> Result<Status, LookError> {
-    let runtime = Runtime::new(nodes, &Behaviour::default()).map_err(LookError::Discovery)?;
+/// Observes the replica set once.
+pub(crate) async fn observe(nodes: &Nodes) -> Result<Status, ObserveError> {
+    let runtime = Runtime::new(nodes, &Behaviour::default()).map_err(ObserveError::Discovery)?;
     let (observed, plan) = runtime.reconciler().once().await;
     let status = summarize(&observed, &plan, runtime.policy());
     if status.seeds.is_empty() { Ok(with_public_view(status, &observed, &runtime).await) } else { Ok(status) }
 }
 
-/// An application has no login of the members', and needs none: `hello` tells everybody where the set is.
+/// Completes a status whose nodes refuse the login. An application has no credential of the members, and it needs none,
+/// because the command `hello` needs no login.
 async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Runtime) -> Status {
     let locked =
         observed.nodes.values().filter(|node| matches!(node.answer, Err(ProbeError::Login(_) | ProbeError::Denied(_))));
     let views = join_all(locked.filter_map(|node| node.at).map(|at| runtime.mongods().hello(at))).await;
     let ours = views.into_iter().flatten().filter(|view| view.set.as_ref() == Some(&runtime.policy().set));
-    // Whoever sees a primary has the newest word.
+    // The view of a node that knows the primary is the newest.
     let Some(view) = ours.max_by_key(|view| (view.primary.is_some(), view.hosts.len())) else { return status };
     let hosts: BTreeSet<Host> = view.hosts.into_iter().collect();
     status.seeds = hosts.iter().map(Host::to_string).collect();

@@ -1,4 +1,4 @@
-//! Where the set is, from whoever can tell: the controller, and without it the nodes.
+//! Asks for the state of the replica set: the controller, or the nodes if no controller answers.
 
 pub(crate) mod changes;
 pub(crate) mod controller;
@@ -9,21 +9,21 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use controller::AskError;
-use direct::LookError;
+use direct::ObserveError;
 
 use crate::connection_string::Endpoint;
 use crate::outcome::{Chain, Exit, Outcome, note, plain};
 use crate::publish::{Health, SeedsError, Status};
 use crate::settings::Source;
 
-/// Between two questions while the set is not ready.
+/// The pause between two requests while applications cannot start.
 const PAUSE: Duration = Duration::from_millis(200);
-/// A look at nodes of which some hang must not use up all the time there is.
+/// The time limit of one direct observation. Nodes that do not answer must not use up the whole wait.
 const OBSERVE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Nobody could tell.
+/// Neither the controller nor the nodes gave an answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{}; and looking at the nodes directly: {}", Chain(controller), Chain(direct))]
+#[error("{}; and asking the nodes directly: {}", Chain(controller), Chain(direct))]
 pub(crate) struct Unknown {
     controller: AskError,
     direct: DirectError,
@@ -31,37 +31,41 @@ pub(crate) struct Unknown {
 
 #[derive(Debug, thiserror::Error)]
 enum DirectError {
-    #[error("nothing can be seen")]
-    Failed(#[source] LookError),
+    #[error("no observation is possible")]
+    Failed(#[source] ObserveError),
     #[error("no result within {OBSERVE_WITHIN:?}")]
     Slow,
 }
 
-/// A question that may be asked again and again.
+/// A request that can be repeated.
 pub(crate) struct Inquiry<'a> {
     source: &'a Source,
-    told: bool,
-    /// Why the controller could not be asked, the last time.
-    trouble: Option<String>,
+    noted: bool,
+    /// Why the last request to the controller failed.
+    controller_error: Option<String>,
 }
 
 impl<'a> Inquiry<'a> {
     pub(crate) fn new(source: &'a Source) -> Self {
-        Self { source, told: false, trouble: None }
+        Self { source, noted: false, controller_error: None }
     }
 
-    /// What is known about the set now.
+    /// The newest status.
+    ///
+    /// # Errors
+    ///
+    /// The controller does not answer, and a direct observation is not possible.
     pub(crate) async fn status(&mut self) -> Result<Status, Unknown> {
         let controller = match controller::status(&self.source.controller).await {
             Ok(status) => return Ok(status),
             Err(error) => error,
         };
-        self.trouble = Some(Chain(&controller).to_string());
+        self.controller_error = Some(Chain(&controller).to_string());
         let observed = tokio::time::timeout(OBSERVE_WITHIN, direct::observe(&self.source.nodes)).await;
         match observed.map_or(Err(DirectError::Slow), |observed| observed.map_err(DirectError::Failed)) {
             Ok(status) => {
-                if !std::mem::replace(&mut self.told, true) {
-                    note(format_args!("{}; asking the nodes themselves", Chain(&controller)));
+                if !std::mem::replace(&mut self.noted, true) {
+                    note(format_args!("{}; asking the nodes directly", Chain(&controller)));
                 }
                 Ok(status)
             }
@@ -69,7 +73,11 @@ impl<'a> Inquiry<'a> {
         }
     }
 
-    /// Where to connect: what is known now, or with a time to wait, what is known once the set is ready.
+    /// Where to connect. Without `wait` it is what is known now. With it, the result comes when applications can start.
+    ///
+    /// # Errors
+    ///
+    /// The end of the command: the time is over, or no members are known.
     pub(crate) async fn endpoint(&mut self, wait: Option<Duration>) -> Result<Endpoint, Outcome> {
         match wait {
             None => self.known().await,
@@ -82,7 +90,7 @@ impl<'a> Inquiry<'a> {
         status.endpoint().map_err(|error| match error {
             SeedsError::NoSeeds => {
                 let exit = if status.health == Health::Unknown { Exit::Failed } else { Exit::NoPrimary };
-                Outcome::because(exit, format_args!("no members are known{}", waited_for(&status)))
+                Outcome::because(exit, format_args!("no members are known{}", first_wait(&status)))
             }
             SeedsError::Invalid => Outcome::error(Exit::Failed, &error),
         })
@@ -96,7 +104,7 @@ impl<'a> Inquiry<'a> {
                 Err(error) => Chain(&error).to_string(),
                 Ok(status) => match (status.missing(), status.endpoint()) {
                     (None, Ok(endpoint)) => return Ok(endpoint),
-                    (Some(missing), _) => missing + &waited_for(&status),
+                    (Some(missing), _) => missing + &first_wait(&status),
                     (None, Err(error)) => error.to_string(),
                 },
             });
@@ -105,11 +113,11 @@ impl<'a> Inquiry<'a> {
                 break;
             }
         }
-        let missing = missing.or(self.trouble.take()).unwrap_or_else(|| "nobody has answered".to_owned());
+        let missing = missing.or(self.controller_error.take()).unwrap_or_else(|| "there was no answer".to_owned());
         Err(Outcome::because(Exit::TimedOut, format_args!("timed out after {wait:?}: {missing}")))
     }
 }
 
-fn waited_for(status: &Status) -> String {
+fn first_wait(status: &Status) -> String {
     status.waiting.first().map(|waiting| format!("; waiting: {}", plain(waiting))).unwrap_or_default()
 }

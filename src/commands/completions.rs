@@ -1,4 +1,4 @@
-//! `rsctl completions`: what a shell needs to complete our flags.
+//! `rsctl completions`: prints the completion script for a shell.
 
 use clap_complete::Shell;
 

@@ -1,4 +1,4 @@
-//! `rsctl env`: variables as a file, for programs that cannot be started through `rsctl exec`.
+//! `rsctl env`: writes variables to a file, for programs that `rsctl exec` cannot start.
 
 use crate::client::Inquiry;
 use crate::launcher::variables::{lines, values, warn_of_length};

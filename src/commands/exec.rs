@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use super::stop::told_to_stop;
+use super::stop::stop_signal;
 use crate::client::{Inquiry, changes};
 use crate::launcher;
 use crate::launcher::variables::warn_of_length;
@@ -15,7 +15,7 @@ pub(super) async fn exec(settings: ExecSettings) -> Outcome {
     let mut inquiry = Inquiry::new(&variables.source);
     let endpoint = tokio::select! {
         endpoint = inquiry.endpoint(variables.wait) => endpoint,
-        signal = told_to_stop() => Err(Outcome::silent(Exit::Stopped(signal))),
+        signal = stop_signal() => Err(Outcome::silent(Exit::Stopped(signal))),
     };
     let endpoint = match endpoint {
         Ok(endpoint) => endpoint,

@@ -15,7 +15,7 @@ pub(super) async fn healthcheck(listen: SocketAddr) -> Outcome {
     }
 }
 
-/// Whoever listens everywhere is reached on loopback.
+/// The address to connect to. A controller that listens on all addresses is reached on loopback.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

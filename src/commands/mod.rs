@@ -1,6 +1,7 @@
-//! One file for each command; this one picks.
+//! The commands, one file for each.
 //!
-//! **Invariant:** a command ends with an [`Outcome`]; only `main` ends the process, except that `exec` becomes another.
+//! **Invariant:** a command returns an [`Outcome`], and only `main` ends the process. `exec` is the exception: it may
+//! replace the process with a program.
 
 mod completions;
 mod env;
@@ -19,10 +20,10 @@ use crate::outcome::Outcome;
 use crate::settings::Command;
 use stop::stoppable;
 
-/// Does what was asked for.
+/// Runs a command.
 pub async fn dispatch(command: Command) -> Outcome {
     match command {
-        // These two see to signals themselves.
+        // These two handle signals themselves.
         Command::Run(settings) => run::run(*settings).await,
         Command::Exec(settings) => exec::exec(*settings).await,
         Command::Status(settings) => stoppable(status::status(*settings)).await,

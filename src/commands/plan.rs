@@ -1,4 +1,4 @@
-//! `rsctl plan`: what would be done, step by step, and why. Nothing is changed.
+//! `rsctl plan`: prints the next steps and the reason for each one. It changes nothing.
 
 use crate::cli::Output;
 use crate::client::Inquiry;

@@ -1,4 +1,4 @@
-//! `rsctl remove`: takes members out of the set before their tasks are stopped for good.
+//! `rsctl remove`: removes members from the replica set before their tasks are stopped for good.
 
 use crate::client::controller::{self, AskError};
 use crate::outcome::plain;
@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Between two observations at how far it is.
+/// The pause between two requests for the status.
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) async fn remove(settings: RemoveSettings) -> Outcome {
@@ -30,7 +30,7 @@ pub(super) async fn remove(settings: RemoveSettings) -> Outcome {
             Err(error) => return Outcome::error(Exit::Failed, &error),
         };
         if let Some(status) = &status {
-            members.retain(|member| tell_when_out(status, member));
+            members.retain(|member| is_still_member(status, member));
         }
         if members.is_empty() {
             return Outcome::silent(Exit::Ok);
@@ -44,8 +44,8 @@ pub(super) async fn remove(settings: RemoveSettings) -> Outcome {
     }
 }
 
-/// Whether it is still a member.
-fn tell_when_out(status: &Status, member: &str) -> bool {
+/// Whether this address is still a member. Writes a note if it is not.
+fn is_still_member(status: &Status, member: &str) -> bool {
     let still = status.members.iter().any(|m| m.host == member);
     if !still {
         note(format_args!("{} is no longer a member", plain(member)));

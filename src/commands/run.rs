@@ -1,6 +1,6 @@
-//! `rsctl run`: the controller, with what it publishes.
+//! `rsctl run`: runs the controller and publishes its status.
 
-use super::stop::told_to_stop;
+use super::stop::stop_signal;
 use crate::connection_string::{Format, Inserts};
 use crate::model::Observed;
 use crate::outcome::{Chain, Exit, Outcome};
@@ -18,14 +18,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-/// An observation may take this many intervals before the controller counts as stuck.
+/// The controller counts as stuck when its newest observation is older than this many intervals,
 const LIVENESS_INTERVALS: u32 = 6;
-/// And at least so long: one observation with silent nodes and silent DNS.
+/// and older than this. One observation of nodes and DNS that do not answer takes less.
 const LIVENESS_MIN: Duration = Duration::from_secs(30);
-/// How soon a file that could not be written is tried again.
+/// The pause before a failed write of the file is repeated.
 const FILE_RETRY: Duration = Duration::from_secs(5);
 
-/// Keeps the set right until it is told to stop.
+/// Runs the controller until a signal asks it to stop.
 pub async fn run(settings: RunSettings) -> Outcome {
     let runtime = match Runtime::new(&settings.nodes, &settings.behaviour) {
         Ok(runtime) => runtime,
@@ -50,7 +50,7 @@ pub async fn run(settings: RunSettings) -> Outcome {
     let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new(), counts: Counts::default() };
     let report =
         |observed: &Observed, plan: &Plan| publisher.publish(plan, summarize(observed, plan, runtime.policy()));
-    runtime.reconciler().run(report, async { _ = told_to_stop().await }).await;
+    runtime.reconciler().run(report, async { _ = stop_signal().await }).await;
     info!("stopping");
     Outcome::silent(Exit::Ok)
 }
@@ -60,7 +60,7 @@ async fn listen(at: SocketAddr, flag: &str) -> Result<TcpListener, Outcome> {
     TcpListener::bind(at).await.map_err(refused)
 }
 
-/// Hands every status to whoever serves it.
+/// Sends every status to the HTTP servers and the file.
 struct Publisher {
     sender: watch::Sender<Arc<Snapshot>>,
     seeds: Vec<String>,
@@ -70,8 +70,8 @@ struct Publisher {
 
 impl Publisher {
     fn publish(&mut self, plan: &Plan, mut status: Status) {
-        self.counts.looked(plan);
-        // No config in sight is no reason to take away what applications start with.
+        self.counts.record(plan);
+        // While no node shows a config, the last known seeds stay published, because applications start with them.
         if status.seeds.is_empty() {
             status.seeds.clone_from(&self.seeds);
         } else if status.seeds != self.seeds {
@@ -88,13 +88,13 @@ impl Publisher {
     }
 }
 
-/// A member of the last config that was seen, when no mongod shows one any more.
+/// The status of a member of the last known config, when no mongod shows a config any more.
 fn out_of_sight(member: &MemberStatus) -> MemberStatus {
     let note = Some("as last seen".to_owned());
     MemberStatus { state: "UNREACHABLE".to_owned(), healthy: false, lag_ms: None, note, ..member.clone() }
 }
 
-/// Keeps a file as the URI is, without ever holding up the loop.
+/// Keeps the URI in a file. A slow disk does not delay the loop.
 async fn keep_file(path: PathBuf, mut newest: watch::Receiver<Arc<Snapshot>>) {
     let mut written = None;
     loop {

@@ -1,4 +1,4 @@
-//! `rsctl status`: the set on one screen.
+//! `rsctl status`: prints the replica set on one screen.
 
 use std::io::IsTerminal;
 
@@ -12,9 +12,9 @@ use crate::outcome::{Exit, Outcome};
 use crate::publish::{FindingLevel, Health, MemberStatus, Status};
 use crate::settings;
 
-/// The table fits a terminal of this width; long notes are wrapped.
+/// The width of the table in characters. Long notes are wrapped.
 const COLUMNS: u16 = 100;
-/// An older look is mentioned.
+/// The age in milliseconds from which on the age is printed.
 const FRESH_MS: u64 = 10_000;
 
 pub(super) async fn status(settings: settings::StatusSettings) -> Outcome {
@@ -41,7 +41,7 @@ pub(super) async fn status(settings: settings::StatusSettings) -> Outcome {
     }
 }
 
-/// Colour where it helps; the text says everything without it.
+/// Colours text if the terminal shows colours. The text is complete without them.
 #[derive(Clone, Copy)]
 struct Paint {
     colour: bool,
@@ -68,7 +68,7 @@ impl Paint {
 fn render(status: &Status, paint: Paint) -> String {
     let mut lines = vec![headline(status, paint)];
     if status.observed_ms_ago >= FRESH_MS {
-        lines.push(paint.yellow(&format!("as it was {} s ago", status.observed_ms_ago / 1000)));
+        lines.push(paint.yellow(&format!("this is the state {} s ago", status.observed_ms_ago / 1000)));
     }
     if !status.members.is_empty() {
         lines.push(String::new());
@@ -128,7 +128,7 @@ fn members(members: &[MemberStatus]) -> Vec<String> {
             note,
         ]);
     }
-    // The style pads every column, the first one too.
+    // The style adds a space before every column, also the first one.
     table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect()
 }
 

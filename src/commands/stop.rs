@@ -1,11 +1,11 @@
-//! Being told to stop. The kernel drops the signal to process 1 of a container that does not listen for it, so every
-//! command that may take its time listens.
+//! Signals that ask a command to stop. The kernel does not deliver them to PID 1 of a container without a handler, so
+//! every command that may wait installs one.
 
 use crate::outcome::{Exit, Outcome};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ends with the number of the signal, as soon as one of those comes that ask to stop.
-pub(super) async fn told_to_stop() -> u8 {
+/// Waits for SIGTERM or SIGINT. Returns the number of the signal.
+pub(super) async fn stop_signal() -> u8 {
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         return std::future::pending().await;
     };
@@ -16,10 +16,10 @@ pub(super) async fn told_to_stop() -> u8 {
     u8::try_from(kind.as_raw_value()).unwrap_or_default()
 }
 
-/// Does this, unless told to stop before it is done.
+/// Runs a command until it ends or a signal asks it to stop.
 pub(super) async fn stoppable(command: impl Future<Output = Outcome>) -> Outcome {
     tokio::select! {
         outcome = command => outcome,
-        signal = told_to_stop() => Outcome::silent(Exit::Stopped(signal)),
+        signal = stop_signal() => Outcome::silent(Exit::Stopped(signal)),
     }
 }

@@ -1,4 +1,4 @@
-//! `rsctl uri`: the connection string on stdout.
+//! `rsctl uri`: prints the connection string.
 
 use crate::client::Inquiry;
 use crate::outcome::{Exit, Outcome};

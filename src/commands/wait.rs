@@ -1,4 +1,4 @@
-//! `rsctl wait`: ends well once applications can start.
+//! `rsctl wait`: waits until applications can start.
 
 use std::time::Duration;
 

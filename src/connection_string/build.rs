@@ -1,7 +1,7 @@
-//! Connection strings, in the forms that applications take.
+//! Connection strings in the formats that applications accept.
 //!
-//! Written by hand because the driver's own text form drops the brackets of IPv6 addresses. Three rules hold for
-//! every URI, since some driver in use insists on each: all hosts, always `replicaSet`, always `/` before `?`.
+//! The driver's own writer is not used, because it drops the brackets of IPv6 addresses. Three rules hold for every URI,
+//! because at least one common driver needs each of them: all hosts, always `replicaSet`, always `/` before `?`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,37 +12,37 @@ use crate::model::{Host, SetName};
 use crate::parse::Wanted;
 use crate::secret::Secret;
 
-/// Everything but the unreserved characters of RFC 3986.
+/// All characters except the unreserved ones of RFC 3986, section 2.3.
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Where a set is: its name and at least one host.
+/// Where to connect: the name of the replica set and at least one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     set: SetName,
     hosts: Vec<Host>,
 }
 
-/// What a person wants in the URI besides the hosts.
+/// What a URI holds besides the hosts, on request.
 #[derive(Clone, Debug, Default)]
 pub struct Inserts {
     /// The database after the slash.
     pub database: Option<Database>,
-    /// Who connects.
+    /// The user and its password.
     pub credentials: Option<Credentials>,
 }
 
-/// A user with its password, for a URI that was asked to contain them.
+/// A user with its password, for a URI that contains them on request.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// The user.
     pub username: String,
     /// Its password.
     pub password: Secret,
-    /// The database that knows the user.
+    /// The authentication database of the user.
     pub auth_source: String,
 }
 
-/// The forms of an answer.
+/// The formats of a connection string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `mongodb://h:p,h:p/DB?replicaSet=rs`
@@ -51,14 +51,14 @@ pub enum Format {
     Hosts,
     /// `rs/h:p,h:p`
     SeedList,
-    /// `MONGODB_URI=…` and its parts as variables, one a line.
+    /// `MONGODB_URI=…` and its parts as variables, one on each line.
     Env,
-    /// The URI and its parts as an object.
+    /// The URI and its parts as a JSON object.
     Json,
 }
 
 impl Format {
-    /// Every form with its name.
+    /// Every format with its name.
     pub const CHOICES: [(&str, Self); 5] = [
         ("uri", Self::Uri),
         ("hosts", Self::Hosts),
@@ -69,17 +69,17 @@ impl Format {
 }
 
 impl Endpoint {
-    /// A set with its hosts; nothing without any.
+    /// An endpoint with these hosts. `None` if there are none.
     pub fn new(set: SetName, hosts: Vec<Host>) -> Option<Self> {
         if hosts.is_empty() { None } else { Some(Self { set, hosts }) }
     }
 
-    /// The name of the set.
+    /// The name of the replica set.
     pub fn set(&self) -> &SetName {
         &self.set
     }
 
-    /// The hosts one by one.
+    /// All hosts.
     pub fn each(&self) -> impl Iterator<Item = &Host> {
         self.hosts.iter()
     }
@@ -94,7 +94,7 @@ impl Endpoint {
         format!("{}/{}", self.set, self.hosts())
     }
 
-    /// `mongodb://h:p,h:p/DB?replicaSet=rs`, with credentials when they are given.
+    /// `mongodb://h:p,h:p/DB?replicaSet=rs`, with the given database and credentials.
     pub fn uri(&self, inserts: &Inserts) -> String {
         let (user, auth_source) = match &inserts.credentials {
             Some(Credentials { username, password, auth_source }) => (
@@ -107,7 +107,7 @@ impl Endpoint {
         format!("mongodb://{user}{}/{database}?replicaSet={}{auth_source}", self.hosts(), escaped(self.set.as_str()))
     }
 
-    /// The answer in the form that was asked for, with its line end.
+    /// The connection string in this format, with a line end.
     pub fn render(&self, format: Format, inserts: &Inserts) -> String {
         match format {
             Format::Uri => self.uri(inserts) + "\n",
@@ -141,12 +141,12 @@ fn escaped(text: &str) -> String {
     utf8_percent_encode(text, &RESERVED).to_string()
 }
 
-/// The name of a database, as MongoDB and all its drivers allow it.
+/// The name of a database. MongoDB and all its drivers accept it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database(String);
 
 impl Database {
-    /// The bare name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

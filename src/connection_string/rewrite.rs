@@ -1,8 +1,8 @@
-//! An application's own URI, turned to the hosts that the set has now.
+//! Replaces the hosts of an application's own URI by those of the replica set.
 //!
-//! **Invariant:** credentials, database and options stay byte for byte; only hosts and `replicaSet` change, and what
-//! contradicts them goes. A URI that can be read in two ways is refused: a program must not start with a guess. No
-//! error shows any part of the URI, since it may hold a password.
+//! **Invariant:** credentials, database and options keep every byte. Only the hosts and `replicaSet` change, and options
+//! that contradict them are removed. A URI that can be read in two ways is refused, because a program must not start with
+//! a guess. No error shows any part of the URI, because it may hold a password.
 
 use std::fmt;
 
@@ -10,43 +10,43 @@ use percent_encoding::percent_decode_str;
 
 use super::build::Endpoint;
 
-/// A `mongodb://` or `mongodb+srv://` URI in the parts that matter here.
+/// The parts of a `mongodb://` or `mongodb+srv://` URI.
 #[derive(Clone)]
 pub(crate) struct GivenUri {
     srv: bool,
-    /// As written, with its `@`; or empty.
+    /// As written, with its `@`. Empty if there are no credentials.
     userinfo: String,
     database: String,
     options: Vec<String>,
 }
 
-/// Why a URI is not touched.
+/// Why a URI is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RewriteError {
-    /// Something else altogether.
-    #[error("holds no URI that begins with mongodb:// or mongodb+srv://")]
+    /// The text is not a MongoDB URI.
+    #[error("does not hold a URI that begins with mongodb:// or mongodb+srv://")]
     NoUri,
-    /// A line end, a space, or bytes that are no text.
+    /// The text holds a line end, a space, or bytes that are not UTF-8.
     #[error("holds white space or unreadable characters")]
     Unclean,
-    /// Where the credentials end is anybody's guess.
+    /// It is not clear where the credentials end.
     #[error("holds credentials with a character that must be percent-encoded (one of @ / ? #)")]
     Credentials,
-    /// The part between credentials and database.
+    /// The part between the credentials and the database is not a list of hosts.
     #[error("holds a URI whose hosts cannot be read")]
     Hosts,
-    /// More than one slash.
+    /// The name of the database contains a slash.
     #[error("holds a URI whose database has a slash")]
     Database,
-    /// Not `name=value&name=value`.
+    /// The options are not of the form `name=value&name=value`.
     #[error("holds a URI whose options are not of the form name=value&name=value")]
     Options,
 }
 
 impl GivenUri {
-    /// Takes a URI apart.
+    /// Splits a URI into its parts.
     pub(crate) fn parse(text: &str) -> Result<Self, RewriteError> {
-        // U+FFFD stands for bytes of the variable that were no UTF-8.
+        // U+FFFD replaces bytes of the variable that are not UTF-8.
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\u{fffd}') {
             return Err(RewriteError::Unclean);
         }
@@ -71,7 +71,7 @@ impl GivenUri {
             return Err(RewriteError::Database);
         }
         let options: Vec<String> = options.split('&').filter(|o| !o.is_empty()).map(str::to_owned).collect();
-        // Some drivers once took `;` for `&`, and some decode names; between two readings there is no telling.
+        // Some drivers read `;` as `&`, and some decode the names of options, so these options are ambiguous.
         let unclear = |option: &String| {
             let (name, _) = option.split_once('=').unwrap_or_default();
             name.is_empty() || name.contains('%') || option.contains(';')
@@ -82,7 +82,7 @@ impl GivenUri {
         Ok(Self { srv, userinfo: userinfo.to_owned(), database: database.to_owned(), options })
     }
 
-    /// The same URI for these hosts.
+    /// The same URI with these hosts.
     pub(crate) fn pointed_at(&self, endpoint: &Endpoint) -> String {
         let Self { srv, userinfo, database, options } = self;
         let replica_set = format!("replicaSet={}", endpoint.set());
@@ -93,10 +93,10 @@ impl GivenUri {
             match name.to_ascii_lowercase().as_str() {
                 "replicaset" if kept.contains(&replica_set.as_str()) => {}
                 "replicaset" => kept.push(&replica_set),
-                // Each of these forbids a list of hosts.
+                // Drivers refuse a list of hosts with each of these.
                 "directconnection" | "loadbalanced" if value == "true" => {}
                 "connect" if value == "direct" => {}
-                // Only `mongodb+srv://` may have these.
+                // Only `mongodb+srv://` URIs may have these.
                 "srvmaxhosts" | "srvservicename" if *srv => {}
                 _ => kept.push(option),
             }
@@ -104,13 +104,13 @@ impl GivenUri {
         if !kept.contains(&replica_set.as_str()) {
             kept.push(&replica_set);
         }
-        if *srv && !self.speaks_of_tls() {
-            kept.push("tls=true"); // what `+srv` says without words
+        if *srv && !self.mentions_tls() {
+            kept.push("tls=true"); // `mongodb+srv://` implies it
         }
         format!("mongodb://{userinfo}{}/{database}?{}", endpoint.hosts(), kept.join("&"))
     }
 
-    fn speaks_of_tls(&self) -> bool {
+    fn mentions_tls(&self) -> bool {
         let name = |option: &String| option.split('=').next().unwrap_or_default().to_ascii_lowercase();
         self.options.iter().any(|option| matches!(name(option).as_str(), "tls" | "ssl"))
     }
@@ -122,8 +122,8 @@ impl fmt::Debug for GivenUri {
     }
 }
 
-/// `name`, `name:port`, `[ip]`, `[ip]:port`, or an escaped socket path. A port that is none shows that credentials
-/// were cut in the middle.
+/// Accepts `name`, `name:port`, `[ip]`, `[ip]:port`, or an escaped socket path. A port that is not a number shows that
+/// the credentials were split at the wrong place.
 fn is_host(text: &str) -> bool {
     let is_port = |port: &str| port.parse::<u16>().is_ok();
     if let Some((ip, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

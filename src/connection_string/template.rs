@@ -1,31 +1,31 @@
-//! Variables for a program: which, and from what their values are made.
+//! Variables for a program: their names, and how their values are made.
 //!
-//! **Invariant:** everything that can be wrong is wrong before anybody waits for the set; making the value of an
-//! [`Assignment`] cannot fail. No error shows a template's text, since it may hold a password.
+//! **Invariant:** a `--set` is checked before rsctl waits for the replica set, and making a value from a checked
+//! [`Assignment`] cannot fail. No error shows the text of a template, because it may hold a password.
 
 use super::build::{Database, Endpoint, Inserts};
 use super::rewrite::{GivenUri, RewriteError};
 use crate::secret::Secret;
 
-/// `NAME` or `NAME=TEMPLATE`, understood.
+/// A parsed `NAME` or `NAME=TEMPLATE`.
 #[derive(Clone, Debug)]
 pub struct Assignment {
-    /// The variable.
+    /// The name of the variable.
     pub name: String,
     recipe: Recipe,
 }
 
 #[derive(Clone, Debug)]
 enum Recipe {
-    /// The variable holds a URI whose hosts are put right.
+    /// The variable holds a URI, whose hosts are replaced.
     Correct(GivenUri),
-    /// The value is put together.
+    /// The value is made from a template.
     Assemble(Vec<Piece>),
 }
 
 #[derive(Clone, Debug)]
 enum Piece {
-    /// A person may have written a password here.
+    /// The text may hold a password.
     Text(Secret),
     Uri,
     Hosts,
@@ -33,51 +33,55 @@ enum Piece {
     Database,
 }
 
-/// Why a `--set` cannot be followed.
+/// Why a `--set` is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// A name that no shell would take.
-    #[error("the part before `=` is no name of a variable (letters, digits and `_`)")]
+    /// The name is not valid in a shell.
+    #[error("the part before `=` is not a name of a variable (letters, digits and `_`)")]
     Name,
-    /// Which of the two is meant?
-    #[error("{0} is named twice")]
+    /// One variable is set twice.
+    #[error("{0} is set twice")]
     Twice(String),
-    /// There is nothing to correct.
+    /// The variable has no template and no value to correct.
     #[error("{0} is not set; set it to a mongodb:// URI, or give a template such as {0}={{uri}}")]
     Unset(String),
-    /// There is nothing that could be corrected.
+    /// The variable's value is not a URI that can be corrected.
     #[error("{name}")]
     Uncorrectable {
         /// The variable.
         name: String,
-        /// What is wrong with it.
+        /// Why the value is refused.
         source: RewriteError,
     },
-    /// `NAME=`.
-    #[error("{0} has an empty template; to correct the URI that it holds leave out the `=`")]
+    /// The template is empty.
+    #[error("{0} has an empty template; omit the `=` to correct the URI that the variable holds")]
     Empty(String),
-    /// A line end or the like.
+    /// The template holds a line end or another control character.
     #[error("the template of {0} holds a control character")]
     Unclean(String),
-    /// Neither a placeholder nor an escaped brace.
+    /// A brace is neither part of a placeholder nor doubled.
     #[error(
         "the template of {name} has {what} at character {at}; known are {{uri}} {{hosts}} {{replica_set}} {{database}}, and {{{{ and }}}} for braces"
     )]
     Brace {
         /// The variable.
         name: String,
-        /// What stands there.
+        /// What is found there.
         what: &'static str,
-        /// Where, counted from one.
+        /// The position of the character, counted from one.
         at: usize,
     },
-    /// A value with a hole.
+    /// The template uses the database, and none is given.
     #[error("the template of {0} has {{database}}, which needs --database")]
     NoDatabase(String),
 }
 
 impl Assignment {
-    /// Reads all `--set` arguments. `variable` tells what the environment holds.
+    /// Parses all `--set` arguments. `variable` returns the value of an environment variable.
+    ///
+    /// # Errors
+    ///
+    /// One of the arguments is not valid, or two have the same name.
     pub fn list<'a>(
         texts: &[String],
         database: Option<&Database>,
@@ -126,12 +130,12 @@ impl Assignment {
         Ok(Self { name, recipe })
     }
 
-    /// Whether the value has a bare list of hosts in it.
+    /// Whether the template contains `{hosts}`.
     pub fn lists_hosts(&self) -> bool {
         matches!(&self.recipe, Recipe::Assemble(pieces) if pieces.iter().any(|piece| matches!(piece, Piece::Hosts)))
     }
 
-    /// The value for the set as it is.
+    /// The value with the hosts of this endpoint.
     pub fn value(&self, endpoint: &Endpoint, inserts: &Inserts) -> String {
         match &self.recipe {
             Recipe::Correct(uri) => uri.pointed_at(endpoint),
@@ -228,14 +232,14 @@ mod tests {
         for (set, expected) in [
             ("NONE", "NONE is not set; set it to a mongodb:// URI, or give a template such as NONE={uri}"),
             ("PLAIN", "PLAIN: holds no URI that begins with mongodb:// or mongodb+srv://"),
-            ("X=", "X has an empty template; to correct the URI that it holds leave out the `=`"),
-            ("1X={uri}", "the part before `=` is no name of a variable (letters, digits and `_`)"),
+            ("X=", "X has an empty template; omit the `=` to correct the URI that the variable holds"),
+            ("1X={uri}", "the part before `=` is not a name of a variable (letters, digits and `_`)"),
             ("X=hunter2{database}", "the template of X has {database}, which needs --database"),
             ("X=a\nb", "the template of X holds a control character"),
         ] {
             assert_eq!(values(&[set], None), Err(expected.to_owned()), "{set}");
         }
-        assert_eq!(values(&["X={uri}", "X={hosts}"], None), Err("X is named twice".to_owned()));
+        assert_eq!(values(&["X={uri}", "X={hosts}"], None), Err("X is set twice".to_owned()));
     }
 
     #[test]

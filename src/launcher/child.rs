@@ -1,6 +1,7 @@
-//! The program as a child: started, told, killed, and buried. As process 1 of a container we reap orphans too.
+//! The program as a child process: starts it, sends it signals, kills it, and reaps it. As PID 1 of a container it reaps
+//! orphaned processes too.
 //!
-//! **Invariant:** nobody else waits for children here; `std` and `tokio` would race with us for who has ended.
+//! **Invariant:** no other code waits for children. Code of `std` or `tokio` would race with this module for exit codes.
 
 use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
@@ -14,7 +15,7 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-/// How long a killed process may take to be gone. On a machine in its right mind it takes no time.
+/// How long to wait until killed processes are gone. The kernel normally needs a few milliseconds.
 const CLEAR_WITHIN: Duration = Duration::from_secs(5);
 const CLEAR_POLL: Duration = Duration::from_millis(5);
 
@@ -25,8 +26,8 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// On a terminal the program shares our process group: the terminal then reaches it as if we were not there, and
-    /// the shell stops and continues us together. Elsewhere it leads a group of its own, which can be killed whole.
+    /// Starts the program. On a terminal it shares rsctl's process group, so that the terminal's signals reach it and the
+    /// shell stops and continues both together. Elsewhere it leads its own process group, which can be killed as a whole.
     pub(super) fn start(mut command: Command) -> io::Result<Self> {
         let own_group = !io::stdin().is_terminal();
         if own_group {
@@ -37,62 +38,63 @@ impl Child {
         Ok(Self { id, own_group })
     }
 
-    /// Sends it a signal. One that has ended has nobody to tell.
-    pub(super) fn tell(&self, signal: Signal) {
+    /// Sends the program a signal. It has no effect if the program has ended.
+    pub(super) fn send(&self, signal: Signal) {
         let _ = kill(self.id, signal);
     }
 
-    /// Sends it a signal that we got; unless a terminal sent it, and thus to both of us.
-    pub(super) fn pass_on(&self, signal: Signal) {
+    /// Forwards a signal that rsctl received. A terminal sends its signals to both processes, so these are not forwarded.
+    pub(super) fn forward(&self, signal: Signal) {
         let by_terminal = matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGWINCH);
         if self.own_group || !by_terminal {
-            self.tell(signal);
+            self.send(signal);
         }
     }
 
-    /// Kills it with everything that it started, as far as that is still in its group.
+    /// Kills the program, and its descendants that are still in its process group.
     pub(super) fn kill(&self) {
         let _ = if self.own_group { killpg(self.id, Signal::SIGKILL) } else { kill(self.id, Signal::SIGKILL) };
     }
 
-    /// Whether somebody is left of what it started, as far as that can be told from us.
+    /// Whether a process is left in the program's own process group.
     fn has_descendants(&self) -> bool {
         self.own_group && killpg(self.id, None).is_ok()
     }
 }
 
-/// Learns how children end.
+/// Reaps children.
 pub(super) struct Reaper {
-    news: Stream,
-    whose: Whose,
+    ended: Stream,
+    scope: Scope,
 }
 
+/// Which children rsctl reaps.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    /// The system's first process buries the orphans.
-    Ours,
-    /// We are that process.
-    Everybodys,
+enum Scope {
+    /// The program only. Another process is PID 1 and reaps orphaned processes.
+    Program,
+    /// All children. rsctl is PID 1.
+    AllChildren,
 }
 
 impl Reaper {
-    /// To be made before the first child is started.
+    /// Must be called before the first child is started.
     pub(super) fn new() -> io::Result<Self> {
-        let whose = if std::process::id() == 1 { Whose::Everybodys } else { Whose::Ours };
-        Ok(Self { news: signal(SignalKind::child())?, whose })
+        let scope = if std::process::id() == 1 { Scope::AllChildren } else { Scope::Program };
+        Ok(Self { ended: signal(SignalKind::child())?, scope })
     }
 
-    /// Waits for the end of the child. Its exit code, or 128 and the number of the signal that it died of.
-    pub(super) async fn ended(&mut self, child: &Child) -> u8 {
+    /// Waits for the end of the child. Returns its exit code, or 128 plus the number of the signal that ended it.
+    pub(super) async fn wait(&mut self, child: &Child) -> u8 {
         loop {
             if let Some(code) = self.reap(child.id) {
                 return code;
             }
-            self.news.recv().await;
+            self.ended.recv().await;
         }
     }
 
-    /// Kills what an ended child left behind, and waits until the kernel has done it: a server may hold a port.
+    /// Kills the descendants of an ended child and waits until they are gone, because they may hold a port.
     pub(super) async fn clear(&self, child: &Child) {
         let deadline = Instant::now() + CLEAR_WITHIN;
         while child.has_descendants() && Instant::now() < deadline {
@@ -104,16 +106,16 @@ impl Reaper {
 
     fn reap(&self, child: Pid) -> Option<u8> {
         let any = Pid::from_raw(-1);
-        let whom = if self.whose == Whose::Everybodys { any } else { child };
+        let target = if self.scope == Scope::AllChildren { any } else { child };
         loop {
-            match waitpid(whom, Some(WaitPidFlag::WNOHANG)) {
+            match waitpid(target, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(id, code)) if id == child => return u8::try_from(code).ok(),
                 Ok(WaitStatus::Signaled(id, signal, _)) if id == child => {
                     return u8::try_from(128 + signal as i32).ok();
                 }
                 Ok(WaitStatus::StillAlive) => return None,
                 Ok(_) | Err(Errno::EINTR) => {}
-                // It has ended in a way that nobody can name: by a real-time signal, say.
+                // `nix` cannot represent some ends, such as one by a real-time signal.
                 Err(_) => return kill(child, None).is_err().then_some(u8::MAX),
             }
         }

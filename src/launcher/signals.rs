@@ -1,4 +1,4 @@
-//! The signals that are passed on to the program.
+//! The signals that are forwarded to the program.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,8 +7,8 @@ use std::task::Poll;
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// What people and orchestrators send to a program.
-const PASSED_ON: [Signal; 7] = [
+/// The signals that operators and orchestrators send.
+const FORWARDED: [Signal; 7] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -18,16 +18,16 @@ const PASSED_ON: [Signal; 7] = [
     Signal::SIGWINCH,
 ];
 
-/// The signals that come to us from here on. What comes while no program runs waits for the next one.
+/// Receives the signals. A signal that arrives while no program runs is kept for the next one.
 pub(super) struct Signals(Vec<(Signal, Stream)>);
 
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
-        let streams = PASSED_ON.iter().map(|kind| Ok((*kind, signal(SignalKind::from_raw(*kind as i32))?)));
+        let streams = FORWARDED.iter().map(|kind| Ok((*kind, signal(SignalKind::from_raw(*kind as i32))?)));
         Ok(Self(streams.collect::<io::Result<_>>()?))
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) -> Signal {
         poll_fn(|context| {
             let mut ready = self.0.iter_mut().filter_map(|(kind, stream)| match stream.poll_recv(context) {
@@ -40,7 +40,7 @@ impl Signals {
     }
 }
 
-/// Whether whoever sent it wants an end: from then on nothing is started anew.
+/// Whether the signal asks the program to end. After it the program is not restarted.
 pub(super) fn asks_to_stop(signal: Signal) -> bool {
     matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)
 }

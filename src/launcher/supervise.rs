@@ -1,6 +1,7 @@
-//! Watching over the program: signals in, exit code out, and an answer to a set that is elsewhere.
+//! Supervises the program: forwards signals, returns its exit code, and reacts when the members change.
 //!
-//! **Invariant:** a program that was told to stop is not started anew. One whose set cannot be seen is left alone.
+//! **Invariant:** after a signal that asks for an end, the program is not restarted. While the state of the replica set
+//! is unknown, nothing is done to the program.
 
 use std::io;
 use std::pin::pin;
@@ -18,14 +19,15 @@ use crate::connection_string::Endpoint;
 use crate::model::Host;
 use crate::outcome::{Exit, Outcome, note};
 use crate::parse::values::OnChange;
+use crate::parse::written;
 use crate::publish::Status;
 use crate::settings::ExecSettings;
 
-/// The shortest time from a change to its answer. Whatever else changes until then needs no answer of its own.
+/// The shortest time from a change to the reaction. One reaction covers all changes in this time.
 const DELAY_MIN: Duration = Duration::from_secs(1);
-/// The longest, with changes that do not end.
+/// The longest time from a change to the reaction, when changes continue.
 const DELAY_MAX: Duration = Duration::from_secs(60);
-/// After so long without an answer the next one comes quickly again.
+/// After this time without a reaction, the next reaction is quick again.
 const CALM: Duration = Duration::from_secs(120);
 
 /// Runs the program until it ends, by itself or because a signal asks for it. `newest` holds the newest known status.
@@ -49,7 +51,7 @@ fn unwatchable(error: &io::Error) -> Outcome {
 
 struct Supervisor<'s> {
     settings: &'s ExecSettings,
-    /// What the program knows.
+    /// The endpoint that the program knows.
     given: Endpoint,
     newest: watch::Receiver<Option<Status>>,
     signals: Signals,
@@ -58,11 +60,11 @@ struct Supervisor<'s> {
     told_to_stop: bool,
 }
 
-/// How one life of the program ends.
+/// How one run of the program ends.
 enum End {
-    /// By itself, or by a signal that was passed on.
+    /// The program has ended with this exit code.
     Code(u8),
-    /// It is alive, and what it knows is of no use any more.
+    /// The program runs, but none of the hosts that it knows is a member. It should use this endpoint.
     EndpointLost(Endpoint),
 }
 
@@ -74,13 +76,11 @@ impl Supervisor<'_> {
                 Ok(Err(error)) => return unstartable(self.settings, &error),
                 Err(outcome) => return outcome,
             };
-            let end = match self.live(&child).await {
+            let end = match self.attend(&child).await {
                 End::Code(code) => code,
                 End::EndpointLost(endpoint) => {
                     let name = name(self.settings);
-                    note(format_args!(
-                        "none of the hosts that {name} was given is a member any more: starting it anew"
-                    ));
+                    note(format_args!("none of the hosts that {name} knows is a member any more: restarting it"));
                     self.given = endpoint;
                     let code = self.stop(&child).await;
                     if !self.told_to_stop {
@@ -93,16 +93,16 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Passes signals on and answers changes, until the program ends or has to.
-    async fn live(&mut self, child: &Child) -> End {
+    /// Forwards signals and reacts to changes, until the program ends or must be restarted.
+    async fn attend(&mut self, child: &Child) -> End {
         loop {
             let endpoint = {
                 let mut due = pin!(due(self.settings, &self.given, &mut self.newest, &mut self.delays));
                 loop {
                     tokio::select! {
-                        code = self.reaper.ended(child) => return End::Code(code),
+                        code = self.reaper.wait(child) => return End::Code(code),
                         signal = self.signals.next() => {
-                            child.pass_on(signal);
+                            child.forward(signal);
                             self.told_to_stop |= asks_to_stop(signal);
                         }
                         endpoint = &mut due, if !self.told_to_stop => break endpoint,
@@ -112,9 +112,9 @@ impl Supervisor<'_> {
             match self.settings.on_change {
                 OnChange::Signal(signal) => {
                     if let Err(outcome) = keep_file(self.settings, &endpoint) {
-                        note(outcome); // the program goes on with what it has, and the next change tries again
+                        note(outcome); // the program keeps the old file, and the next change tries again
                     } else {
-                        child.tell(signal);
+                        child.send(signal);
                     }
                     self.given = endpoint;
                 }
@@ -123,32 +123,32 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Ends the program: first it is asked to, then it is killed with what it left behind.
+    /// Ends the program: sends SIGTERM, and after the grace time kills it and its descendants.
     async fn stop(&mut self, child: &Child) -> u8 {
-        child.tell(nix::sys::signal::Signal::SIGTERM);
+        child.send(nix::sys::signal::Signal::SIGTERM);
         let mut grace = pin!(sleep(self.settings.stop_grace));
         let code = loop {
             tokio::select! {
-                code = self.reaper.ended(child) => break code,
+                code = self.reaper.wait(child) => break code,
                 signal = self.signals.next() => {
-                    child.pass_on(signal);
+                    child.forward(signal);
                     self.told_to_stop |= asks_to_stop(signal);
                 }
                 () = &mut grace => {
                     let name = name(self.settings);
-                    note(format_args!("{name} has not ended within {:?}: killing it", self.settings.stop_grace));
+                    note(format_args!("{name} has not ended within {}: killing it", written(self.settings.stop_grace)));
                     child.kill();
-                    break self.reaper.ended(child).await;
+                    break self.reaper.wait(child).await;
                 }
             }
         };
-        // A shell that ends before the server that it started leaves the port taken.
+        // A shell may end before the server that it started, which then still holds its port.
         self.reaper.clear(child).await;
         code
     }
 }
 
-/// Waits until the program needs an answer, and for a moment longer, so that a storm of changes gets one.
+/// Waits until a reaction is needed, and then for a delay, so that a series of changes causes one reaction.
 async fn due(
     settings: &ExecSettings,
     given: &Endpoint,
@@ -159,18 +159,18 @@ async fn due(
         let need = newest.borrow_and_update().as_ref().and_then(|status| needed(settings, given, status));
         if need.is_some() {
             sleep(delays.next()).await;
-            // What counts is how it is by now.
+            // The newest status decides, not the one before the delay.
             let need = newest.borrow().as_ref().and_then(|status| needed(settings, given, status));
             if let Some(endpoint) = need {
                 return endpoint;
             }
         } else if newest.changed().await.is_err() {
-            return std::future::pending().await; // nobody asks any more: rsctl is ending
+            return std::future::pending().await; // the sender is gone: rsctl ends
         }
     }
 }
 
-/// Where the program should be pointed at, if it has to be.
+/// The endpoint that the program should use, if a reaction is needed.
 fn needed(settings: &ExecSettings, given: &Endpoint, status: &Status) -> Option<Endpoint> {
     let endpoint = status.endpoint().ok()?;
     let needed = match settings.on_change {
@@ -181,13 +181,13 @@ fn needed(settings: &ExecSettings, given: &Endpoint, status: &Status) -> Option<
     needed.then_some(endpoint)
 }
 
-/// Whether no host leads from what the program was given to the set. As long as one does, a driver finds the others.
+/// Whether none of the hosts that the program knows is a member. If one is, a driver finds the others through it.
 fn endpoint_lost(given: &Endpoint, now: &Endpoint, status: &Status) -> bool {
     let members: Vec<Host> = status.members.iter().filter_map(|member| member.host.parse().ok()).collect();
     !given.each().any(|host| members.contains(host) || now.each().any(|other| other == host))
 }
 
-/// The time to each answer: at random, so that not all applications restart at once, and longer each time.
+/// The delays before reactions. They are random, so that not all applications restart at once, and they grow.
 struct Delays {
     waits: ExponentialBackoff,
     last: Instant,
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(needed(&seen(&["c:1", "d:1"])), Some("c:1,d:1".to_owned()));
         assert_eq!(needed(&seen(&["a:1", "b:1"])), None);
         assert_eq!(needed(&seen(&["b:1", "c:1", "d:1"])), None, "one of them leads to the others");
-        assert_eq!(needed(&seen(&[])), None, "nobody knows anything");
+        assert_eq!(needed(&seen(&[])), None, "the state is unknown");
         assert_eq!(needed(&Status { primary: None, ..seen(&["c:1"]) }), None, "it could not start there either");
         let hidden = crate::publish::MemberStatus {
             id: 0,

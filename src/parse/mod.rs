@@ -1,12 +1,10 @@
-//! Text that people write, read with care: what would have been accepted, and times with their units.
-//!
-//! Settings and the HTTP side both read such text, and neither needs the other for it.
+//! Parsers for text that people write. The command line, the settings and the HTTP side use them.
 
 pub mod values;
 
 use std::time::Duration;
 
-/// What would have been accepted.
+/// The error of a parser: what it accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Wanted(pub &'static str);
@@ -14,7 +12,7 @@ pub struct Wanted(pub &'static str);
 const TIME: Wanted = Wanted("a time with its unit: 300ms, 30s, 10m, 2h or 1m30s");
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A time that may be zero, at most a year.
+/// Parses a time of at most a year, which may be zero.
 pub(crate) fn span(text: &str) -> Result<Duration, Wanted> {
     let mut rest = text;
     let mut total = Duration::ZERO;
@@ -39,13 +37,12 @@ pub(crate) fn span(text: &str) -> Result<Duration, Wanted> {
     }
 }
 
-/// A time longer than zero.
+/// Parses a time longer than zero.
 pub(crate) fn positive(text: &str) -> Result<Duration, Wanted> {
     span(text).and_then(|time| if time.is_zero() { Err(TIME) } else { Ok(time) })
 }
 
-/// Writes a time as a person would: whole units, the largest first, such as `1m30s`. [`span`] reads it back, except
-/// for fractions of a millisecond, which are left out.
+/// Writes a time with its units, the largest first, such as `1m30s`. Fractions of a millisecond are left out.
 pub(crate) fn written(time: Duration) -> String {
     let mut ms = time.as_millis();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! One value at a time: text to type. Each error says what would be accepted.
+//! Parsers for single values. Each error says what is accepted.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ pub(crate) fn objectid(text: &str) -> Result<ObjectId, Wanted> {
 }
 
 pub(crate) fn evidence_id(text: &str) -> Result<EvidenceId, Wanted> {
-    text.parse().map_err(|_| Wanted("the twelve hexadecimal digits that `rsctl recover` showed"))
+    text.parse().map_err(|_| Wanted("the ID of twelve hexadecimal digits that `rsctl recover` shows"))
 }
 
 pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wanted> {
@@ -45,7 +45,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, Wanted> {
     }
 }
 
-/// The words of Python's loggers are accepted too: the predecessors' compose files use them.
+/// The levels of Python's loggers are accepted too, because compose files of older tools use them.
 pub(crate) fn log_level(text: &str) -> Result<LevelFilter, Wanted> {
     Ok(match text.to_ascii_lowercase().as_str() {
         "error" | "critical" => LevelFilter::ERROR,
@@ -57,7 +57,7 @@ pub(crate) fn log_level(text: &str) -> Result<LevelFilter, Wanted> {
     })
 }
 
-/// A comma list of services, each once, at least one.
+/// A list of at least one service. Each service is in it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services(pub Vec<ServiceName>);
 
@@ -65,7 +65,7 @@ impl FromStr for Services {
     type Err = Wanted;
 
     fn from_str(text: &str) -> Result<Self, Wanted> {
-        let wanted = Wanted("service names as a comma list, such as mongo or _mongodb._tcp.mongo");
+        let wanted = Wanted("service names separated by commas, such as mongo or _mongodb._tcp.mongo");
         let mut services = Vec::new();
         for name in text.split(',') {
             let service = name.trim().parse().map_err(|_| wanted)?;
@@ -77,14 +77,14 @@ impl FromStr for Services {
     }
 }
 
-/// What `rsctl exec` does with a program that was given hosts which changed since.
+/// What `rsctl exec` does when the members change after the start of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnChange {
-    /// Nothing: rsctl has become the program.
+    /// Nothing. The program has replaced rsctl.
     Ignore,
-    /// Start it anew, once none of its hosts is a member any more.
+    /// Restart the program when none of the hosts that it knows is a member any more.
     Restart,
-    /// Tell it.
+    /// Send the program this signal.
     Signal(Signal),
 }
 
@@ -99,7 +99,7 @@ impl FromStr for OnChange {
             None if text == "signal" => Self::Signal(Signal::SIGHUP),
             Some(("signal", name)) => {
                 let name = name.strip_prefix("SIG").unwrap_or(name);
-                let known = TOLD.into_iter().find(|signal| signal.as_str().strip_prefix("SIG") == Some(name));
+                let known = SIGNALS.into_iter().find(|signal| signal.as_str().strip_prefix("SIG") == Some(name));
                 Self::Signal(known.ok_or(wanted)?)
             }
             _ => return Err(wanted),
@@ -107,8 +107,8 @@ impl FromStr for OnChange {
     }
 }
 
-/// What a program may be told.
-const TOLD: [Signal; 7] = [
+/// The signals that can be chosen.
+const SIGNALS: [Signal; 7] = [
     Signal::SIGHUP,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -118,7 +118,7 @@ const TOLD: [Signal; 7] = [
     Signal::SIGWINCH,
 ];
 
-/// The address of a controller. Plain HTTP only: it serves nothing secret, and only inside the overlay network.
+/// The URL of a controller. Only plain HTTP: the controller serves no secrets, and only inside the overlay network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControllerUrl {
     host: String,
@@ -126,12 +126,12 @@ pub struct ControllerUrl {
 }
 
 impl ControllerUrl {
-    /// The controller at an address of this machine.
+    /// The URL of the controller at this address.
     pub fn at(socket: SocketAddr) -> Self {
         Self { host: socket.ip().to_string(), port: socket.port() }
     }
 
-    /// The name or IP, without brackets.
+    /// The host name, or the IP without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -141,7 +141,7 @@ impl ControllerUrl {
         self.port
     }
 
-    /// What goes into the `Host` header.
+    /// The value of the `Host` header.
     pub fn authority(&self) -> String {
         let Self { host, port } = self;
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }

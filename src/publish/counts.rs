@@ -1,9 +1,9 @@
-//! What a controller has done since it started, for `/metrics`.
+//! Counters of a controller since its start, for `/metrics`.
 
 use crate::plan::{Plan, Step};
 use std::collections::BTreeMap;
 
-/// Numbers that only grow, from nothing at each start.
+/// Counters. They start at zero with the process and never decrease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     observations: u64,
@@ -12,8 +12,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// One more observation, and what follows from it.
-    pub fn looked(&mut self, plan: &Plan) {
+    /// Counts one observation and its plan.
+    pub fn record(&mut self, plan: &Plan) {
         self.observations += 1;
         if plan.next != Step::Wait {
             *self.steps.entry(plan.rule.name()).or_default() += 1;
@@ -22,17 +22,17 @@ impl Counts {
         }
     }
 
-    /// Looks at the set.
+    /// The number of observations.
     pub fn observations(&self) -> u64 {
         self.observations
     }
 
-    /// Looks after which there was something to wait for and nothing to do.
+    /// The number of observations after which the controller waited for something.
     pub fn waits(&self) -> u64 {
         self.waits
     }
 
-    /// Steps that were begun, by the rule that proposed them.
+    /// The number of started steps, by the rule that proposed them.
     pub fn steps(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.steps.iter().map(|(rule, count)| (*rule, *count))
     }
@@ -49,14 +49,14 @@ mod tests {
     }
 
     #[test]
-    fn looks_steps_and_waits_are_counted() {
+    fn observations_steps_and_waits_are_counted() {
         let mut counts = Counts::default();
         let on: Host = "a:1".parse().unwrap();
-        counts.looked(&plan(Rule::Wait, Step::Wait, vec![]));
-        counts.looked(&plan(Rule::Wait, Step::Wait, vec![WaitingOn::Election]));
-        counts.looked(&plan(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![WaitingOn::Election]));
-        counts.looked(&plan(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![]));
-        counts.looked(&plan(Rule::FinalizeMember, Step::Fsync { on }, vec![]));
+        counts.record(&plan(Rule::Wait, Step::Wait, vec![]));
+        counts.record(&plan(Rule::Wait, Step::Wait, vec![WaitingOn::Election]));
+        counts.record(&plan(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![WaitingOn::Election]));
+        counts.record(&plan(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![]));
+        counts.record(&plan(Rule::FinalizeMember, Step::Fsync { on }, vec![]));
         assert_eq!((counts.observations(), counts.waits()), (5, 1));
         assert_eq!(counts.steps().collect::<Vec<_>>(), [("finalize-member", 1), ("step-up", 2)]);
     }

@@ -1,4 +1,4 @@
-//! Files that readers find whole, old or new, at any moment.
+//! Files that are replaced atomically. A reader finds the old or the new contents, and never a part.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::hash::{BuildHasher, RandomState};
@@ -6,52 +6,56 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Who may read the file.
+/// Who can read the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {
-    /// Everyone (0644): there is nothing secret in it.
+    /// Everyone (mode 0644), for contents that are not secret.
     Everyone,
-    /// Its owner only (0600).
+    /// Its owner only (mode 0600).
     Owner,
 }
 
 impl Readers {
-    /// Each with its name.
+    /// Every choice with its name in the settings.
     pub const CHOICES: [(&str, Self); 2] = [("owner", Self::Owner), ("everyone", Self::Everyone)];
 }
 
-/// Why the file is as it was before.
+/// Why the file is not replaced. It keeps its old contents.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The path names no file.
-    #[error("{} is no name of a file", .0.display())]
+    /// The path does not end in the name of a file.
+    #[error("{} is not the name of a file", .0.display())]
     NoName(PathBuf),
-    /// A single file was mounted into the container, which cannot be replaced.
+    /// The file itself is a mount of the container, so it cannot be replaced.
     #[error("cannot replace {}: it is a mount; mount its directory instead", .0.display())]
     Mount(PathBuf),
-    /// The system refused.
+    /// The system reports an error.
     #[error("cannot write {}", path.display())]
     Io {
-        /// The file that was to be written.
+        /// The file to write.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Writes beside the file, then renames over it. Blocks for as long as the disk takes.
+/// Writes a new file in the same directory, then renames it to `path`. Blocks until the disk has the contents.
+///
+/// # Errors
+///
+/// See [`PublishError`]. No new file is left behind.
 pub fn write_atomically(path: &Path, contents: &str, readers: Readers) -> Result<(), PublishError> {
     let (Some(name), Some(folder)) = (path.file_name(), path.parent()) else {
         return Err(PublishError::NoName(path.to_owned()));
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    // The process id would not do: it is 1 in every container that shares the volume.
+    // The process ID is not unique: it is 1 in every container that shares the volume.
     let unique = RandomState::new().hash_one(0u8);
     let beside = folder.join(format!(".{}.{unique:016x}", name.to_string_lossy()));
     let replaced = write(&beside, contents, readers).and_then(|()| fs::rename(&beside, path));
     match replaced {
         Ok(()) => {
-            // The rename is done for every reader; only a power cut could still undo it, so this is best effort.
+            // Readers see the new contents already. A sync only protects against a power cut, so its failure is ignored.
             let _ = File::open(folder).and_then(|folder| folder.sync_all());
             Ok(())
         }
@@ -71,7 +75,7 @@ fn write(path: &Path, contents: &str, readers: Readers) -> io::Result<()> {
         Readers::Owner => 0o600,
     };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    // A strict umask must not lock out the readers that were asked for.
+    // The umask must not exclude the readers that were chosen.
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(contents.as_bytes())?;
     file.sync_all()

@@ -1,6 +1,6 @@
-//! What applications and operators are told: the status, and the URI in its forms.
+//! Publishes the state of the replica set: as status, over HTTP, as metrics, and as a file.
 //!
-//! **Invariant:** nothing here decides or changes anything about the set.
+//! **Invariant:** nothing here decides about or changes the replica set.
 
 mod counts;
 pub mod file;

@@ -1,51 +1,51 @@
-//! What is known of a set that has no primary, as `/v1/status` and `rsctl recover` show it.
+//! What is known about a replica set without a primary, as `/v1/status` and `rsctl recover` show it.
 
 use crate::plan::{Directory, Evidence, Missing, Verdict};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
-/// The evidence, and what can be done.
+/// The evidence, and what a recovery can do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryStatus {
-    /// The evidence's name: a request repeats it, and is followed only as long as it holds.
+    /// The ID of the evidence. A request names it, and is executed only while the evidence has the same ID.
     pub evidence: String,
-    /// What can be done, in one word.
+    /// What a recovery can do, in one word.
     pub verdict: VerdictWord,
-    /// Votes that are in hand.
+    /// The number of votes whose data directories are found.
     pub votes: usize,
-    /// Votes that an election takes.
+    /// The number of votes that an election needs.
     pub votes_needed: usize,
-    /// The newest write that anybody here knows a majority to hold.
+    /// The newest write that a majority holds, as far as the nodes know.
     pub committed: Option<String>,
-    /// The data directories that answer, the newest write first.
+    /// The data directories that are found, the one with the newest write first.
     pub directories: Vec<DirectoryStatus>,
-    /// Voters that are not found.
+    /// The voters whose data directories are not found.
     pub missing: Vec<MissingStatus>,
-    /// What would be done.
+    /// The step of the recovery.
     pub step: Option<String>,
-    /// What would be lost by it.
+    /// What the step would lose.
     pub lost: Vec<String>,
-    /// Why nothing can be done.
+    /// Why no recovery is possible.
     pub reasons: Vec<String>,
 }
 
-/// What can be done, in one word.
+/// What a recovery can do, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerdictWord {
-    /// Nothing is needed: somebody takes writes.
+    /// No recovery is needed: there is a primary.
     Primary,
-    /// The members elect a primary by themselves.
+    /// No recovery is needed: the members elect a primary themselves.
     Electing,
-    /// A majority of the data is at hand: it can be brought back without loss, and the controller is about to.
+    /// A majority of the votes is found, so no acknowledged write is lost. The controller recovers without a request.
     Automatic,
-    /// The same, when it is ordered.
+    /// A majority of the votes is found, so no acknowledged write is lost. The controller recovers on request.
     Safe,
-    /// It can be brought back, with a loss of writes.
+    /// A recovery is possible, but it loses writes.
     Loss,
-    /// It could be done, but might lose more than can be shown.
+    /// A recovery could lose more than can be shown, so it is refused.
     Refused,
-    /// Not enough is known. A word of a later version reads as this one too.
+    /// Not enough is known. An unknown word of a later version is read as this one.
     #[serde(other)]
     Unknown,
 }
@@ -53,19 +53,19 @@ pub enum VerdictWord {
 /// One data directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectoryStatus {
-    /// Where it answers.
+    /// The address where it is found.
     pub host: String,
-    /// As what.
+    /// The state of the mongod there.
     pub state: String,
-    /// Its identity.
+    /// Its ID.
     pub data: Option<String>,
-    /// Its newest write.
+    /// The optime of its newest write.
     pub newest: Option<String>,
     /// The version of the config that it stores.
     pub config_version: Option<i64>,
-    /// The `_id` of the member that it is.
+    /// The `_id` of its member in the config.
     pub member: Option<i64>,
-    /// Its vote counts.
+    /// Whether its vote counts.
     pub votes: bool,
 }
 
@@ -76,14 +76,14 @@ pub struct MissingStatus {
     pub host: String,
     /// Its `_id` in the config.
     pub member: i64,
-    /// Its data directory, where the config names it.
+    /// The ID of its data directory, if the config names it.
     pub data: Option<String>,
-    /// What is found there instead.
+    /// What is found at its address instead.
     pub note: String,
 }
 
 impl RecoveryStatus {
-    /// The evidence of one observation.
+    /// Converts the evidence of one observation.
     pub fn of(evidence: &Evidence) -> Self {
         let (verdict, step, lost, reasons) = match &evidence.verdict {
             Verdict::Primary(_) => (VerdictWord::Primary, None, &[][..], &[][..]),

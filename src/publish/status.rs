@@ -1,4 +1,4 @@
-//! One observation at the set, as the JSON of `/v1/status` and the text of `rsctl status` show it.
+//! The status after one observation, as `/v1/status` and `rsctl status` show it.
 
 use super::{Counts, RecoveryStatus};
 use crate::connection_string::Endpoint;
@@ -6,92 +6,92 @@ use crate::model::{Host, SetName};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// The newest observation of a running controller. It travels in a `watch` channel to whoever serves it.
+/// The newest observation of a running controller. A `watch` channel carries it to the HTTP servers.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// What was seen. Its `observed_ms_ago` is filled when it is served.
+    /// The status. Its `observed_ms_ago` is set when it is served.
     pub status: Status,
-    /// When it was seen.
+    /// The time of the observation.
     pub observed_at: Instant,
-    /// What has been done until then.
+    /// The counters at that time.
     pub counts: Counts,
 }
 
-/// The set, its members, and what the controller makes of them.
+/// The replica set, its members, and what the controller does next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// The name of the set.
+    /// The name of the replica set.
     pub set: String,
-    /// The generation of the set; none before there is one.
+    /// `settings.replicaSetId` of the config. `None` before the replica set is initiated.
     pub replica_set_id: Option<String>,
-    /// All of the below in one word.
+    /// The health of the replica set in one word.
     pub health: Health,
-    /// The member that takes writes, as `host:port`.
+    /// The primary, as `host:port`.
     pub primary: Option<String>,
     /// The election term.
     pub term: Option<i64>,
     /// The version of the replica set config.
     pub config_version: Option<i64>,
-    /// The published seed list: configured data-bearing members that are not hidden, sorted.
+    /// The published seed list: the data-bearing members of the config that are not hidden, sorted.
     pub seeds: Vec<String>,
-    /// How many members the operator wants at the start.
+    /// The number of members that the operator expects (`--expect`).
     pub expect: usize,
-    /// The configured members.
+    /// The members of the config.
     pub members: Vec<MemberStatus>,
-    /// Addresses that answer for the service, or should, but are no members.
+    /// Tasks of the service that are not members.
     pub others: Vec<OtherStatus>,
-    /// What the controller does next; `nothing` when calm.
+    /// The next step. `nothing` if there is nothing to do.
     pub next: String,
-    /// Why it does that.
+    /// The reason for the next step.
     pub because: String,
-    /// What it would do after that, as far as it can be foreseen; the first one is `next`.
+    /// The next steps, as far as they can be predicted. The first one is `next`.
     #[serde(default)]
     pub steps: Vec<StepStatus>,
-    /// What must happen before more can be done.
+    /// The conditions that the controller waits for.
     pub waiting: Vec<String>,
-    /// What a person should know or mend.
+    /// Problems that an operator should know.
     pub findings: Vec<FindingStatus>,
-    /// While nobody takes writes: what is known, and what `rsctl recover` would do.
+    /// While there is no primary: the evidence, and what `rsctl recover` would do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
-    /// The age of the observation, at the moment of serving.
+    /// The age of the observation in milliseconds when it is served.
     pub observed_ms_ago: u64,
 }
 
-/// A step that would be done.
+/// A step with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepStatus {
-    /// What would be done.
+    /// The step.
     pub step: String,
-    /// Why.
+    /// The reason.
     pub because: String,
 }
 
-/// The set in one word.
+/// The health of the replica set in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
-    /// A primary, and every member well.
+    /// There is a primary, and every member is healthy.
     Ok,
-    /// A primary, but not every member well.
+    /// There is a primary, but a member is not healthy, or there is an error-level finding.
     Degraded,
-    /// A set that takes no writes.
+    /// There is no primary.
     NoPrimary,
-    /// No set yet.
+    /// The replica set is not initiated.
     Uninitiated,
-    /// It could not be found out. A word of a later version reads as this one too.
+    /// The state is unknown. An unknown word of a later version is read as this one.
     #[serde(other)]
     Unknown,
 }
 
-/// One configured member.
+/// One member of the config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// Its `_id` in the config.
     pub id: i64,
     /// Its address in the config.
     pub host: String,
-    /// Where that led when it was looked at, as `IP:port`; none when its name led nowhere.
+    /// The `IP:port` of that address in this observation. `None` if its name did not resolve.
     #[serde(default)]
     pub address: Option<String>,
     /// MongoDB's name for its state, or `UNREACHABLE`.
@@ -100,41 +100,41 @@ pub struct MemberStatus {
     pub votes: u8,
     /// Its priority in the config.
     pub priority: f64,
-    /// Whether it does what its place in the config asks of it.
+    /// Whether it has a state that fits its role in the config, and the primary receives its heartbeats.
     pub healthy: bool,
-    /// How far it is behind the primary.
+    /// How far it is behind the primary, in milliseconds. `None` if this is unknown.
     pub lag_ms: Option<u64>,
-    /// What is special about it.
+    /// Anything special about it.
     pub note: Option<String>,
 }
 
-/// An address that is no member.
+/// A task that is not a member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OtherStatus {
     /// The address.
     pub host: String,
-    /// What was found there.
+    /// The state of the mongod there.
     pub state: String,
-    /// What follows from it.
+    /// An explanation.
     pub note: Option<String>,
 }
 
-/// Something that a person should know.
+/// A problem that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingStatus {
-    /// How much it matters.
+    /// Its level.
     pub severity: FindingLevel,
-    /// One line that says what to do.
+    /// One line that says what is wrong and what to do.
     pub text: String,
 }
 
-/// How much a finding matters.
+/// The level of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingLevel {
-    /// It works, and could work better.
+    /// The replica set works, but the finding should be fixed.
     Warning,
-    /// It needs a person. A word of a later version reads as this one too.
+    /// An operator must act. An unknown word of a later version is read as this one.
     #[serde(other)]
     Error,
 }
@@ -151,7 +151,7 @@ pub enum SeedsError {
 }
 
 impl Status {
-    /// Before the first observation: nothing is known yet.
+    /// The status before the first observation.
     pub fn before_any_observation(set: &SetName, expect: usize) -> Self {
         Self {
             set: set.to_string(),
@@ -165,7 +165,7 @@ impl Status {
             members: Vec::new(),
             others: Vec::new(),
             next: "nothing".to_owned(),
-            because: "the first observation is not over".to_owned(),
+            because: "the first observation is not complete".to_owned(),
             steps: Vec::new(),
             waiting: Vec::new(),
             findings: Vec::new(),
@@ -174,15 +174,15 @@ impl Status {
         }
     }
 
-    /// Whether applications may start: somebody takes writes, and the seed list is as long as it is going to be.
+    /// Whether applications can start: there is a primary, and the seed list is complete.
     ///
-    /// That is `expect` seeds, or fewer once no further address is left that could join: a set that was scaled
-    /// down, or that carries an arbiter, must not keep applications waiting for ever.
+    /// A complete list has `expect` seeds, or fewer if no other task is left that could join. A replica set that was
+    /// scaled down, or that has an arbiter, must not make applications wait forever.
     pub fn ready(&self) -> bool {
         self.primary.is_some() && !self.seeds.is_empty() && self.seeds.len() >= self.seeds_wanted()
     }
 
-    /// What `ready` misses, as one line; nothing when it is true.
+    /// What is missing until applications can start, in one line. `None` if they can start.
     pub fn missing(&self) -> Option<String> {
         if self.ready() {
             return None;

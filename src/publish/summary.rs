@@ -1,4 +1,4 @@
-//! From an observation and its plan to the status that people and programs read.
+//! Converts an observation and its plan to a status.
 
 use super::RecoveryStatus;
 use super::status::{FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, Status, StepStatus};
@@ -33,7 +33,7 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
     }
 }
 
-/// What an application may start with: everybody whose data it may read.
+/// The seed list: the members that an application can read from.
 fn seeds(config: &ReplConfig) -> Vec<String> {
     let mut hosts: Vec<&Host> = config.members().iter().filter(|m| m.serves_reads()).map(|m| &m.host).collect();
     hosts.sort();
@@ -70,11 +70,11 @@ fn member_status(observed: &Observed, member: &Member, peer: Option<Peer>, newes
     let seen_by_primary = peer.as_ref().filter(|p| p.healthy).map(|p| p.state);
     let working =
         matches!(state.or(seen_by_primary), Some(NodeState::Primary | NodeState::Secondary | NodeState::Arbiter));
-    // Elected, and about to take writes: it answers and holds the data, so nothing is missing.
+    // A member that has just won an election is not yet writable, but it is healthy: it answers and holds the data.
     let elected = state == Some(NodeState::Other) && node.and_then(|n| n.probe()?.data).is_some();
     let working = working || elected;
     let unreachable = node.and_then(|n| n.answer.as_ref().err()).map(ToString::to_string);
-    // A member's own word is as fresh as the primary's; what the primary heard of it is a heartbeat old.
+    // The member's own answer is preferred, because the primary's knowledge of it is up to a heartbeat interval old.
     let own = node.and_then(|n| n.probe()?.view.as_ref()?.applied_wall_ms);
     let applied = own.or(peer.as_ref().and_then(|p| p.applied_wall_ms));
     let lag = newest.zip(applied).map(|(newest, applied)| (newest - applied).max(0));
@@ -87,7 +87,7 @@ fn member_status(observed: &Observed, member: &Member, peer: Option<Peer>, newes
         priority: member.priority,
         healthy: working && peer.is_none_or(|p| p.healthy),
         lag_ms: lag.filter(|_| working).and_then(|ms| u64::try_from(ms).ok()),
-        note: if elected { Some("elected, about to take writes".to_owned()) } else { note(member, unreachable, state) },
+        note: if elected { Some("elected, not yet writable".to_owned()) } else { note(member, unreachable, state) },
     }
 }
 
@@ -98,8 +98,8 @@ fn note(member: &Member, unreachable: Option<String>, state: Option<NodeState>) 
     let words = match state {
         Some(NodeState::Startup2) => "copies its data",
         _ if member.newly_added || member.awaits_first_vote() => "votes as soon as it holds the data",
-        _ if member.saved_vote.is_some() => "lost its data directory, and its vote with it",
-        _ if member.spare => "spare: votes when a voter is gone",
+        _ if member.saved_vote.is_some() => "has an empty data directory, so its vote is revoked",
+        _ if member.spare => "spare: gets a vote when a voter is gone",
         _ if member.arbiter => "arbiter",
         _ if member.hidden => "hidden",
         _ => return None,
@@ -107,7 +107,7 @@ fn note(member: &Member, unreachable: Option<String>, state: Option<NodeState>) 
     Some(words.to_owned())
 }
 
-/// Tasks that no member's address leads to.
+/// The tasks that are not at the address of a member.
 fn others(observed: &Observed, config: Option<&ReplConfig>) -> Vec<OtherStatus> {
     let members = config.map(|c| c.members()).unwrap_or_default();
     let places: Vec<_> = members.iter().filter_map(|m| observed.node(&m.host)?.at).collect();
@@ -127,7 +127,7 @@ fn others(observed: &Observed, config: Option<&ReplConfig>) -> Vec<OtherStatus> 
     outside.map(status).collect()
 }
 
-/// What the state of a node outside the set means.
+/// An explanation of the state of a node that is not a member.
 fn bystander(state: NodeState) -> Option<&'static str> {
     match state {
         NodeState::Removed => Some("its config has no member at this address"),

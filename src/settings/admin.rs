@@ -1,4 +1,4 @@
-//! Settings of the commands that give requests.
+//! Settings of the commands that send admin requests.
 
 use super::{Environment, Login, Nodes, Usage};
 use crate::cli::{self, Output};
@@ -9,26 +9,26 @@ use std::time::Duration;
 /// `rsctl remove`.
 #[derive(Debug)]
 pub struct RemoveSettings {
-    /// The members, as the operator names them.
+    /// The members, as the operator writes them.
     pub nodes: Vec<String>,
     /// The controller's admin endpoint.
     pub admin: ControllerUrl,
-    /// How long to wait until they are out.
+    /// How long to wait until they are removed.
     pub wait: Duration,
 }
 
 /// `rsctl recover`.
 #[derive(Debug)]
 pub struct RecoverSettings {
-    /// Nothing is changed.
+    /// Whether to change nothing and only show the evidence.
     pub dry_run: bool,
-    /// The set whose loss of writes is accepted.
+    /// The replica set whose loss of writes the operator accepts.
     pub accepts_loss_of: Option<SetName>,
-    /// The only evidence to act on.
+    /// The evidence that the operator has seen. The command acts on no other evidence.
     pub evidence: Option<EvidenceId>,
     /// How long to wait for a primary.
     pub wait: Duration,
-    /// For people or for programs.
+    /// The format of the output.
     pub output: Output,
     /// The controller's admin endpoint.
     pub admin: ControllerUrl,

@@ -1,4 +1,4 @@
-//! Variables: read once, laid under the flags, with the names that users of other tools know.
+//! Environment variables: read once, used as defaults of the flags, under rsctl's names and those of other tools.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use clap::{Arg, Command};
 use super::Usage;
 use crate::cli;
 
-/// Names of other tools for our settings. They lose to ours, and among each other the first wins.
+/// Names that other tools use for rsctl's settings. rsctl's own name wins. Among the others the first one wins.
 const ALIASES: [(&str, &[&str]); 4] = [
     ("RSCTL_SERVICE", &["MONGO_SERVICE_NAME", "SERVICE_NAME"]),
     ("RSCTL_REPLICA_SET", &["REPLICASET_NAME", "REPLICA_SET", "MONGODB_REPLICA_SET_NAME", "MONGODB_RSNAME"]),
@@ -18,16 +18,16 @@ const ALIASES: [(&str, &[&str]); 4] = [
     ("RSCTL_LOG_LEVEL", &["LOGLEVEL"]),
 ];
 
-/// Commands that run in the controller's container. Elsewhere a variable such as SERVICE_NAME is the application's
-/// own and means something else.
+/// Commands that run in the controller's container. In an application's container a variable such as SERVICE_NAME
+/// belongs to the application.
 const WITH_ALIASES: [&str; 4] = ["run", "status", "recover", "healthcheck"];
 
-/// The variables of the process, or what a test says they are.
+/// The variables of the process, or those of a test.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// What the process was started with. This is the only place that reads it.
+    /// The variables of this process. No other function reads them.
     pub fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
@@ -35,7 +35,7 @@ impl Environment {
         Self(std::env::vars_os().map(text).collect())
     }
 
-    /// The value of a variable. Compose files set what they leave out to nothing, so empty is unset.
+    /// The value of a variable. An empty variable counts as unset, because Compose files set omitted values to nothing.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
@@ -45,7 +45,7 @@ impl Environment {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
-    /// The variable that stands for one of ours, and its value.
+    /// The variable that holds the value of rsctl's variable `ours`, with that value.
     fn standing_for<'a>(&'a self, ours: &'a str, aliases: bool) -> Option<(&'a str, &'a str)> {
         let own = self.first(&[ours]);
         if own.is_some() || !aliases {
@@ -59,7 +59,7 @@ impl Environment {
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish() // any value may be a secret
+        f.debug_set().entries(self.0.keys()).finish() // a value may be a secret
     }
 }
 
@@ -69,12 +69,12 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
     }
 }
 
-/// The command line with variables as its defaults: flags win over them, and all are checked in the same way.
+/// The command line with the variables as defaults. A flag wins over a variable, and both are checked in the same way.
 pub(super) fn overlaid(environment: &Environment) -> Command {
     let lay = |aliases: bool| {
         move |arg: Arg| {
             let Some(name) = arg.get_env().map(|name| name.to_string_lossy().into_owned()) else { return arg };
-            // From here on clap must not look for itself: it takes empty for a value.
+            // clap must not read the variable itself, because it accepts an empty one.
             let arg = arg.env(Resettable::Reset);
             match environment.standing_for(&name, aliases) {
                 Some((_, value)) => arg.default_value(value.to_owned()),
@@ -88,7 +88,7 @@ pub(super) fn overlaid(environment: &Environment) -> Command {
     })
 }
 
-/// What is wrong, in one line that names the flag or the variable, its value, and what is accepted.
+/// Writes an error in one line, which names the flag or the variable, its value, and what is accepted.
 pub(super) fn explain(error: clap::Error, command: &str, environment: &Environment) -> Usage {
     use std::error::Error;
     let text = |kind| match error.get(kind) {
@@ -104,13 +104,13 @@ pub(super) fn explain(error: clap::Error, command: &str, environment: &Environme
         _ => return Usage::Clap(error),
     };
     if value.is_empty() && !arg.is_empty() && error.source().is_none() {
-        return Usage::Clap(error); // a flag at the end of the line without its value
+        return Usage::Clap(error); // the last flag of the line has no value
     }
     let flag = arg.split([' ', '=']).next().unwrap_or(arg);
     let variable = variable_of(flag, command);
     let aliases = WITH_ALIASES.contains(&command);
     let origin = match variable.as_deref().and_then(|name| environment.standing_for(name, aliases)) {
-        // When flag and variable say the same, naming both is right too.
+        // If the flag has the same value, naming both is correct too.
         Some((name, set)) if set == value => format!("{name} ({flag})"),
         _ => flag.to_owned(),
     };

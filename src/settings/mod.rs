@@ -1,7 +1,7 @@
-//! Command line and environment → what each command works with, checked as a whole.
+//! From the command line and the environment to the settings of each command, checked as a whole.
 //!
-//! **Invariant:** no other module reads the environment. A setting that cannot be meant ends the program with exit
-//! code 2 and one line that names the flag or variable, its value, and what is accepted.
+//! **Invariant:** no other module reads the environment. A setting that is not valid ends the program with exit code 2
+//! and one line, which names the flag or the variable, its value, and what is accepted.
 
 mod admin;
 mod behaviour;
@@ -33,50 +33,50 @@ use crate::publish::file::Readers;
 use crate::secret::SecretError;
 use crate::telemetry::LogFormat;
 
-/// Everything that was asked for.
+/// The settings of one run of the program.
 #[derive(Debug)]
 pub struct Settings {
     /// How to log.
     pub log: Log,
-    /// What to do.
+    /// The command with its own settings.
     pub command: Command,
-    /// What was found in the environment and has no effect here, for the log.
+    /// Variables that are set and have no effect. The log names them.
     pub ignored: Vec<&'static str>,
 }
 
 /// How to log.
 #[derive(Clone, Copy, Debug)]
 pub struct Log {
-    /// The least important lines to show.
+    /// The least important level to log.
     pub level: LevelFilter,
-    /// How they look.
+    /// The format of log lines.
     pub format: LogFormat,
-    /// Whether colour is welcome where it can be shown (<https://no-color.org>).
+    /// Whether output may be coloured on a terminal (<https://no-color.org>).
     pub colour: bool,
 }
 
-/// The command and its settings.
+/// A command with its settings.
 #[derive(Debug)]
 pub enum Command {
     /// Run the controller.
     Run(Box<RunSettings>),
-    /// Show the set.
+    /// Show the replica set.
     Status(Box<StatusSettings>),
-    /// Show what would be done.
+    /// Show the next steps.
     Plan(Box<StatusSettings>),
-    /// Take members out.
+    /// Remove members.
     Remove(RemoveSettings),
-    /// Bring back a set without a primary.
+    /// Recover a replica set without a primary.
     Recover(Box<RecoverSettings>),
     /// Print the URI.
     Uri(Box<UriSettings>),
-    /// Become a program that knows the set, or watch over it.
+    /// Run a program with the connection string in its environment.
     Exec(Box<ExecSettings>),
     /// Write variables to a file.
     Env(Box<EnvSettings>),
-    /// Wait until the set is usable, so long.
+    /// Wait until applications can start, at most for this time.
     Wait(Box<Source>, Duration),
-    /// Ask the controller of this container.
+    /// Ask the controller at this address whether it is alive.
     Healthcheck(SocketAddr),
     /// Print a completion script.
     Completions(Shell),
@@ -109,37 +109,37 @@ pub struct Source {
 /// Settings of `status`.
 #[derive(Debug)]
 pub struct StatusSettings {
-    /// Whom to ask.
+    /// Where the answer comes from.
     pub source: Source,
-    /// For people or for programs.
+    /// The format of the output.
     pub output: Output,
-    /// Whether colour is welcome where it can be shown.
+    /// Whether output may be coloured on a terminal.
     pub colour: bool,
 }
 
 /// Settings of `uri`.
 #[derive(Debug)]
 pub struct UriSettings {
-    /// Whom to ask.
+    /// Where the answer comes from.
     pub source: Source,
     /// What to put into the URI.
     pub inserts: Inserts,
-    /// The form of the answer.
+    /// The format of the answer.
     pub format: Format,
-    /// How long to wait for a set that is ready; none takes what is known.
+    /// How long to wait until applications can start. `None` uses what is known now.
     pub wait: Option<Duration>,
 }
 
 /// Settings of `exec` and `env`.
 #[derive(Debug)]
 pub struct Variables {
-    /// Whom to ask.
+    /// Where the answer comes from.
     pub source: Source,
     /// What to put into the URI.
     pub inserts: Inserts,
     /// The variables to set.
     pub assignments: Vec<Assignment>,
-    /// How long to wait for a set that is ready; none takes what is known.
+    /// How long to wait until applications can start. `None` uses what is known now.
     pub wait: Option<Duration>,
 }
 
@@ -148,11 +148,11 @@ pub struct Variables {
 pub struct ExecSettings {
     /// The variables that the program gets.
     pub variables: Variables,
-    /// What to do when they differ later on.
+    /// What to do when their values change later.
     pub on_change: OnChange,
-    /// How long a program that is to be restarted may take to end.
+    /// How long the program may take to end before a restart.
     pub stop_grace: Duration,
-    /// A file that holds the variables too.
+    /// A file to keep the variables in too.
     pub out: Option<PathBuf>,
     /// The program and its arguments.
     pub program: Vec<OsString>,
@@ -165,42 +165,42 @@ pub struct EnvSettings {
     pub variables: Variables,
     /// The file; `-` is stdout.
     pub out: PathBuf,
-    /// How its lines look.
+    /// The format of its lines.
     pub form: EnvForm,
-    /// Who may read it.
+    /// Who can read it.
     pub readers: Readers,
 }
 
-/// Settings that cannot be meant, and requests for help, which clap delivers in the same way.
+/// Settings that are not valid. Requests for help are here too, because clap returns them as errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Usage {
     /// An unknown flag, a missing command, `--help`.
     #[error("{0}")]
     Clap(clap::Error),
-    /// A value out of its range.
+    /// A value that is not accepted.
     #[error("{origin}: `{value}` is not accepted; accepted: {accepted}")]
     Bad {
         /// Flag or variable.
         origin: String,
-        /// What it holds.
+        /// The value.
         value: String,
-        /// What it could hold.
+        /// What is accepted.
         accepted: String,
     },
-    /// A secret that cannot be had.
+    /// A file from which no secret can be read.
     #[error("{origin}: {}", path.display())]
     Secret {
         /// Flag or variable.
         origin: String,
-        /// What it holds.
+        /// The file.
         path: PathBuf,
         /// What is wrong with the file.
         source: SecretError,
     },
-    /// A `--set` that cannot be followed.
+    /// A `--set` that is not valid.
     #[error("--set")]
     Set(#[source] TemplateError),
-    /// Settings that do not fit each other.
+    /// Settings that contradict each other, or a file that cannot be opened.
     #[error("{0}")]
     Conflict(String),
 }
@@ -211,12 +211,16 @@ impl Usage {
     }
 }
 
-/// Reads command line and variables.
+/// Reads the command line and the variables.
+///
+/// # Errors
+///
+/// A flag, a variable or their combination is not valid, or the user asks for help.
 pub fn parse(args: Vec<OsString>, environment: &Environment) -> Result<Settings, Usage> {
     let overlaid = environment::overlaid(environment);
     let matches = match overlaid.try_get_matches_from(&args) {
         Ok(matches) => matches,
-        // Help speaks of defaults and variables as they are, not as they happen to be set.
+        // The help shows the built-in defaults, not the values of variables.
         Err(error) if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let pristine = cli::command().try_get_matches_from(&args);
             return Err(Usage::Clap(pristine.err().unwrap_or(error)));

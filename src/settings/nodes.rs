@@ -1,4 +1,4 @@
-//! Where the nodes are, which set they form, and how to speak with them.
+//! Where the nodes are, which replica set they form, and how to connect to them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,20 +10,20 @@ use crate::cli;
 use crate::discovery::ServiceName;
 use crate::model::SetName;
 
-/// What the controller and everybody who looks past it must agree on.
+/// The nodes. The controller needs this, and so does every command that works without one.
 #[derive(Clone, Debug)]
 pub struct Nodes {
-    /// Where DNS finds the tasks.
+    /// The Swarm services whose tasks are the nodes.
     pub services: Vec<ServiceName>,
-    /// The name of the set.
+    /// The name of the replica set.
     pub replica_set: SetName,
-    /// The port of every task, unless SRV says otherwise.
+    /// The port of every task. SRV records have their own port.
     pub port: u16,
-    /// The size of the service: nodes that must answer before the first initiate.
+    /// The number of nodes that must answer before the replica set is initiated.
     pub expect: usize,
-    /// Pins one of two sets.
+    /// The replica set to manage if several use the same name.
     pub replica_set_id: Option<ObjectId>,
-    /// A name server instead of the system's.
+    /// The name server to use instead of the system's.
     pub dns: Option<SocketAddr>,
     /// TLS with the nodes. `None` is off.
     pub tls: Option<Tls>,
@@ -34,9 +34,9 @@ pub struct Nodes {
 /// TLS with the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Who may sign their certificates.
+    /// The certificate authorities of the nodes' certificates.
     pub ca_file: Option<PathBuf>,
-    /// What to show them.
+    /// The client certificate and its key.
     pub cert_key_file: Option<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! Who does it: the controller, and without one this very command, on the request alone.
+//! Executes a recovery: through the controller, or in this command if no controller runs.
 
 use crate::admin::AdminEndpoint;
 use crate::client::controller::{self, AskError};
@@ -14,13 +14,15 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Between two observations at how far it is.
+/// The pause between two requests for the status.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Whoever follows the request.
+/// Executes the request.
 pub(super) enum Executor<'a> {
+    /// A running controller.
     Controller(&'a ControllerUrl),
-    Ourselves(Box<Runtime>),
+    /// This command, with a loop of its own.
+    ThisCommand(Box<Runtime>),
 }
 
 /// The end of a recovery.
@@ -32,26 +34,34 @@ pub(super) struct RecoveryOutcome {
 }
 
 impl<'a> Executor<'a> {
-    /// The controller if it is there, and what is known.
+    /// Finds the executor, and its newest status.
+    ///
+    /// # Errors
+    ///
+    /// The end of the command: the controller's answer is not usable, or there is no name server to ask.
     pub(super) async fn find(settings: &'a RecoverSettings) -> Result<(Self, Status), Outcome> {
         let error = match controller::status(&settings.admin).await {
             Ok(status) => return Ok((Self::Controller(&settings.admin), status)),
-            // Whoever answers but not as a controller, or hangs, may be one that acts at the same time.
+            // A controller that hangs may act at the same time, so only an unreachable one allows a direct recovery.
             Err(error @ AskError::Unreachable(..)) => error,
             Err(error) => return Err(Outcome::error(Exit::Failed, &error)),
         };
-        note(format_args!("{}; looking at the nodes without a controller", Chain(&error)));
+        note(format_args!("{}; asking the nodes directly", Chain(&error)));
         let runtime = Runtime::new(&settings.nodes, &Behaviour::on_request_only())
             .map_err(|error| Outcome::error(Exit::Failed, &error))?;
         let (observed, plan) = runtime.reconciler().once().await;
         let status = summarize(&observed, &plan, runtime.policy());
-        Ok((Self::Ourselves(Box::new(runtime)), status))
+        Ok((Self::ThisCommand(Box::new(runtime)), status))
     }
 
-    /// Gives the request; the error is why it was not taken.
+    /// Sends the request.
+    ///
+    /// # Errors
+    ///
+    /// Why the request was not accepted.
     pub(super) async fn request(&self, request: &RecoveryRequest) -> Result<(), String> {
         match self {
-            Self::Ourselves(runtime) => {
+            Self::ThisCommand(runtime) => {
                 runtime.requests().recover(request.clone());
                 Ok(())
             }
@@ -63,7 +73,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Looks on until somebody takes writes, the request is dropped, or the time is over.
+    /// Waits until there is a primary, the request is dropped, or the time is over.
     pub(super) async fn follow(
         &self,
         request: Option<&RecoveryRequest>,
@@ -71,7 +81,7 @@ impl<'a> Executor<'a> {
     ) -> Result<RecoveryOutcome, Outcome> {
         match self {
             Self::Controller(url) => watch(url, request, deadline).await,
-            Self::Ourselves(runtime) => Ok(act(runtime, request, deadline).await),
+            Self::ThisCommand(runtime) => Ok(act(runtime, request, deadline).await),
         }
     }
 }
@@ -133,7 +143,7 @@ async fn act(runtime: &Runtime, request: Option<&RecoveryRequest>, deadline: Ins
     RecoveryOutcome { status: summarize(&observed, &plan, runtime.policy()), dropped: dropped() }
 }
 
-/// Says what is being done, once.
+/// Writes a note with the current step, once.
 fn tell(doing: &mut String, next: &str) {
     if next != doing.as_str() && next != "nothing" {
         note(plain(next));

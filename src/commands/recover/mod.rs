@@ -1,5 +1,5 @@
-//! `rsctl recover`: shows what is known of a set without a primary, and has the safe thing done, or on the operator's
-//! word a thing that loses writes.
+//! `rsctl recover`: shows what is known about a replica set without a primary, and recovers it. A recovery that loses
+//! writes needs the operator's consent.
 
 mod executor;
 mod show;
@@ -38,7 +38,7 @@ pub(super) async fn recover(settings: RecoverSettings) -> Outcome {
         Err(outcome) => return outcome,
     };
     if let Some(primary) = &status.primary {
-        note(format_args!("{} takes writes", plain(primary)));
+        note(format_args!("{} is primary", plain(primary)));
         return Outcome::silent(Exit::Ok);
     }
     let Some(reason) = dropped else {
@@ -56,14 +56,14 @@ pub(super) async fn recover(settings: RecoverSettings) -> Outcome {
     Outcome::because(Exit::Refused, plain(&reason))
 }
 
-/// Somebody takes writes, or there is not even a set.
+/// The end when there is a primary, or when the status has no evidence.
 fn nothing_to_do(status: &Status) -> Outcome {
     match &status.primary {
         Some(primary) => {
             note(format_args!("nothing to recover: {} is primary", plain(primary)));
             Outcome::silent(Exit::Ok)
         }
-        None => Outcome::because(Exit::Failed, "the controller does not tell what could be recovered"),
+        None => Outcome::because(Exit::Failed, "the controller's status has no evidence for a recovery"),
     }
 }
 
@@ -77,7 +77,7 @@ fn show(settings: &RecoverSettings, status: &Status, recovery: &RecoveryStatus) 
     }
 }
 
-/// What to request; none where the members need nobody. Else the end.
+/// The request to send, or `None` if the members elect a primary themselves. The error is the end of the command.
 fn requested(
     settings: &RecoverSettings,
     status: &Status,
@@ -93,18 +93,21 @@ fn requested(
     }
     let accepted = settings.accepts_loss_of.as_ref();
     if accepted.is_some_and(|set| set.as_str() != status.set) {
-        let why = format!("the set is called {}, so nothing is done", plain(&status.set));
+        let why = format!("the name of the replica set is {}, so nothing is done", plain(&status.set));
         return Err(Outcome::because(Exit::Refused, why));
     }
     let Ok(evidence) = recovery.evidence.parse() else {
-        return Err(Outcome::because(Exit::Failed, "the controller's evidence has no readable name"));
+        return Err(Outcome::because(Exit::Failed, "the ID of the controller's evidence is not valid"));
     };
     if settings.evidence.is_some_and(|shown| shown != evidence) {
-        return Err(Outcome::because(Exit::Refused, "the evidence is no longer what was shown, so nothing is done"));
+        return Err(Outcome::because(Exit::Refused, "the evidence has changed since it was shown, so nothing is done"));
     }
     let loses = recovery.verdict == VerdictWord::Loss;
     if loses && (accepted.is_none() || settings.evidence.is_none()) {
-        return Err(Outcome::because(Exit::Refused, "only a loss of writes brings the set back, so nothing is done"));
+        return Err(Outcome::because(
+            Exit::Refused,
+            "a recovery would lose writes and this is not accepted, so nothing is done",
+        ));
     }
     Ok(Some(RecoveryRequest { evidence, accepts_loss_of: accepted.filter(|_| loses).cloned() }))
 }

@@ -1,18 +1,18 @@
-//! The evidence on one screen.
+//! Prints the evidence on one screen.
 
 use crate::outcome::plain;
 use crate::publish::{DirectoryStatus, RecoveryStatus, Status, VerdictWord};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
-/// The table fits a terminal of this width.
+/// The width of the table in characters.
 const COLUMNS: u16 = 120;
 
 pub(super) fn table(status: &Status, recovery: &RecoveryStatus) -> String {
     let RecoveryStatus { votes, votes_needed, committed, .. } = recovery;
-    let committed = committed.as_deref().map_or("not known here".to_owned(), plain);
+    let committed = committed.as_deref().map_or("unknown".to_owned(), plain);
     let set = plain(&status.set);
-    let mut lines = vec![format!("set {set} · no primary · {votes} of {votes_needed} needed votes in hand")];
+    let mut lines = vec![format!("set {set} · no primary · {votes} of {votes_needed} needed votes found")];
     lines.push(format!("newest commit point: {committed}"));
     lines.push(String::new());
     if !recovery.directories.is_empty() {
@@ -33,17 +33,17 @@ pub(super) fn table(status: &Status, recovery: &RecoveryStatus) -> String {
     lines.extend(recovery.reasons.iter().map(|reason| format!("refused: {}", plain(reason))));
     lines.push(match recovery.verdict {
         VerdictWord::Primary => "nothing to recover".to_owned(),
-        VerdictWord::Electing => "nothing to recover: a majority is in place and elects a primary".to_owned(),
+        VerdictWord::Electing => "nothing to recover: a majority of the members runs and elects a primary".to_owned(),
         VerdictWord::Automatic => {
-            "safe: no acknowledged write is lost, and the controller does it by itself".to_owned()
+            "safe: no acknowledged write is lost, and the controller does it without a request".to_owned()
         }
         VerdictWord::Safe => "safe: no acknowledged write is lost".to_owned(),
         VerdictWord::Loss => {
             let evidence = plain(&recovery.evidence);
-            format!("only with loss: rsctl recover --accept-data-loss {set} --evidence {evidence}")
+            format!("only with a loss of writes: rsctl recover --accept-data-loss {set} --evidence {evidence}")
         }
         VerdictWord::Refused => "nothing is done".to_owned(),
-        VerdictWord::Unknown => "not enough is known to do anything".to_owned(),
+        VerdictWord::Unknown => "not enough is known for a recovery".to_owned(),
     });
     lines.join("\n") + "\n"
 }
@@ -61,14 +61,14 @@ fn directories(directories: &[DirectoryStatus]) -> Vec<String> {
             or_dash(directory.newest.as_deref().map(plain)),
             or_dash(directory.config_version.map(|version| format!("v{version}"))),
             or_dash(directory.member.map(|id| id.to_string())),
-            if directory.votes { "in hand" } else { "-" }.to_owned(),
+            if directory.votes { "found" } else { "-" }.to_owned(),
         ]);
     }
-    // The style pads every column, the first one too.
+    // The style adds a space before every column, also the first one.
     table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect()
 }
 
-/// Enough of an identity to tell a few of them apart.
+/// The first eight characters of an ID, which are enough to distinguish a few.
 fn brief(data: &str) -> String {
     plain(data).chars().take(8).collect()
 }

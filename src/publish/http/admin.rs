@@ -1,4 +1,4 @@
-//! The admin endpoint. Whoever reaches it may change the set, so it listens on loopback only.
+//! The admin endpoint. Every client that reaches it can change the replica set, so it listens on loopback only.
 
 use super::{Parameters, Served, accept, line, router};
 use crate::admin::AdminEndpoint;
@@ -19,7 +19,7 @@ struct AdminState {
     requests: Arc<dyn AdminEndpoint>,
 }
 
-/// Serves requests, and everything that can be read, until the process ends.
+/// Serves admin requests and all read-only pages until the process ends.
 pub async fn serve_admin(
     listener: TcpListener,
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -52,35 +52,37 @@ async fn accept_removal(State(endpoint): State<AdminState>, query: Parameters) -
     }
 }
 
-/// Only what the newest observation shows can be ordered. The loop compares once more, with the observation on which it acts.
+/// Accepts a recovery only for the evidence of the newest status. The loop compares the evidence again when it acts.
 async fn recovering(State(endpoint): State<AdminState>, query: Parameters) -> Response {
-    let Some(request) = recovery_request(&query) else { return what_recover_takes() };
+    let Some(request) = recovery_request(&query) else { return recover_parameters() };
     let status = &endpoint.served.newest().status;
     let Some(recovery) = &status.recovery else {
         return line(StatusCode::CONFLICT, "there is nothing to recover");
     };
     if recovery.evidence != request.evidence.to_string() {
-        return line(StatusCode::CONFLICT, "the evidence is no longer what was shown");
+        return line(StatusCode::CONFLICT, "the evidence has changed since it was shown");
     }
     if request.accepts_loss_of.as_ref().is_some_and(|set| set.as_str() != status.set) {
-        return line(StatusCode::FORBIDDEN, &format!("the set is called {}", status.set));
+        return line(StatusCode::FORBIDDEN, &format!("the name of the replica set is {}", status.set));
     }
     match (recovery.verdict, &request.accepts_loss_of) {
         (VerdictWord::Automatic | VerdictWord::Safe, _) | (VerdictWord::Loss, Some(_)) => {
             endpoint.requests.recover(request);
             line(StatusCode::ACCEPTED, "pending")
         }
-        (VerdictWord::Loss, None) => line(StatusCode::FORBIDDEN, "it would lose writes, which nobody has accepted"),
-        _ => line(StatusCode::CONFLICT, "there is nothing that could be done"),
+        (VerdictWord::Loss, None) => {
+            line(StatusCode::FORBIDDEN, "a recovery would lose writes, and this is not accepted")
+        }
+        _ => line(StatusCode::CONFLICT, "no recovery is possible"),
     }
 }
 
-/// What became of a request.
+/// Answers with the state of a request.
 async fn recovered(State(endpoint): State<AdminState>, query: Parameters) -> Response {
-    let Some(request) = recovery_request(&query) else { return what_recover_takes() };
+    let Some(request) = recovery_request(&query) else { return recover_parameters() };
     match endpoint.requests.request_state(&request) {
         Some(request_state) => line(StatusCode::OK, &request_state.to_string()),
-        None => line(StatusCode::NOT_FOUND, "another request has taken its place, or the controller was restarted"),
+        None => line(StatusCode::NOT_FOUND, "there is a newer request, or the controller was restarted"),
     }
 }
 
@@ -96,6 +98,6 @@ fn recovery_request(query: &Parameters) -> Option<RecoveryRequest> {
     Some(RecoveryRequest { evidence: evidence.parse().ok()?, accepts_loss_of })
 }
 
-fn what_recover_takes() -> Response {
-    line(StatusCode::BAD_REQUEST, "the parameters are ?evidence=ID, and perhaps &accept-data-loss=SET")
+fn recover_parameters() -> Response {
+    line(StatusCode::BAD_REQUEST, "the parameters are ?evidence=ID, and optionally &accept-data-loss=SET")
 }

@@ -1,7 +1,7 @@
-//! `/v1/events`: the status and the URI as they change, as server-sent events.
+//! `/v1/events`: the changes of the status and the URI, as server-sent events.
 //!
-//! **Invariant:** a client that reads slowly misses what is between two events, and holds up nobody: nothing is kept for
-//! it but the event on its way.
+//! **Invariant:** a client that reads slowly misses changes between two events, and delays no other client. Only the next
+//! events are kept for it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,9 +20,9 @@ use super::uri::{UriQuery, tag};
 use super::{Parameters, Served, line};
 use crate::publish::{Snapshot, Status};
 
-/// A sign of life, for clients and for whatever stands between.
+/// The interval of keep-alive comments, for clients and for proxies.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// While much is going on there is an observation every few milliseconds; nobody needs to read them all.
+/// The shortest time between two events. During changes there is an observation every few milliseconds.
 const GAP: Duration = Duration::from_millis(100);
 
 pub(super) async fn events(State(served): State<Served>, query: Parameters, headers: HeaderMap) -> Response {
@@ -31,17 +31,17 @@ pub(super) async fn events(State(served): State<Served>, query: Parameters, head
         Ok(query) => query,
         Err(mistake) => return line(StatusCode::BAD_REQUEST, mistake),
     };
-    let Ok(seat) = served.listeners.clone().try_acquire_owned() else {
+    let Ok(permit) = served.listeners.clone().try_acquire_owned() else {
         return line(StatusCode::SERVICE_UNAVAILABLE, "too many listeners; ask /v1/uri?wait=30s instead");
     };
     let mut snapshots = served.snapshots;
     snapshots.mark_changed();
     let feed =
-        Feed { snapshots, query, uri: None, status: None, due: VecDeque::new(), next: Instant::now(), _seat: seat };
+        Feed { snapshots, query, uri: None, status: None, due: VecDeque::new(), next: Instant::now(), _permit: permit };
     Sse::new(unfold(feed, Feed::next)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-/// What one client has been told, and is to be told.
+/// What one client has, and what it gets next.
 struct Feed {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     query: UriQuery,
@@ -51,7 +51,7 @@ struct Feed {
     status: Option<String>,
     due: VecDeque<Event>,
     next: Instant,
-    _seat: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Feed {
@@ -68,7 +68,8 @@ impl Feed {
         }
     }
 
-    /// Queues what differs. `id` is the tag of the URI, so that a client that comes back does not get it twice.
+    /// Queues an event for each change. The ID of an event is the tag of the URI, so that a client that connects again
+    /// does not get the same URI twice.
     fn compare(&mut self, status: &Status) {
         if let Ok(uri) = self.query.answer(status) {
             let tag = tag(&uri);

@@ -22,7 +22,7 @@ pub(super) async fn metrics(State(served): State<Served>) -> Response {
 fn render(snapshot: &Snapshot, observed_at: f64) -> String {
     let Snapshot { status, counts, .. } = snapshot;
     let mut page = Page(String::new());
-    page.gauge("rsctl_info", "Version of rsctl, and the name of the set.", {
+    page.gauge("rsctl_info", "Version of rsctl and name of the replica set.", {
         [(labels(&[("version", env!("CARGO_PKG_VERSION")), ("set", &status.set)]), 1)]
     });
     page.gauge("rsctl_ready", "Whether applications can start: a primary, and all members listed.", {
@@ -40,34 +40,38 @@ fn render(snapshot: &Snapshot, observed_at: f64) -> String {
     let each = |value: fn(&MemberStatus) -> u8| {
         status.members.iter().map(move |member| (labels(&[("host", &member.host)]), value(member)))
     };
-    page.gauge("rsctl_member_primary", "Whether the member takes writes.", each(|m| u8::from(m.state == "PRIMARY")));
+    page.gauge("rsctl_member_primary", "Whether the member is primary.", each(|m| u8::from(m.state == "PRIMARY")));
     page.gauge(
         "rsctl_member_healthy",
-        "Whether the member does what its place asks of it.",
+        "Whether the member has a state that fits its role in the config.",
         each(|m| m.healthy.into()),
     );
     page.gauge("rsctl_member_votes", "Votes of the member.", each(|m| m.votes));
-    page.gauge("rsctl_member_lag_seconds", "How far the member is behind the primary.", {
+    page.gauge("rsctl_member_lag_seconds", "Replication lag of the member behind the primary in seconds.", {
         let known = status.members.iter().filter_map(|m| Some((&m.host, m.lag_ms?)));
         known.map(|(host, ms)| (labels(&[("host", host)]), format!("{}.{:03}", ms / 1000, ms % 1000)))
     });
-    page.gauge("rsctl_waiting", "Conditions that must come about before more can be done.", {
+    page.gauge("rsctl_waiting", "Conditions that the controller waits for.", {
         [(String::new(), status.waiting.len())]
     });
-    page.gauge("rsctl_findings", "What a person should know or mend.", {
+    page.gauge("rsctl_findings", "Problems that an operator should know, by severity.", {
         [("warning", FindingLevel::Warning), ("error", FindingLevel::Error)].map(|(name, severity)| {
             let count = status.findings.iter().filter(|finding| finding.severity == severity).count();
             (labels(&[("severity", name)]), count)
         })
     });
-    page.gauge("rsctl_last_observation_timestamp_seconds", "When the set was last looked at.", {
+    page.gauge("rsctl_last_observation_timestamp_seconds", "Time of the last observation as a Unix timestamp.", {
         [(String::new(), format!("{observed_at:.3}"))]
     });
-    page.counter("rsctl_observations_total", "Looks at the set.", [(String::new(), counts.observations())]);
-    page.counter("rsctl_waits_total", "Looks after which there was something to wait for and nothing to do.", {
+    page.counter(
+        "rsctl_observations_total",
+        "Observations of the replica set.",
+        [(String::new(), counts.observations())],
+    );
+    page.counter("rsctl_waits_total", "Observations after which the controller waited for something.", {
         [(String::new(), counts.waits())]
     });
-    page.counter("rsctl_steps_total", "Steps that were begun, by the rule that proposed them.", {
+    page.counter("rsctl_steps_total", "Started steps, by the rule that proposed them.", {
         counts.steps().map(|(rule, count)| (labels(&[("rule", rule)]), count))
     });
     page.0

@@ -1,7 +1,7 @@
 //! The read-only HTTP side: health, readiness, status, the URI, and checks for load balancers.
 //!
-//! **Invariant:** every answer is made from the newest snapshot. No request reaches a node, changes anything, or can
-//! hold up the controller, whatever it contains.
+//! **Invariant:** every answer is made from the newest snapshot. No request reaches a node, changes anything, or delays
+//! the controller.
 
 mod admin;
 mod events;
@@ -28,30 +28,32 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::{Snapshot, Status};
+use crate::outcome::Chain;
 
-/// Open connections. Further ones wait in the kernel's queue.
+/// The largest number of open connections. More connections wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 512;
-/// Requests that wait for news. The rest of the connections is left to those who are in a hurry.
+/// The largest number of requests that wait for a change. The other connections are for requests that do not wait.
 const POLLERS_MAX: usize = 320;
-/// Listeners to events, in the same way.
+/// The largest number of clients of `/v1/events`.
 const LISTENERS_MAX: usize = 64;
-/// How long a client may take to say what it wants, and how long an idle connection is kept.
+/// How long a client may take to send its request, and how long an idle connection is kept.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-/// How long a connection is kept at most, even by a client that stopped reading. Whoever listens comes back.
+/// The longest lifetime of a connection. It also ends connections of clients that have stopped reading. A client of
+/// `/v1/events` connects again.
 const CONNECTION_FOR: Duration = Duration::from_secs(3600);
 
 const INDEX: &str = "\
-rsctl keeps a MongoDB replica set right on Docker Swarm.
+rsctl creates, monitors and repairs a MongoDB replica set on Docker Swarm.
 
-/healthz      200 while the controller observations at the set
-/readyz       200 when applications can start
-/v1/status    the set and its members, as JSON
+/healthz      200 while the controller observes the replica set
+/readyz       200 if applications can start
+/v1/status    the replica set and its members, as JSON
 /v1/uri       the connection URI; ?database=NAME, ?format=uri|hosts|seed-list|env|json,
               ?wait=30s to wait until it differs from If-None-Match
-/v1/events    both as they change, as server-sent events
-/metrics      for Prometheus
-/primary      ?host=HOST:PORT, 200 when that member is the primary
-/replica      the same for a secondary; &lag=10s when it must not be further behind
+/v1/events    the changes of both, as server-sent events
+/metrics      metrics for Prometheus
+/primary      ?host=HOST:PORT, 200 if that member is the primary
+/replica      the same for a secondary; &lag=10s is the largest accepted lag
 /read-only    the same for either
 ";
 
@@ -63,9 +65,8 @@ struct Served {
     listeners: Arc<Semaphore>,
 }
 
-/// Serves until `shutdown`, then drops what is still open.
-///
-/// `liveness_limit` is the age of the newest observation from which on the controller counts as stuck.
+/// Serves until `shutdown`, then closes all connections. The controller counts as stuck when the newest observation is
+/// older than `liveness_limit`.
 pub async fn serve(
     listener: TcpListener,
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -92,7 +93,7 @@ async fn accept(listener: TcpListener, router: Router) -> Infallible {
                 connections.spawn(converse(stream, router.clone()));
             }
             Err(error) => {
-                // Out of file descriptors, most likely: it passes, and retrying at once would only burn the CPU.
+                // Most likely there are no free file descriptors. A retry at once would only use CPU time.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -107,7 +108,7 @@ async fn converse(stream: TcpStream, router: Router) {
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_FOR, connection).await {
-        tracing::debug!(%error, "closing a connection");
+        tracing::debug!(error = %Chain(&error), "closing a connection");
     }
 }
 
@@ -121,7 +122,7 @@ fn router(served: Served) -> Router {
         .route("/v1/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .merge(roles::routes())
-        .fallback(|| async { line(StatusCode::NOT_FOUND, "no such page; / lists them") })
+        .fallback(|| async { line(StatusCode::NOT_FOUND, "no such page; / lists all pages") })
         .method_not_allowed_fallback(|| async { line(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD") })
         .with_state(served)
 }
@@ -133,15 +134,15 @@ impl Served {
         pollers: usize,
         listeners: usize,
     ) -> Self {
-        let seats = |count| Arc::new(Semaphore::new(count));
-        Self { snapshots, liveness_limit, pollers: seats(pollers), listeners: seats(listeners) }
+        let permits = |count| Arc::new(Semaphore::new(count));
+        Self { snapshots, liveness_limit, pollers: permits(pollers), listeners: permits(listeners) }
     }
 
     fn newest(&self) -> Arc<Snapshot> {
         self.snapshots.borrow().clone()
     }
 
-    /// Why what is known is too old to be relied on.
+    /// Why the newest observation is too old, or `None` if it is not.
     fn stale(&self) -> Option<String> {
         let age = self.newest().observed_at.elapsed();
         let limit = self.liveness_limit;
@@ -173,10 +174,10 @@ async fn status(State(served): State<Served>) -> Response {
     }
 }
 
-/// What follows the `?`, as it comes; each page says itself what it takes.
+/// The parameters of a request. Each page checks them itself.
 type Parameters = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
 
-/// A plain answer of one line.
+/// An answer of one line of text.
 fn line(status: StatusCode, text: &str) -> Response {
     (status, format!("{text}\n")).into_response()
 }

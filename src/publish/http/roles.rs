@@ -1,5 +1,4 @@
-//! Whether one member is in a role: what a load balancer asks before it sends a client there. The paths are those
-//! that users of Patroni know.
+//! Health checks of a member's role for load balancers. The paths are those of Patroni's REST API.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::{Parameters, Served, line};
 use crate::parse::span;
 use crate::publish::MemberStatus;
 
-/// HAProxy asks with OPTIONS unless it is told otherwise.
+/// The pages. HAProxy sends OPTIONS by default, so each page accepts it.
 pub(super) fn routes() -> Router<Served> {
     let mut router = Router::new();
     for (paths, states) in [
@@ -32,11 +31,11 @@ pub(super) fn routes() -> Router<Served> {
     router
 }
 
-/// Which server HAProxy is about to judge, with `http-check send-state`:
+/// The header with the server that HAProxy checks, if `http-check send-state` is set:
 /// `UP; address=10.0.1.5; port=27017; name=primary/mongo1; …`.
 const SERVER_STATE: &str = "x-haproxy-server-state";
 
-/// What is asked.
+/// The parameters of a request.
 struct RoleQuery {
     host: String,
     lag: Option<Duration>,
@@ -45,7 +44,7 @@ struct RoleQuery {
 impl RoleQuery {
     fn read(query: Parameters, headers: &HeaderMap) -> Result<Self, &'static str> {
         let wanted =
-            "the parameters are ?host=HOST:PORT, a member's address, and &lag=10s if it must not be further behind";
+            "the parameters are ?host=HOST:PORT, a member's address, and optionally &lag=10s, the largest accepted lag";
         let Query(pairs) = query.map_err(|_| wanted)?;
         let (mut host, mut lag) = (None, None);
         for (name, value) in pairs {
@@ -61,7 +60,7 @@ impl RoleQuery {
         Ok(Self { host, lag })
     }
 
-    /// A balancer knows members by where they are, whatever the set calls them.
+    /// Whether the host is this member's address in the config or its IP. A load balancer knows only the IP.
     fn means(&self, member: &MemberStatus) -> bool {
         member.host == self.host || member.address.as_ref() == Some(&self.host)
     }
@@ -99,7 +98,7 @@ fn role(served: &Served, query: Parameters, headers: &HeaderMap, states: &[&str]
     }
 }
 
-/// How far it is behind, if that is too far. A primary is behind nobody; what is not known may be too far.
+/// Why the member's lag is too large, or `None` if it is not. A primary has no lag. An unknown lag counts as too large.
 fn too_far_behind(member: &MemberStatus, most: Duration) -> Option<String> {
     if member.state == "PRIMARY" {
         return None;
@@ -107,6 +106,6 @@ fn too_far_behind(member: &MemberStatus, most: Duration) -> Option<String> {
     match member.lag_ms.map(Duration::from_millis) {
         Some(lag) if lag <= most => None,
         Some(lag) => Some(format!("{} and {lag:?} behind", member.state)),
-        None => Some(format!("{} and nobody knows how far behind", member.state)),
+        None => Some(format!("{} and its lag is unknown", member.state)),
     }
 }

@@ -89,7 +89,7 @@ async fn a_controller_that_stopped_looking_is_not_alive() {
 async fn load_balancers_learn_a_members_role() {
     let server = serving(healthy()).await;
     let parameters =
-        "the parameters are ?host=HOST:PORT, a member's address, and &lag=10s if it must not be further behind";
+        "the parameters are ?host=HOST:PORT, a member's address, and optionally &lag=10s, the largest accepted lag";
     for (target, expected) in [
         ("/primary?host=mongo-node1:27017", answer(200, "PRIMARY")),
         ("/primary?host=mongo-node2:27017", answer(503, "SECONDARY")),
@@ -117,7 +117,7 @@ async fn load_balancers_may_set_a_limit_to_how_far_behind() {
         ("/replica?host=mongo-node2:27017&lag=3", answer(200, "SECONDARY")),
         ("/replica?lag=2500ms&host=mongo-node2:27017", answer(200, "SECONDARY")),
         ("/replica?host=mongo-node2:27017&lag=2s", answer(503, "SECONDARY and 2.5s behind")),
-        ("/replica?host=mongo-node3:27017&lag=1h", answer(503, "SECONDARY and nobody knows how far behind")),
+        ("/replica?host=mongo-node3:27017&lag=1h", answer(503, "SECONDARY and its lag is unknown")),
         ("/read-only?host=mongo-node1:27017&lag=0", answer(200, "PRIMARY")),
         ("/primary?host=mongo-node2:27017&lag=3", answer(503, "SECONDARY")),
     ] {

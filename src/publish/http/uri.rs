@@ -1,4 +1,4 @@
-//! `/v1/uri`: the connection string, now or as soon as there is news.
+//! `/v1/uri`: the connection string, at once or after its next change.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::connection_string::{Format, Inserts};
 use crate::parse::span;
 use crate::publish::Status;
 
-/// Longer than any client should leave a connection without a word.
+/// The longest wait.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// What a client wants.
+/// The parameters of a request.
 #[derive(Debug)]
 pub(super) struct UriQuery {
     inserts: Inserts,
     format: Format,
     wait: Duration,
-    /// The tag of what the client has, or several.
+    /// The tags of the answers that the client has, separated by commas.
     known: Option<String>,
 }
 
@@ -31,9 +31,9 @@ pub(super) async fn uri(State(mut served): State<Served>, query: Parameters, hea
         Ok(query) => query,
         Err(mistake) => return line(StatusCode::BAD_REQUEST, mistake),
     };
-    // A crowd of waiting clients is answered at once rather than left to take all connections.
-    let seat = served.pollers.clone().try_acquire_owned();
-    let wait = if seat.is_ok() { query.wait } else { Duration::ZERO };
+    // If too many clients wait, this one is answered at once, because waiting clients must not use up all connections.
+    let permit = served.pollers.clone().try_acquire_owned();
+    let wait = if permit.is_ok() { query.wait } else { Duration::ZERO };
     let deadline = Instant::now() + wait;
     loop {
         let answer = query.answer(&served.snapshots.borrow_and_update().status);
@@ -53,7 +53,7 @@ impl UriQuery {
             match name.as_str() {
                 "database" if value.is_empty() => {}
                 "database" => {
-                    let database = value.parse().map_err(|_| "database: no name that MongoDB would take")?;
+                    let database = value.parse().map_err(|_| "database: this is not a name that MongoDB accepts")?;
                     query.inserts.database = Some(database);
                 }
                 "format" => {
@@ -74,12 +74,12 @@ impl UriQuery {
         Ok(endpoint.render(self.format, &self.inserts))
     }
 
-    /// Whether the client wants to be kept waiting for news.
+    /// Whether the client wants to wait for a change.
     pub(super) fn waits(&self) -> bool {
         !self.wait.is_zero()
     }
 
-    /// Whether the client has the answer with this tag already.
+    /// Whether the client already has the answer with this tag.
     pub(super) fn knows(&self, tag: &str) -> bool {
         let known = self.known.iter().flat_map(|list| list.split(','));
         known.map(str::trim).any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
@@ -103,7 +103,8 @@ impl UriQuery {
     }
 }
 
-/// Equal answers have equal tags, from every controller of the same build. Elsewhere a client merely asks once more.
+/// The tag of an answer. Controllers of the same build give equal answers equal tags. With another build a client only
+/// repeats its request once.
 pub(super) fn tag(text: &str) -> String {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
