@@ -209,16 +209,16 @@ fn strangers_and_garbage_are_told_from_controllers() {
         b"HTTP/1.1 200 X\r\ncontent-length: 9999999\r\n\r\n".iter().chain(&[b' '; 2_000_000]).copied().collect();
     let garbled = healthy().to_string().replace("mongo-node1:27017", "evil@host/?x=");
     let cases = [
-        (Act::Answer(200, "hunter2".to_owned()), "is no rsctl controller: its answer is no status"),
-        (Act::Answer(200, "{\"set\": \"rs\"}".to_owned()), "is no rsctl controller: its answer is no status"),
-        (Act::Answer(200, "[".repeat(100_000)), "is no rsctl controller: its answer is no status"),
+        (Act::Answer(200, "hunter2".to_owned()), "is not an rsctl controller: its answer is not a status"),
+        (Act::Answer(200, "{\"set\": \"rs\"}".to_owned()), "is not an rsctl controller: its answer is not a status"),
+        (Act::Answer(200, "[".repeat(100_000)), "is not an rsctl controller: its answer is not a status"),
         (Act::Answer(500, "on\u{7} fire\nhunter2".to_owned()), "answers 500: on fire"),
         (Act::Bytes(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), "does not speak HTTP"),
         (
             Act::Bytes(b"HTTP/1.1 200 X\r\ncontent-length: 99\r\n\r\n{".to_vec()),
-            "is no rsctl controller: its answer breaks off",
+            "is not an rsctl controller: its answer breaks off",
         ),
-        (Act::Bytes(endless), "is no rsctl controller: its answer does not end"),
+        (Act::Bytes(endless), "is not an rsctl controller: its answer does not end"),
         (Act::Bytes(Vec::new()), "does not speak HTTP"),
         (Act::Answer(200, garbled), "the answer holds no usable addresses"),
     ];

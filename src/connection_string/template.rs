@@ -231,7 +231,7 @@ mod tests {
     fn mistakes_are_named_and_secrets_are_not() {
         for (set, expected) in [
             ("NONE", "NONE is not set; set it to a mongodb:// URI, or give a template such as NONE={uri}"),
-            ("PLAIN", "PLAIN: holds no URI that begins with mongodb:// or mongodb+srv://"),
+            ("PLAIN", "PLAIN: does not hold a URI that begins with mongodb:// or mongodb+srv://"),
             ("X=", "X has an empty template; omit the `=` to correct the URI that the variable holds"),
             ("1X={uri}", "the part before `=` is not a name of a variable (letters, digits and `_`)"),
             ("X=hunter2{database}", "the template of X has {database}, which needs --database"),

@@ -241,7 +241,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let request_state = match now.verdict {
             Verdict::Primary(_) | Verdict::Electing => RequestState::Done,
             _ if now.id() != request.evidence => {
-                RequestState::Dropped("the evidence is no longer what was shown".to_owned())
+                RequestState::Dropped("the evidence has changed since it was shown".to_owned())
             }
             _ if self.requests.is_overdue() => {
                 RequestState::Dropped(format!("it could not be done in time: {}", waiting()))

@@ -64,13 +64,13 @@ fn a_program_never_starts_with_what_cannot_be_meant() {
     let controller = Controller::with(healthy().to_string());
     for (flags, variable, expected) in [
         (vec!["A"], "", "--set: A is not set; set it to a mongodb:// URI, or give a template such as A={uri}"),
-        (vec!["A"], "mongo:27017", "--set: A: holds no URI that begins with mongodb:// or mongodb+srv://"),
-        (vec!["A"], "http://mongo/db", "--set: A: holds no URI that begins with mongodb:// or mongodb+srv://"),
+        (vec!["A"], "mongo:27017", "--set: A: does not hold a URI that begins with mongodb:// or mongodb+srv://"),
+        (vec!["A"], "http://mongo/db", "--set: A: does not hold a URI that begins with mongodb:// or mongodb+srv://"),
         (vec!["A"], "mongodb://mongo/a/b", "--set: A: holds a URI whose database has a slash"),
         (vec!["A"], "mongodb:///db", "--set: A: holds a URI whose hosts cannot be read"),
         (vec!["A"], "mongodb://mongo:99999/db", "--set: A: holds a URI whose hosts cannot be read"),
-        (vec!["A", "--set", "A={hosts}"], "mongodb://mongo/db", "--set: A is named twice"),
-        (vec!["=x"], "", "--set: the part before `=` is no name of a variable (letters, digits and `_`)"),
+        (vec!["A", "--set", "A={hosts}"], "mongodb://mongo/db", "--set: A is set twice"),
+        (vec!["=x"], "", "--set: the part before `=` is not a name of a variable (letters, digits and `_`)"),
         (vec!["B={hots}"], "", &format!("--set: the template of B has an unknown placeholder at character 1; {known}")),
         (vec!["B={uri"], "", &format!("--set: the template of B has a `{{` without its `}}` at character 1; {known}")),
         (
@@ -160,7 +160,7 @@ fn a_program_that_becomes_us_finds_its_variables_in_a_file_too() {
 #[test]
 fn a_list_that_is_too_long_for_orion_1_is_mentioned_once() {
     let args = ["exec", "--set", "A=-dbhost {hosts}", "--set", "B={hosts}", "--set", "C={uri}", "--", "true"];
-    let note = "note: A holds a host list of 64 characters; Orion before 2.3 has room for 63 and does not check\n";
+    let note = "note: A holds a host list of 64 characters; Orion before 2.3 accepts at most 63 and does not check\n";
     for (port, expected) in [(2701, ""), (27017, note)] {
         let mut status = healthy();
         status["seeds"] =

@@ -74,7 +74,7 @@ fn a_loss_is_shown_with_the_command_that_accepts_it_and_refused() {
     let controller = Controller::with(leaderless("loss").to_string());
     let ended = recover(&controller, &[]);
     assert_eq!(ended.code, 5);
-    assert_eq!(ended.err, "error: only a loss of writes brings the set back, so nothing is done\n");
+    assert_eq!(ended.err, "error: a recovery would lose writes and this is not accepted, so nothing is done\n");
     golden("recover-loss", &ended.out);
     assert_eq!(recover(&controller, &["--dry-run"]).code, 3);
     let json: Value = serde_json::from_str(&recover(&controller, &["-o", "json"]).out).unwrap();
@@ -85,12 +85,15 @@ fn a_loss_is_shown_with_the_command_that_accepts_it_and_refused() {
 fn a_loss_takes_the_right_name_and_the_evidence_that_was_shown() {
     let controller = Controller::with(leaderless("loss").to_string());
     for (more, err) in [
-        (vec!["--accept-data-loss", "rx", "--evidence", EVIDENCE], "the set is called rs, so nothing is done"),
-        (vec!["--accept-data-loss", "rs"], "only a loss of writes brings the set back, so nothing is done"),
-        (vec!["--evidence", EVIDENCE], "only a loss of writes brings the set back, so nothing is done"),
+        (
+            vec!["--accept-data-loss", "rx", "--evidence", EVIDENCE],
+            "the name of the replica set is rs, so nothing is done",
+        ),
+        (vec!["--accept-data-loss", "rs"], "a recovery would lose writes and this is not accepted, so nothing is done"),
+        (vec!["--evidence", EVIDENCE], "a recovery would lose writes and this is not accepted, so nothing is done"),
         (
             vec!["--accept-data-loss", "rs", "--evidence", "000000000000"],
-            "the evidence is no longer what was shown, so nothing is done",
+            "the evidence has changed since it was shown, so nothing is done",
         ),
     ] {
         let ended = recover(&controller, &more);
@@ -98,14 +101,18 @@ fn a_loss_takes_the_right_name_and_the_evidence_that_was_shown() {
     }
     let ended = recover(&controller, &["--evidence", "x"]);
     assert_eq!(ended.code, 2);
-    assert!(ended.err.starts_with("error: --evidence: `x` is not accepted; accepted: the twelve"), "{}", ended.err);
+    assert!(
+        ended.err.starts_with("error: --evidence: `x` is not accepted; accepted: the ID of twelve"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]
 fn an_accepted_loss_is_ordered_once_and_waited_for() {
     let (controller, orders) = ordered(leaderless("loss"), "done", healthy());
     let ended = recover(&controller, &ACCEPTED);
-    assert_eq!((ended.code, ended.err.as_str()), (0, "note: mongo-node1:27017 takes writes\n"));
+    assert_eq!((ended.code, ended.err.as_str()), (0, "note: mongo-node1:27017 is primary\n"));
     let order = format!("/v1/recover?evidence={EVIDENCE}&accept-data-loss=rs");
     assert!(orders.lock().unwrap().iter().all(|path| *path == order), "{orders:?}");
 }
@@ -121,10 +128,10 @@ fn a_safe_recovery_needs_no_word_and_carries_none() {
 
 #[test]
 fn an_order_that_is_dropped_is_told_with_its_reason_and_shown_again() {
-    let reason = "dropped: the evidence is no longer what was shown";
+    let reason = "dropped: the evidence has changed since it was shown";
     let (controller, _) = ordered(leaderless("loss"), reason, leaderless("refused"));
     let ended = recover(&controller, &ACCEPTED);
-    assert_eq!((ended.code, ended.err.as_str()), (5, "error: the evidence is no longer what was shown\n"));
+    assert_eq!((ended.code, ended.err.as_str()), (5, "error: the evidence has changed since it was shown\n"));
     assert_eq!(ended.out.matches("set rs · no primary").count(), 2, "{}", ended.out);
 }
 
@@ -150,7 +157,7 @@ fn what_is_refused_or_unknown_is_not_ordered() {
 fn a_controller_that_hangs_or_is_none_is_not_gone_around() {
     let ended = recover(&Controller::with("hunter2"), &ACCEPTED);
     assert_eq!(ended.code, 1);
-    assert!(ended.err.contains("is no rsctl controller") && !ended.err.contains("hunter2"), "{}", ended.err);
+    assert!(ended.err.contains("is not an rsctl controller") && !ended.err.contains("hunter2"), "{}", ended.err);
 }
 
 #[test]
@@ -159,6 +166,6 @@ fn without_a_controller_and_without_nodes_nothing_is_known() {
     let ended = rsctl(&args).run();
     assert_eq!(ended.code, 1, "{}", ended.err);
     let (note, error) = ended.err.split_once('\n').unwrap();
-    assert!(note.contains("looking at the nodes without a controller"), "{note}");
+    assert!(note.contains("asking the nodes directly"), "{note}");
     assert!(error.starts_with("error: no mongod of this set shows its config"), "{error}");
 }

@@ -266,10 +266,10 @@ async fn prometheus_is_served() {
 async fn mistakes_get_one_clear_line() {
     let server = serving(healthy()).await;
     for (target, expected) in [
-        ("/nowhere", answer(404, "no such page; / lists them")),
+        ("/nowhere", answer(404, "no such page; / lists all pages")),
         ("/v1/uri?format=xml", answer(400, "format: one of uri, hosts, seed-list, env, json")),
         ("/v1/uri?wait=30", answer(400, "wait: a time with its unit, such as 30s")),
-        ("/v1/uri?database=a/b", answer(400, "database: no name that MongoDB would take")),
+        ("/v1/uri?database=a/b", answer(400, "database: this is not a name that MongoDB accepts")),
         ("/v1/events?wait=3s", answer(400, "the parameters are database and format")),
         ("/v1/uri?password=x", answer(400, "the parameters are database, format and wait")),
     ] {

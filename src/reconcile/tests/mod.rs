@@ -364,7 +364,7 @@ async fn an_accepted_loss_is_dropped_when_there_is_more_to_lose_than_was_shown()
     fixture.run_for(20 * SECOND).await;
     assert_eq!(fixture.forced(), 0);
     assert!(
-        matches!(fixture.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("no longer"))
+        matches!(fixture.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("has changed"))
     );
 }
 
