@@ -1,92 +1,123 @@
-//! rsctl keeps a MongoDB replica set right on Docker Swarm and tells applications where it is.
+//! rsctl creates, monitors and repairs a MongoDB replica set on Docker Swarm, and provides its connection string.
 //!
-//! This page is the architecture in words. What the program does for its users is in `README.md`.
+//! This page describes the architecture. `docs/` describes what the program does for its users, and `docs/glossary.md`
+//! defines the terms.
 //!
-//! # The picture
+//! # The loop
 //!
 //! ```text
-//!        DNS, mongods                                   the one mongod concerned
-//!             |                                                     ^
-//!             | tasks, states, configs                              | one admin command
-//!             v                                                     |
-//!       +-----------+   Observed   +--------+       Step        +---------+
-//!  +--> |  observe  | -----------> |  plan  | ----------------> | execute | --+
-//!  |    +-----------+              +--------+                   +---------+   |
-//!  |                                |      |                                  |
-//!  |        status, URI, log <------+      | nothing to do                    |
-//!  |                                       v                                  |
-//!  |                                   +-------+                              |
-//!  | <-------------------------------- | pause |                              |
-//!  |    a mongod reports a change,     +-------+                              |
-//!  |    DNS differs, or time is up                                            |
-//!  |                                                                          |
-//!  +--------------------------------------------------------------------------+
+//!        DNS, mongods                                     one mongod
+//!             |                                                ^
+//!             | tasks, states, configs                         | one admin command
+//!             v                                                |
+//!       +-----------+   Observed   +--------+       Step   +---------+
+//!  +--> |  observe  | -----------> |  plan  | -----------> | execute | --+
+//!  |    +-----------+              +--------+              +---------+   |
+//!  |                                |      |                             |
+//!  |        status, URI, log <------+      | nothing to do               |
+//!  |                                       v                             |
+//!  |                                   +-------+                         |
+//!  | <-------------------------------- | pause |                         |
+//!  |    a mongod reports a change,     +-------+                         |
+//!  |    DNS differs, or time is up                                       |
+//!  |                                                                     |
+//!  +---------------------------------------------------------------------+
 //!       at once
 //! ```
 //!
-//! One loop, one task. Only the questions of one observation run side by side. An observation is a value, [`model::Observed`]; the
-//! decision is a function of it, [`plan::plan`]; its outcome, [`plan::Plan`], is what the log, `rsctl status` and the
-//! tests read. A [`plan::Step`] is small enough to be one admin command. After each there is a new observation, so a step is
-//! never based on what an earlier one may have changed.
+//! One task runs this loop. Only the requests of one observation run in parallel.
 //!
-//! What has to last lives in the replica set's own config: its members, and a few tags beside them. A member's tag
-//! `rsctlData` names the data directory that holds its vote. That is how a mongod is known again at another address,
-//! and how one is told from another whose volume was wiped. The controller remembers only since when something has
-//! been so ([`reconcile`]), and starts from nothing when it is restarted.
+//! 1. **Observe.** An observation is a value, [`model::Observed`]: the tasks of the service according to DNS, and what
+//!    each mongod answers.
+//! 2. **Plan.** The decision is a pure function of the observation, [`plan::plan`]. Its result, [`plan::Plan`], holds the
+//!    next step, the reason, what the controller waits for, and what an operator should know. The log, `rsctl status` and
+//!    the tests read it.
+//! 3. **Execute.** A [`plan::Step`] is one admin command to one mongod, or very few. After each step there is a new
+//!    observation. So a step never depends on what an earlier step may have changed.
+//! 4. **Pause.** If there is nothing to do, the loop waits for an event or for the interval.
+//!
+//! # How a decision is made
+//!
+//! [`plan`] takes an observation through these stages:
+//!
+//! 1. `situation` ignores nodes that do not belong to the replica set, and finds the primary and the newest config.
+//! 2. The rules are asked in a fixed order. `rule` holds the order in one table, with the reason for each position. A rule
+//!    proposes a step, waits, or passes.
+//! 3. `safety` may veto the proposed step. It also checks the new config with `lint` before it is sent.
+//! 4. The first proposed step without a veto is the next step. `explain` says what is missing if there is none.
+//!
+//! To follow one decision, read the rule *remove-dead* in `src/plan/membership.rs`. Then read its scenarios in
+//! `tests/plan/remove-dead.txt`: each one shows an observation and the expected step.
+//!
+//! # Where the state is
+//!
+//! Lasting state is in the replica set's own config: its members, and a few tags. The tag `rsctlData` of a member names
+//! the data directory that holds its vote. By this tag a mongod is recognised at a new address, and a mongod with an empty
+//! volume is distinguished from the member that it replaces. The controller itself remembers only since when something is
+//! true (`src/reconcile/history.rs`). After a restart it starts without memory.
 //!
 //! # Where to start reading
 //!
-//! 1. `src/plan/mod.rs`: the rules in their order. Then any one rule, say *gone* in `src/plan/membership.rs`, beside
-//!    its scenarios in `tests/plan/gone.txt`.
+//! 1. `src/plan/mod.rs` and `src/plan/rule.rs`: the rules and their order. Then one rule with its scenarios, as above.
 //! 2. `src/reconcile/mod.rs`: the loop.
-//! 3. `src/model/observed.rs` and `src/model/node.rs`: what an observation consists of.
-//! 4. `src/commands/run.rs`: how DNS, mongods, the loop and HTTP are put together.
+//! 3. `src/model/observed.rs` and `src/model/node.rs`: the parts of an observation.
+//! 4. `src/commands/run.rs`: how the loop, DNS, the mongods and HTTP are connected.
 //!
-//! `scripts/demo` shows it all at work on one machine.
+//! `scripts/demo` shows the program at work on one machine.
 //!
 //! # The modules
 //!
-//! | | |
-//! |---|---|
-//! | [`cli`] | flags, their variables and help; no meaning |
-//! | [`settings`] | from flags and environment to what each command works with, checked as a whole |
-//! | [`commands`] | one module for each command; `ports` builds the real DNS and the real mongods from settings |
-//! | [`discovery`] | which tasks exist, according to DNS |
-//! | [`mongo`] | the only endpoint to mongods: what one observation asks, and the few commands that change something |
-//! | [`model`] | values: hosts, configs, what nodes said, what the operator wants |
-//! | [`plan`] | from an observation to one step: filters, rules, veto, lint |
-//! | [`reconcile`] | the loop, and what it remembers from look to look |
-//! | [`publish`] | what people and applications get: status, URIs, files, HTTP |
-//! | [`outcome`] | exit codes, and the only functions that print |
-//! | [`secret`], [`telemetry`] | text that must not get out; logs |
-//! | [`parse`] | text that people write: what is accepted, times with their units |
+//! A module uses only modules above it in this table. `tests/tidy.rs` checks this, so there are no circular dependencies.
 //!
-//! A decision takes this way through [`plan`]: `situation` leaves out what is not ours and names the primary and the
-//! config that count; the rules (in `bootstrap`, `failover`, `recovery`, `membership` and `voting`) propose a step;
-//! `safety` may object, and has `lint` check the config about to leave; `explain` says what is missing.
+//! | module | contents |
+//! |---|---|
+//! | [`secret`] | text that must never be printed |
+//! | [`telemetry`] | logs |
+//! | [`outcome`] | exit codes, and the only functions that print |
+//! | [`model`] | values: hosts, configs, answers of nodes, the operator's policy |
+//! | [`plan`] | from an observation to one step |
+//! | [`discovery`] | the tasks of the services, according to DNS |
+//! | [`mongo`] | the clients of the mongods: the requests of an observation, and the few admin commands |
+//! | [`admin`] | what the admin endpoint asks of the loop |
+//! | [`reconcile`] | the loop, and what it remembers between observations |
+//! | [`parse`] | parsers for text that people write |
+//! | [`connection_string`] | connection strings: built, corrected, or put into a template |
+//! | [`publish`] | the status, and how it is published: HTTP, metrics, file |
+//! | [`cli`] | flags, their variables and their help |
+//! | [`settings`] | from flags and environment to the checked settings of each command |
+//! | `runtime` | from settings to the real DNS and the real mongods |
+//! | `client` | requests to a running controller, or to the nodes if no controller answers |
+//! | `launcher` | the program of `rsctl exec`: its start, signals, restarts and end |
+//! | [`commands`] | one file for each command |
 //!
 //! # What always holds
 //!
-//! **Invariant:** [`plan`] and [`model`] take values and give values. They do no IO, read no clock, write no log; time
+//! **Invariant:** [`plan`] and [`model`] take values and return values. They do no IO, read no clock and write no log. Time
 //! enters as durations in the observation. `tests/tidy.rs` checks what they import.
 //!
-//! **Invariant:** unknown is a value. A node that does not answer is an error inside the observation, and neither gone nor
-//! blank. An observation cannot fail.
+//! **Invariant:** unknown is a value. A node that does not answer is an error inside the observation. It counts neither as
+//! gone nor as blank. An observation cannot fail.
 //!
-//! **Invariant:** one step an observation. A config is written at exactly the version after the one that was read, so that of
-//! two controllers one loses and looks again.
+//! **Invariant:** there is one step for each observation. A config is sent with exactly the version after the one that was
+//! read. If two controllers send one, the server refuses the second, and that controller observes again.
 //!
-//! **Invariant:** a config is edited, never rebuilt. What we do not know keeps its value and its place.
+//! **Invariant:** a config is edited, never rebuilt. Fields that rsctl does not know keep their value and their position.
 //!
-//! **Invariant:** `plan::recovery` alone proposes force, and a force changes addresses, not who votes; but for a loss
-//! that an operator accepted, once, on the evidence that he was shown.
+//! **Invariant:** only `plan::recovery` proposes a forced reconfig. It changes addresses and not votes, unless an operator
+//! accepts a loss of writes, once, for the evidence that the operator has seen.
 //!
-//! **Invariant:** nothing that comes over HTTP changes anything or reaches a mongod. AdminRequests come through a endpoint of their
-//! own, on loopback.
+//! **Invariant:** the HTTP pages are read-only, and no request to them reaches a mongod. Admin requests have their own
+//! endpoint, on loopback.
 //!
-//! Absent on purpose: a Docker client (DNS is enough, and the socket is root); a store of our own; an election between
-//! controllers; a DNS cache; a retry inside a step (after a timeout its outcome is unknown, so the loop looks);
-//! events that carry decisions (they only end a pause); `unsafe`.
+//! # What is missing on purpose
+//!
+//! - A Docker client: DNS is enough, and the Docker socket gives root access.
+//! - A store: the replica set's config is the store.
+//! - An election between controllers: the config's version already decides between them.
+//! - A DNS cache.
+//! - Retries inside a step: after a timeout its result is unknown, so the loop observes.
+//! - Events that carry decisions: an event only ends a pause.
+//! - `unsafe` code.
 
 pub mod admin;
 pub mod cli;
