@@ -29,9 +29,9 @@
 //!
 //! 1. **Observe.** An observation is a value, [`model::Observed`]: the tasks of the service according to DNS, and what
 //!    each mongod answers.
-//! 2. **Plan.** The decision is a pure function of the observation, [`plan::plan`]. Its result, [`plan::Plan`], holds the
-//!    next step, the reason, what the controller waits for, and what an operator should know. The log, `rsctl status` and
-//!    the tests read it.
+//! 2. **Plan.** The decision is a pure function of the observation, [`plan::plan`]. Its result, [`plan::Plan`], holds
+//!    the next step, the reason, what the controller waits for, and what an operator should know. The log, `rsctl
+//!    status` and the tests read it.
 //! 3. **Execute.** A [`plan::Step`] is one admin command to one mongod, or very few. After each step there is a new
 //!    observation. So a step never depends on what an earlier step may have changed.
 //! 4. **Pause.** If there is nothing to do, the loop waits for an event or for the interval.
@@ -41,8 +41,8 @@
 //! [`plan`] takes an observation through these stages:
 //!
 //! 1. `situation` ignores nodes that do not belong to the replica set, and finds the primary and the newest config.
-//! 2. The rules are asked in a fixed order. `rule` holds the order in one table, with the reason for each position. A rule
-//!    proposes a step, waits, or passes.
+//! 2. The rules are asked in a fixed order. `rule` holds the order in one table, with the reason for each position. A
+//!    rule proposes a step, waits, or passes.
 //! 3. `safety` may veto the proposed step. It also checks the new config with `lint` before it is sent.
 //! 4. The first proposed step without a veto is the next step. `explain` says what is missing if there is none.
 //!
@@ -51,10 +51,10 @@
 //!
 //! # Where the state is
 //!
-//! Lasting state is in the replica set's own config: its members, and a few tags. The tag `rsctlData` of a member names
-//! the data directory that holds its vote. By this tag a mongod is recognised at a new address, and a mongod with an empty
-//! volume is distinguished from the member that it replaces. The controller itself remembers only since when something is
-//! true (`src/reconcile/history.rs`). After a restart it starts without memory.
+//! Lasting state is in the replica set's own config: its members, and a few tags. The tag `rsctlData` of a member
+//! names the data directory that holds its vote. By this tag a mongod is recognised at a new address, and a mongod
+//! with an empty volume is distinguished from the member that it replaces. The controller itself remembers only since
+//! when something is true (`src/reconcile/history.rs`). After a restart it starts without memory.
 //!
 //! # Where to start reading
 //!
@@ -67,7 +67,8 @@
 //!
 //! # The modules
 //!
-//! A module uses only modules above it in this table. `tests/tidy.rs` checks this, so there are no circular dependencies.
+//! A module uses only modules above it in this table. `tests/tidy.rs` checks this, so there are no circular
+//! dependencies.
 //!
 //! | module | contents |
 //! |---|---|
@@ -92,19 +93,20 @@
 //!
 //! # What always holds
 //!
-//! **Invariant:** [`plan`] and [`model`] take values and return values. They do no IO, read no clock and write no log. Time
-//! enters as durations in the observation. `tests/tidy.rs` checks what they import.
+//! **Invariant:** [`plan`] and [`model`] take values and return values. They do no IO, read no clock and write no log.
+//! Time enters as durations in the observation. `tests/tidy.rs` checks what they import.
 //!
-//! **Invariant:** unknown is a value. A node that does not answer is an error inside the observation. It counts neither as
-//! gone nor as blank. An observation cannot fail.
+//! **Invariant:** unknown is a value. A node that does not answer is an error inside the observation. It counts
+//! neither as gone nor as blank. An observation cannot fail.
 //!
-//! **Invariant:** there is one step for each observation. A config is sent with exactly the version after the one that was
-//! read. If two controllers send one, the server refuses the second, and that controller observes again.
+//! **Invariant:** there is one step for each observation. A config is sent with exactly the version after the one that
+//! was read. If two controllers send one, the server refuses the second, and that controller observes again.
 //!
-//! **Invariant:** a config is edited, never rebuilt. Fields that rsctl does not know keep their value and their position.
+//! **Invariant:** a config is edited, never rebuilt. Fields that rsctl does not know keep their value and their
+//! position.
 //!
-//! **Invariant:** only `plan::recovery` proposes a forced reconfig. It changes addresses and not votes, unless an operator
-//! accepts a loss of writes, once, for the evidence that the operator has seen.
+//! **Invariant:** only `plan::recovery` proposes a forced reconfig. It changes addresses and not votes, unless an
+//! operator accepts a loss of writes, once, for the evidence that the operator has seen.
 //!
 //! **Invariant:** the HTTP pages are read-only, and no request to them reaches a mongod. Admin requests have their own
 //! endpoint, on loopback.
