@@ -31,7 +31,7 @@ pub(super) enum StepError {
     #[error("{0} is not as it was when the force was decided")]
     Changed(Host),
     /// The mongod said no, or nothing.
-    #[error("{0}")]
+    #[error(transparent)]
     Mongod(#[from] Error),
 }
 

@@ -18,6 +18,7 @@ use crate::model::{
     TaskList,
 };
 use crate::mongo::Admin;
+use crate::outcome::Chain;
 use crate::plan::{Plan, Step, Verdict, evidence, plan};
 use age::WhileRecent;
 use execute::StepError;
@@ -159,7 +160,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         };
         self.record_state(
             request,
-            outcome.as_ref().map_or_else(|e| RequestState::Dropped(e.to_string()), |()| RequestState::Done),
+            outcome.as_ref().map_or_else(|e| RequestState::Dropped(Chain(e).to_string()), |()| RequestState::Done),
         );
         match outcome {
             Ok(()) => {
@@ -169,7 +170,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             Err(error) => {
                 let wait = |times| pace::retry_after(&plan.next, times);
                 let subjects = blamed(&plan.next, &error, observer.history.failures(&Subject::AnyReconfig));
-                let times = observer.history.refused(subjects, error.to_string(), Instant::now(), wait);
+                let times = observer.history.refused(subjects, Chain(&error).to_string(), Instant::now(), wait);
                 plan_log.failed(&plan.next, &error, times);
             }
         }

@@ -1,6 +1,7 @@
 //! What goes to the log: every change of plan and every step, not every observation.
 
 use super::execute::StepError;
+use crate::outcome::Chain;
 use crate::plan::{Finding, Plan, Severity, Step, WaitingOn};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -78,9 +79,9 @@ impl PlanLog {
     pub(super) fn failed(&self, step: &Step, failure: &StepError, times: u32) {
         // An election is often refused until the others have noticed that the primary is gone.
         if failure.is_lost_race() || (matches!(step, Step::StepUp { .. }) && times != 40) {
-            debug!(%step, reason = %failure, times, "refused");
+            debug!(%step, reason = %Chain(failure), times, "refused");
         } else {
-            warn!(%step, reason = %failure, times, "refused");
+            warn!(%step, reason = %Chain(failure), times, "refused");
         }
     }
 }
@@ -97,6 +98,14 @@ mod tests {
     fn gone(host: &str, seconds: u64) -> WaitingOn {
         let (since, limit) = (Duration::from_secs(seconds), Duration::from_secs(600));
         WaitingOn::Gone { host: host.parse().unwrap(), since, limit }
+    }
+
+    #[test]
+    fn a_refusal_says_why_the_connection_failed() {
+        let cause = mongodb::error::Error::custom("no route to host".to_owned());
+        let error = StepError::from(crate::mongo::Error::Connection(cause));
+        let text = Chain(&error).to_string();
+        assert!(text.starts_with("the connection failed: ") && text.contains("no route to host"), "{text}");
     }
 
     #[test]
