@@ -126,9 +126,9 @@ impl ReplConfig {
         Duration::from_millis(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(2000))
     }
 
-    /// An identity that no member of this config has had.
+    /// An identity that no member of this config has had, where the server takes one so high.
     pub fn next_id(&self) -> MemberId {
-        MemberId(self.members.iter().map(|m| m.id.0).max().unwrap_or(-1) + 1)
+        MemberId(self.members.iter().map(|m| m.id.0).max().unwrap_or(-1).saturating_add(1))
     }
 
     /// (term, version) as the server compares configs: by version alone when either lacks a term.
@@ -146,7 +146,7 @@ impl ReplConfig {
 
     /// The config after these changes, at exactly the next version, so that a lost race is refused by the server.
     pub fn with(&self, changes: &[Change]) -> Result<Self, ConfigError> {
-        self.edited(changes, self.version + 1)
+        self.edited(changes, self.version.saturating_add(1))
     }
 
     /// The config after these changes, for a forced reconfig: above every version that is seen anywhere, so that no

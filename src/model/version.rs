@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | 4.4 | `hello`, `topologyVersion`, `local.replset.initialSyncId`, a config with a term, one vote a reconfig (T) | [`WireVersion::OLDEST`] |
 //! | 5.0 | a voter that is added does not count before it holds data: `newlyAdded` (T) ((D) SERVER-46344). Not while the feature version is 4.4 (T) | [`Probe::guards_new_voters`] |
+//! | 5.0 | a new member may have an `_id` above 255, with the feature version of 4.4 too (T 5.0.4). 4.4.2 refuses it with 103 (T) | [`WireVersion::member_id_max`] |
 //! | 5.0 | `serverStatus.catalogStats`, while blank too (T) ((D) SERVER-55784). Time series and views are not among its `collections` (T) | [`super::UserData`] |
 //! | 5.0 | `secondaryDelaySecs` was `slaveDelay` (D) (manual, replica set configuration) | a config is read with both, and never renamed |
 //! | 5.0 | SIGTERM waits 15 s for clients to leave: 16 s on 5.0.4, 2 s on 4.4.2 (T). The parameter that shortens it is unknown to 4.4 (T) | the stack files |
@@ -21,7 +22,7 @@
 //! reconfig. `create` in `local` aborts a blank 6.0.5, and `dbHash` there a blank 4.4.2: rsctl sends neither.
 //! `replSetStepUp` is in the source of 7.0 (D) and in no manual; should a server not have it, MongoDB elects by itself.
 
-use super::Probe;
+use super::{MemberId, Probe};
 use std::fmt;
 use std::str::FromStr;
 
@@ -48,6 +49,12 @@ impl WireVersion {
     /// A config that would change the implicit default write concern is refused (103), forced or not.
     pub fn guards_default_write_concern(self) -> bool {
         self >= Self::V5_0
+    }
+
+    /// The largest `_id` that a new member may have. 4.4.2 refuses one above 255 with 103, and 5.0.4 takes 70000 (T). For
+    /// newer servers it is the largest int.
+    pub fn member_id_max(self) -> MemberId {
+        MemberId(if self < Self::V5_0 { 255 } else { i32::MAX.into() })
     }
 
     /// The program may still run with the feature version of 4.4, as in the middle of an upgrade: so do 5.0 and the

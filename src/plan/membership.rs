@@ -2,12 +2,11 @@
 
 use super::addressing::{Addressing, addressing};
 use super::failover;
+use super::member_id::new_ids;
 use super::safety::{is_free, tried_fairly};
 use super::situation::Situation;
 use super::{Proposal, Step, WaitingOn, WaitingOn as W};
-use crate::model::{
-    Change, Host, MEMBERS_MAX, Member, MemberId, NewRole, NodeState, Process, ReplConfig, UserData, VOTERS_MAX,
-};
+use crate::model::{Change, Host, MEMBERS_MAX, Member, NewRole, NodeState, Process, ReplConfig, UserData, VOTERS_MAX};
 use std::time::Duration;
 
 /// A known directory answers elsewhere: its member follows, identity and vote stay. All moved members go in one
@@ -183,9 +182,9 @@ pub(super) fn add_member(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> O
     let voters = config.members().iter().filter(|m| m.votes || m.owed_vote()).count();
     let seats = new_votes(voters, newcomers.len());
     let voter = if primary.probe.guards_new_voters() { NewRole::Voter } else { NewRole::LateVoter };
-    let first = next_id(now, config);
-    let changes = newcomers.into_iter().enumerate().map(|(nth, host)| Change::Add {
-        id: MemberId(first.0 + nth as i64),
+    let ids = new_ids(now, config, primary, newcomers.len());
+    let changes = newcomers.into_iter().zip(ids).enumerate().map(|(nth, (host, id))| Change::Add {
+        id,
         host,
         role: if nth < seats { voter } else { NewRole::Spare },
     });
@@ -214,12 +213,6 @@ fn may_join(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>) -> 
 fn new_votes(voters: usize, newcomers: usize) -> usize {
     let fits = |total: &usize| *total <= VOTERS_MAX && (*total < 3 || total % 2 == 1);
     (voters..=voters + newcomers).rev().find(fits).map_or(0, |total| total - voters)
-}
-
-/// Larger than any identity that a reachable config has.
-fn next_id(now: &Situation<'_>, config: &ReplConfig) -> MemberId {
-    let seen = now.ours.iter().filter_map(|p| p.probe.config.as_ref()).map(ReplConfig::next_id);
-    seen.fold(config.next_id(), MemberId::max)
 }
 
 fn member_of<'a>(config: &'a ReplConfig, change: &Change) -> Option<&'a Member> {

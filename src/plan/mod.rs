@@ -11,6 +11,7 @@ mod explain;
 mod failover;
 mod finding;
 mod lint;
+mod member_id;
 mod membership;
 mod preview;
 mod recovery;
