@@ -344,4 +344,9 @@ impl History {
     pub(super) fn settled_on(&mut self, set: ObjectId) {
         self.known_set = Some(set);
     }
+
+    /// The generation that the loop has settled on.
+    pub(super) fn known_set(&self) -> Option<ObjectId> {
+        self.known_set
+    }
 }

@@ -5,6 +5,7 @@
 mod age;
 mod execute;
 mod history;
+mod named;
 mod observe;
 mod pace;
 mod plan_log;
@@ -63,7 +64,7 @@ pub struct Loop<'p, D, A> {
 impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     /// Runs until `shutdown` completes. A step that has begun is finished first. Every plan is passed to `report`.
     pub async fn run(&self, mut report: impl FnMut(&Observed, &Plan), shutdown: impl Future<Output = ()>) {
-        let mut observer = Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval);
+        let mut observer = Observer::new(self.discovery, self.admin, self.policy, self.interval);
         let mut pace = Pace::new(self.interval);
         let mut plan_log = PlanLog::new();
         let mut shutdown = std::pin::pin!(shutdown);
@@ -103,7 +104,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     /// Observes and acts until a primary accepts writes, or until `enough` returns true. Everything after that is left
     /// to a running controller. Returns the last observation and its plan.
     pub async fn until_writable(&self, mut enough: impl FnMut(&Observed, &Plan) -> bool) -> (Observed, Plan) {
-        let mut observer = Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval);
+        let mut observer = Observer::new(self.discovery, self.admin, self.policy, self.interval);
         let mut pace = Pace::new(self.interval);
         let mut plan_log = PlanLog::new();
         loop {
@@ -128,8 +129,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
 
     /// Makes one observation and the plan for it. Changes nothing.
     pub async fn once(&self) -> (Observed, Plan) {
-        let observed =
-            Observer::new(self.discovery, self.admin, self.policy.member_address, self.interval).observe().await;
+        let observed = Observer::new(self.discovery, self.admin, self.policy, self.interval).observe().await;
         let plan = plan(&observed, self.policy);
         (observed, plan)
     }

@@ -4,8 +4,11 @@
 
 use super::age::Age;
 use super::history::{History, Listed};
+use super::named::ConfigFilter;
 use crate::discovery::{Discovery, QUESTION_LIMIT};
-use crate::model::{Host, MemberAddress, NameAnswer, Naming, Node, Observed, Probe, ProbeError, ReplConfig, TaskList};
+use crate::model::{
+    Host, MemberAddress, NameAnswer, Naming, Node, Observed, Policy, Probe, ProbeError, ReplConfig, TaskList,
+};
 use crate::mongo::Admin;
 use futures_util::future::{join, join_all};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +35,7 @@ type Names = BTreeMap<String, NameAnswer>;
 pub(super) struct Observer<'p, D, A> {
     discovery: &'p D,
     admin: &'p A,
-    member_address: MemberAddress,
+    policy: &'p Policy,
     interval: Duration,
     /// Addresses of members and of the seeds that locks name, from the previous observation.
     known: BTreeSet<Host>,
@@ -46,10 +49,10 @@ pub(super) struct Observer<'p, D, A> {
 }
 
 impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
-    pub(super) fn new(discovery: &'p D, admin: &'p A, member_address: MemberAddress, interval: Duration) -> Self {
+    pub(super) fn new(discovery: &'p D, admin: &'p A, policy: &'p Policy, interval: Duration) -> Self {
         let (known, silent, took) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let (history, age) = (History::default(), Age::start());
-        Self { discovery, admin, member_address, interval, known, silent, took, history, age }
+        Self { discovery, admin, policy, interval, known, silent, took, history, age }
     }
 
     /// Makes one complete observation.
@@ -64,7 +67,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         self.ask(sockets(tasks.hosts.iter().chain(&self.known), &names), &mut answers).await;
         age.end_phase(PROBE_LIMIT);
         // Addresses that the answers name are probed in the same observation, so that no decision misses a member.
-        let known = named_by(probes(&answers));
+        let known = self.filter().members_and_seeds(probes(&answers));
         let reported = self.reported(&answers, &names);
         let new_names = known.iter().filter_map(Host::name).map(str::to_owned).chain(reported);
         let new_names: BTreeSet<String> = new_names.filter(|n| !names.contains_key(n)).collect();
@@ -78,6 +81,10 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let observed = self.assemble(tasks, &names, &answers);
         self.drop_old_answers(&observed, &answers, previously_known);
         observed
+    }
+
+    fn filter(&self) -> ConfigFilter<'p> {
+        ConfigFilter::new(self.policy, self.history.known_set())
     }
 
     async fn resolve(&self, names: BTreeSet<String>) -> Names {
@@ -107,10 +114,10 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
 
     /// The host names to resolve: those that nodes report whose address is no member's.
     fn reported(&self, answers: &Answers, names: &Names) -> BTreeSet<String> {
-        if self.member_address == MemberAddress::Ip {
+        if self.policy.member_address == MemberAddress::Ip {
             return BTreeSet::new();
         }
-        let members = sockets(&configured(probes(answers)), names);
+        let members = sockets(&self.filter().members(probes(answers)), names);
         let outside = answers.iter().filter(|(at, _)| !members.contains(at));
         let hostnames = outside.filter_map(|(_, answer)| answer.as_ref().ok()?.hostname.clone());
         hostnames.filter(|name| !is_container_id(name)).collect()
@@ -153,7 +160,8 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let ours = |p: &Probe| p.config.as_ref().and_then(ReplConfig::replica_set_id) == observed.known_set;
         let counts = |at: &SocketAddr, p: &Probe| observed.tasks.hosts.contains(&Host::from(*at)) || ours(p);
         let answered = answers.iter().filter_map(|(at, answer)| Some((at, answer.as_deref().ok()?)));
-        let still_named = named_by(answered.filter(|(at, p)| counts(at, p)).map(|(_, p)| p));
+        let probes = answered.filter(|(at, p)| counts(at, p)).map(|(_, p)| p);
+        let still_named = self.filter().members_and_seeds(probes);
         // If no answer counts, the members are only silent. What a node outside the set names is not kept, because it can
         // name new addresses in every observation.
         self.known = if still_named.is_empty() { previously_known } else { still_named };
@@ -176,27 +184,6 @@ fn silent_limit(took: Duration) -> Duration {
 
 fn probes(answers: &Answers) -> impl Iterator<Item = &Probe> + Clone {
     answers.values().filter_map(|answer| answer.as_deref().ok())
-}
-
-/// Every address that some config names.
-fn configured<'p>(probes: impl Iterator<Item = &'p Probe>) -> BTreeSet<Host> {
-    let mut hosts = BTreeSet::new();
-    for member in probes.filter_map(|p| p.config.as_ref()).flat_map(ReplConfig::members) {
-        // Most configs name the same hosts.
-        if !hosts.contains(&member.host) {
-            hosts.insert(member.host.clone());
-        }
-    }
-    hosts
-}
-
-/// Every address that some config or lock names.
-fn named_by<'p>(probes: impl Iterator<Item = &'p Probe> + Clone) -> BTreeSet<Host> {
-    let locks = probes.clone().filter_map(|p| p.lock.as_ref());
-    let seeds: Vec<Host> = locks.map(|lock| lock.seed.clone()).collect();
-    let mut hosts = configured(probes);
-    hosts.extend(seeds);
-    hosts
 }
 
 fn sockets<'h>(hosts: impl IntoIterator<Item = &'h Host>, names: &Names) -> BTreeSet<SocketAddr> {

@@ -5,6 +5,7 @@ mod chain_secondary;
 mod force;
 mod freeze;
 mod removal;
+mod steering;
 mod world;
 
 use super::execute::{StepError, execute};
@@ -12,8 +13,8 @@ use super::observe::Observer;
 use super::{AdminRequests, Loop};
 use crate::admin::AdminEndpoint;
 use crate::model::{
-    Bootstrap, Change, Host, MemberAddress, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError, RecoveryMode,
-    RecoveryRequest, ReplConfig, RequestState, SetName, Token, UserData,
+    Change, Host, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError, RecoveryRequest, ReplConfig,
+    RequestState, SetName, UserData,
 };
 use crate::plan::{Step, evidence};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{advance, sleep};
 
-use world::{INTERVAL, SECOND, World, at, blank, host, lock, member, process};
+use world::{INTERVAL, SECOND, World, at, blank, host, lock, member, policy, process};
 
 /// Advances the clock and makes one observation.
 async fn observe_after(observer: &mut Observer<'_, World, World>, time: Duration) -> BTreeMap<Host, Node> {
@@ -289,19 +290,7 @@ struct Fixture {
 impl Fixture {
     fn new(world: World) -> Self {
         let wake = Arc::new(Notify::new());
-        let policy = Policy {
-            set: SetName::new("rs"),
-            expect: 3,
-            member_address: MemberAddress::Ip,
-            replace_after: 30 * SECOND,
-            remove_after: 600 * SECOND,
-            stable_for: SECOND,
-            recovery: RecoveryMode::Auto,
-            bootstrap: Bootstrap::Never,
-            replica_set_id: None,
-            token: Token("me".to_owned()),
-        };
-        Self { world, policy, requests: AdminRequests::new(Arc::clone(&wake)), wake }
+        Self { world, policy: policy(), requests: AdminRequests::new(Arc::clone(&wake)), wake }
     }
 
     fn reconciler(&self) -> Loop<'_, World, World> {

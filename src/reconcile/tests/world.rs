@@ -3,19 +3,39 @@
 use super::super::observe::Observer;
 use crate::discovery::Discovery;
 use crate::model::{
-    DataId, DnsTrouble, DnsTroubleKind, Host, Lock, MemberAddress, MemberId, NameAnswer, NodeState, Peer, Probe,
-    ProbeError, ProcessId, ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
+    Bootstrap, DataId, DnsTrouble, DnsTroubleKind, Host, Lock, MemberAddress, MemberId, NameAnswer, NodeState, Peer,
+    Policy, Probe, ProbeError, ProcessId, RecoveryMode, ReplConfig, SetName, SetView, TaskList, Token, UserData,
+    WireVersion,
 };
 use crate::mongo::{Admin, Error};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 use tokio::time::advance;
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// What an observer takes from it: the set's name, and that members have names or addresses.
+static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy { member_address: MemberAddress::Auto, ..policy() });
+
+/// A set of three that is only observed.
+pub(super) fn policy() -> Policy {
+    Policy {
+        set: SetName::new("rs"),
+        expect: 3,
+        member_address: MemberAddress::Ip,
+        replace_after: 30 * SECOND,
+        remove_after: 600 * SECOND,
+        stable_for: SECOND,
+        recovery: RecoveryMode::Auto,
+        bootstrap: Bootstrap::Never,
+        replica_set_id: None,
+        token: Token("me".to_owned()),
+    }
+}
 
 /// The fake `Discovery` and `Admin`. A test fills it by hand. An address that is not in it refuses connections.
 #[derive(Default)]
@@ -72,7 +92,7 @@ impl World {
     }
 
     pub(super) fn observer(&self) -> Observer<'_, Self, Self> {
-        Observer::new(self, self, MemberAddress::Auto, INTERVAL)
+        Observer::new(self, self, &POLICY, INTERVAL)
     }
 }
 
