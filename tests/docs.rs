@@ -22,6 +22,8 @@ mod links;
 mod messages;
 #[path = "docs/page.rs"]
 mod page;
+#[path = "docs/privileges.rs"]
+mod privileges;
 #[path = "docs/reference.rs"]
 mod reference;
 #[path = "docs/source.rs"]
