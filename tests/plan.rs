@@ -53,7 +53,7 @@ fn told(plan: &Plan, prefix: &str) -> Vec<String> {
 
 /// What is known of a set without a primary.
 fn known(evidence: &Evidence) -> Vec<String> {
-    let Evidence { directories, missing, have, need, committed, verdict } = evidence;
+    let Evidence { directories, missing, have, need, committed, unchecked, verdict } = evidence;
     let or_unknown =
         |at: &Option<OpTime>| at.map_or_else(|| "?".to_owned(), |at| format!("{}.{}", at.term, at.seconds));
     let mut lines: Vec<String> = directories
@@ -66,6 +66,10 @@ fn known(evidence: &Evidence) -> Vec<String> {
         })
         .collect();
     lines.extend(missing.iter().map(|m| format!("missing: {} {}", m.host, m.instead)));
+    // Where nothing is said about the past, nobody's is known.
+    if unchecked.len() < directories.iter().filter(|d| d.data.is_some()).count() {
+        lines.extend(unchecked.iter().map(|host| format!("unchecked: {host}")));
+    }
     lines.push(format!("votes: {have} of {need}, committed {}", or_unknown(committed)));
     match verdict {
         Verdict::Primary(host) => lines.push(format!("verdict: {host} is primary")),

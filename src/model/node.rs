@@ -209,6 +209,8 @@ pub struct SetView {
     pub committed: OpTime,
     /// The newest write that this node applied.
     pub applied: OpTime,
+    /// The newest write that is in this node's journal; zero where it does not tell.
+    pub durable: OpTime,
     /// Wall-clock time of that write in milliseconds since 1970.
     pub applied_wall_ms: Option<i64>,
     /// Whom it copies new writes from.

@@ -3,7 +3,8 @@
 //! **Invariant:** an observation cannot fail. What is unknown stands in it as a value, apart from what is absent.
 
 use super::{
-    Host, Lock, NodeState, Peer, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget, TaskList,
+    DataId, Host, Lock, NodeState, Past, Peer, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget,
+    TaskList,
 };
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub struct Observed {
     pub sync_source_requests: Vec<SyncSourceRequest>,
     /// Processes that were told to write their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,
+    /// What each data directory was seen to hold before this observation, in this controller's life.
+    pub pasts: BTreeMap<DataId, Past>,
     /// Whom an operator wants out.
     pub removals: BTreeSet<RemovalTarget>,
     /// A recovery that an operator ordered.
@@ -122,6 +125,12 @@ impl Observed {
             process.listed |= node.listed;
         }
         found.into_values().collect()
+    }
+
+    /// Whether this directory, by what it says now, lacks writes that it was seen to hold: see [`Past`].
+    pub fn is_rewound(&self, probe: &Probe) -> bool {
+        let past = probe.data.and_then(|data| self.pasts.get(&data));
+        past.is_some_and(|past| probe.is_rewound(past))
     }
 
     /// How the node at `by` sees the member at `host`.

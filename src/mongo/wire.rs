@@ -91,6 +91,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
         term: integer(reply, "term").unwrap_or(0),
         committed: optime_of("lastCommittedOpTime"),
         applied: optime_of("appliedOpTime"),
+        durable: optime_of("durableOpTime"),
         applied_wall_ms: optimes.and_then(|o| o.get_datetime("lastAppliedWallTime").ok()).map(|t| t.timestamp_millis()),
         sync_source: reply.get_str("syncSourceHost").ok().and_then(|text| text.parse().ok()),
         peers: peers.collect::<BTreeMap<_, _>>(),

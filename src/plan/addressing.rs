@@ -5,7 +5,7 @@
 //! mongods that swapped addresses take over each other's members by themselves, so there the tags follow.
 
 use super::situation::Situation;
-use crate::model::{Change, DataId, Host, Member, MemberId, ReplConfig};
+use crate::model::{Change, DataId, Host, Member, MemberId, Process, ReplConfig};
 use std::collections::BTreeMap;
 
 /// Where everything belongs.
@@ -21,16 +21,23 @@ pub(super) struct Addressing {
 
 /// Compares the situation's config with where its directories answer. Several rules ask; it is worked out once.
 pub(super) fn addressing(now: &Situation<'_>, config: &ReplConfig) -> Addressing {
-    now.addressing.get_or_init(|| compare(now, config)).clone()
+    now.addressing.get_or_init(|| compare(now, config, &|data| now.process_with_data(data))).clone()
 }
 
-fn compare(now: &Situation<'_>, config: &ReplConfig) -> Addressing {
+/// The same, with directories in an older state than they were seen in: for an operator who accepts the loss.
+pub(super) fn addressing_of_any_state(now: &Situation<'_>, config: &ReplConfig) -> Addressing {
+    compare(now, config, &|data| now.process_with_any_state_of(data))
+}
+
+/// The mongod that speaks for a directory.
+type Holder<'h, 'a> = &'h dyn Fn(DataId) -> Option<&'h Process<'a>>;
+
+fn compare<'a>(now: &Situation<'a>, config: &ReplConfig, holder: Holder<'_, 'a>) -> Addressing {
     let members: Vec<&Member> = config.members().iter().filter(|m| m.data.is_some() && !m.arbiter).collect();
     let owner = |data: DataId| members.iter().copied().find(|m| m.data == Some(data));
     let mut seats: BTreeMap<MemberId, DataId> = BTreeMap::new();
     for member in &members {
-        let found =
-            now.process_at(member).and_then(|p| p.probe.data).filter(|data| now.process_with_data(*data).is_some());
+        let found = now.process_at(member).and_then(|p| p.probe.data).filter(|data| holder(*data).is_some());
         if let Some(data) = found.filter(|data| owner(*data).is_some_and(|from| same_rights(from, member))) {
             seats.insert(member.id, data);
         }
@@ -51,14 +58,15 @@ fn compare(now: &Situation<'_>, config: &ReplConfig) -> Addressing {
             seats.insert(member.id, data);
         }
     }
-    changes(now, config, &members, &seats)
+    changes(now, config, &members, &seats, holder)
 }
 
-fn changes(
-    now: &Situation<'_>,
+fn changes<'a>(
+    now: &Situation<'a>,
     config: &ReplConfig,
     members: &[&Member],
     seats: &BTreeMap<MemberId, DataId>,
+    holder: Holder<'_, 'a>,
 ) -> Addressing {
     let mut addressing = Addressing { moves: Vec::new(), tags: Vec::new(), unnamed: Vec::new() };
     for member in members {
@@ -66,7 +74,7 @@ fn changes(
         if member.data != Some(data) {
             addressing.tags.push(Change::Tag { id: member.id, data });
         }
-        let Some(process) = now.process_with_data(data) else { continue };
+        let Some(process) = holder(data) else { continue };
         if config.members().iter().any(|m| now.process_at(m).is_some_and(|p| p.id == process.id)) {
             continue;
         }

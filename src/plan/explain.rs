@@ -74,7 +74,8 @@ pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
         findings.push(Finding::TwoVoters);
     }
     for member in config.members() {
-        if member.saved_vote.is_some() && !member.awaits_first_vote() {
+        let rewound = now.process_at(member).is_some_and(|p| now.is_rewound(p));
+        if member.saved_vote.is_some() && !member.awaits_first_vote() && !rewound {
             findings.push(Finding::Wiped { host: member.host.clone() });
         }
         let recovering = now.process_at(member).is_some_and(|p| p.state() == NodeState::Recovering);

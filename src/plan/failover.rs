@@ -70,6 +70,10 @@ fn electors<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a 
 pub(super) fn abort_catchup(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let config = now.config?;
     let elected = config.voters().filter_map(|m| now.process_at(m)).find(|p| p.state() == NodeState::Other)?;
+    // Elected with the help of one that forgot what it vouched for, it may lack what a silent one holds.
+    if config.voters().filter_map(|m| now.process_at(m)).any(|p| now.is_rewound(p)) {
+        return None;
+    }
     let silent = config.members().iter().any(|m| now.process_at(m).is_none());
     let newer = |m: &Member| now.process_at(m).is_some_and(|p| applied(p) > applied(elected));
     if !silent || config.voters().any(newer) {

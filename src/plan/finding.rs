@@ -63,6 +63,11 @@ pub enum Finding {
         /// Where.
         hosts: Vec<Host>,
     },
+    /// A data directory is in an older state than it was seen in.
+    Rewound {
+        /// Where.
+        host: Host,
+    },
     /// Two sets under one name, and neither is clearly the one.
     TwoSets {
         /// The generations.
@@ -122,6 +127,7 @@ impl Finding {
             | Self::HoldsUserData { .. }
             | Self::UserDataUnknown { .. }
             | Self::SameDataTwice { .. }
+            | Self::Rewound { .. }
             | Self::TwoSets { .. }
             | Self::PinnedSetMissing { .. }
             | Self::TwoPrimaries { .. }
@@ -182,6 +188,11 @@ impl fmt::Display for Finding {
                 f,
                 "{} run copies of one data directory; neither gets a vote by it: stop one and wipe its volume",
                 list(hosts)
+            ),
+            Self::Rewound { host } => write!(
+                f,
+                "{host} lacks writes that its data directory held before, as after the restore of an older snapshot; it \
+                 has no vote until it has copied them: if it does not, empty its data directory, so that it syncs anew"
             ),
             Self::TwoSets { ids } => write!(
                 f,

@@ -139,6 +139,7 @@ fn found_voters<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(
     let untagged = config.voters().filter(|m| m.data.is_none());
     let there = untagged.filter_map(|m| Some((m, now.process_at(m)?))).filter(|(m, p)| {
         let whole = p.state() == NodeState::Secondary && p.probe.data.is_some_and(|data| !named(data));
+        let whole = whole && !now.is_rewound(p);
         p.probe.sees_primary.is_none() && if m.arbiter { p.state() == NodeState::Arbiter } else { whole }
     });
     counted(now, config).into_iter().chain(there).collect()
@@ -186,10 +187,10 @@ fn forced_changes(now: &Situation<'_>, config: &ReplConfig, addressing: Addressi
     let newcomers = config.members().iter().filter(|m| m.newly_added);
     let silenced: Vec<_> = newcomers.map(|m| Change::RevokeVote { id: m.id }).collect();
     // Another directory at a voter's address would join with its vote: a wiped one, or one of a member without a
-    // vote. The member points nowhere until its own directory is back.
+    // vote, or an older state of its own. The member points nowhere until its own directory is back.
     let holds = |m: &Member| tags.iter().find_map(|c| tag_of(c, m.id)).or(m.data);
     let moved = |m: &Member| moves.iter().any(|c| matches!(c, Change::Readdress { id, .. } if *id == m.id));
-    let other = |m: &Member| now.process_at(m).is_some_and(|p| p.probe.data != holds(m));
+    let other = |m: &Member| now.process_at(m).is_some_and(|p| p.probe.data != holds(m) || now.is_rewound(p));
     let taken = config.voters().filter(|m| m.data.is_some() && !moved(m) && other(m));
     let away: Vec<_> = taken.map(|m| Change::Readdress { id: m.id, to: nowhere(config, m.id) }).collect();
     moves.extend(tags);

@@ -76,7 +76,8 @@ fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change]
     // Voters, not members: who has no vote has vouched for nothing, and without a primary nobody can remove those
     // that are gone.
     // A tag names a voter's directory; who has none, as an arbiter, is whole where it answers.
-    let whole = |m: &Member| now.process_at(m).is_some_and(|p| m.arbiter || p.probe.data.is_some());
+    let holds = |p: &Process<'_>| p.probe.data.is_some() && !now.is_rewound(p);
+    let whole = |m: &Member| now.process_at(m).is_some_and(|p| m.arbiter || holds(p));
     let found = |m: &&Member| m.data.map_or_else(|| whole(m), |data| now.process_with_data(data).is_some());
     let directories = base.voters().filter(found).count();
     if directories < base.majority() {

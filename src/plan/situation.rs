@@ -53,6 +53,7 @@ impl<'a> Situation<'a> {
         };
         find_unusable(observed, &mut findings);
         find_copies(&ours, &mut findings);
+        find_rewound(observed, &ours, &mut findings);
         let answering = config.map(|c| answering(observed, &ours, c)).unwrap_or_default();
         let (primary, addressing) = (primary.map(|(id, _)| id), OnceCell::new());
         Self { observed, policy, config, primary, ours, blocked, findings, answering, addressing }
@@ -85,11 +86,22 @@ impl<'a> Situation<'a> {
         (tagged || only()).then_some(process)
     }
 
-    /// The mongod with this directory, unless copies of it run twice.
+    /// The mongod with this directory, unless copies of it run twice, or it lacks what the directory held before.
     pub(super) fn process_with_data(&self, data: DataId) -> Option<&Process<'a>> {
+        self.process_with_any_state_of(data).filter(|p| !self.is_rewound(p))
+    }
+
+    /// The mongod with this directory, unless copies of it run twice, be it an older state of it.
+    pub(super) fn process_with_any_state_of(&self, data: DataId) -> Option<&Process<'a>> {
         let mut processes_with_data = self.ours.iter().filter(|p| p.probe.data == Some(data));
         let first = processes_with_data.next();
         if processes_with_data.next().is_some() { None } else { first }
+    }
+
+    /// Its directory lacks writes that it was seen to hold for good, so that it has earned no vote. Who leads is not
+    /// judged: what it holds is the set's data by definition.
+    pub(super) fn is_rewound(&self, process: &Process<'_>) -> bool {
+        Some(process.id) != self.primary && self.observed.is_rewound(process.probe)
     }
 
     /// The address of a process as a member, in the kind that the set uses. None when its name does not lead to it
@@ -168,7 +180,8 @@ impl<'a> Situation<'a> {
             // What leads has a majority behind it, whatever its member's tag says.
             Some(process) => {
                 let leads = Some(process.id) == self.primary;
-                self.seat(process) == Some(member.id) && (leads || self.is_intact(member, process.probe))
+                let whole = || self.is_intact(member, process.probe) && !self.is_rewound(process);
+                self.seat(process) == Some(member.id) && (leads || whole())
             }
             None => self.observed.probe(&member.host).is_none() && self.serves_at_primary(member),
         }
@@ -325,4 +338,11 @@ fn find_copies(ours: &[Process<'_>], findings: &mut Vec<Finding>) {
     findings.extend(
         processes_with_data.into_values().filter(|hosts| hosts.len() > 1).map(|hosts| Finding::SameDataTwice { hosts }),
     );
+}
+
+/// Of copies it is already said that none of them counts.
+fn find_rewound(observed: &Observed, ours: &[Process<'_>], findings: &mut Vec<Finding>) {
+    let copied = |p: &Process<'_>| ours.iter().any(|q| q.id != p.id && q.probe.data == p.probe.data);
+    let rewound = ours.iter().filter(|p| p.state() != NodeState::Primary && observed.is_rewound(p.probe));
+    findings.extend(rewound.filter(|p| !copied(p)).map(|p| Finding::Rewound { host: p.hosts[0].clone() }));
 }

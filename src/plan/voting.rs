@@ -13,13 +13,21 @@ use crate::model::{Change, DataId, Member, NodeState, Process, ReplConfig};
 /// to elect a primary that lacks acknowledged writes (seen to happen on 6.0.5), so the vote goes at once.
 pub(super) fn revoke_vote(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
     let (primary, config) = now.writable()?;
-    let mut members = config.voters().filter(|m| !m.arbiter);
-    let lost = members.find(|m| now.process_at(m).is_some_and(|p| p.id != primary.id && is_wiped(now, m, p)))?;
-    let because = format!("the data directory at {} is not the one that earned the vote", lost.host);
+    let members = config.voters().filter(|m| !m.arbiter);
+    let mut followers = members.filter_map(|m| Some((m, now.process_at(m).filter(|p| p.id != primary.id)?)));
+    let (lost, process) = followers.find(|(m, p)| is_wiped(now, m, p))?;
+    let because = match now.is_rewound(process) {
+        true => format!("the data directory at {} lacks writes that it held before", lost.host),
+        false => format!("the data directory at {} is not the one that earned the vote", lost.host),
+    };
     reconfig(now, vec![Change::RevokeVote { id: lost.id }], because)
 }
 
 fn is_wiped(now: &Situation<'_>, member: &Member, process: &Process<'_>) -> bool {
+    // An older state of a directory has forgotten what it vouched for, as an empty one has.
+    if now.is_rewound(process) {
+        return true;
+    }
     match (member.data, process.probe.data) {
         // A directory without identity is not complete. STARTUP may not have opened it yet.
         (_, None) => process.state() != NodeState::Startup,
@@ -54,7 +62,7 @@ pub(super) fn restore_vote(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) ->
         let applied = process.probe.view.as_ref().map(|view| view.applied);
         // Writes of a term that the primary has not heard of are another line of history, which is about to be undone.
         let same_line = applied.map(|at| at.term) <= Some(view.term);
-        let whole = applied >= Some(view.committed) && same_line;
+        let whole = applied >= Some(view.committed) && same_line && !now.is_rewound(process);
         let caught_up = process.state() == NodeState::Secondary && view.knows_commit_point() && whole;
         match process.probe.data {
             Some(data)
@@ -140,7 +148,7 @@ fn first_tag(now: &Situation<'_>, member: &Member) -> Option<Change> {
     let data = process.probe.data?;
     let complete = matches!(process.state(), NodeState::Primary | NodeState::Secondary);
     let plain = !member.arbiter && !member.newly_added && member.saved_vote.is_none();
-    let free = member_with_data(now, data).is_none() && !now.is_copied(data);
+    let free = member_with_data(now, data).is_none() && now.process_with_data(data).is_some();
     // What the primary holds is the set's data by definition, whatever its tag says. And who has no vote has vouched
     // for nothing: a spare whose directory was wiped is as good as before, once its own is nowhere to be seen.
     let vouches = |data| member.votes || now.ours.iter().any(|p| p.probe.data == Some(data));

@@ -17,6 +17,10 @@ pub struct RecoveryStatus {
     pub votes_needed: usize,
     /// The newest write that a majority holds, as far as the nodes know.
     pub committed: Option<String>,
+    /// The addresses of the data directories that may have gone back to an older state, because the controller has not
+    /// observed them long enough to tell.
+    #[serde(default)]
+    pub unchecked: Vec<String>,
     /// The data directories that are found, the one with the newest write first.
     pub directories: Vec<DirectoryStatus>,
     /// The voters whose data directories are not found.
@@ -102,6 +106,7 @@ impl RecoveryStatus {
             votes: evidence.have,
             votes_needed: evidence.need,
             committed: evidence.committed.map(|at| at.to_string()),
+            unchecked: evidence.unchecked.iter().map(ToString::to_string).collect(),
             directories: directories.into_iter().map(directory).collect(),
             missing: evidence.missing.iter().map(missing).collect(),
             step: step.map(ToString::to_string),

@@ -7,6 +7,7 @@
 //! showed the fact, not from the last observation that showed the opposite.
 
 use super::pace;
+use super::pasts::Pasts;
 use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal, Subject, SyncSourceRequest};
 use crate::plan::Step;
 use bson::oid::ObjectId;
@@ -32,6 +33,7 @@ pub(super) struct History {
     fsynced: BTreeMap<ProcessId, Host>,
     sync_source_requests: Vec<RequestedSource>,
     refusals: Vec<RefusedStep>,
+    pasts: Pasts,
 }
 
 /// What is remembered of one address.
@@ -145,6 +147,7 @@ impl History {
         self.record_unchanged_state(observed, passed);
         observed.recovered_for = self.recovered_at.map(|then| now.duration_since(then));
         observed.known_set = self.known_set;
+        self.pasts.complete(observed, self.known_set);
         self.forget_ended_processes(observed);
         observed.fsynced = self.fsynced.keys().copied().collect();
         let request = |r: &RequestedSource| SyncSourceRequest { on: r.on, source: r.source, fresh: now < r.until };
@@ -305,7 +308,11 @@ impl History {
         let process = |host| observed.probe(host).map(|p| p.process);
         match step {
             Step::Reconfig { .. } => self.drop_refusals(&[Subject::AnyReconfig]),
-            Step::Recover { .. } | Step::AcceptLoss { .. } => self.recovered_at = Some(now),
+            Step::Recover { .. } => self.recovered_at = Some(now),
+            Step::AcceptLoss { .. } => {
+                self.recovered_at = Some(now);
+                self.pasts.loss_was_accepted();
+            }
             Step::Fsync { on } => self.fsynced.extend(process(on).map(|process| (process, on.clone()))),
             Step::SetSyncSource { on, source, .. } => {
                 if let Some((on, source)) = process(on).zip(process(source)) {
@@ -337,7 +344,7 @@ impl History {
     pub(super) fn len(&self) -> usize {
         let lists = self.locks.len() + self.sync_source_requests.len() + self.refusals.len();
         let processes = self.blank.processes.len() + self.unchanged.fingerprints.len() + self.fsynced.len();
-        self.hosts.len() + lists + processes
+        self.hosts.len() + lists + processes + self.pasts.len()
     }
 
     /// Remembers the replica set that the plan was about.

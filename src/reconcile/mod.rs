@@ -8,6 +8,7 @@ mod history;
 mod named;
 mod observe;
 mod pace;
+mod pasts;
 mod plan_log;
 mod requests;
 #[cfg(test)]

@@ -17,7 +17,7 @@ fn leaderless(verdict: &str) -> Value {
     let step =
         matches!(verdict, "safe" | "automatic" | "loss").then_some("force move 10.0.0.1:27017 to 10.0.0.9:27017");
     status["recovery"] = json!({
-        "evidence": EVIDENCE, "verdict": verdict, "votes": 1, "votes_needed": 2, "committed": null,
+        "evidence": EVIDENCE, "verdict": verdict, "votes": 1, "votes_needed": 2, "committed": null, "unchecked": ["10.0.0.9:27017"],
         "directories": [{
             "host": "10.0.0.9:27017", "state": "REMOVED", "data": "def7d3cc-0000-4000-8000-000000000000",
             "newest": "2026-11-21T13:12:06Z #4, term 1", "config_version": 6, "member": 0, "votes": true,

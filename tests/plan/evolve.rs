@@ -21,6 +21,9 @@ impl World {
                 self.nodes.get_mut(&word).unwrap().config = (!label.is_empty()).then_some(label);
                 self.install(on, &base.forced(changes, *version).unwrap(), None);
                 self.request = None;
+                if matches!(step, Step::AcceptLoss { .. }) {
+                    self.nodes.values_mut().for_each(|spec| spec.held = None);
+                }
             }
             Step::Fsync { on } => {
                 let process = observed.probe(on).unwrap_or_else(|| panic!("{on} cannot be asked")).process;

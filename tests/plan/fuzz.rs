@@ -28,7 +28,7 @@ const STATES: [&str; 20] = [
     "shutting-down",
     "= a",
 ];
-const MORE: [&str; 29] = [
+const MORE: [&str; 30] = [
     "",
     "",
     "",
@@ -51,6 +51,7 @@ const MORE: [&str; 29] = [
     "sees-down=b,c",
     "unasked=a,b",
     "applied=9",
+    "applied=9 held=12",
     "committed=12",
     "user-data=2",
     "user-data=unknown",

@@ -3,9 +3,9 @@
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    DnsTrouble, EvidenceId, FeatureVersion, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe,
-    ProbeError, RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView, SyncSourceRequest, TaskList,
-    Token, UserData, WireVersion,
+    DataId, DnsTrouble, EvidenceId, FeatureVersion, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Past, Peer,
+    Policy, Probe, ProbeError, RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView,
+    SyncSourceRequest, TaskList, Token, UserData, WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,8 @@ pub struct Spec {
     pub term: Option<i64>,
     pub source: Option<String>,
     pub committed: Option<u32>,
+    /// What its directory was seen to hold for good before.
+    pub held: Option<u32>,
     pub user_data: Option<UserData>,
     pub lock: Option<(String, String, Option<String>)>,
     pub marked_removed: bool,
@@ -177,7 +179,8 @@ impl World {
         let committed = optime(spec.committed);
         let sync_source = spec.source.as_ref().map(|word| words::host(word));
         let (applied, peers) = (optime(spec.applied), peers.collect());
-        Some(SetView { term, committed, applied, applied_wall_ms: None, sync_source, peers })
+        let durable = applied;
+        Some(SetView { term, committed, applied, durable, applied_wall_ms: None, sync_source, peers })
     }
 
     /// The primary of the same set as its members call it.
@@ -298,12 +301,22 @@ impl World {
             recovered_for: None,
             locks,
             fsynced,
+            pasts: self.pasts(),
             removals: self.removals.clone(),
             request: None,
             sync_source_requests: self.sync_source_requests.clone(),
             refusals: self.refusals.clone(),
             nodes,
         }
+    }
+
+    fn pasts(&self) -> BTreeMap<DataId, Past> {
+        let past = |(word, spec): (&String, &Spec)| {
+            let data = words::data(&self.data_of(word, spec)?);
+            let held = self.optime(spec, Some(spec.held?));
+            Some((data, Past { held: OpTime { term: 1, ..held }, was_whole: true }))
+        };
+        self.nodes.iter().filter_map(past).collect()
     }
 
     /// A configured name leads to the task of its letter, unless the scenario says more about it.

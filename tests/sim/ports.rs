@@ -226,6 +226,6 @@ impl World {
             peers.insert(*id, peer);
         }
         let (term, committed, applied) = (here.dir.term, here.dir.committed(), here.dir.last());
-        Some(SetView { term, committed, applied, applied_wall_ms: None, sync_source: None, peers })
+        Some(SetView { term, committed, applied, durable: applied, applied_wall_ms: None, sync_source: None, peers })
     }
 }

@@ -28,6 +28,10 @@ pub(super) fn table(status: &Status, recovery: &RecoveryStatus) -> String {
             plain(&missing.note)
         ));
     }
+    if !recovery.unchecked.is_empty() {
+        let hosts = recovery.unchecked.iter().map(|host| plain(host)).collect::<Vec<_>>().join(", ");
+        lines.push(format!("not checked: whether a volume was restored from an older snapshot is not known to this controller ({hosts})"));
+    }
     lines.extend(recovery.step.iter().map(|step| format!("would do: {}", plain(step))));
     lines.extend(recovery.lost.iter().map(|lost| format!("would lose: {}", plain(lost))));
     lines.extend(recovery.reasons.iter().map(|reason| format!("refused: {}", plain(reason))));

@@ -27,6 +27,9 @@ pub struct Evidence {
     pub need: usize,
     /// The newest write that anybody here knows a majority to hold.
     pub committed: Option<OpTime>,
+    /// Directories of which this controller has not seen enough to tell whether they went back to an older state: it
+    /// never saw them hold what a primary had committed. Not a part of what names the evidence.
+    pub unchecked: Vec<Host>,
     /// What can be done.
     pub verdict: Verdict,
 }
@@ -116,7 +119,13 @@ pub(super) fn weigh(now: &Situation<'_>) -> Evidence {
         verdict: verdict(now, &missing, committed),
         missing,
         committed,
+        unchecked: now.ours.iter().filter(|p| is_unchecked(now, p)).map(|p| p.hosts[0].clone()).collect(),
     }
+}
+
+fn is_unchecked(now: &Situation<'_>, process: &Process<'_>) -> bool {
+    let past = |data| now.observed.pasts.get(&data);
+    process.probe.data.is_some_and(|data| !past(data).is_some_and(|past| past.was_whole))
 }
 
 fn directory(now: &Situation<'_>, process: &Process<'_>, found: &[(&Member, &Process<'_>)]) -> Option<Directory> {
@@ -141,14 +150,23 @@ fn directory(now: &Situation<'_>, process: &Process<'_>, found: &[(&Member, &Pro
 }
 
 fn absent(now: &Situation<'_>, member: &Member) -> Missing {
-    let instead = match now.observed.node(&member.host).map(|node| &node.answer) {
+    let its = |p: &Process<'_>| member.data.map_or_else(|| p.is_at(&member.host), |data| p.probe.data == Some(data));
+    let older = |p: &&Process<'_>| its(p) && now.is_rewound(p);
+    let instead = now.ours.iter().find(older).map_or_else(
+        || found_instead(now, member),
+        |p| format!("its data directory, at {}, lacks writes that it held before", p.hosts[0]),
+    );
+    let Member { id, data, arbiter, .. } = *member;
+    Missing { id, host: member.host.clone(), data, arbiter, instead }
+}
+
+fn found_instead(now: &Situation<'_>, member: &Member) -> String {
+    match now.observed.node(&member.host).map(|node| &node.answer) {
         Some(Ok(probe)) if member.data.is_some() && probe.data == member.data => format!("is {}", probe.state),
         Some(Ok(probe)) => format!("another mongod answers there, as {}", probe.state),
         Some(Err(error)) => error.to_string(),
         None => "nobody was asked".to_owned(),
-    };
-    let Member { id, data, arbiter, .. } = *member;
-    Missing { id, host: member.host.clone(), data, arbiter, instead }
+    }
 }
 
 fn verdict(now: &Situation<'_>, missing: &[Missing], committed: Option<OpTime>) -> Verdict {

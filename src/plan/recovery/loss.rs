@@ -4,7 +4,7 @@
 //! **Invariant:** nobody is removed but arbiters, which hold nothing and can have neither a tag nor no vote. Whoever
 //! loses a vote keeps its member and `rsctlSavedVote`, so that *restore-vote* returns it when it holds the set's data again.
 
-use super::super::addressing::{Addressing, addressing};
+use super::super::addressing::{Addressing, addressing_of_any_state};
 use super::super::situation::Situation;
 use super::super::{Proposal, Step, lint};
 use super::arbiters::arbiters;
@@ -24,7 +24,7 @@ pub struct Loss {
 pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<OpTime>) -> Result<Loss, String> {
     let version = newest_version(now).unwrap_or(config.version()) + 1;
     let unfit = |error: ConfigError| error.to_string();
-    let Addressing { moves, tags, unnamed } = addressing(now, config);
+    let Addressing { moves, tags, unnamed } = addressing_of_any_state(now, config);
     let mut changes = [moves, tags, guesses(now, config)].concat();
     let placed = config.forced(&changes, version).map_err(unfit)?;
     let held = seats(now, &placed);
@@ -84,7 +84,7 @@ fn seats<'c, 's, 'a>(now: &'s Situation<'a>, next: &'c ReplConfig) -> Vec<(&'c M
         let once = || next.members().iter().filter(|other| at(p, &other.host)).count() == 1;
         match (m.arbiter, m.data, p.probe.data) {
             (true, _, _) => p.state() == NodeState::Arbiter && once(),
-            (false, Some(tag), Some(data)) => tag == data && now.process_with_data(data).is_some() && rests(p),
+            (false, Some(tag), Some(data)) => tag == data && now.process_with_any_state_of(data).is_some() && rests(p),
             (false, None, Some(data)) => {
                 let named = next.members().iter().any(|other| other.data == Some(data));
                 !named && !now.is_copied(data) && once() && rests(p)
@@ -157,6 +157,10 @@ fn told(
         let at = p.probe.newest().unwrap_or_default();
         format!("perhaps what {} has after that, up to {at}: it cannot lead", p.hosts[0])
     }));
+    let rewound = now.ours.iter().filter(|p| now.is_rewound(p));
+    lost.extend(
+        rewound.map(|p| format!("what {} held before and lacks now: its data directory is an older one", p.hosts[0])),
+    );
     lost.extend(changes.iter().filter_map(|c| {
         match c {
             Change::Readdress { id, to } => config
