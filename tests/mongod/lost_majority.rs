@@ -96,7 +96,7 @@ async fn the_last_of_three_continues_when_the_loss_is_accepted_and_the_others_ge
     let (code, _, _) = recover(&controller, &["--accept-data-loss", "rs"]).await;
     assert_eq!(code, 5, "nothing was shown");
     let (code, _, err) = recover(&controller, &["--accept-data-loss", "rs", "--evidence", "000000000000"]).await;
-    assert_eq!((code, err.contains("no longer what was shown")), (5, true), "{err}");
+    assert_eq!((code, err.contains("has changed since it was shown")), (5, true), "{err}");
     let after = controller.status().await.unwrap();
     assert_eq!((after.config_version, after.primary), (status.config_version, None));
 
