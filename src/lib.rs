@@ -133,6 +133,7 @@ pub mod mongo;
 pub mod outcome;
 pub mod parse;
 pub mod plan;
+pub mod protection;
 pub mod publish;
 pub mod reconcile;
 mod runtime;

@@ -4,16 +4,24 @@ use std::process::ExitCode;
 
 use rsctl::commands;
 use rsctl::outcome::{Exit, Outcome};
-use rsctl::settings::{self, Environment, Settings, Usage};
+use rsctl::protection;
+use rsctl::settings::{self, Command, Environment, Settings, Usage};
 use rsctl::telemetry;
 
 fn main() -> ExitCode {
+    // Before any secret is read.
+    let hidden = protection::hide_memory();
     let settings = match settings::parse(std::env::args_os().collect(), &Environment::of_process()) {
         Ok(settings) => settings,
         Err(usage) => return usage_error(usage),
     };
     let Settings { log, command, ignored } = settings;
     telemetry::start(log.level, log.format, log.colour);
+    // A limit is inherited, and the application that `exec` starts may want its core files.
+    let is_exec = matches!(command, Command::Exec(_));
+    if let Err(error) = hidden.and_then(|()| if is_exec { Ok(()) } else { protection::no_core_files() }) {
+        tracing::warn!(%error, "the kernel does not hide the memory of this process, which may hold secrets");
+    }
     for variable in ignored {
         tracing::warn!(variable, "this variable is ignored: DNS finds the tasks, so no network name is needed");
     }
