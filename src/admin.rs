@@ -5,6 +5,9 @@
 
 use crate::model::{RecoveryRequest, RequestState};
 
+/// The header that every admin request has. Its value does not matter.
+pub(crate) const HEADER: &str = "x-rsctl";
+
 /// Accepts the requests of an operator.
 pub trait AdminEndpoint: Send + Sync {
     /// Asks for the removal of this member. Called only for an address of the newest status.

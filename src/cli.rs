@@ -251,9 +251,10 @@ impl Output {
 /// `rsctl healthcheck`.
 #[derive(Args, Debug)]
 pub struct HealthcheckArgs {
-    /// Address on which the controller of this container serves
-    #[arg(long, value_name = "IP:PORT", env = "RSCTL_LISTEN", default_value = "0.0.0.0:8080", value_parser = socket)]
-    pub listen: SocketAddr,
+    /// Loopback address on which the controller of this container takes admin requests
+    #[arg(long, value_name = "IP:PORT", env = "RSCTL_ADMIN_LISTEN", default_value = "127.0.0.1:8081",
+          value_parser = socket)]
+    pub admin_listen: SocketAddr,
 }
 
 /// The command line as clap knows it. The help does not show the values of variables, because they may be secret.

@@ -14,6 +14,8 @@ mod recipes;
 mod recover;
 #[path = "cli/supervision.rs"]
 mod supervision;
+#[path = "cli/surface.rs"]
+mod surface;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -251,16 +253,15 @@ fn healthcheck_asks_the_controller_of_its_own_container() {
         "/healthz" => Act::Answer(200, "ok\n".to_owned()),
         _ => Act::Answer(404, String::new()),
     });
-    let listen = format!("0.0.0.0:{}", alive.address.port());
-    let ended = rsctl(&["healthcheck"]).env("RSCTL_LISTEN", &listen).run();
+    let ended = rsctl(&["healthcheck"]).env("RSCTL_ADMIN_LISTEN", &alive.address.to_string()).run();
     assert_eq!(ended, Ended { code: 0, out: "ok\n".to_owned(), err: String::new() });
 
     let stuck = Controller::new(|_, _| Act::Answer(503, "the newest observation is 40 s old\n".to_owned()));
-    let ended = rsctl(&["healthcheck", "--listen", &stuck.address.to_string()]).run();
+    let ended = rsctl(&["healthcheck", "--admin-listen", &stuck.address.to_string()]).run();
     let err = format!("error: {} answers 503: the newest observation is 40 s old\n", stuck.url());
     assert_eq!(ended, Ended { code: 1, out: String::new(), err });
 
-    let ended = rsctl(&["healthcheck", "--listen", "127.0.0.1:1"]).run();
+    let ended = rsctl(&["healthcheck", "--admin-listen", "127.0.0.1:1"]).run();
     assert_eq!((ended.code, ended.err.lines().count()), (1, 1));
 }
 

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::admin::HEADER;
 use crate::parse::values::ControllerUrl;
 use crate::publish::Status;
 
@@ -76,7 +77,7 @@ pub(crate) async fn get(url: &ControllerUrl, path: &str) -> Result<Answer, AskEr
 
 /// Posts an admin request.
 pub(crate) async fn post(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
-    ask(url, Request::post(path), ANSWER_WITHIN).await
+    ask(url, Request::post(path).header(HEADER, "1"), ANSWER_WITHIN).await
 }
 
 /// Waits until the published URI differs from the one with the tag `known`, at most for `wait`. Returns its tag, or

@@ -32,7 +32,7 @@ pub async fn run(settings: RunSettings) -> Outcome {
         Err(error) => return Outcome::error(Exit::Usage, &error),
     };
     let (listener, endpoint) =
-        match (listen(settings.listen, "--listen").await, listen(settings.admin_listen, "--admin-listen").await) {
+        match (listen(settings.listen, "--listen"), listen(settings.admin_listen, "--admin-listen")) {
             (Ok(listener), Ok(endpoint)) => (listener, endpoint),
             (Err(outcome), _) | (_, Err(outcome)) => return outcome,
         };
@@ -55,9 +55,9 @@ pub async fn run(settings: RunSettings) -> Outcome {
     Outcome::silent(Exit::Ok)
 }
 
-async fn listen(at: SocketAddr, flag: &str) -> Result<TcpListener, Outcome> {
+fn listen(at: SocketAddr, flag: &str) -> Result<TcpListener, Outcome> {
     let refused = |error| Outcome::because(Exit::Failed, format_args!("cannot listen on {at} ({flag}): {error}"));
-    TcpListener::bind(at).await.map_err(refused)
+    http::listen(at).map_err(refused)
 }
 
 /// Sends every status to the HTTP servers and the file.

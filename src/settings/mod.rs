@@ -267,7 +267,7 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
             let cli::WaitArgs { timeout, source } = *wait;
             Command::Wait(Box::new(Source::new(source, Login::None)?), timeout)
         }
-        cli::Command::Healthcheck(healthcheck) => Command::Healthcheck(healthcheck.listen),
+        cli::Command::Healthcheck(healthcheck) => Command::Healthcheck(healthcheck.admin_listen),
         cli::Command::Completions { shell } => Command::Completions(shell),
     };
     let ignored = ["OVERLAY_NETWORK_NAME", "BACKEND_NETWORK_NAME", "NETWORK_NAME"];

@@ -1,13 +1,17 @@
 //! The admin endpoint. Every client that reaches it can change the replica set, so it listens on loopback only.
 
-use super::{Parameters, Served, accept, line, router};
-use crate::admin::AdminEndpoint;
+use super::connection::{ADMIN, accept};
+use super::{Parameters, Served, line, router, without_body};
+use crate::admin::{AdminEndpoint, HEADER};
 use crate::model::{RecoveryRequest, SetName};
 use crate::publish::{Snapshot, VerdictWord};
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::{Query, Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::post;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -31,8 +35,40 @@ pub async fn serve_admin(
     let requests = axum::Router::new()
         .route("/v1/remove", post(accept_removal))
         .route("/v1/recover", post(recovering).get(recovered))
+        .layer(from_fn(without_body))
         .with_state(endpoint);
-    match accept(listener, router(served).merge(requests)).await {}
+    let pages = router(served).merge(requests).layer(from_fn(only_from_commands));
+    match accept(listener, pages, ADMIN).await {}
+}
+
+/// Refuses requests that a web page can send: any page in a browser on this machine reaches loopback.
+async fn only_from_commands(request: Request, next: Next) -> Response {
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    match refusal(request.headers()) {
+        Some(why) if !reads => line(StatusCode::FORBIDDEN, why),
+        _ => next.run(request).await,
+    }
+}
+
+/// Why these headers are not those of an admin request. A browser sends [`HEADER`] to another origin only with the
+/// permission of that origin, and this endpoint gives none. The check of `Host` is for names that lead to loopback.
+fn refusal(headers: &HeaderMap) -> Option<&'static str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    if headers.contains_key(header::ORIGIN) {
+        Some("the header Origin shows that a web page sent this: use `rsctl remove` or `rsctl recover`")
+    } else if hosts.next().is_some() || !host.is_some_and(|host| is_loopback(host.host())) {
+        Some("the header Host must be one loopback address, such as 127.0.0.1:8081, or localhost")
+    } else if !headers.contains_key(HEADER) {
+        Some("the header `X-Rsctl: 1` is missing: use `rsctl remove` or `rsctl recover`, which send it")
+    } else {
+        None
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.to_canonical().is_loopback())
 }
 
 async fn accept_removal(State(endpoint): State<AdminState>, query: Parameters) -> Response {

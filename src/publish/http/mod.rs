@@ -4,43 +4,34 @@
 //! the controller.
 
 mod admin;
+mod connection;
 mod events;
 mod metrics;
 mod roles;
 mod uri;
 
 pub use admin::serve_admin;
+pub use connection::listen;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::body::HttpBody;
+use axum::extract::{Query, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
 
 use super::{Snapshot, Status};
-use crate::outcome::Chain;
 
-/// The largest number of open connections. More connections wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 512;
 /// The largest number of requests that wait for a change. The other connections are for requests that do not wait.
 const POLLERS_MAX: usize = 320;
 /// The largest number of clients of `/v1/events`.
 const LISTENERS_MAX: usize = 64;
-/// How long a client may take to send its request, and how long an idle connection is kept.
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-/// The longest lifetime of a connection. It also ends connections of clients that have stopped reading. A client of
-/// `/v1/events` connects again.
-const CONNECTION_FOR: Duration = Duration::from_secs(3600);
 
 const INDEX: &str = "\
 rsctl creates, monitors and repairs a MongoDB replica set on Docker Swarm.
@@ -75,40 +66,8 @@ pub async fn serve(
 ) {
     let router = router(Served::new(snapshots, liveness_limit, POLLERS_MAX, LISTENERS_MAX));
     tokio::select! {
-        never = accept(listener, router) => match never {},
+        never = connection::accept(listener, router, connection::PUBLIC) => match never {},
         () = shutdown => {}
-    }
-}
-
-async fn accept(listener: TcpListener, router: Router) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() || connections.len() >= CONNECTIONS_MAX {
-            if connections.len() >= CONNECTIONS_MAX {
-                connections.join_next().await;
-            }
-        }
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(converse(stream, router.clone()));
-            }
-            Err(error) => {
-                // Most likely there are no free file descriptors. A retry at once would only use CPU time.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-async fn converse(stream: TcpStream, router: Router) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
-        .max_buf_size(16 * 1024)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_FOR, connection).await {
-        tracing::debug!(error = %Chain(&error), "closing a connection");
     }
 }
 
@@ -124,7 +83,16 @@ fn router(served: Served) -> Router {
         .merge(roles::routes())
         .fallback(|| async { line(StatusCode::NOT_FOUND, "no such page; / lists all pages") })
         .method_not_allowed_fallback(|| async { line(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD") })
+        .layer(from_fn(without_body))
         .with_state(served)
+}
+
+/// No page takes a body, so none is read.
+async fn without_body(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    ([(header::CONNECTION, "close")], line(StatusCode::PAYLOAD_TOO_LARGE, "requests have no body")).into_response()
 }
 
 impl Served {

@@ -1,13 +1,24 @@
+mod surface;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::connection::PUBLIC;
 use super::*;
 use crate::admin::{AdminEndpoint, NotRemovable};
 use crate::model::{RecoveryRequest, RequestState};
 use crate::publish::status::tests::healthy;
 
 const LIMIT: Duration = Duration::from_secs(15);
+
+/// A connection from the nth loopback address.
+async fn connect_from(nth: usize, to: std::net::SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 9, 1 + nth as u8], 0).into()).unwrap();
+    socket.connect(to).await.unwrap()
+}
 
 /// A running server and the hand that feeds it.
 struct Server {
@@ -345,7 +356,7 @@ async fn a_crowd_of_waiting_clients_leaves_room_for_health() {
     let server = serving(healthy()).await;
     let mut crowd = Vec::new();
     for _ in 0..POLLERS_MAX {
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let mut stream = connect_from(crowd.len() / PUBLIC.of_one_address, server.address).await;
         stream.write_all(b"GET /v1/uri?wait=30s HTTP/1.1\r\nhost: x\r\nif-none-match: *\r\n\r\n").await.unwrap();
         crowd.push(stream);
     }
@@ -369,13 +380,17 @@ impl AdminEndpoint for Refuses {
     }
 }
 
-#[tokio::test]
-async fn an_order_that_may_mean_two_is_refused_with_what_to_do() {
+async fn serving_admin() -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, (feed, snapshots)) = (listener.local_addr().unwrap(), watch::channel(snapshot(healthy())));
     tokio::spawn(serve_admin(listener, snapshots, LIMIT, Arc::new(Refuses)));
-    let server = Server { address, feed, _stop: oneshot::channel().0 };
-    let post = "POST /v1/remove?node=mongo-node2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    Server { address, feed, _stop: oneshot::channel().0 }
+}
+
+#[tokio::test]
+async fn an_order_that_may_mean_two_is_refused_with_what_to_do() {
+    let server = serving_admin().await;
+    let post = "POST /v1/remove?node=mongo-node2 HTTP/1.1\r\nhost: localhost\r\nx-rsctl: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let refused = server.raw(post).await;
     assert!(refused.starts_with("HTTP/1.1 409") && refused.contains("ask again when `rsctl status`"), "{refused}");
 }

@@ -14,7 +14,7 @@ use crate::parse::span;
 use crate::publish::Status;
 
 /// The longest wait.
-const WAIT_MAX: Duration = Duration::from_secs(300);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// The parameters of a request.
 #[derive(Debug)]

@@ -1,0 +1,150 @@
+//! Clients that stop to send, stop to read, come in crowds, or are web pages.
+
+use super::*;
+
+/// A status that no buffer of the kernel holds.
+fn long_status() -> Status {
+    Status { because: "x".repeat(20_000_000), ..healthy() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_to_read_loses_its_connection() {
+    let server = serving(long_status()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), b'H', "the answer has begun");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.len() < 20_000_000, "the answer broke off: {} bytes came", rest.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_gets_the_whole_answer() {
+    let server = serving(long_status()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut piece = vec![0; 2_000_000];
+    for _ in 0..10 {
+        stream.read_exact(&mut piece).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(9)).await;
+    }
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"}\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_to_send_loses_its_connection() {
+    let server = serving(healthy()).await;
+    for begun in ["", "GET /healthz HTTP/1.1\r\n", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        let (mut stream, since) = (TcpStream::connect(server.address).await.unwrap(), Instant::now());
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(since.elapsed() < Duration::from_secs(11), "{begun:?} is kept for {:?}", since.elapsed());
+    }
+}
+
+/// The answer to one request on a connection that stays open.
+async fn ask(stream: &mut TcpStream, target: &str) -> String {
+    let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nif-none-match: *\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap().into());
+    }
+    answer
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_wait_is_answered_on_an_old_connection_and_then_it_ends() {
+    let server = serving(healthy()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    for _ in 0..59 {
+        ask(&mut stream, "/v1/uri").await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let since = Instant::now();
+    let answer = ask(&mut stream, "/v1/uri?wait=300s").await;
+    assert!(answer.starts_with("HTTP/1.1 304 "), "{answer}");
+    assert!(since.elapsed() >= Duration::from_secs(300));
+    let answered = Instant::now();
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    assert!(answered.elapsed() < Duration::from_secs(1), "it takes no further request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_events_outlives_the_longest_wait_and_ends() {
+    let server = serving(healthy()).await;
+    let (mut stream, since) = (listening(&server, "").await, Instant::now());
+    let mut events = Vec::new();
+    let _ = stream.read_to_end(&mut events).await;
+    let lasted = since.elapsed().as_secs();
+    assert!((301..=640).contains(&lasted), "{lasted} s");
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_connections() {
+    let server = serving(healthy()).await;
+    let mut crowd = Vec::new();
+    for _ in 0..PUBLIC.of_one_address {
+        crowd.push(connect_from(1, server.address).await);
+    }
+    let mut another = connect_from(1, server.address).await;
+    let closed = tokio::time::timeout(Duration::from_secs(5), another.read(&mut [0])).await.expect("closed at once");
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    assert_eq!(server.answer("/healthz").await, answer(200, "ok"), "from another address");
+    drop(crowd);
+    let free = async {
+        let mut answered = [0];
+        while answered != [b'H'] {
+            let mut stream = connect_from(1, server.address).await;
+            let _ = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await;
+            let _ = stream.read(&mut answered).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), free).await.expect("connections that ended are free again");
+}
+
+#[tokio::test]
+async fn bodies_and_long_headers_are_refused() {
+    let server = serving(healthy()).await;
+    for body in ["content-length: 5\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"] {
+        let reply = server.raw(&format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{body}")).await;
+        assert!(reply.starts_with("HTTP/1.1 413 ") && reply.ends_with("requests have no body\n"), "{reply}");
+    }
+    let long = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nlong: {}\r\n\r\n", "x".repeat(17_000));
+    let reply = server.raw(&long).await;
+    assert!(reply.starts_with("HTTP/1.1 431 "), "{reply}");
+}
+
+#[tokio::test]
+async fn admin_requests_of_web_pages_are_refused() {
+    let server = serving_admin().await;
+    let header = "x-rsctl: 1\r\n";
+    for (headers, why) in [
+        (format!("host: 127.0.0.1\r\n{header}origin: http://127.0.0.1:8081\r\n"), "the header Origin "),
+        (format!("host: 127.0.0.1\r\n{header}origin: null\r\n"), "the header Origin "),
+        (format!("host: rebound.example:8081\r\n{header}"), "the header Host "),
+        (format!("host: 10.0.0.1:8081\r\n{header}"), "the header Host "),
+        (format!("host: 127.0.0.1\r\nhost: evil\r\n{header}"), "the header Host "),
+        (header.to_owned(), "the header Host "),
+        ("host: 127.0.0.1\r\n".to_owned(), "the header `X-Rsctl: 1` is missing"),
+        ("host: 127.0.0.1\r\ncontent-type: text/plain\r\n".to_owned(), "the header `X-Rsctl: 1` is missing"),
+    ] {
+        for path in ["/v1/remove?node=mongo-node2", "/v1/recover?evidence=0123456789abcdef", "/nowhere"] {
+            let request = format!("POST {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n{headers}\r\n");
+            let reply = server.raw(&request).await;
+            assert!(reply.starts_with("HTTP/1.1 403 "), "{path} with {headers:?}: {reply}");
+            let body = reply.split_once("\r\n\r\n").unwrap().1;
+            assert!(body.starts_with(why) && body.lines().count() == 1, "{headers:?}: {body}");
+        }
+    }
+    for host in ["127.0.0.1", "127.0.0.1:8081", "localhost:8081", "LOCALHOST", "[::1]:8081", "127.1.2.3:1"] {
+        let request = "POST /v1/remove?node=mongo-node2 HTTP/1.1\r\nconnection: close\r\n";
+        let reply = server.raw(&format!("{request}host: {host}\r\n{header}\r\n")).await;
+        assert!(reply.starts_with("HTTP/1.1 409 "), "{host}: {reply}");
+    }
+    assert_eq!(server.answer("/healthz").await, answer(200, "ok"), "what is read needs no header");
+}
