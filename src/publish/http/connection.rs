@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 
@@ -106,7 +106,8 @@ pub(super) async fn accept(listener: TcpListener, router: Router, budget: Budget
     }
 }
 
-async fn converse(stream: TcpStream, router: Router) {
+/// Serves one connection until it ends.
+pub(super) async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WITHIN)
@@ -160,13 +161,13 @@ impl Drop for Share {
 }
 
 /// A connection that fails when the other end reads nothing for [`STALLED_MAX`].
-struct StallLimited {
-    stream: TcpStream,
+struct StallLimited<S> {
+    stream: S,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl StallLimited {
-    fn new(stream: TcpStream) -> Self {
+impl<S> StallLimited<S> {
+    fn new(stream: S) -> Self {
         Self { stream, stalled: None }
     }
 
@@ -181,13 +182,13 @@ impl StallLimited {
     }
 }
 
-impl AsyncRead for StallLimited {
+impl<S: AsyncRead + Unpin> AsyncRead for StallLimited<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for StallLimited {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallLimited<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.limited(cx, written)
