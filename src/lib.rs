@@ -43,10 +43,10 @@
 //! 1. `situation` ignores nodes that do not belong to the replica set, and finds the primary and the newest config.
 //! 2. The rules are asked in a fixed order. `rule` holds the order in one table, with the reason for each position. A
 //!    rule proposes a step, waits, or passes.
-//! 3. `safety` may veto the proposed step. It also checks the new config with `lint` before it is sent.
+//! 3. A step that changes the config carries a config that passed `lint`. `safety` may veto the proposed step.
 //! 4. The first proposed step without a veto is the next step. `explain` says what is missing if there is none.
 //!
-//! To follow one decision, read the rule *remove-dead* in `src/plan/membership.rs`. Then read its scenarios in
+//! To follow one decision, read the rule *remove-dead* in `src/plan/removal.rs`. Then read its scenarios in
 //! `tests/plan/remove-dead.txt`: each one shows an observation and the expected step.
 //!
 //! # Where the state is

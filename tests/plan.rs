@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 #![allow(unreachable_pub, reason = "modules of one test")]
 
+#[path = "plan/catalogue.rs"]
+mod catalogue;
 #[path = "plan/evolve.rs"]
 mod evolve;
 #[path = "plan/fuzz.rs"]

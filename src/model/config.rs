@@ -1,4 +1,4 @@
-//! A replica set config: the document as the server gave it, and what rsctl reads in it.
+//! A replica set config: the document as the server gave it, and what rsctl reads from it.
 //!
 //! **Invariant:** a config is never rebuilt. [`ReplConfig::with`] edits the fetched document and touches only the
 //! fields that rsctl owns; every other field keeps its value and its place.
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 /// Most members of a set (MongoDB manual, "Replica Set Members"; refused with 103 by 6.0.5).
 pub const MEMBERS_MAX: usize = 50;
-/// Most voters of a set. 6.0.5 accepts an eighth and then fails to promote it at every heartbeat, so we count.
+/// Most voters of a set. 6.0.5 accepts an eighth and then fails to promote it at every heartbeat, so rsctl counts them.
 pub const VOTERS_MAX: usize = 7;
 
-/// A config as one node stores it. Cheap to clone: looks, plans and steps all carry it.
+/// A config as one node stores it. Cheap to clone, because observations, plans and steps all carry it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplConfig {
     document: Arc<Document>,
@@ -24,8 +24,8 @@ pub struct ReplConfig {
 }
 
 impl ReplConfig {
-    /// Reads a config from `local.system.replset`, where alone `newlyAdded` can be seen. The mark is noted and taken
-    /// out of the document: the server refuses a config that carries it (93).
+    /// Reads a config from `local.system.replset`, the only place that shows `newlyAdded`. The mark is read and removed
+    /// from the document, because the server refuses a config that carries it (93).
     pub fn from_stored(mut document: Document) -> Result<Self, ConfigError> {
         let version = integer(&document, "version").ok_or(ConfigError::Field("version"))?;
         let term = integer(&document, "term");
@@ -38,11 +38,11 @@ impl ReplConfig {
         Ok(Self { document: Arc::new(document), version, term, members: Arc::new(members) })
     }
 
-    /// The config for the first initiate: one member, everything else joins later.
+    /// The config for the first initiate: one member, to which the others are added later.
     ///
-    /// The heartbeat interval is chosen here by the expected size and never touched again: a reconfig waits for one
-    /// heartbeat (measured on 6.0.5: 0.5 s at 500 ms, 2 s at the default), and the traffic grows with the square of
-    /// the members.
+    /// The heartbeat interval depends on the expected number of members, and rsctl never changes it again. A reconfig
+    /// waits for one heartbeat (measured on 6.0.5: 0.5 s at 500 ms, 2 s at the default), and the traffic grows with the
+    /// square of the number of members.
     pub fn first(set: &SetName, host: &Host, expect: usize) -> Self {
         let heartbeat_ms: i32 = match expect {
             0..=10 => 500,
@@ -68,25 +68,29 @@ impl ReplConfig {
         SetName::new(self.document.get_str("_id").unwrap_or_default())
     }
 
-    /// The generation of the set. Two of them are two sets and can never be merged.
+    /// The identity of the set. Two of them are two sets, which can never be merged.
     pub fn replica_set_id(&self) -> Option<ObjectId> {
         self.document.get_document("settings").ok()?.get_object_id("replicaSetId").ok()
     }
 
-    /// Grows with every reconfig; the guard of every write.
+    /// The version, which grows with every reconfig. The server refuses a config that is not newer than its own.
     pub fn version(&self) -> i64 {
         self.version
     }
 
-    /// The election term it was written in; none right after a forced reconfig.
+    /// The election term in which the config was written; none right after a forced reconfig.
     pub fn term(&self) -> Option<i64> {
         self.term
     }
 
-    /// The same config as a primary installs it: with the term that it adds.
-    pub(crate) fn in_term(mut self, term: Option<i64>) -> Self {
-        self.term = term.or(Some(0));
-        self
+    /// The same config with this term, or with none: as the primary of that term, or a force, installs it.
+    pub fn in_term(&self, term: Option<i64>) -> Self {
+        let mut document = Document::clone(&self.document);
+        document.remove("term");
+        if let Some(term) = term {
+            document.insert("term", term);
+        }
+        Self { document: Arc::new(document), term, ..self.clone() }
     }
 
     /// All members, in the config's order.
@@ -120,18 +124,19 @@ impl ReplConfig {
         settings.ok().and_then(|s| s.get_bool("chainingAllowed").ok()).unwrap_or(true)
     }
 
-    /// How often members tell each other that they live (`settings.heartbeatIntervalMillis`, 2 s unless set).
+    /// The time between two heartbeats (`settings.heartbeatIntervalMillis`, 2 s unless set).
     pub fn heartbeat_interval(&self) -> Duration {
         let ms = self.document.get_document("settings").ok().and_then(|s| integer(s, "heartbeatIntervalMillis"));
         Duration::from_millis(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(2000))
     }
 
-    /// An identity that no member of this config has had, where the server takes one so high.
+    /// An identity above those of all members of this config, up to the largest one that an integer holds.
     pub fn next_id(&self) -> MemberId {
         MemberId(self.members.iter().map(|m| m.id.0).max().unwrap_or(-1).saturating_add(1))
     }
 
-    /// (term, version) as the server compares configs: by version alone when either lacks a term.
+    /// Whether this config is newer, as the server compares configs: by term and version, and by version alone when one of
+    /// them has no term.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         match (self.term, other.term) {
             (Some(mine), Some(theirs)) if mine != theirs => mine > theirs,
@@ -144,14 +149,15 @@ impl ReplConfig {
         configs.into_iter().reduce(|a, b| if b.is_newer_than(a) { b } else { a })
     }
 
-    /// The config after these changes, at exactly the next version, so that a lost race is refused by the server.
+    /// The config after these changes, at exactly the next version, so that the server refuses it when another config came
+    /// first.
     pub fn with(&self, changes: &[Change]) -> Result<Self, ConfigError> {
         self.edited(changes, self.version.saturating_add(1))
     }
 
-    /// The config after these changes, for a forced reconfig: above every version that is seen anywhere, so that no
-    /// node keeps to an older one. The server adds a large random number to it, and forgets who is `newlyAdded`: they
-    /// all vote then.
+    /// The config after these changes, for a forced reconfig. The version must be above every version seen, so that no node
+    /// keeps an older config. The server adds a large random number to it, and removes all `newlyAdded` marks, so that
+    /// every member with a vote counts.
     pub fn forced(&self, changes: &[Change], version: i64) -> Result<Self, ConfigError> {
         let mut next = self.edited(changes, version)?;
         for member in Arc::make_mut(&mut next.members) {
@@ -167,7 +173,7 @@ impl ReplConfig {
             edit(list, change)?;
         }
         document.insert("version", version);
-        // The server sets the term itself and ignores ours; none at all is the honest form.
+        // The server sets the term itself and ignores one that is sent.
         document.remove("term");
         let mut next = Self::from_stored(document)?;
         for member in Arc::make_mut(&mut next.members) {
@@ -217,10 +223,11 @@ fn edit_member(entry: &mut Document, change: &Change) {
             entry.insert("host", to.to_string());
         }
         Change::RevokeVote { .. } => {
-            let was = format!("{}/{}", integer(entry, "votes").unwrap_or(1), number(entry, "priority").unwrap_or(1.0));
-            // Half given back and taken again: what it was at first still counts.
+            let saved =
+                format!("{}/{}", integer(entry, "votes").unwrap_or(1), number(entry, "priority").unwrap_or(1.0));
+            // A vote that was half restored and is revoked again: the first saved vote still counts.
             if read_saved_vote(entry).is_none() {
-                set_tag(entry, TAG_SAVED_VOTE, was);
+                set_tag(entry, TAG_SAVED_VOTE, saved);
             }
             entry.insert("votes", 0);
             entry.insert("priority", 0);
@@ -327,7 +334,7 @@ fn number(document: &Document, field: &str) -> Option<f64> {
     }
 }
 
-/// A whole number of whatever type; servers and hand-written configs use any for the same field.
+/// A whole number of any type. Servers and hand-written configs use different types for the same field.
 pub(crate) fn integer(document: &Document, field: &str) -> Option<i64> {
     match document.get(field)? {
         Bson::Int32(n) => Some(i64::from(*n)),
@@ -337,13 +344,13 @@ pub(crate) fn integer(document: &Document, field: &str) -> Option<i64> {
     }
 }
 
-/// A document that cannot be a replica set config, or a change that does not fit it.
+/// Why a document cannot be a replica set config, or a change does not fit one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A field that every config has is missing or of another type.
     #[error("the config has no usable `{0}`")]
     Field(&'static str),
-    /// A change names a member that is not there.
+    /// A change names a member that the config does not have.
     #[error("the config has no member with _id {0}")]
     NoSuchMember(MemberId),
 }

@@ -1,6 +1,6 @@
-//! What DNS said, as values: the addresses of tasks, and why a list may be short.
+//! The answers of DNS, as values: the addresses of tasks, and why a list may be incomplete.
 //!
-//! **Invariant:** an outage is never told as an empty answer; whatever could hide a task is in [`TaskList::trouble`].
+//! **Invariant:** an outage never looks like an empty answer. Whatever could hide a task is in [`TaskList::trouble`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,28 +11,28 @@ use super::Host;
 /// The tasks that DNS lists for all services together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskList {
-    /// Every address that was given, once.
+    /// Every address in an answer, once.
     pub hosts: BTreeSet<Host>,
-    /// Empty when every service gave a good answer. While it is not, absence from `hosts` means nothing.
+    /// Empty when DNS gave a good answer for every service. While it is not empty, absence from `hosts` means nothing.
     pub trouble: Vec<DnsTrouble>,
 }
 
 impl TaskList {
-    /// Whether DNS answered well for every service: only then is absence from the list worth a thought.
+    /// Whether DNS gave a good answer for every service. Only then absence from the list means something.
     pub fn is_good(&self) -> bool {
         self.trouble.is_empty()
     }
 }
 
-/// What DNS said about one name.
+/// The answer of DNS about one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameAnswer {
-    /// At least one address. When only one of A and AAAA could be learned, what was learned stands here: who a
-    /// mongod is gets proven by asking it, so one unanswered family must not make names useless.
+    /// At least one address. When DNS answered only one of A and AAAA, these are the addresses of that one. A mongod proves
+    /// its identity by its own answer, so a missing family must not make names useless.
     Addresses(BTreeSet<IpAddr>),
     /// DNS answered, and the name has no address.
     NoSuchName,
-    /// No answer to build on.
+    /// No answer that can be relied on.
     Trouble(DnsTrouble),
 }
 
@@ -45,31 +45,31 @@ pub struct DnsTrouble {
     pub kind: DnsTroubleKind,
 }
 
-/// What can go wrong with a question.
+/// What went wrong with a question.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DnsTroubleKind {
     /// No answer in time.
     Timeout,
-    /// The server could not find out (SERVFAIL).
+    /// The server failed to find an answer (SERVFAIL).
     ServFail,
-    /// The server will not tell (REFUSED).
+    /// The server refuses to answer (REFUSED).
     Refused,
-    /// DNS answered, and no such service exists: an answer, but no evidence that its tasks are gone.
+    /// DNS answered that no such service exists. That is no evidence that its tasks are gone.
     NoSuchService,
-    /// The answer did not fit, over TCP either.
+    /// The answer did not fit, not even over TCP.
     Truncated,
-    /// More addresses than any replica set could have; the rest was dropped.
+    /// More addresses than a replica set can have members. The rest was dropped.
     TooMany(usize),
-    /// An address that no task can have (unspecified, multicast, broadcast); it was dropped.
+    /// An address that no task can have (unspecified, multicast, broadcast). It was dropped.
     NotATask(IpAddr),
-    /// One address family was answered, the other was not: what is listed exists, but there may be more.
+    /// DNS answered for one address family only. The listed addresses exist, but there may be more.
     Half {
-        /// The family that stays unknown.
+        /// The family without an answer.
         unknown: Family,
-        /// Why it does.
+        /// Why there is none.
         why: Box<DnsTroubleKind>,
     },
-    /// Anything else, in the resolver's words.
+    /// Any other error, in the resolver's words.
     Other(String),
 }
 
@@ -92,7 +92,7 @@ impl fmt::Display for Family {
 }
 
 impl DnsTroubleKind {
-    /// A short fixed word for logs and counters.
+    /// The kind in one fixed word, for logs and metrics.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",

@@ -8,18 +8,19 @@ use std::sync::Arc;
 /// The port of a host that names none (MongoDB manual, "Default MongoDB Port").
 pub const DEFAULT_PORT: u16 = 27017;
 
-/// The address of one mongod, by name or by IP, always with its port. Cheap to clone: an observation names each many times.
+/// The address of one mongod, by name or by IP, always with its port. Cheap to clone, because an observation names each
+/// many times.
 ///
 /// **Invariant:** parsing what `Display` wrote gives the same value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host {
-    place: Place,
+    name: NameOrIp,
     port: u16,
 }
 
-/// IPs sort before names, and numerically: the order of lists that all controllers must agree on.
+/// IPs sort before names, and numerically. All controllers must sort lists alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Place {
+enum NameOrIp {
     Ip(IpAddr),
     Name(Arc<str>),
 }
@@ -27,7 +28,7 @@ enum Place {
 impl Host {
     /// A host known by its IP.
     pub fn ip(ip: IpAddr, port: u16) -> Self {
-        Self { place: Place::Ip(ip), port }
+        Self { name: NameOrIp::Ip(ip), port }
     }
 
     /// A host known by its name. Fails when the name could not stand in a replica set config or a URI.
@@ -36,22 +37,22 @@ impl Host {
         if name.is_empty() || name.len() > 253 || !name.chars().all(allowed) {
             return Err(HostError(name.to_owned()));
         }
-        Ok(name.parse().map_or_else(|_| Self { place: Place::Name(name.into()), port }, |ip| Self::ip(ip, port)))
+        Ok(name.parse().map_or_else(|_| Self { name: NameOrIp::Name(name.into()), port }, |ip| Self::ip(ip, port)))
     }
 
     /// The name, unless the host is known by its IP.
     pub fn name(&self) -> Option<&str> {
-        match &self.place {
-            Place::Ip(_) => None,
-            Place::Name(name) => Some(name),
+        match &self.name {
+            NameOrIp::Ip(_) => None,
+            NameOrIp::Name(name) => Some(name),
         }
     }
 
     /// The socket address, unless the host is known by name.
     pub fn socket(&self) -> Option<SocketAddr> {
-        match self.place {
-            Place::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
-            Place::Name(_) => None,
+        match self.name {
+            NameOrIp::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
+            NameOrIp::Name(_) => None,
         }
     }
 
@@ -69,9 +70,9 @@ impl From<SocketAddr> for Host {
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
-            Place::Name(name) => write!(f, "{name}:{}", self.port),
+        match &self.name {
+            NameOrIp::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
+            NameOrIp::Name(name) => write!(f, "{name}:{}", self.port),
         }
     }
 }
@@ -105,12 +106,12 @@ impl FromStr for Host {
 pub struct SetName(String);
 
 impl SetName {
-    /// Takes the name as it is; [`FromStr`] is the one that checks what a person typed.
+    /// Takes the name as it is. [`FromStr`] checks what a person typed.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 
-    /// The bare text.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -126,7 +127,7 @@ impl FromStr for SetName {
     type Err = SetNameError;
 
     fn from_str(text: &str) -> Result<Self, SetNameError> {
-        // A slash would make `rs/h:p` ambiguous, the rest would need escaping in every URI.
+        // A slash would make `rs/h:p` ambiguous, and other characters would need escaping in every URI.
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if text.is_empty() || !text.chars().all(allowed) { Err(SetNameError) } else { Ok(Self::new(text)) }
     }

@@ -3,16 +3,16 @@
 use super::{DataId, Host};
 use std::fmt;
 
-/// Tag that names the data directory which holds the member's vote.
+/// The tag that names the data directory which holds the member's vote.
 pub(super) const TAG_DATA: &str = "rsctlData";
-/// Tag that remembers the votes and priority which rsctl took, or still holds back, as `votes/priority`.
+/// The tag that keeps the vote and priority which rsctl revoked, or still holds back, as `votes/priority`.
 pub(super) const TAG_SAVED_VOTE: &str = "rsctlSavedVote";
-/// Tag of a non-voter that may be promoted when a voter is gone for good.
+/// The tag of a member without a vote that may get one when a voter is gone for good.
 pub(super) const TAG_SPARE: &str = "rsctlSpare";
-/// Tag of every member that rsctl made, until its directory is known: it was a task, so it may go again.
+/// The tag of every member that rsctl added, until its directory is known. It was a task, so rsctl may remove it.
 pub(super) const TAG_ADDED: &str = "rsctlAdded";
 
-/// `members[n]._id`: the identity of a member, never used twice.
+/// `members[n]._id`: the identity of a member. rsctl never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemberId(pub i64);
 
@@ -27,29 +27,29 @@ impl fmt::Display for MemberId {
 pub struct Member {
     /// The member's identity.
     pub id: MemberId,
-    /// Where the set looks for this member.
+    /// The address at which the set expects the member.
     pub host: Host,
     /// Whether the config gives it a vote.
     pub votes: bool,
-    /// Its priority; above zero means electable.
+    /// Its priority. A member is electable when it is above zero.
     pub priority: f64,
-    /// The server keeps it from voting until it holds data (`newlyAdded`, MongoDB 5.0 and later).
+    /// The server does not count its vote until it holds the data (`newlyAdded`, MongoDB 5.0 and later).
     pub newly_added: bool,
-    /// Votes, holds no data, cannot carry tags.
+    /// It votes, holds no data, and cannot have tags.
     pub arbiter: bool,
-    /// Hidden from drivers.
+    /// Drivers do not see it.
     pub hidden: bool,
-    /// Applies writes late on purpose.
+    /// It applies writes late on purpose.
     pub delayed: bool,
-    /// The data directory that holds the member's vote, where it is tagged.
+    /// The data directory that holds the member's vote, where a tag names it.
     pub data: Option<DataId>,
-    /// A non-voter of ours that waits for a voter's place.
+    /// A member without a vote that rsctl added, to replace a voter that is gone for good.
     pub spare: bool,
-    /// rsctl made it a member, and has not yet learned its directory.
+    /// rsctl added it, and does not know its directory yet.
     pub added: bool,
     /// The vote and priority that rsctl revoked, or that it holds back from a new member until that holds the data.
     pub saved_vote: Option<SavedVote>,
-    /// Carries tags that are not ours.
+    /// It has tags that are not rsctl's.
     pub foreign_tags: bool,
 }
 
@@ -63,29 +63,30 @@ pub struct SavedVote {
 }
 
 impl Member {
-    /// Counts in elections and majorities now.
+    /// It counts in elections and majorities now.
     pub fn votes_now(&self) -> bool {
         self.votes && !self.newly_added
     }
 
-    /// Gets a vote as soon as it holds the data.
+    /// It gets a vote as soon as it holds the data.
     pub fn owed_vote(&self) -> bool {
         !self.votes && self.saved_vote.is_some_and(|saved| saved.votes)
     }
 
-    /// It joined under a server that would let it vote without data, and waits; or it was wiped before it was tagged.
+    /// It has not voted yet. It was added under a server that would let it vote without data, or lost its directory before
+    /// that was tagged.
     pub fn awaits_first_vote(&self) -> bool {
         self.owed_vote() && self.added
     }
 
-    /// Holds a copy of the data that applications may read.
+    /// It holds a copy of the data that applications may read.
     pub fn serves_reads(&self) -> bool {
         !self.arbiter && !self.hidden
     }
 
-    /// An operator set this one up by hand: it goes only when he says so.
+    /// An operator configured this member by hand, so rsctl removes it only on request.
     pub fn hand_tuned(&self) -> bool {
-        // What rsctl took says nothing about the operator; what it was before does.
+        // A vote that rsctl revoked says nothing about the operator. The saved one does.
         let now = SavedVote { votes: self.votes, priority: self.priority };
         let SavedVote { votes, priority } = self.saved_vote.unwrap_or(now);
         let plain = priority == 1.0 || (priority == 0.0 && !votes);
@@ -93,71 +94,72 @@ impl Member {
     }
 }
 
-/// One edit of a config. Together in one reconfig they are one step.
+/// One edit of a config. Several edits in one reconfig are one step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// The member's directory answers elsewhere now.
+    /// Gives a member the address at which its directory answers now.
     Readdress {
-        /// The member, which keeps its identity and vote.
+        /// The member, which keeps its identity and its vote.
         id: MemberId,
-        /// Where the directory answers.
+        /// The address at which the directory answers.
         to: Host,
     },
-    /// A new member.
+    /// Adds a member.
     Add {
-        /// Never used before.
+        /// An identity that was never used before.
         id: MemberId,
-        /// Where the newcomer answers.
+        /// The address at which the new member answers.
         host: Host,
-        /// What it joins as.
+        /// The role in which it joins.
         role: NewRole,
     },
-    /// The member goes.
+    /// Removes a member.
     Remove {
         /// The member.
         id: MemberId,
     },
-    /// The member's vote may be cast without the writes it vouched for: away with it, remembered in `rsctlSavedVote`.
+    /// Revokes a vote that could be cast without the writes which its directory acknowledged. The tag `rsctlSavedVote` keeps
+    /// vote and priority.
     RevokeVote {
         /// The member.
         id: MemberId,
     },
-    /// The member holds data (again): vote and priority come from `rsctlSavedVote`.
+    /// Gives a member that holds the set's data the vote and priority from its tag `rsctlSavedVote`.
     RestoreVote {
         /// The member.
         id: MemberId,
-        /// The directory that votes from now on.
+        /// The directory that holds the vote from now on.
         data: DataId,
     },
-    /// The same, but for the priority, which comes back in a step of its own: beside an arbiter, the server refuses to
-    /// give a second member with data both at once (103, "PSA topology", seen on 6.0.5).
+    /// Gives a member that holds the set's data its vote, but not its priority, which a later step restores. Beside an
+    /// arbiter the server refuses to give a second member with data both at once (103, "PSA topology", seen on 6.0.5).
     RestoreVoteWithoutPriority {
         /// The member.
         id: MemberId,
-        /// The directory that votes from now on.
+        /// The directory that holds the vote from now on.
         data: DataId,
     },
-    /// A spare becomes a voter.
+    /// Makes a spare a voter.
     Promote {
         /// The member.
         id: MemberId,
     },
-    /// Notes which directory holds the member.
+    /// Names the member's directory in its tag.
     Tag {
         /// The member.
         id: MemberId,
-        /// The directory found there.
+        /// The directory that answers at its address.
         data: DataId,
     },
 }
 
-/// What a newcomer joins as.
+/// The role in which a new member joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewRole {
-    /// Votes as soon as it holds data; the server sees to that (`newlyAdded`).
+    /// It votes as soon as it holds the data. The server makes sure of that (`newlyAdded`).
     Voter,
-    /// Gets its vote from rsctl when it holds data, under a server that would let it vote before (MongoDB 4.4).
+    /// rsctl gives it a vote when it holds the data, because the server would let it vote before (MongoDB 4.4).
     LateVoter,
-    /// Holds data, votes when a voter is gone for good.
+    /// It holds data, and gets a vote when a voter is gone for good.
     Spare,
 }

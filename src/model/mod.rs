@@ -1,9 +1,10 @@
-//! Values only: what rsctl knows about hosts, configs, nodes and the operator's wishes.
+//! Values only: what rsctl knows about hosts, configs, nodes and the operator's settings.
 //!
 //! **Invariant:** nothing here does IO, reads a clock, or knows the driver.
 
 mod config;
 mod dns;
+mod evidence_id;
 mod host;
 mod member;
 mod node;
@@ -17,6 +18,7 @@ mod version;
 pub(crate) use config::integer;
 pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VOTERS_MAX};
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
+pub use evidence_id::{EvidenceDigest, EvidenceId, EvidenceIdError};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
 pub use member::{Change, Member, MemberId, NewRole, SavedVote};
 pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData};
@@ -24,5 +26,5 @@ pub use observed::{Naming, Node, Observed, Process, SyncSourceRequest};
 pub use past::Past;
 pub use policy::{Bootstrap, MemberAddress, Policy, RecoveryMode};
 pub use refusal::{Refusal, Subject};
-pub use request::{EvidenceId, EvidenceIdError, RecoveryRequest, RemovalTarget, RequestState};
+pub use request::{RecoveryRequest, RemovalTarget, RequestState};
 pub use version::{FeatureVersion, UnknownFeatureVersion, WireVersion};

@@ -1,4 +1,4 @@
-//! What one mongod says about itself, or why it says nothing.
+//! What one mongod answers about itself, or why it does not answer.
 
 use super::{FeatureVersion, Host, MemberId, ReplConfig, SetName, WireVersion};
 use bson::oid::ObjectId;
@@ -7,36 +7,36 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Everything one mongod told in one observation.
+/// Everything that one mongod answered in one observation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
-    /// Which process answered: however many addresses lead to it, it counts once.
+    /// The process that answered. It counts once, however many addresses lead to it.
     pub process: ProcessId,
-    /// The newest wire version it speaks.
+    /// The newest wire version that it supports.
     pub wire: WireVersion,
-    /// The release that it behaves as. Only asked of a primary whose program may behave as an older one.
+    /// The release that it behaves as. Only a primary that may behave as an older release is asked.
     pub feature: Option<FeatureVersion>,
-    /// Its state in MongoDB's words, with the two that observation alike to a client told apart.
+    /// Its state. Two states that look the same to a client, blank and removed, are told apart.
     pub state: NodeState,
     /// The set that its command line or its config names.
     pub set: Option<SetName>,
-    /// Whom it takes for the primary.
+    /// The member that it takes for the primary.
     pub sees_primary: Option<Host>,
-    /// The host name of the machine or container it runs in, without port.
+    /// The host name of its machine or container, without a port.
     pub hostname: Option<String>,
     /// The config it stores.
     pub config: Option<ReplConfig>,
-    /// Its complete data directory; none while it is blank or syncing.
+    /// Its data directory, once that is complete; none while it is blank or syncs.
     pub data: Option<DataId>,
-    /// Whether it holds collections of users.
+    /// Whether it holds user data.
     pub user_data: UserData,
-    /// Who is about to initiate through this node.
+    /// The bootstrap lock on it.
     pub lock: Option<Lock>,
-    /// An operator wants this process out of the set: noted on the node itself, for every controller to see.
+    /// An operator wants this process out of the set. The mark is on the node itself, so that every controller sees it.
     pub marked_removed: bool,
-    /// How it sees the other members.
+    /// Its view of its set.
     pub view: Option<SetView>,
-    /// The newest entry of its oplog. Asked only of a REMOVED node, which tells it in no other way.
+    /// The newest entry of its oplog. Only a REMOVED node is asked, because it shows it in no other way.
     pub oplog_end: Option<OpTime>,
 }
 
@@ -63,7 +63,7 @@ impl Probe {
 
     /// The newest write that it is known to hold.
     pub fn newest(&self) -> Option<OpTime> {
-        // A node that has just started may not have looked at its oplog yet.
+        // A node that has just started may not have read its oplog yet.
         let applied = self.view.as_ref().map(|view| view.applied).filter(|applied| applied.seconds > 0);
         applied.or(self.oplog_end)
     }
@@ -76,27 +76,27 @@ pub struct ProcessId(pub ObjectId);
 /// A state that a mongod can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NodeState {
-    /// Has no config, stores none, and has no complete replica set data.
+    /// It stores no config, and has no complete replica set data.
     Blank,
-    /// Has a config that it is not (or no longer) part of.
+    /// It stores a config in which it is no member, or no longer one.
     Removed,
-    /// Runs without `--replSet`.
+    /// It runs without `--replSet`.
     Standalone,
-    /// Loads its config.
+    /// It loads its config.
     Startup,
-    /// Takes writes.
+    /// It takes writes.
     Primary,
-    /// Follows the primary.
+    /// It copies the primary's writes.
     Secondary,
-    /// Cannot serve reads now.
+    /// It cannot serve reads now.
     Recovering,
-    /// Copies its data from another member.
+    /// It copies all data from another member (initial sync).
     Startup2,
-    /// Undoes writes that no majority has.
+    /// It undoes writes that no majority has.
     Rollback,
-    /// Votes only.
+    /// It only votes.
     Arbiter,
-    /// Anything else that a peer reports: DOWN, UNKNOWN.
+    /// Any other state, such as DOWN and UNKNOWN of a peer; of a mongod itself: elected, and not taking writes yet.
     Other,
 }
 
@@ -120,7 +120,8 @@ impl fmt::Display for NodeState {
 
 /// The identity of a complete data directory: `local.replset.initialSyncId._id` (MongoDB 4.4 and later).
 ///
-/// Unique per directory, stable over restarts and moves, absent while syncing, new after a wipe.
+/// Each directory has its own. It stays through restarts and moves, is absent during an initial sync, and is new after
+/// the directory was emptied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DataId(pub bson::Uuid);
 
@@ -141,32 +142,32 @@ impl FromStr for DataId {
 /// Whether a blank node holds collections of users; what is in admin, config and local does not count.
 ///
 /// `serverStatus.catalogStats` counts them (MongoDB 5.0 and later). Without it there is another proof: a mongod with
-/// `--replSet` whose feature compatibility version is not known (258) has no database but `local`. The version is
-/// written with the first other database and cannot be removed, a mongod that has other databases and no version does
-/// not start (40652), and while blank it takes no writes elsewhere. Seen on 4.4.2, 5.0.4 and 6.0.5; in the server's
-/// source it is `FeatureCompatibilityVersion::fassertInitializedAfterStartup`. The reverse proves nothing.
+/// `--replSet` whose feature compatibility version is unknown (258) has no database but `local`. The version is written
+/// with the first other database and cannot be removed. A mongod with other databases and no version does not start
+/// (40652), and a blank one takes no writes elsewhere. Seen on 4.4.2, 5.0.4 and 6.0.5; in the server's source it is
+/// `FeatureCompatibilityVersion::fassertInitializedAfterStartup`. The reverse proves nothing.
 ///
 /// Of no use on a blank 4.4.2: `listDatabases`, `dbStats`, `listCollections` and `find` are refused outside `local`
 /// (13436), `dbHash` aborts the server, `top` and the storage engine's numbers count what was used since the start,
 /// and `local.startup_log` goes with `local`, as when a backup is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserData {
-    /// Shown to hold none.
+    /// It is shown to hold none.
     None,
-    /// Holds this many collections.
+    /// It holds this many collections.
     Collections(u64),
-    /// The server did not say. Unknown is not empty.
+    /// The server does not tell. Unknown is not empty.
     Unknown,
 }
 
-/// A claim to initiate the set, kept in `local.rsctl` of every task that takes part.
+/// A bootstrap lock: the right of one controller to initiate the set, kept in `local.rsctl` of every task that takes part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
-    /// Which controller claims.
+    /// The controller that took it.
     pub token: Token,
-    /// The task that is to be initiated.
+    /// The task to initiate.
     pub seed: Host,
-    /// The process that answered there.
+    /// The process that answered at the seed.
     pub seed_process: ProcessId,
 }
 
@@ -180,7 +181,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// A position in the oplog: compared by term first, then by time.
+/// A position in the oplog. Terms are compared first, then times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct OpTime {
     /// The election term of the write.
@@ -191,7 +192,7 @@ pub struct OpTime {
     pub counter: u32,
 }
 
-/// With the wall-clock time of the write, as the server wrote it down: `2025-11-21T12:40:11Z #3, term 4`.
+/// With the wall-clock time of the write, by the server's clock: `2025-11-21T12:40:11Z #3, term 4`.
 impl fmt::Display for OpTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = bson::DateTime::from_millis(i64::from(self.seconds) * 1000);
@@ -200,97 +201,98 @@ impl fmt::Display for OpTime {
     }
 }
 
-/// What `replSetGetStatus` of one node says about its set.
+/// The answer of one node to `replSetGetStatus`.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SetView {
-    /// The newest election term it knows.
+    /// The newest election term that it knows.
     pub term: i64,
-    /// The newest write that a majority holds.
+    /// The newest write that it knows a majority to hold.
     pub committed: OpTime,
-    /// The newest write that this node applied.
+    /// The newest write that it has applied.
     pub applied: OpTime,
     /// The newest write that is in this node's journal; zero where it does not tell.
     pub durable: OpTime,
     /// Wall-clock time of that write in milliseconds since 1970.
     pub applied_wall_ms: Option<i64>,
-    /// Whom it copies new writes from.
+    /// The member that it copies new writes from.
     pub sync_source: Option<Host>,
-    /// How it sees each member, itself included.
+    /// Its view of each member, itself included.
     pub peers: BTreeMap<MemberId, Peer>,
 }
 
 impl SetView {
-    /// This primary has committed something itself: before, it may know of less than its predecessor acknowledged.
+    /// This primary has committed a write in its own term. Before that, it may know of less than its predecessor
+    /// acknowledged.
     pub fn knows_commit_point(&self) -> bool {
         self.committed.term >= self.term
     }
 }
 
-/// One member in the eyes of another.
+/// One member's view of another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peer {
     /// Whether the last heartbeat was answered.
     pub healthy: bool,
-    /// Whether any heartbeat was answered, or failed. Before that it is not healthy, which says nothing of it.
+    /// Whether a heartbeat was sent, and answered or failed. Before that, `healthy` is false and says nothing.
     pub asked: bool,
-    /// Time since a heartbeat of its own came in; none while none has.
+    /// Time since a heartbeat of its own came in; none before the first one.
     pub unheard_for: Option<Duration>,
     /// Its state.
     pub state: NodeState,
-    /// The newest write it is known to have applied.
+    /// The newest write that it is known to have applied.
     pub applied: OpTime,
     /// Wall-clock time of that write in milliseconds since 1970, for lag.
     pub applied_wall_ms: Option<i64>,
-    /// What the server says about trouble with it.
+    /// The server's words about an error with it.
     pub message: Option<String>,
 }
 
-/// Why an address gave no answer. None of these means that the node is gone, or blank.
+/// Why an address gives no answer. None of these errors means that the node is gone, or blank.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// Nothing listens there.
+    /// Nothing listens at the address.
     #[error("refuses connections")]
     Refused,
     /// No answer in time.
     #[error("does not answer")]
     Timeout,
-    /// The network says there is no way.
+    /// The network has no route to it.
     #[error("cannot be reached ({0})")]
     Unreachable(String),
-    /// It listens, but breaks off.
+    /// It accepts connections and closes them.
     #[error("closes the connection")]
     Closed,
-    /// It shuts down (91).
+    /// It is shutting down (91).
     #[error("is shutting down")]
     ShuttingDown,
-    /// It does not let our user ask this (13).
+    /// rsctl's user may not run this command (13).
     #[error("does not let rsctl's user ask for `{0}`: give it the role that README shows under Login")]
     Denied(&'static str),
-    /// It does not accept our login, or wants one (13, 18).
+    /// It does not accept rsctl's login, or requires one (13, 18).
     #[error("refuses our login ({0}): check that --keyfile holds the key that mongod runs with")]
     Login(String),
     /// TLS failed.
     #[error("TLS failed: {0}")]
     Tls(String),
-    /// Something that is no mongod, or that does not speak so that we can read it.
+    /// It is no mongod, or its answers cannot be read.
     #[error("does not answer as a mongod does ({0})")]
     NotMongod(String),
-    /// Older than what can be kept safe.
+    /// It is older than the oldest MongoDB that rsctl can keep safe.
     #[error("is {0}, and rsctl cannot keep anything before MongoDB 4.4 safe: upgrade it")]
     TooOld(WireVersion),
-    /// A name that DNS does not know.
+    /// DNS does not know its name.
     #[error("has a name that DNS does not know")]
     NoSuchName,
-    /// A name that DNS could not be asked about.
+    /// DNS gives no answer about its name.
     #[error("has a name that DNS gives no answer for")]
     NameUnknown,
-    /// A name with several addresses, such as a virtual IP or a round robin.
+    /// Its name has several addresses, such as a round robin.
     #[error("has a name with {0} addresses, which cannot be a member's")]
     NameAmbiguous(usize),
-    /// The server refused one of the questions.
+    /// The server refused a command.
     #[error("answers `{command}` with {code}: {message}")]
     Server {
-        /// The question.
+        /// The command.
         command: &'static str,
         /// The server's error code.
         code: i32,
@@ -300,7 +302,7 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// The process that was there has certainly stopped taking connections.
+    /// The process at the address has stopped accepting connections.
     pub fn is_down(&self) -> bool {
         matches!(self, Self::Refused | Self::Closed)
     }

@@ -1,6 +1,6 @@
-//! One complete look at the world, with how long each fact has held.
+//! One observation: all that is known at one moment, and for how long each fact has held.
 //!
-//! **Invariant:** an observation cannot fail. What is unknown stands in it as a value, apart from what is absent.
+//! **Invariant:** an observation cannot fail. What is unknown is a value in it, and differs from what is absent.
 
 use super::{
     DataId, Host, Lock, NodeState, Past, Peer, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget,
@@ -12,33 +12,34 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything one decision is made from.
+/// Everything that one decision is made from.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// What DNS listed.
+    /// The tasks that DNS lists.
     pub tasks: TaskList,
-    /// Every address that was asked: those of the tasks, those of configured members, those that a lock names.
+    /// Every address that was asked: those of tasks, of configured members, and of seeds that a lock names.
     pub nodes: BTreeMap<Host, Node>,
-    /// How long the same processes, all of them blank, have been what DNS lists.
+    /// For how long the listed tasks have been the same processes, all of them blank.
     pub blank_for: Duration,
-    /// For how long the same processes have answered with the same words: states, configs, primaries they name.
+    /// For how long the same processes have answered with the same states, configs and primaries.
     pub still_for: Duration,
     /// Time since this controller's last recovery.
     pub recovered_for: Option<Duration>,
-    /// The generation that the last observation without doubt was about. Once there was one, no other may begin in this
-    /// controller's life.
+    /// The `replicaSetId` of the set that the controller manages, once it has seen one. In this controller's life no other
+    /// set may be initiated then.
     pub known_set: Option<ObjectId>,
-    /// How long each lock has looked the same.
+    /// For how long each lock has not changed.
     pub locks: Vec<(Lock, Duration)>,
-    /// AdminRequests to copy from another member: to each the last one, of any two the last one, and the last one at the end.
+    /// Requests to copy from another member: the last one to each secondary, and the last one between any two members. The
+    /// newest one is at the end.
     pub sync_source_requests: Vec<SyncSourceRequest>,
-    /// Processes that were told to write their state to disk since they became members.
+    /// Processes that have written their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,
     /// What each data directory was seen to hold before this observation, in this controller's life.
     pub pasts: BTreeMap<DataId, Past>,
-    /// Whom an operator wants out.
+    /// What an operator wants out of the set.
     pub removals: BTreeSet<RemovalTarget>,
-    /// A recovery that an operator ordered.
+    /// A recovery that an operator requested.
     pub request: Option<RecoveryRequest>,
     /// Steps that failed not long ago.
     pub refusals: Vec<Refusal>,
@@ -47,53 +48,53 @@ pub struct Observed {
 /// One address in an observation.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Where it was asked; none when its name led nowhere.
+    /// The socket address that was asked; none when its name has no address.
     pub at: Option<SocketAddr>,
-    /// What it said, or why nothing.
+    /// Its answer, or why there is none.
     pub answer: Result<Arc<Probe>, ProbeError>,
     /// DNS lists it as a task now.
     pub listed: bool,
-    /// DNS has listed it at some time in this controller's life.
+    /// DNS has listed it as a task at some time in this controller's life.
     pub ever_listed: bool,
-    /// For how long good DNS answers have not listed it.
+    /// For how long good DNS answers have not listed it; zero while one lists it.
     pub unlisted_for: Duration,
-    /// For how long it has not answered.
+    /// For how long it has not answered; zero while it answers.
     pub silent_for: Duration,
-    /// For how long the primary has seen it down.
+    /// For how long the primary has seen it down; zero while it sees it up.
     pub unhealthy_for: Duration,
-    /// Observations since its last answer that found its port closed, or DNS without it once the port was closed. Silence of a
-    /// listed task leaves one of them.
+    /// How many observations since its last answer found its port closed, or found that DNS no longer lists it once the port
+    /// was closed. When a task that is still listed goes silent, at most one of them counts on.
     pub down_observations: u32,
-    /// Where the host name that it reports leads.
+    /// Where the host name that it reports resolves to.
     pub naming: Naming,
 }
 
-/// What became of the host name that a node reports, as a candidate for its member address.
+/// Whether the host name that a node reports can be its address as a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// Not known: the node did not answer, or DNS did not. Wait, do not fall back to the IP.
+    /// It is unknown, because the node or DNS did not answer. The IP is no substitute then.
     Unknown,
-    /// DNS leads from the name to exactly this node.
+    /// The name resolves to exactly this node.
     Stable(Host),
-    /// A container id, or a name that DNS does not know or that leads elsewhere.
+    /// The name is a container id, or DNS does not know it, or it resolves to another node.
     Unstable,
 }
 
 impl Node {
-    /// The answer, if there is one.
+    /// Its answer, if there is one.
     pub fn probe(&self) -> Option<&Probe> {
         self.answer.as_deref().ok()
     }
 }
 
-/// One mongod, however many addresses lead to it.
+/// One mongod that answered, with all addresses that lead to it.
 #[derive(Clone, Debug)]
 pub struct Process<'a> {
-    /// Which one.
+    /// Its identity.
     pub id: ProcessId,
-    /// What it said, through its first address.
+    /// Its answer, at its first address.
     pub probe: &'a Probe,
-    /// Every address that led to it, in order.
+    /// Every address that leads to it, in order. There is at least one.
     pub hosts: Vec<&'a Host>,
     /// DNS lists it as a task.
     pub listed: bool,
@@ -105,7 +106,7 @@ impl Observed {
         self.nodes.get(host)
     }
 
-    /// What the node at an address said.
+    /// The answer of the node at an address.
     pub fn probe(&self, host: &Host) -> Option<&Probe> {
         self.node(host).and_then(Node::probe)
     }
@@ -127,13 +128,13 @@ impl Observed {
         found.into_values().collect()
     }
 
-    /// Whether this directory, by what it says now, lacks writes that it was seen to hold: see [`Past`].
+    /// Whether the directory with this answer lacks writes that it was seen to hold: see [`Past`].
     pub fn is_rewound(&self, probe: &Probe) -> bool {
         let past = probe.data.and_then(|data| self.pasts.get(&data));
         past.is_some_and(|past| probe.is_rewound(past))
     }
 
-    /// How the node at `by` sees the member at `host`.
+    /// The view that the node with this answer has of the member at `host`.
     pub fn peer(&self, by: &Probe, host: &Host) -> Option<Peer> {
         let id = by.config.as_ref()?.member_at(host)?.id;
         by.view.as_ref()?.peers.get(&id).cloned()
@@ -152,13 +153,13 @@ impl Process<'_> {
     }
 }
 
-/// A secondary was told to copy from another member.
+/// A request that made a secondary copy from another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncSourceRequest {
-    /// Who was told.
+    /// The secondary.
     pub on: ProcessId,
-    /// Its source to be.
+    /// The member that it is to copy from.
     pub source: ProcessId,
-    /// It may still be about to follow.
+    /// The request is recent, and may still take effect.
     pub fresh: bool,
 }

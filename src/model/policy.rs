@@ -4,60 +4,60 @@ use super::{SetName, Token};
 use bson::oid::ObjectId;
 use std::time::Duration;
 
-/// The operator's wishes, as the planner needs them.
+/// The operator's settings, as far as decisions depend on them.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The name of the set.
     pub set: SetName,
-    /// Tasks that must answer before the first initiate.
+    /// How many tasks must answer before the bootstrap.
     pub expect: usize,
-    /// What stands in the config for a task.
+    /// The kind of address that a member gets.
     pub member_address: MemberAddress,
-    /// Gone for so long, a member may be removed where that helps the set.
+    /// A member that has been gone for this time is removed or replaced where that helps the set.
     pub replace_after: Duration,
-    /// Gone for so long, a member is removed even where that gains nothing.
+    /// A member that has been gone for this time is removed even where that gains nothing.
     pub remove_after: Duration,
-    /// Two equal observations this far apart come before a bootstrap.
+    /// How long the state must be stable before a bootstrap or a recovery.
     pub stable_for: Duration,
-    /// Whether a majority at new addresses is brought back without being asked.
+    /// Whether a majority at new addresses is recovered without a request.
     pub recovery: RecoveryMode,
-    /// Whether a set may begin.
+    /// Whether a new set may be initiated.
     pub bootstrap: Bootstrap,
-    /// The generation to keep to when two are found.
+    /// The `replicaSetId` of the set to manage; none to manage the only one that is found.
     pub replica_set_id: Option<ObjectId>,
-    /// This run of this controller.
+    /// The name of this run of this controller.
     pub token: Token,
 }
 
-/// How members are named in the replica set config.
+/// The kind of address that members have in the replica set config.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemberAddress {
-    /// The name that mongod reports where DNS leads back to that task, else its IP.
+    /// The name that mongod reports where that resolves to its task, else its IP.
     #[default]
     Auto,
-    /// Names only; a task whose name does not resolve waits.
+    /// Names only. A task whose name does not resolve to it has to wait.
     Hostname,
     /// IPs only.
     Ip,
 }
 
-/// Whether a set that lost its majority to new addresses is brought back without being asked.
+/// Whether a set whose majority answers at new addresses is recovered without a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecoveryMode {
-    /// When the evidence is complete.
+    /// It is, when the evidence is complete.
     #[default]
     Auto,
-    /// Never: report what would be done.
+    /// It is not. The status shows what would be done.
     Manual,
 }
 
-/// Whether blank nodes may become a new set.
+/// Whether blank tasks may become a new set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bootstrap {
-    /// When all expected nodes are shown to be blank.
+    /// They may, when all expected tasks are shown to be blank.
     #[default]
     Auto,
-    /// Never: this deployment had a set before.
+    /// They may not, because there was a set before.
     Never,
 }
 

@@ -1,4 +1,4 @@
-//! Every difference between MongoDB versions that rsctl knows of, in one place.
+//! Every difference between MongoDB versions that rsctl knows.
 //!
 //! (T) was tried on the servers that `scripts/mongod` fetches: 4.2.6, 4.4.2, 5.0.4, 6.0.5. (D) is only read, in MongoDB's
 //! manual or tickets or in the server's source. 7.0 and 8.0 have not been tried.
@@ -26,27 +26,27 @@ use super::{MemberId, Probe};
 use std::fmt;
 use std::str::FromStr;
 
-/// `maxWireVersion` of `hello`: what a server speaks, by its program, whatever its feature version.
+/// `maxWireVersion` of `hello`: the newest protocol that a server's program supports, whatever its feature version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WireVersion(pub i32);
 
 impl WireVersion {
-    /// The oldest server that can be kept safe. Before 4.4 there is no `initialSyncId`, so that a wiped directory cannot
-    /// be told from a whole one, and a reconfig may change any number of votes at once (T).
+    /// The oldest server that rsctl can keep safe. Before 4.4 there is no `initialSyncId`, so that an emptied directory
+    /// cannot be told from a complete one, and a reconfig may change any number of votes at once (T).
     pub const OLDEST: Self = Self::V4_4;
 
     const V4_4: Self = Self(9);
     const V5_0: Self = Self(13);
     const V6_0: Self = Self(17);
 
-    /// The release that first spoke this version.
+    /// The release that first supported this version.
     fn release(self) -> Option<&'static str> {
         let known =
             [(25, "8.0"), (21, "7.0"), (17, "6.0"), (13, "5.0"), (9, "4.4"), (8, "4.2"), (7, "4.0"), (6, "3.6")];
         known.iter().find(|(wire, _)| *wire == self.0).map(|(_, name)| *name)
     }
 
-    /// A config that would change the implicit default write concern is refused (103), forced or not.
+    /// The server refuses a config that would change the implicit default write concern (103), forced or not.
     pub fn guards_default_write_concern(self) -> bool {
         self >= Self::V5_0
     }
@@ -57,7 +57,7 @@ impl WireVersion {
         MemberId(if self < Self::V5_0 { 255 } else { i32::MAX.into() })
     }
 
-    /// The program may still run with the feature version of 4.4, as in the middle of an upgrade: so do 5.0 and the
+    /// The server may still run with the feature version of 4.4, as in the middle of an upgrade. This is so for 5.0 and the
     /// rapid releases before 6.0.
     pub fn may_act_as_4_4(self) -> bool {
         (Self::V5_0..Self::V6_0).contains(&self)
@@ -73,7 +73,7 @@ impl fmt::Display for WireVersion {
     }
 }
 
-/// `featureCompatibilityVersion`: which release's behaviour is switched on. After an upgrade of the programs it stays
+/// `featureCompatibilityVersion`: the release whose behaviour is switched on. After an upgrade of the programs it stays
 /// the old one until an operator raises it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeatureVersion {
@@ -101,8 +101,8 @@ impl FromStr for FeatureVersion {
 pub struct UnknownFeatureVersion;
 
 impl Probe {
-    /// As a primary, it keeps a voter that is added from voting before it holds data (`newlyAdded`). 4.4 does not, nor
-    /// does 5.0.4 while its feature version is 4.4 (T); when in doubt it does not.
+    /// As a primary, it does not count the vote of a new member before that holds the data (`newlyAdded`). 4.4 counts it,
+    /// and so does 5.0.4 while its feature version is 4.4 (T). When the feature version is unknown, false.
     pub fn guards_new_voters(&self) -> bool {
         if self.wire.may_act_as_4_4() {
             return self.feature.is_some_and(|feature| feature >= FeatureVersion::V5_0);

@@ -1,80 +1,85 @@
-//! Which member each data directory belongs in, given where the directories answer now.
+//! Which member each data directory belongs to, given where the directories answer now.
 //!
-//! A member's vote belongs to a directory, so a directory that moved takes its member along. One thing cannot be done:
-//! an address that stands in the config keeps its member, since the server refuses a permutation (103, with force too).
-//! mongods that swapped addresses take over each other's members by themselves, so there the tags follow.
+//! A member's vote belongs to a directory, so a directory that moved takes its member along. One thing is impossible: an
+//! address that the config has keeps its member, because the server refuses a permutation (103, with force too). Mongods
+//! that swap addresses take over each other's members by themselves, so there the tags follow.
 
 use super::situation::Situation;
 use crate::model::{Change, DataId, Host, Member, MemberId, Process, ReplConfig};
 use std::collections::BTreeMap;
 
-/// Where everything belongs.
-#[derive(Clone)]
+/// How the config must change so that each directory has its member.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Addressing {
-    /// Slots whose directory answers at an address that no member has.
+    /// New addresses, for members whose directory answers at an address that no member has.
     pub(super) moves: Vec<Change>,
-    /// Slots that another member's directory took over.
+    /// New tags, for members that another member's directory took over.
     pub(super) tags: Vec<Change>,
-    /// Tasks whose directory moved, and whose name does not lead to them yet.
+    /// Tasks whose directory moved, and whose name does not resolve to them yet.
     pub(super) unnamed: Vec<Host>,
 }
 
-/// Compares the situation's config with where its directories answer. Several rules ask; it is worked out once.
-pub(super) fn addressing(now: &Situation<'_>, config: &ReplConfig) -> Addressing {
-    now.addressing.get_or_init(|| compare(now, config, &|data| now.process_with_data(data))).clone()
-}
+/// The mongod that counts for a directory.
+type WithData<'h, 'a> = &'h dyn Fn(DataId) -> Option<&'h Process<'a>>;
 
-/// The same, with directories in an older state than they were seen in: for an operator who accepts the loss.
-pub(super) fn addressing_of_any_state(now: &Situation<'_>, config: &ReplConfig) -> Addressing {
-    compare(now, config, &|data| now.process_with_any_state_of(data))
-}
-
-/// The mongod that speaks for a directory.
-type Holder<'h, 'a> = &'h dyn Fn(DataId) -> Option<&'h Process<'a>>;
-
-fn compare<'a>(now: &Situation<'a>, config: &ReplConfig, holder: Holder<'_, 'a>) -> Addressing {
-    let members: Vec<&Member> = config.members().iter().filter(|m| m.data.is_some() && !m.arbiter).collect();
-    let owner = |data: DataId| members.iter().copied().find(|m| m.data == Some(data));
-    let mut seats: BTreeMap<MemberId, DataId> = BTreeMap::new();
-    for member in &members {
-        let found = now.process_at(member).and_then(|p| p.probe.data).filter(|data| holder(*data).is_some());
-        if let Some(data) = found.filter(|data| owner(*data).is_some_and(|from| same_rights(from, member))) {
-            seats.insert(member.id, data);
-        }
+impl Addressing {
+    /// Compares the set's config with where its directories answer.
+    pub(super) fn of(now: &Situation<'_>) -> Self {
+        Self::compare(now, &|data| now.process_with_data(data))
     }
-    let seated = |seats: &BTreeMap<MemberId, DataId>, data: DataId| seats.values().any(|d| *d == data);
-    // Whoever is seated nowhere keeps its own member if that is free, else gets one whose directory went elsewhere.
+
+    /// The same, with directories that went back to an older state: for an operator who accepts the loss.
+    pub(super) fn of_any_state(now: &Situation<'_>) -> Self {
+        Self::compare(now, &|data| now.process_with_any_state_of(data))
+    }
+
+    fn compare<'a>(now: &Situation<'a>, with_data: WithData<'_, 'a>) -> Self {
+        let Some(config) = now.config else { return Self::default() };
+        let members: Vec<&Member> = config.members().iter().filter(|m| m.data.is_some() && !m.arbiter).collect();
+        let assigned = assign(now, &members, with_data);
+        changes(now, config, &assigned, with_data)
+    }
+}
+
+/// The directory that each member has from now on.
+fn assign<'a>(now: &Situation<'a>, members: &[&Member], with_data: WithData<'_, 'a>) -> BTreeMap<MemberId, DataId> {
+    let owner = |data: DataId| members.iter().copied().find(|m| m.data == Some(data));
+    let may_take = |data: DataId, member: &Member| owner(data).is_some_and(|from| same_rights(from, member));
+    let mut assigned: BTreeMap<MemberId, DataId> = BTreeMap::new();
+    for member in members {
+        let there = now.process_at(member).and_then(|p| p.probe.data);
+        let there = there.filter(|data| with_data(*data).is_some() && may_take(*data, member));
+        assigned.extend(there.map(|data| (member.id, data)));
+    }
+    // A directory without a member keeps its own if that is free. Else it gets one whose directory went elsewhere.
     let mut displaced = Vec::new();
-    for member in &members {
-        let Some(own) = member.data.filter(|own| !seated(&seats, *own)) else { continue };
-        match seats.get(&member.id) {
-            None => drop(seats.insert(member.id, own)),
+    for member in members {
+        let Some(own) = member.data.filter(|own| !assigned.values().any(|data| data == own)) else { continue };
+        match assigned.get(&member.id) {
+            None => drop(assigned.insert(member.id, own)),
             Some(_) => displaced.push(own),
         }
     }
     for data in displaced {
-        let free = |m: &&&Member| !seats.contains_key(&m.id) && owner(data).is_some_and(|from| same_rights(from, m));
-        if let Some(member) = members.iter().find(free) {
-            seats.insert(member.id, data);
-        }
+        let free = members.iter().find(|m| !assigned.contains_key(&m.id) && may_take(data, m));
+        assigned.extend(free.map(|member| (member.id, data)));
     }
-    changes(now, config, &members, &seats, holder)
+    assigned
 }
 
 fn changes<'a>(
     now: &Situation<'a>,
     config: &ReplConfig,
-    members: &[&Member],
-    seats: &BTreeMap<MemberId, DataId>,
-    holder: Holder<'_, 'a>,
+    assigned: &BTreeMap<MemberId, DataId>,
+    with_data: WithData<'_, 'a>,
 ) -> Addressing {
-    let mut addressing = Addressing { moves: Vec::new(), tags: Vec::new(), unnamed: Vec::new() };
-    for member in members {
-        let Some(&data) = seats.get(&member.id) else { continue };
+    let mut addressing = Addressing::default();
+    for member in config.members() {
+        let Some(&data) = assigned.get(&member.id) else { continue };
         if member.data != Some(data) {
             addressing.tags.push(Change::Tag { id: member.id, data });
         }
-        let Some(process) = holder(data) else { continue };
+        let Some(process) = with_data(data) else { continue };
         if config.members().iter().any(|m| now.process_at(m).is_some_and(|p| p.id == process.id)) {
             continue;
         }

@@ -1,102 +1,120 @@
-//! Why there is nothing to do: a controller that waits in silence leaves its operator guessing.
+//! Why there is nothing to do, so that an operator need not guess what a controller waits for.
 
 use super::situation::Situation;
-use super::{Finding, WaitingOn};
+use super::{Context, Finding, Reason, WaitingOn};
 use super::{bootstrap, recovery};
-use crate::model::{Host, NodeState, ProbeError, Process, UserData};
+use crate::model::{MEMBERS_MAX, Member, NodeState, ProbeError, Process, ReplConfig, UserData};
 use std::time::Duration;
 
-/// RECOVERING for so long is more than a pause.
+/// RECOVERING for this long is more than a pause.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
-/// What is missing from the picture: DNS answers, nodes that do not answer, members on their way.
+/// Adds what is missing from the picture: DNS answers, nodes that do not answer, members on their way.
 pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
     waiting.extend(now.observed.tasks.trouble.iter().cloned().map(WaitingOn::Dns));
     let members = now.config.map(|c| c.members()).unwrap_or_default();
     for (host, node) in &now.observed.nodes {
-        let wanted = node.listed || members.iter().any(|m| &m.host == host);
-        match &node.answer {
-            Err(error) if wanted && !reported_otherwise(error, node.listed) => {
-                waiting.push(WaitingOn::Node { host: host.clone(), error: error.clone() });
-            }
-            _ => {}
+        let matters = node.listed || members.iter().any(|m| &m.host == host);
+        if let Err(error) = &node.answer
+            && matters
+            && !is_a_finding(error, node.listed)
+        {
+            waiting.push(WaitingOn::Node { host: host.clone(), error: error.clone() });
         }
     }
-    for member in members {
-        let Some(process) = now.process_at(member) else { continue };
-        let on_its_way = matches!(
-            process.state(),
-            NodeState::Startup | NodeState::Startup2 | NodeState::Recovering | NodeState::Rollback | NodeState::Removed
-        );
-        if on_its_way || member.newly_added {
-            let (host, state) = (member.host.clone(), process.state());
-            let voting_soon = member.newly_added && state == NodeState::Secondary;
-            let wait = if voting_soon { WaitingOn::Vote { host } } else { WaitingOn::Member { host, state } };
-            if !waiting.contains(&wait) {
-                waiting.push(wait);
-            }
+    for wait in members.iter().filter_map(|member| on_its_way(now, member)) {
+        if !waiting.contains(&wait) {
+            waiting.push(wait);
         }
     }
 }
 
-/// A finding says it already.
-fn reported_otherwise(error: &ProbeError, listed: bool) -> bool {
+/// A finding reports it already.
+fn is_a_finding(error: &ProbeError, listed: bool) -> bool {
     use ProbeError as E;
     listed && matches!(error, E::NotMongod(_) | E::TooOld(_) | E::Login(_) | E::Denied(_) | E::Tls(_))
 }
 
-/// What an operator should know though nothing is due.
-pub(super) fn noteworthy(now: &Situation<'_>, findings: &mut Vec<Finding>) {
-    findings.extend(bootstrap::refusal(now));
-    findings.extend(recovery::refusal(now));
-    let blank = || now.ours.iter().filter(|p| p.listed && p.state() == NodeState::Blank);
-    let seeds = blank().filter(|p| p.probe.user_data != UserData::None).count();
-    for process in blank() {
-        let host: Host = process.hosts[0].clone();
-        match process.probe.user_data {
-            UserData::Unknown if now.config.is_some() || seeds > 1 => findings.push(Finding::UserDataUnknown { host }),
-            UserData::Collections(_) if now.config.is_some() => {
-                findings.push(Finding::HoldsUserData { hosts: vec![host] });
-            }
-            UserData::Collections(_) | UserData::Unknown | UserData::None => {}
-        }
+/// What a member that answers still has to become.
+fn on_its_way(now: &Situation<'_>, member: &Member) -> Option<WaitingOn> {
+    use NodeState as S;
+    let state = now.process_at(member)?.state();
+    let host = member.host.clone();
+    if member.newly_added && state == S::Secondary {
+        return Some(WaitingOn::Vote { host });
     }
-    let Some(config) = now.config else { return };
-    let outside = |p: &&Process<'_>| config.members().iter().all(|m| !p.is_at(&m.host));
-    let left_out = now.ours.iter().filter(|p| p.listed && now.left_out(p)).filter(outside);
+    let changes = matches!(state, S::Startup | S::Startup2 | S::Recovering | S::Rollback | S::Removed);
+    (changes || member.newly_added).then_some(WaitingOn::Member { host, state })
+}
+
+/// What an operator should know though no rule acts on it.
+pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
+    let now = &context.situation;
+    let mut findings: Vec<Finding> = bootstrap::refusal(now).into_iter().chain(recovery::refusal(context)).collect();
+    findings.extend(data_at_stake(now));
+    let Some(config) = now.config else { return findings };
+    let is_outside = |p: &Process<'_>| config.members().iter().all(|m| !p.is_at(&m.host));
+    let left_out = now.ours.iter().filter(|p| p.listed && now.left_out(p) && is_outside(p));
     findings.extend(left_out.map(|p| Finding::LeftOut { host: p.hosts[0].clone() }));
-    if config.members().len() >= crate::model::MEMBERS_MAX {
+    findings.extend(size(now, config));
+    findings.extend(config.members().iter().flat_map(|member| unwell(now, member)));
+    findings
+}
+
+/// Blank tasks that are not added because joining would, or may, drop user data.
+fn data_at_stake(now: &Situation<'_>) -> Vec<Finding> {
+    let blank: Vec<_> = now.ours.iter().filter(|p| p.listed && p.state() == NodeState::Blank).collect();
+    let seeds = blank.iter().filter(|p| p.probe.user_data != UserData::None).count();
+    let finding = |p: &&Process<'_>| {
+        let host = p.hosts[0].clone();
+        match p.probe.user_data {
+            UserData::Unknown if now.config.is_some() || seeds > 1 => Some(Finding::UserDataUnknown { host }),
+            UserData::Collections(_) if now.config.is_some() => Some(Finding::HoldsUserData { hosts: vec![host] }),
+            UserData::Collections(_) | UserData::Unknown | UserData::None => None,
+        }
+    };
+    blank.iter().filter_map(finding).collect()
+}
+
+/// A set that is full, or too small.
+fn size(now: &Situation<'_>, config: &ReplConfig) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if config.members().len() >= MEMBERS_MAX {
         let outside = now.ours.iter().find(|p| p.listed && p.state() == NodeState::Blank);
         findings.extend(outside.map(|p| Finding::Full { host: p.hosts[0].clone() }));
     }
-    let settled = config.members().iter().all(|m| !m.newly_added && !m.awaits_first_vote());
-    if settled && config.voters().count() == 2 {
+    let is_growing = config.members().iter().any(|m| m.newly_added || m.awaits_first_vote());
+    if !is_growing && config.voters().count() == 2 {
         findings.push(Finding::TwoVoters);
     }
-    for member in config.members() {
-        let rewound = now.process_at(member).is_some_and(|p| now.is_rewound(p));
-        if member.saved_vote.is_some() && !member.awaits_first_vote() && !rewound {
-            findings.push(Finding::Wiped { host: member.host.clone() });
-        }
-        let recovering = now.process_at(member).is_some_and(|p| p.state() == NodeState::Recovering);
-        let unwell = now.observed.node(&member.host).is_some_and(|n| n.unhealthy_for >= STUCK_AFTER);
-        if recovering && unwell {
-            findings.push(Finding::Stuck { host: member.host.clone() });
-        }
-    }
+    findings
 }
 
-/// The sentence for a plan without a step.
-pub(super) fn rest(now: &Situation<'_>, waiting: &[WaitingOn]) -> String {
+/// What is wrong with a member.
+fn unwell(now: &Situation<'_>, member: &Member) -> Vec<Finding> {
+    let host = || member.host.clone();
+    let process = now.process_at(member);
+    // A finding about the older state says it already.
+    let is_rewound = process.is_some_and(|p| now.is_rewound(p));
+    let is_revoked = member.saved_vote.is_some() && !member.awaits_first_vote() && !is_rewound;
+    let recovers = process.is_some_and(|p| p.state() == NodeState::Recovering);
+    let is_stuck = recovers && now.observed.node(&member.host).is_some_and(|n| n.unhealthy_for >= STUCK_AFTER);
+    let revoked = is_revoked.then(|| Finding::VoteRevoked { host: host() });
+    let stuck = is_stuck.then(|| Finding::Stuck { host: host() });
+    revoked.into_iter().chain(stuck).collect()
+}
+
+/// Why there is no step.
+pub(super) fn rest(now: &Situation<'_>, waiting: &[WaitingOn]) -> Reason {
     if now.blocked {
-        "it cannot be told which set or primary counts".to_owned()
+        Reason::Unclear
     } else if now.observed.nodes.is_empty() {
-        "no task is known".to_owned()
+        Reason::NoTasks
     } else if waiting.is_empty() && now.primary().is_some() {
-        "the set is as it should be".to_owned()
+        Reason::Healthy
     } else if now.primary().is_none() {
-        "there is no primary, and nothing safe to do about it".to_owned()
+        Reason::NothingIsSafe
     } else {
-        "some things have to happen first".to_owned()
+        Reason::MustWait
     }
 }

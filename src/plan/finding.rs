@@ -1,125 +1,187 @@
-//! What an operator should know, each in one sentence that says what to do about it.
+//! What an operator should know: each finding has a type, and a sentence that says what to do.
 
-use crate::model::{Host, ProbeError, SetName};
+use super::reason::list;
+use super::{LintFault, Rule};
+use crate::model::{Host, MEMBERS_MAX, ProbeError, SetName};
 use bson::oid::ObjectId;
 use std::fmt;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Good to know; nothing is at stake now.
+    /// An operator should know it; the set works.
     Warning,
-    /// A human is needed.
+    /// An operator must act.
     Error,
 }
 
-/// Something an operator should know, with what to do about it.
+/// Something that an operator should know or do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Finding {
-    /// A mongod of another generation of the set, or of another set.
+    /// A mongod of another replica set, or of another one with the same name.
     ForeignSet {
-        /// Where.
+        /// Its address.
         host: Host,
-        /// Its generation.
+        /// Its `replicaSetId`, where it shows one.
         id: Option<ObjectId>,
-        /// Its set's name.
+        /// The name of its set.
         set: SetName,
     },
-    /// A mongod that was started for another set.
+    /// A mongod that was started with another set name.
     OtherSetName {
-        /// Where.
+        /// Its address.
         host: Host,
-        /// The name it was started with.
+        /// The name that it was started with.
         set: SetName,
-        /// The name that is wanted.
+        /// The name of the managed set.
         wanted: SetName,
     },
     /// A mongod without `--replSet`.
     Standalone {
-        /// Where.
+        /// Its address.
         host: Host,
-        /// The name that is wanted.
+        /// The name of the managed set.
         wanted: SetName,
     },
-    /// A port that is no mongod's, or one that cannot be talked to.
+    /// A task that answers, but not as a mongod that can be a member.
     Unusable {
-        /// Where.
+        /// Its address.
         host: Host,
-        /// What it does.
+        /// What is wrong.
         error: ProbeError,
     },
-    /// A node with user data that would be dropped if it joined.
+    /// Tasks with user data that would be dropped if they joined.
     HoldsUserData {
-        /// Where.
+        /// Their addresses.
         hosts: Vec<Host>,
     },
-    /// A server that may hold user data, and does not tell (MongoDB 4.4).
+    /// A task that may hold user data. MongoDB 4.4 does not tell.
     UserDataUnknown {
-        /// Where.
+        /// Its address.
         host: Host,
     },
-    /// One directory's copy runs twice.
+    /// Several mongods run on copies of one data directory.
     SameDataTwice {
-        /// Where.
+        /// Their addresses.
         hosts: Vec<Host>,
     },
     /// A data directory is in an older state than it was seen in.
     Rewound {
-        /// Where.
+        /// Its address.
         host: Host,
     },
-    /// Two sets under one name, and neither is clearly the one.
+    /// Several replica sets use the managed set's name, and it is unclear which one to manage.
     TwoSets {
-        /// The generations.
+        /// Their `replicaSetId`s.
         ids: Vec<ObjectId>,
     },
-    /// The generation that the operator named is nowhere to be seen.
+    /// No mongod shows the `replicaSetId` that the operator chose.
     PinnedSetMissing {
-        /// That generation.
+        /// That `replicaSetId`.
         id: ObjectId,
     },
-    /// Two nodes that both say PRIMARY.
+    /// Two mongods of the set say that they are primary.
     TwoPrimaries {
-        /// Where.
+        /// Their addresses.
         hosts: Vec<Host>,
     },
-    /// Two voters: either one's loss stops writes.
+    /// The set has two voters: the loss of either one stops writes.
     TwoVoters,
-    /// The set is not there and rsctl may not begin one.
+    /// No set exists, and the operator forbids to initiate one.
     BootstrapNever,
-    /// Some node has had a config, yet nobody has one now.
+    /// A set was seen before, and no mongod has a config now.
     ConfigLost,
-    /// A full set.
+    /// The set has as many members as a set can have.
     Full {
-        /// Who would have joined.
+        /// A task that cannot be added.
         host: Host,
     },
-    /// The set could be recovered, but that is left to the operator.
+    /// The set can be recovered, and the policy leaves that to the operator.
     RecoveryManual,
-    /// The newest config was forced, and the others that are seen differ from it by more than one voter.
+    /// The newest config was forced, and the voters that are found store configs that differ from it by more than one
+    /// voter.
     ConfigsDisagree,
     /// A member lost its data directory, and with it its vote.
-    Wiped {
-        /// Which member.
+    VoteRevoked {
+        /// The member.
         host: Host,
     },
-    /// A mongod that runs and stays outside, by an operator's request.
+    /// A mongod runs outside the set, because an operator removed it.
     LeftOut {
-        /// Where.
+        /// Its address.
         host: Host,
     },
-    /// A member needs a human: it cannot catch up by itself.
+    /// A member stays in RECOVERING, which it may not leave by itself.
     Stuck {
-        /// Which member.
+        /// The member.
         host: Host,
+    },
+    /// A rule made a config that does not pass rsctl's own checks: a bug in rsctl.
+    Internal {
+        /// The rule.
+        rule: Rule,
+        /// What is wrong with the config.
+        fault: LintFault,
     },
 }
 
 impl Finding {
-    /// How much it matters.
+    /// Every value of [`Finding::kind`].
+    pub const KINDS: [&str; 21] = [
+        "foreign-set",
+        "other-set-name",
+        "standalone",
+        "unusable",
+        "holds-user-data",
+        "user-data-unknown",
+        "same-data-twice",
+        "rewound",
+        "two-sets",
+        "pinned-set-missing",
+        "two-primaries",
+        "two-voters",
+        "bootstrap-never",
+        "config-lost",
+        "full",
+        "recovery-manual",
+        "configs-disagree",
+        "vote-revoked",
+        "left-out",
+        "stuck",
+        "internal",
+    ];
+
+    /// The kind in one fixed word, for metrics and documents.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ForeignSet { .. } => "foreign-set",
+            Self::OtherSetName { .. } => "other-set-name",
+            Self::Standalone { .. } => "standalone",
+            Self::Unusable { .. } => "unusable",
+            Self::HoldsUserData { .. } => "holds-user-data",
+            Self::UserDataUnknown { .. } => "user-data-unknown",
+            Self::SameDataTwice { .. } => "same-data-twice",
+            Self::Rewound { .. } => "rewound",
+            Self::TwoSets { .. } => "two-sets",
+            Self::PinnedSetMissing { .. } => "pinned-set-missing",
+            Self::TwoPrimaries { .. } => "two-primaries",
+            Self::TwoVoters => "two-voters",
+            Self::BootstrapNever => "bootstrap-never",
+            Self::ConfigLost => "config-lost",
+            Self::Full { .. } => "full",
+            Self::RecoveryManual => "recovery-manual",
+            Self::ConfigsDisagree => "configs-disagree",
+            Self::VoteRevoked { .. } => "vote-revoked",
+            Self::LeftOut { .. } => "left-out",
+            Self::Stuck { .. } => "stuck",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// How much the finding matters.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::TwoVoters | Self::Full { .. } | Self::LeftOut { .. } | Self::Wiped { .. } => Severity::Warning,
+            Self::TwoVoters | Self::Full { .. } | Self::LeftOut { .. } | Self::VoteRevoked { .. } => Severity::Warning,
             Self::ForeignSet { .. }
             | Self::OtherSetName { .. }
             | Self::Standalone { .. }
@@ -135,58 +197,56 @@ impl Finding {
             | Self::ConfigLost
             | Self::RecoveryManual
             | Self::ConfigsDisagree
-            | Self::Stuck { .. } => Severity::Error,
+            | Self::Stuck { .. }
+            | Self::Internal { .. } => Severity::Error,
         }
     }
 }
 
-fn list(hosts: &[Host]) -> String {
-    hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(", ")
-}
-
-const TWO_VOTERS: &str = "two voters survive no loss: run three mongods";
-const BOOTSTRAP_NEVER: &str = "no mongod has a config, and --bootstrap never forbids to begin a set: restore the \
-    volumes, or set --bootstrap auto for a first start";
-const CONFIG_LOST: &str = "every mongod is blank now, yet a set was seen before: it is not begun again; restore the \
-    volumes, or restart rsctl if a new set is wanted";
-const RECOVERY_MANUAL: &str =
-    "a majority of the voters' data is at hand, at new addresses; --recovery manual leaves the rest to `rsctl recover`";
-const CONFIGS_DISAGREE: &str = "the newest config was forced by hand, and those that the found voters store differ \
-    from it by more than one voter, so none of them is forced: see `rsctl recover`";
+const TWO_VOTERS: &str = "the set has two voters, and the loss of either one stops writes: run three mongods";
+const BOOTSTRAP_NEVER: &str = "no mongod has a config, and --bootstrap never forbids a new set: restore the volumes, \
+    or set --bootstrap auto for a first start";
+const CONFIG_LOST: &str = "every mongod is blank now, but a set was seen before, so no new set is initiated: restore \
+    the volumes, or restart rsctl if a new set is wanted";
+const RECOVERY_MANUAL: &str = "the data of a majority of the voters answers at new addresses, and --recovery manual \
+    leaves the recovery to the operator: run `rsctl recover`";
+const CONFIGS_DISAGREE: &str = "the newest config was forced by hand, and the voters that are found store configs that \
+    differ from it by more than one voter, so nothing is forced: see `rsctl recover`";
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ForeignSet { host, id: Some(id), set } => write!(
                 f,
-                "{host} belongs to another set {set} (replicaSetId {id}) and is left out; sets cannot be merged: \
-                 wipe its data to let it join, or check what DNS lists"
+                "{host} belongs to another replica set {set} (replicaSetId {id}) and is not added, because sets cannot \
+                 be merged: empty its data directory to let it join, or check what DNS lists"
             ),
-            Self::ForeignSet { host, id: None, set } => {
-                write!(f, "{host} belongs to set {set} of unknown generation and is left out; check what DNS lists")
-            }
+            Self::ForeignSet { host, id: None, set } => write!(
+                f,
+                "{host} belongs to a replica set {set} without a replicaSetId and is not added: check what DNS lists"
+            ),
             Self::OtherSetName { host, set, wanted } => write!(
                 f,
-                "{host} runs for set {set}, not {wanted}, and is left out: start it with --replSet {wanted}, or \
-                 correct --replica-set"
+                "{host} runs for replica set {set}, not {wanted}, and is not added: start it with --replSet {wanted}, \
+                 or correct --replica-set"
             ),
             Self::Standalone { host, wanted } => {
-                write!(f, "{host} is a mongod without --replSet and is left out: start it with --replSet {wanted}")
+                write!(f, "{host} is a mongod without --replSet and is not added: start it with --replSet {wanted}")
             }
-            Self::Unusable { host, error } => write!(f, "{host} {error}; it is left out"),
+            Self::Unusable { host, error } => write!(f, "{host} {error}; it is not added"),
             Self::HoldsUserData { hosts } => write!(
                 f,
-                "{} would lose the user data there by joining, so nothing is done: empty the data directories, or \
-                 keep only the one whose data shall begin the set",
+                "{} would lose the user data there by joining, so nothing is done: empty the data directories, or keep \
+                 only the one whose data the set must begin with",
                 list(hosts)
             ),
-            Self::UserDataUnknown { host } => write!(
-                f,
-                "{host} has had databases beside local and might lose user data by joining: empty its data directory"
-            ),
+            Self::UserDataUnknown { host } => {
+                write!(f, "{host} may lose user data by joining, and is not added: empty its data directory")
+            }
             Self::SameDataTwice { hosts } => write!(
                 f,
-                "{} run copies of one data directory; neither gets a vote by it: stop one and wipe its volume",
+                "{} run on copies of one data directory, and none of them gets a vote by it: stop all but one, and \
+                 empty the other volumes",
                 list(hosts)
             ),
             Self::Rewound { host } => write!(
@@ -196,13 +256,13 @@ impl fmt::Display for Finding {
             ),
             Self::TwoSets { ids } => write!(
                 f,
-                "sets of different origin under one name ({}), and not just one of them has a primary or a majority: \
-                 nothing is changed; take the wrong one away, or choose with --replica-set-id",
+                "several replica sets use this name ({}), and it is unclear which one to manage; nothing is changed: \
+                 stop the others, or choose one with --replica-set-id",
                 ids.iter().map(ObjectId::to_string).collect::<Vec<_>>().join(", ")
             ),
             Self::PinnedSetMissing { id } => write!(
                 f,
-                "no mongod of replicaSetId {id} answers, and --replica-set-id allows no other set: nothing is changed"
+                "no mongod with replicaSetId {id} answers, and --replica-set-id allows no other set; nothing is changed"
             ),
             Self::TwoPrimaries { hosts } => {
                 write!(f, "{} both say PRIMARY; nothing is changed until one remains", list(hosts))
@@ -212,16 +272,23 @@ impl fmt::Display for Finding {
             Self::ConfigLost => f.write_str(CONFIG_LOST),
             Self::RecoveryManual => f.write_str(RECOVERY_MANUAL),
             Self::ConfigsDisagree => f.write_str(CONFIGS_DISAGREE),
-            Self::Full { host } => write!(f, "{host} cannot join: a set has at most 50 members"),
-            Self::Wiped { host } => {
+            Self::Full { host } => write!(f, "{host} is not added, because a set has at most {MEMBERS_MAX} members"),
+            Self::VoteRevoked { host } => {
                 write!(f, "{host} lost its data directory; it has no vote until it holds the data again")
             }
-            Self::LeftOut { host } => {
-                write!(f, "{host} was taken out by `rsctl remove`: stop its task, or restart its mongod to let it join")
-            }
+            Self::LeftOut { host } => write!(
+                f,
+                "{host} was removed by `rsctl remove` and still runs: stop its task, or restart its mongod to let it \
+                 join"
+            ),
             Self::Stuck { host } => write!(
                 f,
-                "{host} stays in RECOVERING: if it has fallen behind the oplog, empty its data directory and restart it"
+                "{host} stays in RECOVERING: if it is too far behind the oplog, empty its data directory and restart it"
+            ),
+            Self::Internal { rule, fault } => write!(
+                f,
+                "bug in rsctl: rule {rule} made a config that must not be sent ({fault}), so nothing is sent: please \
+                 report it"
             ),
         }
     }

@@ -1,12 +1,14 @@
 //! The decision: from one observation to one step.
 //!
-//! The rules stand in order; the first whose step may be done now wins. A step may not be done now when it was
-//! refused a moment ago, or when `safety` forbids it; then the next rule has its turn.
+//! The rules are asked in the order of [`Rule`]; the first whose step may be done now wins. A step may not be done now
+//! when it was refused a moment ago, or when `safety` objects. Then the next rule is asked.
 //!
-//! **Invariant:** [`plan`] is total and pure: no IO, no clock, no log, the same observation always gives the same plan.
+//! **Invariant:** [`plan`] is total and pure: no IO, no clock, no log. The same observation always gives the same plan.
 
 mod addressing;
+mod advice;
 mod bootstrap;
+mod context;
 mod explain;
 mod failover;
 mod finding;
@@ -14,61 +16,83 @@ mod lint;
 mod member_id;
 mod membership;
 mod preview;
+mod reason;
 mod recovery;
+mod removal;
 mod rule;
 mod safety;
 mod situation;
 mod step;
+mod switchover;
+mod sync_source;
 mod voting;
 mod waiting;
 
 pub use finding::{Finding, Severity};
+pub use lint::{LintFault, LintedConfig};
 pub use preview::{Foreseen, preview};
-pub use recovery::{Directory, Evidence, Loss, Missing, Verdict, evidence};
+pub use reason::Reason;
+pub use recovery::{Absence, Directory, Evidence, Loss, Lost, Missing, Obstacle, Verdict, evidence};
 pub use rule::{Applies, Rule};
+pub use safety::Objection;
 pub use step::{Plan, Step};
 pub use waiting::WaitingOn;
 
 use crate::model::{Observed, Policy};
-use situation::Situation;
-
-/// A rule's wish.
-struct Proposal {
-    step: Step,
-    because: String,
-}
-
-impl Proposal {
-    fn new(step: Step, because: impl Into<String>) -> Option<Self> {
-        Some(Self { step, because: because.into() })
-    }
-}
+use advice::{Advice, Draft, Proposal};
+use context::Context;
 
 /// Decides what to do next.
 pub fn plan(observed: &Observed, policy: &Policy) -> Plan {
-    let mut situation = Situation::new(observed, policy);
-    let mut waiting = Vec::new();
-    let mut findings = std::mem::take(&mut situation.findings);
-    let chosen = if situation.blocked { None } else { first_allowed(&situation, &mut waiting) };
-    explain::missing(&situation, &mut waiting);
-    explain::noteworthy(&situation, &mut findings);
+    let context = Context::new(observed, policy);
+    let Answers { chosen, mut waiting, bugs } = ask(&context);
+    explain::missing(&context.situation, &mut waiting);
     waiting.dedup();
-    let (rule, next, because) = match chosen {
-        Some((rule, Proposal { step, because })) => (rule, step, because),
-        None => (Rule::Wait, Step::Wait, explain::rest(&situation, &waiting)),
-    };
-    let primary = situation.primary_host().cloned();
-    Plan { rule, next, because, waiting, findings, primary, config: situation.config.cloned() }
+    let findings = [context.situation.findings.clone(), explain::noteworthy(&context), bugs].concat();
+    let (rule, Proposal { step, because }) = chosen.unwrap_or_else(|| {
+        let because = explain::rest(&context.situation, &waiting);
+        (Rule::Wait, Proposal::new(Step::Wait, because))
+    });
+    let primary = context.situation.primary_host().cloned();
+    let config = context.situation.config.cloned();
+    Plan { rule, next: step, because, waiting, findings, primary, config }
 }
 
-fn first_allowed(situation: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<(Rule, Proposal)> {
-    let applies = if situation.primary().is_some() { Applies::WithPrimary } else { Applies::WithoutPrimary };
+/// What the rules said.
+#[derive(Default)]
+struct Answers {
+    chosen: Option<(Rule, Proposal)>,
+    waiting: Vec<WaitingOn>,
+    bugs: Vec<Finding>,
+}
+
+/// Asks the rules in order until one proposes a step that may be done now.
+fn ask(context: &Context<'_>) -> Answers {
+    let mut answers = Answers::default();
+    if context.situation.blocked {
+        return answers;
+    }
+    let has_primary = context.situation.primary().is_some();
+    let applies = if has_primary { Applies::WithPrimary } else { Applies::WithoutPrimary };
     for row in rule::TABLE.iter().filter(|row| row.applies == applies) {
-        let Some(proposal) = (row.ask)(situation, waiting) else { continue };
-        match safety::veto(situation, &proposal.step) {
-            None => return Some((row.rule, proposal)),
-            Some(objection) => waiting.push(objection),
+        match (row.ask)(context) {
+            Advice::Pass => {}
+            Advice::Wait(waiting) => answers.waiting.extend(waiting),
+            Advice::Bug(fault, waiting) => {
+                answers.waiting.extend(waiting);
+                answers.bugs.push(Finding::Internal { rule: row.rule, fault });
+            }
+            Advice::Do(proposal, waiting) => {
+                answers.waiting.extend(waiting);
+                match safety::veto(&context.situation, &proposal.step) {
+                    None => {
+                        answers.chosen = Some((row.rule, proposal));
+                        break;
+                    }
+                    Some(objection) => answers.waiting.push(objection),
+                }
+            }
         }
     }
-    None
+    answers
 }

@@ -1,21 +1,21 @@
-//! The steps after the next one, as far as they can be foreseen: each is taken to work, and nothing else to happen.
+//! The steps after the next one, as far as they can be foreseen. Each is taken to work, and nothing else to happen.
 //!
-//! Only shown, never executed: after every real step the world is looked at again.
+//! **Invariant:** a preview is only shown. After every real step comes another observation.
 
-use super::{Plan, Step, plan};
-use crate::model::{NodeState, Observed, Policy, Probe, ReplConfig, SyncSourceRequest};
+use super::{Plan, Reason, Step, plan};
+use crate::model::{Host, NodeState, Observed, Policy, Probe, ReplConfig, SyncSourceRequest};
 use std::sync::Arc;
 
-/// A longer list would say little: the world moves on meanwhile.
+/// A longer list would say little, because other things happen meanwhile.
 const STEPS_MAX: usize = 12;
 
 /// One step of the preview, and why it would be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Foreseen {
     /// What would be done.
-    pub step: String,
+    pub step: Step,
     /// Why.
-    pub because: String,
+    pub because: Reason,
 }
 
 /// What would be done from here, beginning with the step that is due now.
@@ -27,67 +27,48 @@ pub fn preview(observed: &Observed, policy: &Policy) -> Vec<Foreseen> {
         if next == Step::Wait {
             break;
         }
-        steps.push(Foreseen { step: next.to_string(), because });
-        if !follow(&mut world, &next) {
+        let goes_on = follow(&mut world, &next);
+        steps.push(Foreseen { step: next, because });
+        if !goes_on {
             break;
         }
     }
     steps
 }
 
-/// What a step that works leads to. False where more than rsctl's own doing decides what comes next.
+/// Changes the world as a step does that works. False where more than rsctl's own steps decides what comes next.
 fn follow(world: &mut Observed, step: &Step) -> bool {
     match step {
-        Step::Reconfig { base, changes, .. } => match base.with(changes) {
-            Ok(next) => {
-                each_probe(world, |probe| install(probe, base, &next));
-                true
+        Step::Reconfig { next, .. } => {
+            if let Some(config) = step.resulting_config() {
+                each_probe(world, |probe| install(probe, next.base(), &config));
             }
-            Err(_) => false,
-        },
+        }
         Step::TakeLock { on, lock } | Step::TakeOverLock { on, lock, .. } => {
-            let process = world.probe(on).map(|p| p.process);
-            each_probe(world, |probe| {
-                if Some(probe.process) == process {
-                    probe.lock = Some(lock.clone());
-                }
-            });
-            true
+            edit_probe(world, on, |probe| probe.lock = Some(lock.clone()));
         }
-        Step::ReleaseLock { on } => {
-            let process = world.probe(on).map(|p| p.process);
-            each_probe(world, |probe| {
-                if Some(probe.process) == process {
-                    probe.lock = None;
-                }
-            });
-            true
-        }
+        Step::ReleaseLock { on } => edit_probe(world, on, |probe| probe.lock = None),
+        Step::MarkRemoved { on } => edit_probe(world, on, |probe| probe.marked_removed = true),
         Step::Fsync { on } => {
             let process = world.probe(on).map(|p| p.process);
             world.fsynced.extend(process);
-            true
         }
-        Step::MarkRemoved { on } => {
-            let process = world.probe(on).map(|p| p.process);
-            each_probe(world, |probe| probe.marked_removed |= Some(probe.process) == process);
-            true
-        }
-        Step::SetSyncSource { on, source, .. } => {
-            let both = world.probe(on).zip(world.probe(source));
-            let request =
-                both.map(|(on, source)| SyncSourceRequest { on: on.process, source: source.process, fresh: true });
-            world.sync_source_requests.retain(|told| request.is_none_or(|request| told.on != request.on));
-            world.sync_source_requests.extend(request);
-            true
-        }
+        Step::SetSyncSource { on, source, .. } => request_sync_source(world, on, source),
         Step::Wait
         | Step::Initiate { .. }
         | Step::StepUp { .. }
         | Step::AbortCatchUp { .. }
         | Step::Recover { .. }
-        | Step::AcceptLoss { .. } => false,
+        | Step::AcceptLoss { .. } => return false,
     }
+    true
+}
+
+fn request_sync_source(world: &mut Observed, on: &Host, source: &Host) {
+    let Some((on, source)) = world.probe(on).zip(world.probe(source)) else { return };
+    let request = SyncSourceRequest { on: on.process, source: source.process, fresh: true };
+    world.sync_source_requests.retain(|before| before.on != request.on);
+    world.sync_source_requests.push(request);
 }
 
 fn each_probe(world: &mut Observed, mut edit: impl FnMut(&mut Probe)) {
@@ -98,10 +79,20 @@ fn each_probe(world: &mut Observed, mut edit: impl FnMut(&mut Probe)) {
     }
 }
 
-/// Whoever has the old config gets the new one; the primary writes the term back in.
+/// Changes what the process at an address shows, at each of its addresses.
+fn edit_probe(world: &mut Observed, on: &Host, mut edit: impl FnMut(&mut Probe)) {
+    let process = world.probe(on).map(|p| p.process);
+    each_probe(world, |probe| {
+        if Some(probe.process) == process {
+            edit(probe);
+        }
+    });
+}
+
+/// Every member with a config of this set gets the new one.
 fn install(probe: &mut Probe, base: &ReplConfig, next: &ReplConfig) {
     let same_set = |c: &ReplConfig| c.replica_set_id() == base.replica_set_id();
     if probe.config.as_ref().is_some_and(same_set) && probe.state != NodeState::Removed {
-        probe.config = Some(next.clone().in_term(base.term()));
+        probe.config = Some(next.clone());
     }
 }

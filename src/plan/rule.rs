@@ -1,8 +1,7 @@
 //! The rules, in the order in which they are asked.
 
-use super::situation::Situation;
-use super::{Proposal, WaitingOn};
-use super::{bootstrap, failover, membership, recovery, voting};
+use super::{Advice, Context};
+use super::{bootstrap, failover, membership, recovery, removal, switchover, sync_source, voting};
 use std::fmt;
 
 /// A rule that may propose the next step. `docs/development/planner-rules.md` lists them all.
@@ -56,8 +55,9 @@ pub(super) struct Row {
     pub(super) rule: Rule,
     name: &'static str,
     pub(super) applies: Applies,
+    what: &'static str,
     why_here: &'static str,
-    pub(super) ask: fn(&Situation<'_>, &mut Vec<WaitingOn>) -> Option<Proposal>,
+    pub(super) ask: fn(&Context<'_>) -> Advice,
 }
 
 /// All rules in their order. The first whose step may be done now wins.
@@ -66,6 +66,7 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::RevokeVote,
         name: "revoke-vote",
         applies: Applies::WithPrimary,
+        what: "Revokes a vote whose data directory is not the one that earned it.",
         why_here: "It is first, because such a vote can elect a primary that lacks acknowledged writes.",
         ask: voting::revoke_vote,
     },
@@ -73,6 +74,7 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::Readdress,
         name: "readdress",
         applies: Applies::WithPrimary,
+        what: "Gives a member the address at which its data directory answers now.",
         why_here: "It comes before removals and additions, so that a directory that moved keeps its member and its vote.",
         ask: membership::readdress,
     },
@@ -80,20 +82,23 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::RemoveRequested,
         name: "remove-requested",
         applies: Applies::WithPrimary,
+        what: "Removes the members that an operator wants out of the set.",
         why_here: "It comes before the rules that repair or use a member, so that none of them works on one that leaves.",
-        ask: membership::remove_requested,
+        ask: removal::remove_requested,
     },
     Row {
         rule: Rule::RemoveDead,
         name: "remove-dead",
         applies: Applies::WithPrimary,
+        what: "Removes, or replaces, a member whose task is gone for good.",
         why_here: "A dead voter makes every majority harder, so it is replaced before votes are restored or added.",
-        ask: membership::remove_dead,
+        ask: removal::remove_dead,
     },
     Row {
         rule: Rule::RestoreVote,
         name: "restore-vote",
         applies: Applies::WithPrimary,
+        what: "Restores a revoked vote when the member holds the set's data again.",
         why_here: "It comes before switchover, so that as many voters as possible can elect the next primary.",
         ask: voting::restore_vote,
     },
@@ -101,21 +106,24 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::Switchover,
         name: "switchover",
         applies: Applies::WithPrimary,
+        what: "Has another member lead before the primary's task stops.",
         why_here: "It comes after the repair of votes, which an election needs, and before everything that can wait.",
-        ask: failover::switchover,
+        ask: switchover::switchover,
     },
     Row {
         rule: Rule::ResetSyncSource,
         name: "reset-sync-source",
         applies: Applies::WithPrimary,
+        what: "Has a secondary copy from the primary when its source is lost.",
         why_here: "It comes after switchover, which may replace the primary that it names as the source, and before \
             growth, because a secondary that hangs holds up majority writes.",
-        ask: failover::reset_sync_source,
+        ask: sync_source::reset_sync_source,
     },
     Row {
         rule: Rule::AddMember,
         name: "add-member",
         applies: Applies::WithPrimary,
+        what: "Makes a member of each task that is none yet.",
         why_here: "It comes after all repairs, and before finalize-member, so that new members start to copy data soon.",
         ask: membership::add_member,
     },
@@ -123,6 +131,7 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::FinalizeMember,
         name: "finalize-member",
         applies: Applies::WithPrimary,
+        what: "Gives a new member what it still needs: its state on disk, its tag, a config with a term.",
         why_here: "It comes when members and votes are as they should be, because tags change neither.",
         ask: voting::finalize_member,
     },
@@ -130,6 +139,7 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::ReleaseLock,
         name: "release-lock",
         applies: Applies::WithPrimary,
+        what: "Removes the bootstrap locks when the set exists.",
         why_here: "It can wait: a lock does no harm once the set exists.",
         ask: bootstrap::release_lock,
     },
@@ -137,13 +147,15 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::ChainSecondary,
         name: "chain-secondary",
         applies: Applies::WithPrimary,
+        what: "Has the third of three members copy from the second.",
         why_here: "It is last with a primary, because it only makes a later failover faster.",
-        ask: failover::chain_secondary,
+        ask: sync_source::chain_secondary,
     },
     Row {
         rule: Rule::Bootstrap,
         name: "bootstrap",
         applies: Applies::WithoutPrimary,
+        what: "Initiates a set on blank tasks.",
         why_here: "It is first without a primary. It acts only where no config exists, and the rules below need one.",
         ask: bootstrap::bootstrap,
     },
@@ -151,6 +163,7 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::AbortCatchup,
         name: "abort-catchup",
         applies: Applies::WithoutPrimary,
+        what: "Has an elected member take writes without waiting for members that do not answer.",
         why_here: "It comes before step-up, because a second election would only unseat a member that is elected.",
         ask: failover::abort_catchup,
     },
@@ -158,6 +171,7 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::StepUp,
         name: "step-up",
         applies: Applies::WithoutPrimary,
+        what: "Has the member with the newest write stand for election.",
         why_here: "It comes before recover, because an election keeps the config and needs no force.",
         ask: failover::step_up,
     },
@@ -165,6 +179,7 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::Recover,
         name: "recover",
         applies: Applies::WithoutPrimary,
+        what: "Forces the present addresses on a set that cannot elect a primary at the old ones.",
         why_here: "It is last, because it forces a config, which the server does not check.",
         ask: recovery::recover,
     },
@@ -189,6 +204,11 @@ impl Rule {
     /// The rule's name in logs, metrics, scenarios and documents.
     pub fn name(self) -> &'static str {
         self.row().map_or("wait", |row| row.name)
+    }
+
+    /// What the rule does, in one sentence.
+    pub fn what(self) -> &'static str {
+        self.row().map_or("Does nothing.", |row| row.what)
     }
 
     /// Why the rule stands where it stands in the order, in one sentence or two.

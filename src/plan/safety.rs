@@ -1,23 +1,87 @@
 //! The veto: the one place that says why a step must not be done now, whatever rule proposed it.
 
-use super::lint;
 use super::situation::Situation;
-use super::{Step, WaitingOn};
-use crate::model::{Change, Host, Member, NodeState, Process, Refusal, ReplConfig, Subject};
+use super::{LintedConfig, Step, WaitingOn};
+use crate::model::{Change, Host, Member, MemberId, NodeState, Process, Refusal, ReplConfig, Subject};
+use std::fmt;
+
+/// Why a step that a rule proposes is not safe now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// DNS gives no good answer, so that a task may exist that is not listed.
+    NoGoodDns,
+    /// Fewer than half of the voters answer rsctl, so that rsctl itself may be cut off.
+    FewVotersAnswer {
+        /// Voters that answer.
+        answering: usize,
+        /// All voters.
+        voters: usize,
+    },
+    /// The config to come has no live majority.
+    NoLiveMajority {
+        /// Voters of that config that are live.
+        live: usize,
+        /// How many a majority takes.
+        need: usize,
+    },
+    /// A force beside a primary.
+    Primary,
+    /// A force without the data of a majority.
+    FewDirectories {
+        /// Voters whose data is found.
+        found: usize,
+        /// All voters.
+        voters: usize,
+    },
+    /// A force that loses writes, and no operator has accepted that.
+    LossNotAccepted,
+    /// A force that loses writes, while some mongod may know a primary.
+    MaybePrimary {
+        /// That mongod.
+        witness: Host,
+    },
+    /// A force that loses writes, for a config with a voter that does not answer.
+    VoterMissing {
+        /// That voter.
+        host: Host,
+    },
+    /// A force that loses writes, for a leader that lacks writes of this voter.
+    NewerWrites {
+        /// That voter.
+        host: Host,
+    },
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoGoodDns => f.write_str("DNS gives no good answer, so some task may not be listed"),
+            Self::FewVotersAnswer { answering, voters } => {
+                write!(f, "only {answering} of {voters} voters answer rsctl")
+            }
+            Self::NoLiveMajority { live, need } => write!(f, "only {live} voters would be live, and {need} are needed"),
+            Self::Primary => f.write_str("there is a primary"),
+            Self::FewDirectories { found, voters } => write!(f, "the data of only {found} of {voters} voters is found"),
+            Self::LossNotAccepted => f.write_str("no operator has accepted the loss"),
+            Self::MaybePrimary { witness } => write!(f, "there may be a primary, according to {witness}"),
+            Self::VoterMissing { host } => write!(f, "{host} would vote, but does not answer with its data"),
+            Self::NewerWrites { host } => write!(f, "{host} has newer writes"),
+        }
+    }
+}
 
 /// Why the step must not be done now; none when it may.
-pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> {
+pub(super) fn veto(now: &Situation<'_>, step: &Step) -> Option<WaitingOn> {
     let subjects = step.subjects();
-    let overtaken =
-        matches!(step, Step::Reconfig { .. }).then(|| refusal_of(situation, &[Subject::AnyReconfig])).flatten();
-    if let Some(refusal) = refusal_of(situation, &subjects).or(overtaken) {
+    let overtaken = matches!(step, Step::Reconfig { .. }).then(|| refusal_of(now, &[Subject::AnyReconfig])).flatten();
+    if let Some(refusal) = refusal_of(now, &subjects).or(overtaken) {
         let reason = refusal.reason.clone();
         return Some(WaitingOn::Refused { subjects, reason, retry_in: refusal.retry_in });
     }
-    let reason = match step {
-        Step::Reconfig { base, changes, .. } => objection(situation, base, changes),
-        Step::Recover { base, changes, version, .. } => objection_to_force(situation, base, changes, *version),
-        Step::AcceptLoss { on, base, changes, version } => objection_to_loss(situation, on, base, changes, *version),
+    let objection = match step {
+        Step::Reconfig { next, .. } => objection(now, next),
+        Step::Recover { next, .. } => objection_to_force(now, next.base()),
+        Step::AcceptLoss { on, next } => objection_to_loss(now, on, next.config()),
         Step::Wait
         | Step::TakeLock { .. }
         | Step::TakeOverLock { .. }
@@ -29,156 +93,151 @@ pub(super) fn veto(situation: &Situation<'_>, step: &Step) -> Option<WaitingOn> 
         | Step::StepUp { .. }
         | Step::AbortCatchUp { .. } => None,
     };
-    Some(WaitingOn::Veto { step: step.to_string(), reason: reason? })
+    Some(WaitingOn::Veto { step: Box::new(step.clone()), objection: objection? })
 }
 
-fn objection(situation: &Situation<'_>, base: &ReplConfig, changes: &[Change]) -> Option<String> {
-    let next = match base.with(changes) {
-        Ok(next) => next,
-        Err(error) => return Some(error.to_string()),
-    };
-    if let Err(fault) = lint::check(base, &next) {
-        return Some(fault.to_string());
-    }
+fn objection(now: &Situation<'_>, next: &LintedConfig) -> Option<Objection> {
+    let (base, changes) = (next.base(), next.changes());
     if changes.iter().any(|c| matches!(c, Change::Remove { .. })) {
-        if !situation.observed.tasks.is_good() {
-            return Some("DNS gives no good answer, so nobody counts as gone".to_owned());
+        if !now.observed.tasks.is_good() {
+            return Some(Objection::NoGoodDns);
         }
-        // Voters, for they are who a primary needs. Members without a vote can be gone in any number, and somebody
-        // has to be able to remove them.
-        let (voters, answers) = (base.voters().count(), |m: &&Member| situation.observed.probe(&m.host).is_some());
-        let answering = base.voters().filter(answers).count();
+        // Only voters count, because a primary needs only them. Any number of members without a vote can be gone, and
+        // it must be possible to remove them.
+        let voters = base.voters().count();
+        let answering = base.voters().filter(|m| now.observed.probe(&m.host).is_some()).count();
         if answering * 2 < voters {
-            return Some(format!("only {answering} of {voters} voters answer rsctl"));
+            return Some(Objection::FewVotersAnswer { answering, voters });
         }
     }
-    let costs_a_vote = |c: &Change| matches!(c, Change::Remove { .. } | Change::RevokeVote { .. });
-    let gives_a_vote = |c: &Change| {
-        matches!(c, Change::RestoreVote { .. } | Change::RestoreVoteWithoutPriority { .. } | Change::Promote { .. })
-    };
-    if changes.iter().any(|c| costs_a_vote(c) || gives_a_vote(c)) {
-        let live = next.voters().filter(|m| lives_in(situation, base, m.id, changes)).count();
-        if live < next.majority() {
-            return Some(format!("{live} live voters would be left, {} are needed", next.majority()));
+    if changes.iter().any(|c| takes_a_vote(c) || gives_a_vote(c).is_some()) {
+        let live = next.config().voters().filter(|m| will_be_live(now, next, m.id)).count();
+        let need = next.config().majority();
+        if live < need {
+            return Some(Objection::NoLiveMajority { live, need });
         }
     }
     None
 }
 
-/// Force overrides the server's own checks, so everything it must not do is checked here once more.
-fn objection_to_force(now: &Situation<'_>, base: &ReplConfig, changes: &[Change], version: i64) -> Option<String> {
-    if !now.observed.tasks.is_good() {
-        return Some("DNS gives no good answer".to_owned());
-    }
-    if now.primary().is_some() {
-        return Some("there is a primary".to_owned());
-    }
-    // Voters, not members: who has no vote has vouched for nothing, and without a primary nobody can remove those
-    // that are gone.
-    // A tag names a voter's directory; who has none, as an arbiter, is whole where it answers.
-    let holds = |p: &Process<'_>| p.probe.data.is_some() && !now.is_rewound(p);
-    let whole = |m: &Member| now.process_at(m).is_some_and(|p| m.arbiter || holds(p));
-    let found = |m: &&Member| m.data.map_or_else(|| whole(m), |data| now.process_with_data(data).is_some());
-    let directories = base.voters().filter(found).count();
-    if directories < base.majority() {
-        return Some(format!("the data of only {directories} of {} voters is found", base.voters().count()));
-    }
-    match base.forced(changes, version) {
-        Ok(next) => lint::check_forced(base, &next).err().map(|fault| fault.to_string()),
-        Err(error) => Some(error.to_string()),
+fn takes_a_vote(change: &Change) -> bool {
+    matches!(change, Change::Remove { .. } | Change::RevokeVote { .. })
+}
+
+/// The member that gets a vote by this change.
+fn gives_a_vote(change: &Change) -> Option<MemberId> {
+    match change {
+        Change::RestoreVote { id, .. } | Change::RestoreVoteWithoutPriority { id, .. } | Change::Promote { id } => {
+            Some(*id)
+        }
+        Change::Add { .. }
+        | Change::Remove { .. }
+        | Change::RevokeVote { .. }
+        | Change::Readdress { .. }
+        | Change::Tag { .. } => None,
     }
 }
 
-/// A force that takes votes can lose what a majority acknowledged, so it takes an operator's word for this set, nobody
-/// who knows of a primary, and every voter of the config to come at hand, the newest of them in the lead.
-fn objection_to_loss(
-    now: &Situation<'_>,
-    on: &Host,
-    base: &ReplConfig,
-    changes: &[Change],
-    version: i64,
-) -> Option<String> {
+/// Whether a voter of the config to come is live. The rule that gives a vote has checked that its member is complete.
+fn will_be_live(now: &Situation<'_>, next: &LintedConfig, id: MemberId) -> bool {
+    let gets_a_vote = next.changes().iter().any(|c| gives_a_vote(c) == Some(id));
+    gets_a_vote || next.base().member(id).is_some_and(|m| now.is_live(m))
+}
+
+/// Force overrides the server's own checks, so everything that it must not do is checked here once more.
+fn objection_to_force(now: &Situation<'_>, base: &ReplConfig) -> Option<Objection> {
+    if !now.observed.tasks.is_good() {
+        return Some(Objection::NoGoodDns);
+    }
+    if now.primary().is_some() {
+        return Some(Objection::Primary);
+    }
+    // Only voters count: a member without a vote has acknowledged no write, and without a primary no dead one can be
+    // removed. A tag names a voter's directory. A voter without a tag, such as an arbiter, counts where it answers.
+    let holds = |p: &Process<'_>| p.probe.data.is_some() && !now.is_rewound(p);
+    let answers = |m: &Member| now.process_at(m).is_some_and(|p| m.arbiter || holds(p));
+    let is_found = |m: &&Member| m.data.map_or_else(|| answers(m), |data| now.process_with_data(data).is_some());
+    let (found, voters) = (base.voters().filter(is_found).count(), base.voters().count());
+    (found < base.majority()).then_some(Objection::FewDirectories { found, voters })
+}
+
+/// A force that gives up votes can lose what a majority acknowledged. So it takes an operator's acceptance for this set,
+/// no mongod that knows a primary, and every voter of the config to come, with the newest of them as the leader.
+fn objection_to_loss(now: &Situation<'_>, on: &Host, next: &ReplConfig) -> Option<Objection> {
     if now.observed.request.as_ref().and_then(|request| request.accepts_loss_of.as_ref()) != Some(&now.policy.set) {
-        return Some("no operator has accepted the loss".to_owned());
+        return Some(Objection::LossNotAccepted);
     }
     if !now.observed.tasks.is_good() {
-        return Some("DNS gives no good answer".to_owned());
+        return Some(Objection::NoGoodDns);
     }
     let leads = |p: &Process<'_>| matches!(p.state(), NodeState::Primary | NodeState::Other);
     if let Some(witness) = now.ours.iter().find(|p| leads(p) || p.probe.sees_primary.is_some()) {
-        return Some(format!("there may be a primary, according to {}", witness.hosts[0]));
+        return Some(Objection::MaybePrimary { witness: witness.hosts[0].clone() });
     }
-    let next = match base.forced(changes, version) {
-        Ok(next) => next,
-        Err(error) => return Some(error.to_string()),
-    };
     let leader = now.observed.probe(on).and_then(|p| p.newest());
-    let at = |p: &Process<'_>, m: &Member| p.is_at(&m.host) || now.address_of(p, now.kind()).as_ref() == Some(&m.host);
-    for voter in next.voters() {
-        let whole = |p: &Process<'_>| match voter.arbiter {
-            true => matches!(p.state(), NodeState::Arbiter | NodeState::Blank),
-            false => p.probe.data.is_some(),
-        };
-        match now.ours.iter().find(|p| at(p, voter) && whole(p)) {
-            None => return Some(format!("{} would have a vote and is not at hand", voter.host)),
-            Some(p) if p.probe.newest() > leader => return Some(format!("{} has newer writes", voter.host)),
-            Some(_) => {}
+    next.voters().find_map(|voter| {
+        let host = voter.host.clone();
+        match now.ours.iter().find(|p| fills(now, p, voter)) {
+            None => Some(Objection::VoterMissing { host }),
+            Some(p) if p.probe.newest() > leader => Some(Objection::NewerWrites { host }),
+            Some(_) => None,
         }
-    }
-    lint::check_loss(base, &next).err().map(|fault| fault.to_string())
+    })
 }
 
-/// Whether a voter of the config to come is alive. Who gets a vote by this very step was shown complete by its rule.
-fn lives_in(situation: &Situation<'_>, base: &ReplConfig, id: crate::model::MemberId, changes: &[Change]) -> bool {
-    let given = |c: &Change| match c {
-        Change::RestoreVote { id: to, .. }
-        | Change::RestoreVoteWithoutPriority { id: to, .. }
-        | Change::Promote { id: to } => *to == id,
-        _ => false,
-    };
-    changes.iter().any(given) || base.member(id).is_some_and(|m| situation.is_live(m))
+/// The process answers at the voter's address, with complete data or, for an arbiter, with what it takes to be one.
+fn fills(now: &Situation<'_>, process: &Process<'_>, voter: &Member) -> bool {
+    let is_at = process.is_at(&voter.host) || now.address_of(process, now.kind()).as_ref() == Some(&voter.host);
+    is_at
+        && match voter.arbiter {
+            true => matches!(process.state(), NodeState::Arbiter | NodeState::Blank),
+            false => process.probe.data.is_some(),
+        }
 }
 
-/// The first of these steps that was not refused a moment ago; else the first one, so that its refusal is told.
-pub(super) fn first_free(situation: &Situation<'_>, steps: impl Iterator<Item = Step>) -> Option<Step> {
+/// The first of these steps that was not refused a moment ago; else the first one, so that its refusal is reported.
+pub(super) fn first_free(now: &Situation<'_>, steps: impl Iterator<Item = Step>) -> Option<Step> {
     let steps: Vec<Step> = steps.collect();
-    steps.iter().find(|step| is_free(situation, step)).or(steps.first()).cloned()
+    steps.iter().find(|step| is_free(now, step)).or(steps.first()).cloned()
 }
 
-/// It was not refused a moment ago.
-pub(super) fn is_free(situation: &Situation<'_>, step: &Step) -> bool {
-    refusal_of(situation, &step.subjects()).is_none()
+/// The step was not refused a moment ago.
+pub(super) fn is_free(now: &Situation<'_>, step: &Step) -> bool {
+    refusal_of(now, &step.subjects()).is_none()
 }
 
 /// The refusal that these subjects still have to wait out.
-fn refusal_of<'a>(situation: &Situation<'a>, subjects: &[Subject]) -> Option<&'a Refusal> {
-    situation.observed.refusals.iter().find(|r| r.subjects == subjects && !r.retry_in.is_zero())
+fn refusal_of<'a>(now: &Situation<'a>, subjects: &[Subject]) -> Option<&'a Refusal> {
+    now.observed.refusals.iter().find(|r| r.subjects == subjects && !r.retry_in.is_zero())
 }
 
-/// All at once, unless some of them were refused before: those go alone, and none before its time.
-pub(super) fn tried_fairly(
-    situation: &Situation<'_>,
-    changes: Vec<Change>,
-    waiting: &mut Vec<WaitingOn>,
-) -> Vec<Change> {
-    let held_up = changes.iter().filter_map(|change| {
-        let subject = Subject::of(change);
-        let of_it = situation.observed.refusals.iter().filter(|r| r.subjects.contains(&subject));
-        let last = of_it.max_by_key(|r| r.retry_in).filter(|r| !r.retry_in.is_zero())?;
-        Some(WaitingOn::Refused { subjects: vec![subject], reason: last.reason.clone(), retry_in: last.retry_in })
-    });
-    waiting.extend(held_up);
-    let fresh: Vec<_> = changes.iter().filter(|c| was_refused(situation, c) == Refused::Never).cloned().collect();
+/// The changes to try now, and those that must wait.
+pub(super) struct Attempt {
+    pub(super) changes: Vec<Change>,
+    pub(super) held_up: Vec<WaitingOn>,
+}
+
+/// All changes at once, unless some were refused before: each of those is tried alone, so that one bad new member holds
+/// up no other, and none is tried before its time.
+pub(super) fn tried_fairly(now: &Situation<'_>, changes: Vec<Change>) -> Attempt {
+    let held_up = changes.iter().filter_map(|change| held_up(now, Subject::of(change))).collect();
+    let fresh: Vec<_> = changes.iter().filter(|c| was_refused(now, c) == Refused::Never).cloned().collect();
     if !fresh.is_empty() {
-        return fresh;
+        return Attempt { changes: fresh, held_up };
     }
-    changes.into_iter().find(|c| was_refused(situation, c) == Refused::Before).into_iter().collect()
+    let again = changes.into_iter().find(|c| was_refused(now, c) == Refused::Before);
+    Attempt { changes: again.into_iter().collect(), held_up }
 }
 
-/// A change that was refused lately is tried alone, so that one bad newcomer holds up nobody else.
-fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused {
+fn held_up(now: &Situation<'_>, subject: Subject) -> Option<WaitingOn> {
+    let of_it = now.observed.refusals.iter().filter(|r| r.subjects.contains(&subject));
+    let last = of_it.max_by_key(|r| r.retry_in).filter(|r| !r.retry_in.is_zero())?;
+    Some(WaitingOn::Refused { subjects: vec![subject], reason: last.reason.clone(), retry_in: last.retry_in })
+}
+
+fn was_refused(now: &Situation<'_>, change: &Change) -> Refused {
     let subject = Subject::of(change);
-    let of_it = situation.observed.refusals.iter().filter(|r| r.subjects.contains(&subject));
+    let of_it = now.observed.refusals.iter().filter(|r| r.subjects.contains(&subject));
     of_it.fold(Refused::Never, |worst, r| if r.retry_in.is_zero() { worst.max(Refused::Before) } else { Refused::Now })
 }
 
@@ -186,8 +245,8 @@ fn was_refused(situation: &Situation<'_>, change: &Change) -> Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Refused {
     Never,
-    /// Alone it may be tried again.
+    /// It may be tried again, alone.
     Before,
-    /// Not yet.
+    /// It may not be tried yet.
     Now,
 }

@@ -1,16 +1,15 @@
-//! An observation, put in order for the rules: whose set it is, who is its primary, who sits in which member.
+//! An observation, put in order for the rules: which set is managed, which mongod is its primary, and which mongod
+//! answers for which member.
 //!
-//! These are the filters. They leave out what is not ours and never stop the rest, but for one case: when it cannot
-//! be told which of two sets or primaries counts, nothing may be written.
+//! These are the filters. They leave out what does not belong to the set, and the rest goes on. Only when it is unclear
+//! which of two sets or primaries counts, nothing may be written.
 
 use super::Finding;
-use super::addressing::Addressing;
 use crate::model::{
     DataId, Host, Member, MemberId, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId,
     RemovalTarget, ReplConfig,
 };
 use bson::oid::ObjectId;
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the rules decide from.
@@ -21,23 +20,21 @@ pub(super) struct Situation<'a> {
     pub(super) ours: Vec<Process<'a>>,
     /// The primary's config; without a primary the newest of all.
     pub(super) config: Option<&'a ReplConfig>,
-    /// Who takes writes.
+    /// The process that takes writes.
     primary: Option<ProcessId>,
-    /// It cannot be told which set or primary counts: nothing may be written.
+    /// It is unclear which set or primary counts, so nothing may be written.
     pub(super) blocked: bool,
     /// What the filters noticed.
     pub(super) findings: Vec<Finding>,
     /// Which of `ours` answers at each member's address.
     answering: BTreeMap<MemberId, usize>,
-    /// Where each directory belongs, once a rule has asked.
-    pub(super) addressing: OnceCell<Addressing>,
 }
 
 impl<'a> Situation<'a> {
     pub(super) fn new(observed: &'a Observed, policy: &'a Policy) -> Self {
         let mut findings = Vec::new();
         let mut ours = observed.processes();
-        ours.retain(|process| speaks_for(process, policy, &mut findings));
+        ours.retain(|process| is_of_the_set(process, policy, &mut findings));
         let blocked_by_sets = keep_one_set(&mut ours, policy, observed.known_set, &mut findings);
         let mut primaries: Vec<_> = ours.iter().filter(|p| p.state() == NodeState::Primary).collect();
         primaries.sort_by_key(|p| p.probe.view.as_ref().map_or(0, |view| view.term));
@@ -55,16 +52,16 @@ impl<'a> Situation<'a> {
         find_copies(&ours, &mut findings);
         find_rewound(observed, &ours, &mut findings);
         let answering = config.map(|c| answering(observed, &ours, c)).unwrap_or_default();
-        let (primary, addressing) = (primary.map(|(id, _)| id), OnceCell::new());
-        Self { observed, policy, config, primary, ours, blocked, findings, answering, addressing }
+        let primary = primary.map(|(id, _)| id);
+        Self { observed, policy, config, primary, ours, blocked, findings, answering }
     }
 
-    /// Who takes writes.
+    /// The process that takes writes.
     pub(super) fn primary(&self) -> Option<&Process<'a>> {
         self.ours.iter().find(|p| Some(p.id) == self.primary)
     }
 
-    /// The primary and its config, where both are known: what every write is based on.
+    /// The primary and its config, where both are known: every write is based on them.
     pub(super) fn writable(&self) -> Option<(&Process<'a>, &'a ReplConfig)> {
         Some((self.primary()?, self.config?))
     }
@@ -76,8 +73,8 @@ impl<'a> Situation<'a> {
         Some(member.map_or(process.hosts[0], |member| &member.host))
     }
 
-    /// The mongod of ours that answers at a member's address. One that answers at several members' addresses sits in
-    /// the member with its tag only: it counts once, and the other names lead astray.
+    /// The mongod that answers at a member's address. One that answers at several members' addresses counts only for
+    /// the member with its tag: the other names lead to the wrong mongod.
     pub(super) fn process_at(&self, member: &Member) -> Option<&Process<'a>> {
         let found = self.answering.get(&member.id)?;
         let process = &self.ours[*found];
@@ -91,21 +88,21 @@ impl<'a> Situation<'a> {
         self.process_with_any_state_of(data).filter(|p| !self.is_rewound(p))
     }
 
-    /// The mongod with this directory, unless copies of it run twice, be it an older state of it.
+    /// The mongod with this directory in any state, unless copies of it run twice.
     pub(super) fn process_with_any_state_of(&self, data: DataId) -> Option<&Process<'a>> {
         let mut processes_with_data = self.ours.iter().filter(|p| p.probe.data == Some(data));
         let first = processes_with_data.next();
         if processes_with_data.next().is_some() { None } else { first }
     }
 
-    /// Its directory lacks writes that it was seen to hold for good, so that it has earned no vote. Who leads is not
-    /// judged: what it holds is the set's data by definition.
+    /// The process's directory lacks writes that it was seen to hold for good, so that it has earned no vote. This is not
+    /// asked of the primary, whose directory is the set's data by definition.
     pub(super) fn is_rewound(&self, process: &Process<'_>) -> bool {
         Some(process.id) != self.primary && self.observed.is_rewound(process.probe)
     }
 
-    /// The address of a process as a member, in the kind that the set uses. None when its name does not lead to it
-    /// (yet): a set keeps to one kind.
+    /// The address that a process gets as a member, of the kind that the set uses. None while its name does not resolve
+    /// to it, because a set uses one kind of address only.
     pub(super) fn address_of(&self, process: &Process<'a>, kind: AddressKind) -> Option<Host> {
         match kind {
             AddressKind::Ip => process.hosts.iter().find(|h| self.listed(h) && h.name().is_none()).map(|&h| h.clone()),
@@ -122,13 +119,13 @@ impl<'a> Situation<'a> {
         if named { AddressKind::Name } else { AddressKind::Ip }
     }
 
-    /// How the primary sees a member: answering its heartbeats.
+    /// The member answers the primary's heartbeats.
     pub(super) fn healthy_at_primary(&self, member: &Member) -> bool {
         let view = self.primary().and_then(|p| p.probe.view.as_ref());
         view.and_then(|v| v.peers.get(&member.id)).is_some_and(|peer| peer.healthy)
     }
 
-    /// The primary sees it answer, in a state that has its data.
+    /// The member answers the primary's heartbeats, in a state in which it has its data.
     fn serves_at_primary(&self, member: &Member) -> bool {
         let view = self.primary().and_then(|p| p.probe.view.as_ref());
         let peer = view.and_then(|v| v.peers.get(&member.id));
@@ -140,16 +137,16 @@ impl<'a> Situation<'a> {
         self.ours.iter().any(|p| p.probe.wire.guards_default_write_concern())
     }
 
-    /// An operator wants this member out. Whoever answers in its place with another's data is not meant.
+    /// An operator wants this member out of the set. A mongod with another member's data at its address is not meant.
     pub(super) fn is_removal_target(&self, member: &Member) -> bool {
-        let its = |p: &&Process<'_>| [member.data, p.probe.data].contains(&None) || member.data == p.probe.data;
+        let is_its_own = |p: &&Process<'_>| [member.data, p.probe.data].contains(&None) || member.data == p.probe.data;
         self.is_removal_address(&member.host)
-            || self.is_removal_data(member.data) && self.process_at(member).as_ref().is_none_or(its)
-            || self.process_at(member).filter(its).is_some_and(|p| self.left_out(p))
+            || self.is_removal_data(member.data) && self.process_at(member).as_ref().is_none_or(is_its_own)
+            || self.process_at(member).filter(is_its_own).is_some_and(|p| self.left_out(p))
     }
 
-    /// An operator wants this mongod out, under whatever address it is known: one told this controller, or another one,
-    /// which noted it there.
+    /// An operator wants this mongod out of the set, by any of its addresses or by its directory. The request came to
+    /// this controller, or to another one, which marked the mongod.
     pub(super) fn left_out(&self, process: &Process<'_>) -> bool {
         let named = |h: &Host| matches!(self.observed.node(h).map(|n| &n.naming), Some(Naming::Stable(name)) if self.is_removal_address(name));
         process.probe.marked_removed
@@ -168,42 +165,42 @@ impl<'a> Situation<'a> {
         data.is_some_and(|data| self.observed.removals.contains(&RemovalTarget::Holding(data)))
     }
 
-    /// Copies of this directory run twice, so that it speaks for no member.
+    /// Copies of this directory run twice, so that it counts for no member.
     pub(super) fn is_copied(&self, data: DataId) -> bool {
         self.ours.iter().filter(|p| p.probe.data == Some(data)).count() > 1
     }
 
-    /// The member holds its data and can answer an election: as itself, or in the primary's eyes when rsctl cannot
-    /// reach it.
+    /// The member holds its data and can vote: by its own answer, or by the primary's view when rsctl cannot reach it.
     pub(super) fn is_live(&self, member: &Member) -> bool {
         match self.process_at(member) {
-            // What leads has a majority behind it, whatever its member's tag says.
+            // A majority has elected the primary, whatever its member's tag says.
             Some(process) => {
                 let leads = Some(process.id) == self.primary;
-                let whole = || self.is_intact(member, process.probe) && !self.is_rewound(process);
-                self.seat(process) == Some(member.id) && (leads || whole())
+                let is_whole = || self.is_intact(member, process.probe) && !self.is_rewound(process);
+                self.member_of(process) == Some(member.id) && (leads || is_whole())
             }
             None => self.observed.probe(&member.host).is_none() && self.serves_at_primary(member),
         }
     }
 
-    /// The member that a mongod fills, though several addresses may lead to it: its directory's own if it is there.
-    fn seat(&self, process: &Process<'a>) -> Option<MemberId> {
+    /// The member that a mongod counts for. When several members' addresses lead to it, the one with its tag.
+    fn member_of(&self, process: &Process<'a>) -> Option<MemberId> {
         let there = |m: &&Member| self.answering.get(&m.id).is_some_and(|p| self.ours[*p].id == process.id);
         let members = self.config?.members();
         let own = |m: &&Member| m.data.is_some() && m.data == process.probe.data;
         members.iter().filter(there).find(own).or_else(|| members.iter().find(there)).map(|m| m.id)
     }
 
-    /// The directory behind the member is complete, and one that votes: the member's own, or another voter's after mongods
-    /// swapped addresses.
+    /// The directory that answers for the member is complete, and has a vote: it is the member's own, or another voter's
+    /// after mongods swapped addresses.
     fn is_intact(&self, member: &Member, probe: &Probe) -> bool {
         if member.arbiter {
             return probe.state == NodeState::Arbiter;
         }
-        let anothers = |data| self.config.is_some_and(|c| c.voters().any(|voter| voter.data == Some(data)));
+        let is_another_voters = |data| self.config.is_some_and(|c| c.voters().any(|voter| voter.data == Some(data)));
         let own = member.data.is_none() || member.data == probe.data;
-        is_serving(probe.state) && probe.data.is_some_and(|data| own || anothers(data) && !self.is_copied(data))
+        is_serving(probe.state)
+            && probe.data.is_some_and(|data| own || is_another_voters(data) && !self.is_copied(data))
     }
 
     fn listed(&self, host: &Host) -> bool {
@@ -217,7 +214,7 @@ fn answering(observed: &Observed, ours: &[Process<'_>], config: &ReplConfig) -> 
     config.members().iter().filter_map(found).collect()
 }
 
-/// What member addresses are made of; one kind per set.
+/// The kind of the members' addresses. A set uses one kind only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AddressKind {
     Ip,
@@ -228,7 +225,7 @@ fn is_serving(state: NodeState) -> bool {
     matches!(state, NodeState::Primary | NodeState::Secondary | NodeState::Recovering)
 }
 
-fn speaks_for(process: &Process<'_>, policy: &Policy, findings: &mut Vec<Finding>) -> bool {
+fn is_of_the_set(process: &Process<'_>, policy: &Policy, findings: &mut Vec<Finding>) -> bool {
     let host = process.hosts[0].clone();
     if process.state() == NodeState::Standalone {
         findings.push(Finding::Standalone { host, wanted: policy.set.clone() });
@@ -243,64 +240,64 @@ fn speaks_for(process: &Process<'_>, policy: &Policy, findings: &mut Vec<Finding
     }
 }
 
-fn generation(process: &Process<'_>) -> Option<ObjectId> {
+fn set_id(process: &Process<'_>) -> Option<ObjectId> {
     process.probe.config.as_ref()?.replica_set_id()
 }
 
-/// Leaves blank nodes and those of one generation. Returns whether it is in doubt which one: then the set that was
-/// known before is still reported, so that its URI stays, but nothing may be written.
+/// Keeps blank nodes and those of one set. Returns whether it is unclear which set to manage. Then the set that was
+/// known before is still reported, so that its connection string stays, but nothing may be written.
 fn keep_one_set(
     ours: &mut Vec<Process<'_>>,
     policy: &Policy,
     known: Option<ObjectId>,
     findings: &mut Vec<Finding>,
 ) -> bool {
-    let ids: BTreeSet<ObjectId> = ours.iter().filter_map(generation).collect();
+    let ids: BTreeSet<ObjectId> = ours.iter().filter_map(set_id).collect();
     let qualified: Vec<_> = match policy.replica_set_id {
         Some(pinned) => vec![pinned],
         None if ids.len() <= 1 => ids.iter().copied().collect(),
         None => ids.iter().copied().filter(|id| has_primary_or_majority(ours, *id)).collect(),
     };
-    let in_doubt = ids.len() > 1 && qualified.len() != 1;
-    let chosen = if in_doubt { known } else { qualified.first().copied() };
-    if in_doubt {
+    let is_unclear = ids.len() > 1 && qualified.len() != 1;
+    let chosen = if is_unclear { known } else { qualified.first().copied() };
+    if is_unclear {
         findings.push(Finding::TwoSets { ids: ids.iter().copied().collect() });
     }
     ours.retain(|process| {
         let Some(config) = &process.probe.config else { return true };
         let id = config.replica_set_id();
         let keep = id.is_some() && id == chosen;
-        if !keep && !in_doubt {
+        if !keep && !is_unclear {
             findings.push(Finding::ForeignSet { host: process.hosts[0].clone(), id, set: config.set_name() });
         }
         keep
     });
-    // A pinned set that nobody shows is not here; whatever else is found must not become its replacement.
+    // No mongod shows the chosen set. Nothing else that is found may take its place.
     let missing = chosen.filter(|id| !ids.contains(id));
     findings.extend(missing.map(|id| Finding::PinnedSetMissing { id }));
-    in_doubt || missing.is_some()
+    is_unclear || missing.is_some()
 }
 
 fn has_primary_or_majority(ours: &[Process<'_>], id: ObjectId) -> bool {
-    let of_it: Vec<_> = ours.iter().filter(|p| generation(p) == Some(id)).collect();
-    if of_it.iter().any(|p| p.state() == NodeState::Primary) {
+    let of_the_set: Vec<_> = ours.iter().filter(|p| set_id(p) == Some(id)).collect();
+    if of_the_set.iter().any(|p| p.state() == NodeState::Primary) {
         return true;
     }
-    let newest = ReplConfig::newest(of_it.iter().filter_map(|p| p.probe.config.as_ref()));
+    let newest = ReplConfig::newest(of_the_set.iter().filter_map(|p| p.probe.config.as_ref()));
     newest.is_some_and(|config| {
-        let present = config.voters().filter(|m| of_it.iter().any(|p| holds_membership(p, m))).count();
+        let present = config.voters().filter(|m| of_the_set.iter().any(|p| answers_for(p, m))).count();
         present >= config.majority()
     })
 }
 
-fn holds_membership(process: &Process<'_>, member: &Member) -> bool {
+fn answers_for(process: &Process<'_>, member: &Member) -> bool {
     match member.data {
         Some(data) => process.probe.data == Some(data),
         None => process.is_at(&member.host),
     }
 }
 
-/// The voters that are not among these.
+/// The voters that are not among these members.
 pub(super) fn voters_but<'c>(
     config: &'c ReplConfig,
     there: &[(&Member, &Process<'_>)],
@@ -312,7 +309,7 @@ fn newest_config<'a>(ours: &[Process<'a>]) -> Option<&'a ReplConfig> {
     ReplConfig::newest(ours.iter().filter_map(|p| p.probe.config.as_ref()))
 }
 
-/// Tasks that answer, but not as something that could be a member.
+/// Finds tasks that answer, but not as a mongod that can be a member.
 fn find_unusable(observed: &Observed, findings: &mut Vec<Finding>) {
     for (host, node) in observed.nodes.iter().filter(|(_, node)| node.listed) {
         if let Err(
@@ -328,6 +325,7 @@ fn find_unusable(observed: &Observed, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Finds data directories that run twice.
 fn find_copies(ours: &[Process<'_>], findings: &mut Vec<Finding>) {
     let mut processes_with_data: BTreeMap<DataId, Vec<Host>> = BTreeMap::new();
     for process in ours {
@@ -340,9 +338,9 @@ fn find_copies(ours: &[Process<'_>], findings: &mut Vec<Finding>) {
     );
 }
 
-/// Of copies it is already said that none of them counts.
+/// Finds data directories that are in an older state than they were seen in. Copies have a finding of their own.
 fn find_rewound(observed: &Observed, ours: &[Process<'_>], findings: &mut Vec<Finding>) {
-    let copied = |p: &Process<'_>| ours.iter().any(|q| q.id != p.id && q.probe.data == p.probe.data);
+    let is_copied = |p: &Process<'_>| ours.iter().any(|q| q.id != p.id && q.probe.data == p.probe.data);
     let rewound = ours.iter().filter(|p| p.state() != NodeState::Primary && observed.is_rewound(p.probe));
-    findings.extend(rewound.filter(|p| !copied(p)).map(|p| Finding::Rewound { host: p.hosts[0].clone() }));
+    findings.extend(rewound.filter(|p| !is_copied(p)).map(|p| Finding::Rewound { host: p.hosts[0].clone() }));
 }

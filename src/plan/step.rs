@@ -1,6 +1,6 @@
 //! A plan and its next step, with the sentences that `rsctl status`, the log and the tests read.
 
-use super::{Finding, Rule, WaitingOn};
+use super::{Finding, LintedConfig, Reason, Rule, WaitingOn};
 use crate::model::{Change, Host, Lock, Member, MemberId, NewRole, ReplConfig, Subject};
 use std::fmt;
 
@@ -11,15 +11,15 @@ pub struct Plan {
     pub rule: Rule,
     /// The one thing to do now.
     pub next: Step,
-    /// Why, in one sentence.
-    pub because: String,
-    /// What would have to happen for there to be more to do.
+    /// Why it is done.
+    pub because: Reason,
+    /// What must happen before there is more to do.
     pub waiting: Vec<WaitingOn>,
     /// What an operator should know or do.
     pub findings: Vec<Finding>,
     /// The primary's address in the config.
     pub primary: Option<Host>,
-    /// The config that counts.
+    /// The set's config: the primary's, or without a primary the newest one seen.
     pub config: Option<ReplConfig>,
 }
 
@@ -28,91 +28,81 @@ pub struct Plan {
 pub enum Step {
     /// Nothing to do now.
     Wait,
-    /// Claim the right to initiate on one task.
+    /// Take the bootstrap lock on one task.
     TakeLock {
         /// The task.
         on: Host,
-        /// The claim.
+        /// The lock.
         lock: Lock,
     },
-    /// Replace the claim of a controller that is gone.
+    /// Replace the bootstrap lock of a controller that no longer runs.
     TakeOverLock {
         /// The task.
         on: Host,
-        /// The claim that stands there.
+        /// The lock that is there.
         stale: Lock,
-        /// Ours.
+        /// This controller's lock.
         lock: Lock,
     },
-    /// Begin the set with one member.
+    /// Initiate the set with one member.
     Initiate {
-        /// The seed.
+        /// The task that becomes the first member.
         on: Host,
         /// The config of one member.
         config: ReplConfig,
     },
-    /// The set has begun: the claims go.
+    /// Remove the bootstrap lock, because the set exists.
     ReleaseLock {
         /// The task.
         on: Host,
     },
-    /// Change the config, not by force, guarded by the version that was read.
+    /// Change the config without force. The server refuses it when another config came in between.
     Reconfig {
         /// The primary that the config was read from.
         on: Host,
-        /// The config as read.
-        base: ReplConfig,
-        /// What changes; nothing means that only version and term are renewed.
-        changes: Vec<Change>,
+        /// The config to send.
+        next: LintedConfig,
     },
-    /// Change where members are, by force, on a set that has no majority at the addresses its config knows.
+    /// Change the members' addresses by force, in a set that has no majority at the addresses in its config.
     Recover {
-        /// The node that the config is forced on.
+        /// The mongod that gets the config.
         on: Host,
-        /// The newest config that is seen.
-        base: ReplConfig,
-        /// Hosts, and what must not vote.
-        changes: Vec<Change>,
-        /// Above every version that is seen.
-        version: i64,
+        /// The config to send, at a version above every version seen.
+        next: LintedConfig,
     },
-    /// Go on without the votes of directories that are gone, by force, on an operator's request that accepts the loss of
-    /// what only they hold.
+    /// Give up the votes of lost directories by force. An operator has accepted the loss of the writes that only they
+    /// hold.
     AcceptLoss {
-        /// The directory with the newest write, which is to lead.
+        /// The mongod that gets the config: the one with the newest write, which is to lead.
         on: Host,
-        /// The newest config that is seen.
-        base: ReplConfig,
-        /// Hosts, and who must not vote.
-        changes: Vec<Change>,
-        /// Above every version that is seen.
-        version: i64,
+        /// The config to send, at a version above every version seen.
+        next: LintedConfig,
     },
     /// Have a member write its config and votes to disk.
     Fsync {
         /// The member.
         on: Host,
     },
-    /// Note on a member that its process is to leave, so that no controller lets it join again.
+    /// Mark a process as removed, so that no controller adds it again while it runs.
     MarkRemoved {
-        /// The member.
+        /// The process.
         on: Host,
     },
     /// Have a secondary copy from another member: the one that would lead next, or the primary.
     SetSyncSource {
         /// The secondary.
         on: Host,
-        /// Whom it copies from.
+        /// The member that it copies from.
         source: Host,
         /// The primary.
         primary: Host,
     },
-    /// Ask a secondary to stand for election.
+    /// Have a secondary stand for election.
     StepUp {
         /// The secondary.
         on: Host,
     },
-    /// Have an elected member take writes now, instead of waiting for members that do not answer.
+    /// Have an elected member take writes now, without waiting for members that do not answer.
     AbortCatchUp {
         /// The elected member.
         on: Host,
@@ -120,11 +110,11 @@ pub enum Step {
 }
 
 impl Step {
-    /// What a refusal of this step is remembered under: one subject for each thing that it would do.
+    /// The keys under which a refusal of this step is remembered: one for each thing that it would do.
     pub fn subjects(&self) -> Vec<Subject> {
         match self {
-            Self::Reconfig { changes, .. } if changes.is_empty() => vec![Subject::RenewTerm],
-            Self::Reconfig { changes, .. } => changes.iter().map(Subject::of).collect(),
+            Self::Reconfig { next, .. } if next.changes().is_empty() => vec![Subject::RenewTerm],
+            Self::Reconfig { next, .. } => next.changes().iter().map(Subject::of).collect(),
             Self::SetSyncSource { on, source, .. } => {
                 vec![Subject::SetSyncSource { on: on.clone(), source: source.clone() }]
             }
@@ -139,38 +129,62 @@ impl Step {
             Self::Wait => Vec::new(),
         }
     }
+
+    /// The config that the set has once this step has worked: a primary adds its term, a force leaves none. None for a
+    /// step that changes no config. The server adds more to a first or a forced config: its `replicaSetId`, and a large
+    /// random number to the version.
+    pub fn resulting_config(&self) -> Option<ReplConfig> {
+        match self {
+            Self::Initiate { config, .. } => Some(config.in_term(Some(1))),
+            Self::Reconfig { next, .. } => Some(next.config().in_term(next.base().term().or(Some(1)))),
+            Self::Recover { next, .. } | Self::AcceptLoss { next, .. } => Some(next.config().in_term(None)),
+            Self::Wait
+            | Self::TakeLock { .. }
+            | Self::TakeOverLock { .. }
+            | Self::ReleaseLock { .. }
+            | Self::Fsync { .. }
+            | Self::MarkRemoved { .. }
+            | Self::SetSyncSource { .. }
+            | Self::StepUp { .. }
+            | Self::AbortCatchUp { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wait => f.write_str("nothing"),
-            Self::TakeLock { on, .. } => write!(f, "lock {on} for the first initiate"),
+            Self::TakeLock { on, .. } => write!(f, "lock {on} for the bootstrap"),
             Self::TakeOverLock { on, stale, .. } => write!(f, "take over the lock of {} on {on}", stale.token),
             Self::Initiate { on, config } => write!(f, "initiate {} on {on}", config.set_name()),
-            Self::ReleaseLock { on } => write!(f, "remove the lock on {on}"),
+            Self::ReleaseLock { on } => write!(f, "release the lock on {on}"),
             Self::Fsync { on } => write!(f, "fsync {on}"),
-            Self::MarkRemoved { on } => write!(f, "note on {on} that it leaves"),
+            Self::MarkRemoved { on } => write!(f, "mark {on} as removed"),
             Self::SetSyncSource { on, source, .. } => write!(f, "have {on} copy from {source}"),
             Self::StepUp { on } => write!(f, "step up {on}"),
-            Self::AbortCatchUp { on } => write!(f, "end the catch-up of {on}"),
-            Self::Recover { base, changes, .. } => {
-                let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
-                write!(f, "force {} (from v{})", words.join(", "), base.version())
+            Self::AbortCatchUp { on } => write!(f, "abort the catch-up of {on}"),
+            Self::Recover { next, .. } => write!(f, "force {} (from v{})", changes(next), next.base().version()),
+            Self::AcceptLoss { on, next } if next.changes().is_empty() => {
+                write!(f, "force on {on}, accepting loss: the config as it is (from v{})", next.base().version())
             }
-            Self::AcceptLoss { on, base, changes, .. } => {
-                let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
-                let words = if words.is_empty() { "the config as it is".to_owned() } else { words.join(", ") };
-                write!(f, "force on {on}, accepting loss: {words} (from v{})", base.version())
+            Self::AcceptLoss { on, next } => {
+                write!(f, "force on {on}, accepting loss: {} (from v{})", changes(next), next.base().version())
             }
-            Self::Reconfig { base, changes, .. } => {
-                let version = base.version();
-                let words: Vec<_> = changes.iter().map(|change| describe(change, base)).collect();
-                let words = if words.is_empty() { "renew the config's term".to_owned() } else { words.join(", ") };
-                write!(f, "{words} (v{version} -> v{})", version + 1)
+            Self::Reconfig { next, .. } => {
+                let (from, to) = (next.base().version(), next.config().version());
+                match next.changes().is_empty() {
+                    true => write!(f, "renew the config's term (v{from} -> v{to})"),
+                    false => write!(f, "{} (v{from} -> v{to})", changes(next)),
+                }
             }
         }
     }
+}
+
+fn changes(next: &LintedConfig) -> String {
+    let words: Vec<_> = next.changes().iter().map(|change| describe(change, next.base())).collect();
+    words.join(", ")
 }
 
 fn describe(change: &Change, base: &ReplConfig) -> String {
@@ -181,12 +195,12 @@ fn describe(change: &Change, base: &ReplConfig) -> String {
         Change::Add { host, role: NewRole::LateVoter, .. } => format!("add {host}, to vote when it holds the data"),
         Change::Add { host, role: NewRole::Spare, .. } => format!("add {host} without a vote"),
         Change::Remove { id } => format!("remove {}", host(id)),
-        Change::RevokeVote { id } => format!("take the vote of {}", host(id)),
+        Change::RevokeVote { id } => format!("revoke the vote of {}", host(id)),
         Change::RestoreVote { id, .. } if base.member(*id).is_some_and(Member::awaits_first_vote) => {
             format!("make {} a voter", host(id))
         }
-        Change::RestoreVote { id, .. } => format!("give {} its vote back", host(id)),
-        Change::RestoreVoteWithoutPriority { id, .. } => format!("give {} its vote back without priority", host(id)),
+        Change::RestoreVote { id, .. } => format!("restore the vote of {}", host(id)),
+        Change::RestoreVoteWithoutPriority { id, .. } => format!("restore the vote of {} without priority", host(id)),
         Change::Promote { id } => format!("make {} a voter", host(id)),
         Change::Tag { id, .. } => format!("tag {}", host(id)),
     }

@@ -1,38 +1,40 @@
 //! Who may vote: *revoke-vote*, *restore-vote*, *finalize-member*.
 //!
-//! A vote is a promise to have seen what was acknowledged. It belongs to a data directory, not to an address.
+//! A voter promises that it has every write which it acknowledged. The promise belongs to a data directory, not to an
+//! address.
 
-use super::addressing::addressing;
 use super::membership::reconfig;
 use super::safety::{first_free, is_free};
 use super::situation::Situation;
-use super::{Proposal, Step, WaitingOn, WaitingOn as W};
-use crate::model::{Change, DataId, Member, NodeState, Process, ReplConfig};
+use super::{Advice, Context, Proposal, Reason, Step, WaitingOn};
+use crate::model::{Change, DataId, Member, NodeState, Process, ReplConfig, SetView, VOTERS_MAX};
 
-/// A directory in a voting member is not the one that earned the vote. In the middle of its initial sync it would help
-/// to elect a primary that lacks acknowledged writes (seen to happen on 6.0.5), so the vote goes at once.
-pub(super) fn revoke_vote(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
-    let (primary, config) = now.writable()?;
-    let members = config.voters().filter(|m| !m.arbiter);
-    let mut followers = members.filter_map(|m| Some((m, now.process_at(m).filter(|p| p.id != primary.id)?)));
-    let (lost, process) = followers.find(|(m, p)| is_wiped(now, m, p))?;
-    let because = match now.is_rewound(process) {
-        true => format!("the data directory at {} lacks writes that it held before", lost.host),
-        false => format!("the data directory at {} is not the one that earned the vote", lost.host),
-    };
-    reconfig(now, vec![Change::RevokeVote { id: lost.id }], because)
+/// Revokes the vote of a member whose directory is not the one that earned it. In the middle of its initial sync such a
+/// member would help to elect a primary that lacks acknowledged writes (seen on 6.0.5), so its vote goes at once.
+pub(super) fn revoke_vote(context: &Context<'_>) -> Advice {
+    let now = &context.situation;
+    let Some((primary, config)) = now.writable() else { return Advice::Pass };
+    let voters = config.voters().filter(|m| !m.arbiter);
+    let mut followers = voters.filter_map(|m| Some((m, now.process_at(m).filter(|p| p.id != primary.id)?)));
+    let unearned = followers.find(|(m, p)| is_vote_unearned(now, m, p));
+    let Some((member, process)) = unearned else { return Advice::Pass };
+    let host = member.host.clone();
+    let because =
+        if now.is_rewound(process) { Reason::WritesForgotten { host } } else { Reason::VoteUnearned { host } };
+    reconfig(now, vec![Change::RevokeVote { id: member.id }], because)
 }
 
-fn is_wiped(now: &Situation<'_>, member: &Member, process: &Process<'_>) -> bool {
-    // An older state of a directory has forgotten what it vouched for, as an empty one has.
+/// The directory at the member's address is not one that earned this vote.
+fn is_vote_unearned(now: &Situation<'_>, member: &Member, process: &Process<'_>) -> bool {
+    // An older state of a directory lacks writes that the directory acknowledged, as an empty one does.
     if now.is_rewound(process) {
         return true;
     }
     match (member.data, process.probe.data) {
-        // A directory without identity is not complete. STARTUP may not have opened it yet.
+        // A directory without identity is not complete. A mongod in STARTUP may not have opened it yet.
         (_, None) => process.state() != NodeState::Startup,
-        // Named by another voter's member, the two have swapped addresses. A non-voter's directory, or a copy of any,
-        // has not earned this vote.
+        // A directory that another voter is tagged with has earned a vote: the two have swapped addresses. The directory
+        // of a member without a vote, or a copy of any directory, has not.
         (Some(tagged), Some(found)) => {
             let earned = member_with_data(now, found).is_some_and(Member::votes_now) && !now.is_copied(found);
             tagged != found && !earned
@@ -45,113 +47,161 @@ fn member_with_data<'a>(now: &Situation<'a>, data: DataId) -> Option<&'a Member>
     now.config?.members().iter().find(|m| m.data == Some(data))
 }
 
-/// The wiped member holds everything again that a majority has: its vote comes back. So does the vote of a newcomer
-/// that had to wait for it. Where the vote could not be taken because there is no majority without it, the danger is
-/// over by now too, and only the tag changes.
-pub(super) fn restore_vote(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) -> Option<Proposal> {
-    let (primary, config) = now.writable()?;
-    let view = primary.probe.view.as_ref()?;
+/// Restores a vote when the member holds everything that a majority holds. This goes for a revoked vote, and for the
+/// vote that a new member has to wait for. A vote that could not be revoked, because there was no majority without it,
+/// is safe again by then too, and only its tag changes.
+pub(super) fn restore_vote(context: &Context<'_>) -> Advice {
+    let now = &context.situation;
+    let Some((primary, config)) = now.writable() else { return Advice::Pass };
+    let Some(view) = primary.probe.view.as_ref() else { return Advice::Pass };
+    let mut waiting = Vec::new();
     for member in config.members().iter().filter(|m| !m.arbiter) {
         let Some(process) = now.process_at(member).filter(|p| p.id != primary.id) else { continue };
-        let bare = member.votes && member.priority == 0.0;
-        let taken = member.saved_vote.is_some_and(|saved| !member.votes || bare && saved.priority > 0.0);
-        let kept = member.votes_now() && is_wiped(now, member, process);
-        if !taken && !kept {
+        let Some(owed) = owed_vote(now, member, process) else { continue };
+        let data = process.probe.data.filter(|data| is_free_for(now, *data, member));
+        let data = data.filter(|_| has_caught_up(process, view) && !now.is_rewound(process));
+        let Some(data) = data else {
+            waiting.push(WaitingOn::Member { host: member.host.clone(), state: process.state() });
+            continue;
+        };
+        // Other members got votes while this one had none.
+        if !member.votes && config.members().iter().filter(|m| m.votes).count() >= VOTERS_MAX {
+            waiting.push(WaitingOn::VoterLimit { host: member.host.clone() });
             continue;
         }
-        let applied = process.probe.view.as_ref().map(|view| view.applied);
-        // Writes of a term that the primary has not heard of are another line of history, which is about to be undone.
-        let same_line = applied.map(|at| at.term) <= Some(view.term);
-        let whole = applied >= Some(view.committed) && same_line && !now.is_rewound(process);
-        let caught_up = process.state() == NodeState::Secondary && view.knows_commit_point() && whole;
-        match process.probe.data {
-            Some(data)
-                if caught_up
-                    && !now.is_copied(data)
-                    && member_with_data(now, data).is_none_or(|s| s.id == member.id) =>
-            {
-                let id = member.id;
-                let change = match taken {
-                    true if !member.votes && beside_an_arbiter(config) => {
-                        Change::RestoreVoteWithoutPriority { id, data }
-                    }
-                    true => Change::RestoreVote { id, data },
-                    false => Change::Tag { id, data },
-                };
-                if let Some(save) = saved(now, config, |m| m.id == id).filter(|save| is_free(now, &save.step)) {
-                    return Some(save);
-                }
-                let again = if member.awaits_first_vote() { "" } else { " again" };
-                return reconfig(now, vec![change], format!("{} holds the set's data{again}", member.host));
-            }
-            _ => waiting.push(W::Member { host: member.host.clone(), state: process.state() }),
+        if let Some(save) = saved(now, config, |m| m.id == member.id).filter(|save| is_free(now, &save.step)) {
+            return Advice::Do(save, waiting);
         }
+        let host = member.host.clone();
+        let because =
+            if member.awaits_first_vote() { Reason::HoldsData { host } } else { Reason::HoldsDataAgain { host } };
+        return reconfig(now, vec![owed.change(config, member, data)], because).beside(waiting);
     }
-    None
+    Advice::of(None, waiting)
 }
 
-/// One voter with data, and an arbiter.
-fn beside_an_arbiter(config: &ReplConfig) -> bool {
+/// What a member gets when it holds the set's data.
+enum OwedVote {
+    /// Its vote and priority.
+    Vote,
+    /// It kept its vote, and only its tag changes.
+    Tag,
+}
+
+impl OwedVote {
+    fn change(&self, config: &ReplConfig, member: &Member, data: DataId) -> Change {
+        let id = member.id;
+        match self {
+            Self::Vote if !member.votes && is_beside_an_arbiter(config) => {
+                Change::RestoreVoteWithoutPriority { id, data }
+            }
+            Self::Vote => Change::RestoreVote { id, data },
+            Self::Tag => Change::Tag { id, data },
+        }
+    }
+}
+
+fn owed_vote(now: &Situation<'_>, member: &Member, process: &Process<'_>) -> Option<OwedVote> {
+    let lacks_priority = member.votes && member.priority == 0.0;
+    if member.saved_vote.is_some_and(|saved| !member.votes || lacks_priority && saved.priority > 0.0) {
+        return Some(OwedVote::Vote);
+    }
+    (member.votes_now() && is_vote_unearned(now, member, process)).then_some(OwedVote::Tag)
+}
+
+/// The member holds all that the primary knows to be committed.
+fn has_caught_up(process: &Process<'_>, primary: &SetView) -> bool {
+    let Some(applied) = process.probe.view.as_ref().map(|view| view.applied) else { return false };
+    // Writes of a later term than the primary's belong to another branch of history, and are about to be rolled back.
+    let same_history = applied.term <= primary.term;
+    let is_complete = primary.knows_commit_point() && applied >= primary.committed;
+    process.state() == NodeState::Secondary && same_history && is_complete
+}
+
+/// No other member is tagged with the directory, and it runs once.
+fn is_free_for(now: &Situation<'_>, data: DataId, member: &Member) -> bool {
+    !now.is_copied(data) && member_with_data(now, data).is_none_or(|owner| owner.id == member.id)
+}
+
+/// The set has one voter with data, and an arbiter.
+fn is_beside_an_arbiter(config: &ReplConfig) -> bool {
     let (arbiters, data): (Vec<_>, Vec<_>) = config.voters().partition(|m| m.arbiter);
     !arbiters.is_empty() && data.len() == 1
 }
 
-/// What a new member still needs: its state on disk, its directory's name in the config, a config with a term.
-pub(super) fn finalize_member(now: &Situation<'_>, _: &mut Vec<WaitingOn>) -> Option<Proposal> {
-    let (_, config) = now.writable()?;
-    let save = saved(now, config, |_| true);
-    // A node that cannot save must not keep the others from their tags.
-    if save.as_ref().is_some_and(|save| is_free(now, &save.step)) {
-        return save;
-    }
-    // The server is about to give a newcomer its vote by a reconfig of its own; a tag now would only collide with it.
-    let vote_underway =
-        |m: &Member| m.newly_added && now.process_at(m).is_some_and(|p| p.state() == NodeState::Secondary);
-    let quiet = !config.members().iter().any(vote_underway);
-    let mut tags: Vec<Change> = config.members().iter().filter_map(|m| first_tag(now, m)).collect();
-    // mongods that swapped addresses were given each other's members by the server: the tags follow.
-    // All of them or none: half an exchange would leave a voter's directory without a member.
-    let exchanged = addressing(now, config).tags;
-    let serves = |p: &Process<'_>| matches!(p.state(), NodeState::Primary | NodeState::Secondary);
-    let arrived = |m: &Member| now.process_at(m).is_none_or(serves);
-    let member_arrived = |c: &Change| matches!(c, Change::Tag { id, .. } if config.member(*id).is_some_and(arrived));
-    if exchanged.iter().all(member_arrived) {
-        tags.extend(exchanged);
-    }
-    if quiet && !tags.is_empty() {
-        return reconfig(now, tags, "the config shall say which directory holds which vote");
+/// Gives a new member what it still needs: its state on disk, its directory's tag in the config, a config with a term.
+pub(super) fn finalize_member(context: &Context<'_>) -> Advice {
+    let now = &context.situation;
+    let Some((_, config)) = now.writable() else { return Advice::Pass };
+    let held_up = match saved(now, config, |_| true) {
+        Some(save) if is_free(now, &save.step) => return save.into(),
+        // A node that cannot save must not keep the others from their tags.
+        save => save,
+    };
+    let tags = due_tags(context, config);
+    // The server is about to give a new member its vote by a reconfig of its own, which a tag now would collide with.
+    if !tags.is_empty() && !config.members().iter().any(|m| is_vote_underway(now, m)) {
+        return reconfig(now, tags, Reason::DirectoriesUntagged);
     }
     if config.term().is_none() {
-        return reconfig(now, Vec::new(), "the config has no term, as after a forced reconfig");
+        return reconfig(now, Vec::new(), Reason::NoTerm);
     }
-    save
+    held_up.map_or(Advice::Pass, Advice::from)
 }
 
-/// A member killed shortly after it joined can forget its config and its vote, and its directory gets another identity
-/// than it had (seen on 6.0.5): so its state goes to disk before its tag goes into the config.
-fn saved(now: &Situation<'_>, config: &ReplConfig, whom: impl Fn(&Member) -> bool) -> Option<Proposal> {
-    let unsaved = config.members().iter().filter(|m| whom(m)).filter_map(|member| {
+fn is_vote_underway(now: &Situation<'_>, member: &Member) -> bool {
+    member.newly_added && now.process_at(member).is_some_and(|p| p.state() == NodeState::Secondary)
+}
+
+/// The tags that members lack, and those that follow mongods which swapped addresses: the server has given them each
+/// other's members.
+fn due_tags(context: &Context<'_>, config: &ReplConfig) -> Vec<Change> {
+    let now = &context.situation;
+    let mut tags: Vec<Change> = config.members().iter().filter_map(|m| first_tag(now, m)).collect();
+    let exchanged = &context.addressing.tags;
+    // All of them or none: half an exchange would leave a voter's directory without a member.
+    if exchanged.iter().all(|change| has_arrived(now, config, change)) {
+        tags.extend(exchanged.iter().cloned());
+    }
+    tags
+}
+
+/// The member that the tag is for is a working member under its new role, or does not answer.
+fn has_arrived(now: &Situation<'_>, config: &ReplConfig, change: &Change) -> bool {
+    let Change::Tag { id, .. } = change else { return false };
+    let works = |p: &Process<'_>| matches!(p.state(), NodeState::Primary | NodeState::Secondary);
+    config.member(*id).is_some_and(|member| now.process_at(member).is_none_or(works))
+}
+
+/// Has a member write its state to disk. A member that is killed shortly after it joined can forget its config and its
+/// vote, and its directory gets another identity (seen on 6.0.5). So this comes before its tag.
+fn saved(now: &Situation<'_>, config: &ReplConfig, concerns: impl Fn(&Member) -> bool) -> Option<Proposal> {
+    let unsaved = config.members().iter().filter(|m| concerns(m)).filter_map(|member| {
         let process = now.process_at(member)?;
-        let joined = matches!(process.state(), NodeState::Primary | NodeState::Secondary | NodeState::Arbiter);
-        // An arbiter that does not let us log in shows no config, and takes no commands.
-        let may_be_told = process.probe.config.is_some();
+        let has_joined = matches!(process.state(), NodeState::Primary | NodeState::Secondary | NodeState::Arbiter);
+        // An arbiter that does not let rsctl log in shows no config, and takes no commands.
+        let takes_commands = process.probe.config.is_some();
         let on = process.hosts[0].clone();
-        (joined && may_be_told && !now.observed.fsynced.contains(&process.id)).then_some(Step::Fsync { on })
+        (has_joined && takes_commands && !now.observed.fsynced.contains(&process.id)).then_some(Step::Fsync { on })
     });
-    let step = first_free(now, unsaved)?;
-    Proposal::new(step, "a member killed soon after it joined can forget its config and its vote")
+    Some(Proposal::new(first_free(now, unsaved)?, Reason::Unsaved))
 }
 
-/// The tag that a member lacks. Only tasks are tagged: a tag means that the member is ours to move and remove.
+/// The tag that a member lacks. Only tasks are tagged, because a tag lets rsctl move and remove the member.
 fn first_tag(now: &Situation<'_>, member: &Member) -> Option<Change> {
     let process = now.process_at(member)?;
     let data = process.probe.data?;
-    let complete = matches!(process.state(), NodeState::Primary | NodeState::Secondary);
-    let plain = !member.arbiter && !member.newly_added && member.saved_vote.is_none();
-    let free = member_with_data(now, data).is_none() && now.process_with_data(data).is_some();
-    // What the primary holds is the set's data by definition, whatever its tag says. And who has no vote has vouched
-    // for nothing: a spare whose directory was wiped is as good as before, once its own is nowhere to be seen.
-    let vouches = |data| member.votes || now.ours.iter().any(|p| p.probe.data == Some(data));
-    let wanted = !member.data.is_some_and(vouches) || process.state() == NodeState::Primary;
-    (complete && plain && free && wanted && process.listed).then_some(Change::Tag { id: member.id, data })
+    let is_complete = matches!(process.state(), NodeState::Primary | NodeState::Secondary);
+    let is_plain = !member.arbiter && !member.newly_added && member.saved_vote.is_none();
+    let is_free = member_with_data(now, data).is_none() && now.process_with_data(data).is_some();
+    let due = is_complete && is_plain && is_free && process.listed && needs_tag(now, member, process);
+    due.then_some(Change::Tag { id: member.id, data })
+}
+
+/// The member has no tag, or one that stands for nothing. The primary's directory is the set's data by definition,
+/// whatever its tag says. A member without a vote has promised nothing, so its new directory is as good as the old one
+/// once that one answers nowhere.
+fn needs_tag(now: &Situation<'_>, member: &Member, process: &Process<'_>) -> bool {
+    let stands_for_a_vote = |data| member.votes || now.ours.iter().any(|p| p.probe.data == Some(data));
+    !member.data.is_some_and(stands_for_a_vote) || process.state() == NodeState::Primary
 }

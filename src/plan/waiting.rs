@@ -1,129 +1,136 @@
-//! What a plan waits for: inaction has a type and a sentence too.
+//! What a plan waits for: each reason for doing nothing has a type and a sentence.
 
-use crate::model::{DnsTrouble, Host, NodeState, ProbeError, Subject};
+use super::reason::list;
+use super::{Objection, Step};
+use crate::model::{DnsTrouble, Host, NodeState, ProbeError, Subject, VOTERS_MAX};
 use std::fmt;
 use std::time::Duration;
 
-/// Something that has to happen before there is more to do.
+/// Something that must happen before there is more to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WaitingOn {
-    /// More tasks must be listed and answer before the first initiate.
+    /// More tasks must be listed and answer before the bootstrap.
     Tasks {
         /// Distinct tasks that answer.
         seen: usize,
-        /// How many it takes.
+        /// How many must answer.
         expect: usize,
     },
-    /// DNS must answer.
+    /// DNS must give a good answer.
     Dns(DnsTrouble),
     /// A node must answer.
     Node {
-        /// Where.
+        /// Its address.
         host: Host,
-        /// What it does instead.
+        /// Why it gives no answer.
         error: ProbeError,
     },
-    /// The name that a node reports must resolve, before it can be a member under it.
+    /// The name that a node reports must resolve to it, before it can be a member under that name.
     Name {
-        /// The node.
+        /// The node's address.
         host: Host,
     },
-    /// The same observation must come twice.
+    /// The state must stay the same for a while.
     Stability {
-        /// How long still.
+        /// The time that is left.
         left: Duration,
     },
-    /// Another controller is about to initiate.
+    /// Another controller holds the bootstrap lock.
     Lock {
-        /// Where its claim stands.
+        /// The task with the lock.
         on: Host,
-        /// Whose it is.
+        /// The other controller's run.
         controller: String,
     },
-    /// The task that a claim names as seed is no task now, yet it may be alive, and initiated.
+    /// The seed that a lock names is no listed task now. It may still be alive, and initiated.
     Seed {
         /// The seed.
         host: Host,
-        /// Whose claim names it.
+        /// The run of the controller whose lock names it.
         controller: String,
     },
-    /// A member must finish what it does.
+    /// A member must reach another state.
     Member {
         /// The member.
         host: Host,
-        /// What it does.
+        /// Its state now.
         state: NodeState,
     },
-    /// A member has gone, and must stay gone for a while before it is removed.
+    /// A member is gone, and is removed when it has been gone for long enough.
     Gone {
         /// The member.
         host: Host,
-        /// For how long it has been.
+        /// For how long it has been gone.
         since: Duration,
-        /// For how long it takes.
+        /// For how long it must be gone.
         limit: Duration,
     },
-    /// A majority of the voters must be there.
+    /// A majority of the voters must answer.
     Majority {
-        /// Voters that are.
+        /// Voters that answer and could elect.
         have: usize,
         /// How many it takes.
         need: usize,
-        /// Members that are missing.
+        /// The other voters.
         missing: Vec<Host>,
     },
-    /// The data of a majority of the voters must be there.
+    /// The data of a majority of the voters must be found.
     Directories {
         /// Voters whose data is found.
         have: usize,
         /// How many it takes.
         need: usize,
-        /// Voters whose data is not.
+        /// The other voters.
         missing: Vec<Host>,
     },
-    /// A recovery needs time to show its effect before there may be another.
+    /// The last recovery must have time to show its effect.
     Cooldown {
-        /// How long still.
+        /// The time that is left.
         left: Duration,
     },
-    /// A member holds the data; the server is about to let it vote.
+    /// A new member holds the data, and the server is about to let it vote.
     Vote {
         /// The member.
         host: Host,
     },
-    /// A primary that some member names may be alive, though it does not answer rsctl.
+    /// A member holds the data and is owed a vote, but the set has as many voters as a set can have.
+    VoterLimit {
+        /// The member.
+        host: Host,
+    },
+    /// A primary that does not answer rsctl may be alive for the other members.
     OldPrimary {
         /// The primary.
         host: Host,
     },
-    /// The members elect a primary.
+    /// The members must elect a primary.
     Election,
-    /// The next primary lacks writes that are committed.
+    /// The member that is to lead next lacks writes that a majority holds.
     CatchUp {
-        /// Who it is to be.
+        /// The member.
         host: Host,
     },
-    /// A step was refused; it is tried again.
+    /// A step was refused, and is tried again later.
     Refused {
-        /// What it would have done, one subject for each part.
+        /// What the step would have done, one subject for each part.
         subjects: Vec<Subject>,
         /// The server's words.
         reason: String,
-        /// How long until the next try.
+        /// The time until the next try.
         retry_in: Duration,
     },
-    /// A step that would be due is not safe.
+    /// A step that a rule proposes is not safe now.
     Veto {
-        /// Which.
-        step: String,
-        /// Why not.
-        reason: String,
+        /// The step.
+        step: Box<Step>,
+        /// Why it is not safe.
+        objection: Objection,
     },
 }
 
 impl WaitingOn {
     /// Every value of [`WaitingOn::kind`].
-    pub const KINDS: [&str; 18] = [
+    pub const KINDS: [&str; 19] = [
         "tasks",
         "dns",
         "node",
@@ -137,6 +144,7 @@ impl WaitingOn {
         "directories",
         "cooldown",
         "vote",
+        "voter-limit",
         "old-primary",
         "election",
         "catch-up",
@@ -160,6 +168,7 @@ impl WaitingOn {
             Self::Directories { .. } => "directories",
             Self::Cooldown { .. } => "cooldown",
             Self::Vote { .. } => "vote",
+            Self::VoterLimit { .. } => "voter-limit",
             Self::OldPrimary { .. } => "old-primary",
             Self::Election => "election",
             Self::CatchUp { .. } => "catch-up",
@@ -168,9 +177,15 @@ impl WaitingOn {
         }
     }
 
-    /// Whether both say the same but for durations: one that merely grew is no news.
+    /// Whether both say the same, apart from how long something has lasted or will last. A step counts as the same when
+    /// it would do the same things, whatever version of the config it starts from.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.without_durations() == other.without_durations()
+        match (self, other) {
+            (Self::Veto { step: one, objection: because }, Self::Veto { step: two, objection: as_well }) => {
+                one.subjects() == two.subjects() && because == as_well
+            }
+            _ => self.without_durations() == other.without_durations(),
+        }
     }
 
     fn without_durations(&self) -> Self {
@@ -189,6 +204,7 @@ impl WaitingOn {
             | Self::Majority { .. }
             | Self::Directories { .. }
             | Self::Vote { .. }
+            | Self::VoterLimit { .. }
             | Self::OldPrimary { .. }
             | Self::Election
             | Self::CatchUp { .. }
@@ -207,28 +223,30 @@ impl fmt::Display for WaitingOn {
             Self::Name { host } => write!(f, "the host name that {host} reports must resolve to it"),
             Self::Stability { left } => write!(f, "the tasks must stay as they are for {} ms more", left.as_millis()),
             Self::Lock { on, controller } => write!(f, "controller {controller} holds the lock on {on}"),
-            Self::Seed { host, controller } => {
-                write!(f, "{host}, which controller {controller} was to initiate, must be listed again or stay silent")
-            }
+            Self::Seed { host, controller } => write!(
+                f,
+                "controller {controller} may have initiated {host}, which must be listed again, or stay silent"
+            ),
             Self::Member { host, state } => write!(f, "{host} is {state}"),
             Self::Gone { host, since, limit } => {
                 write!(f, "{host} has been gone for {} s; it is removed after {} s", since.as_secs(), limit.as_secs())
             }
             Self::Majority { have, need, missing } => {
-                let names: Vec<_> = missing.iter().map(Host::to_string).collect();
-                write!(f, "{have} of {need} needed voters are there; missing: {}", names.join(", "))
+                write!(f, "an election needs {need} voters, and {have} can vote; missing: {}", list(missing))
             }
-            Self::Directories { have, need, missing } => {
-                let names: Vec<_> = missing.iter().map(Host::to_string).collect();
-                write!(
-                    f,
-                    "the data of {have} of {need} needed voters is found; not that of {}: bring back its volume, or see \
-                     `rsctl recover`",
-                    names.join(", ")
-                )
+            Self::Directories { have, need, missing } => write!(
+                f,
+                "a recovery needs the data of {need} voters, and that of {have} is found; missing: {}; bring back \
+                 their volumes, or see `rsctl recover`",
+                list(missing)
+            ),
+            Self::Cooldown { left } => {
+                write!(f, "the last recovery needs {} s more to show its effect", left.as_secs())
             }
-            Self::Cooldown { left } => write!(f, "the last recovery must settle for {} s more", left.as_secs()),
             Self::Vote { host } => write!(f, "{host} holds the data and is about to get its vote"),
+            Self::VoterLimit { host } => {
+                write!(f, "{host} holds the data, but gets no vote, because a set has at most {VOTERS_MAX} voters")
+            }
             Self::OldPrimary { host } => {
                 write!(f, "primary {host} does not answer rsctl, but the other members may still reach it")
             }
@@ -238,7 +256,31 @@ impl fmt::Display for WaitingOn {
                 let subjects: Vec<_> = subjects.iter().map(Subject::to_string).collect();
                 write!(f, "{} was refused: {reason}; next try in {} ms", subjects.join(", "), retry_in.as_millis())
             }
-            Self::Veto { step, reason } => write!(f, "not now: {step}: {reason}"),
+            Self::Veto { step, objection } => write!(f, "not safe now: {step}: {objection}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_durations_make_no_difference() {
+        let gone = |host: &str, since, limit| WaitingOn::Gone {
+            host: host.parse().unwrap(),
+            since: Duration::from_secs(since),
+            limit: Duration::from_secs(limit),
+        };
+        assert!(gone("mongo-node1", 5, 30).same_as(&gone("mongo-node1", 6, 30)));
+        assert!(!gone("mongo-node1", 5, 30).same_as(&gone("mongo-node2", 5, 30)), "names differ in a digit");
+        assert!(!gone("mongo-node1", 5, 30).same_as(&gone("mongo-node1", 5, 600)), "the limit is another one");
+        let refused = |id: i64, ms| WaitingOn::Refused {
+            subjects: vec![Subject::Remove(crate::model::MemberId(id))],
+            reason: "no".to_owned(),
+            retry_in: Duration::from_millis(ms),
+        };
+        assert!(refused(1, 80).same_as(&refused(1, 40)));
+        assert!(!refused(1, 80).same_as(&refused(2, 80)), "another member");
     }
 }

@@ -42,10 +42,10 @@ impl Counts {
 mod tests {
     use super::*;
     use crate::model::Host;
-    use crate::plan::{Rule, WaitingOn};
+    use crate::plan::{Reason, Rule, WaitingOn};
 
     fn plan(rule: Rule, next: Step, waiting: Vec<WaitingOn>) -> Plan {
-        Plan { rule, next, because: String::new(), waiting, findings: vec![], primary: None, config: None }
+        Plan { rule, next, because: Reason::Healthy, waiting, findings: vec![], primary: None, config: None }
     }
 
     #[test]

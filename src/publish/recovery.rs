@@ -110,8 +110,8 @@ impl RecoveryStatus {
             directories: directories.into_iter().map(directory).collect(),
             missing: evidence.missing.iter().map(missing).collect(),
             step: step.map(ToString::to_string),
-            lost: lost.to_vec(),
-            reasons: reasons.to_vec(),
+            lost: lost.iter().map(ToString::to_string).collect(),
+            reasons: reasons.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -133,6 +133,6 @@ fn missing(missing: &Missing) -> MissingStatus {
         host: missing.host.to_string(),
         member: missing.id.0,
         data: missing.data.map(|data| data.to_string()),
-        note: missing.instead.clone(),
+        note: missing.instead.to_string(),
     }
 }

@@ -21,10 +21,10 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
         others: others(observed, config),
         members,
         next: plan.next.to_string(),
-        because: plan.because.clone(),
+        because: plan.because.to_string(),
         steps: plan::preview(observed, policy)
             .into_iter()
-            .map(|s| StepStatus { step: s.step, because: s.because })
+            .map(|s| StepStatus { step: s.step.to_string(), because: s.because.to_string() })
             .collect(),
         waiting: plan.waiting.iter().map(WaitingOn::to_string).collect(),
         findings: plan.findings.iter().map(finding).collect(),

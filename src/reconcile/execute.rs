@@ -1,6 +1,6 @@
-//! From a step to the one admin command that it stands for. Nothing is decided here.
+//! Does a step: one admin command, with what the step carries. Nothing is decided or computed here.
 
-use crate::model::{ConfigError, Host, Node, NodeState, Observed, Probe};
+use crate::model::{Host, Node, NodeState, Observed, OpTime, Probe, ProcessId, ReplConfig};
 use crate::mongo::{Admin, Error};
 use crate::plan::Step;
 use futures_util::future::{join, join_all};
@@ -8,50 +8,48 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long a node may take to show once more that it is as it was.
+/// How long a node may take to answer once more before a step that cannot be undone.
 const CHECK_LIMIT: Duration = Duration::from_secs(1);
 
-/// What helps a member to another source: so many writes each of two writers, and no longer than this in all.
-const STIRS: u32 = 10;
-const STIR_LIMIT: Duration = Duration::from_millis(200);
+/// The writes that help a member to change its sync source: so many by each of two writers,
+const NOOP_WRITES: u32 = 10;
+/// and no longer than this in all.
+const NOOP_WRITES_LIMIT: Duration = Duration::from_millis(200);
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StepError {
-    /// The observation has no address for the step's node: a bug in a rule, or a name that stopped resolving.
+    /// The observation has no address for the step's node: its name no longer resolves, or a rule has a bug.
     #[error("{0} has no address in this observation")]
     NoAddress(Host),
-    /// The changes do not fit the config: a bug in a rule.
-    #[error("the changes do not fit the config")]
-    Config(#[from] ConfigError),
-    /// Between the observation and the initiate a task changed, or somebody took its lock.
-    #[error("{0} is not as it was a moment ago")]
+    /// A task has changed between the observation and the initiate, or another controller has taken its lock.
+    #[error("{0} has changed since it was observed")]
     NoLongerBlank(Host),
-    /// Between the observation and a force a node showed something else.
-    #[error("{0} is not as it was when the force was decided")]
+    /// A node has changed between the observation and the force.
+    #[error("{0} has changed since the force was decided")]
     Changed(Host),
-    /// The mongod said no, or nothing.
+    /// The mongod refused the command, or did not answer.
     #[error(transparent)]
     Mongod(#[from] Error),
 }
 
 impl StepError {
-    /// Somebody else was quicker, or the moment was wrong.
+    /// Another controller or the server itself was faster.
     pub(super) fn is_lost_race(&self) -> bool {
         match self {
             Self::Mongod(error) => error.is_lost_race(),
             Self::NoLongerBlank(_) | Self::Changed(_) => true,
-            Self::NoAddress(_) | Self::Config(_) => false,
+            Self::NoAddress(_) => false,
         }
     }
 
-    /// 103: the config is out of date, or the server will not have it.
+    /// Error 103: the config is out of date, or the server does not accept it.
     pub(super) fn is_incompatible(&self) -> bool {
         matches!(self, Self::Mongod(error) if error.is_incompatible())
     }
 }
 
-/// Does the step.
+/// Does the step. The error says why it was not done, or why that is unknown.
 pub(super) async fn execute<A: Admin>(admin: &A, observed: &Observed, step: &Step) -> Result<(), StepError> {
     match step {
         Step::Wait => Ok(()),
@@ -62,16 +60,14 @@ pub(super) async fn execute<A: Admin>(admin: &A, observed: &Observed, step: &Ste
             still_blank(admin, observed).await?;
             Ok(admin.initiate(address(observed, on)?, config).await?)
         }
-        Step::Reconfig { on, base, changes } => {
-            Ok(admin.reconfig(address(observed, on)?, &base.with(changes)?).await?)
-        }
-        Step::Recover { on, base, changes, version } => {
+        Step::Reconfig { on, next } => Ok(admin.reconfig(address(observed, on)?, next.config()).await?),
+        Step::Recover { on, next } => {
             still_leaderless(admin, observed).await?;
-            Ok(admin.force(address(observed, on)?, &base.forced(changes, *version)?).await?)
+            Ok(admin.force(address(observed, on)?, next.config()).await?)
         }
-        Step::AcceptLoss { on, base, changes, version } => {
+        Step::AcceptLoss { on, next } => {
             still_the_same(admin, observed).await?;
-            Ok(admin.force(address(observed, on)?, &base.forced(changes, *version)?).await?)
+            Ok(admin.force(address(observed, on)?, next.config()).await?)
         }
         Step::Fsync { on } => Ok(admin.fsync(address(observed, on)?).await?),
         Step::MarkRemoved { on } => {
@@ -80,9 +76,9 @@ pub(super) async fn execute<A: Admin>(admin: &A, observed: &Observed, step: &Ste
         }
         Step::SetSyncSource { on, source, primary } => {
             admin.sync_from(address(observed, on)?, source).await?;
-            // The primary is ahead of whoever hangs, if there is anything to wait for.
+            // The primary is ahead of a member that hangs, if there is anything to copy.
             if source != primary {
-                stir(admin, address(observed, primary)?).await;
+                write_noops(admin, address(observed, primary)?).await;
             }
             Ok(())
         }
@@ -91,31 +87,31 @@ pub(super) async fn execute<A: Admin>(admin: &A, observed: &Observed, step: &Ste
     }
 }
 
-/// Has the primary write what changes nothing, for the moment in which a member goes over to another source: it goes
-/// there only when the other one is ahead, which in a set that nobody writes to it never is (of six such requests on 6.0.5
-/// none was followed; with these writes all were, on 4.4.2 and 5.0.4 too, at once or after the second that the server
-/// sleeps when it found nobody).
-async fn stir<A: Admin>(admin: &A, primary: SocketAddr) {
+/// Has the primary write what changes nothing while a member changes its sync source. A member takes a source only when
+/// that one is ahead of it, which is never so in a set without writes. Of six such requests on 6.0.5 none had an effect;
+/// with these writes all had, on 4.4.2 and 5.0.4 too: at once, or after the second that the server sleeps when it finds
+/// no source.
+async fn write_noops<A: Admin>(admin: &A, primary: SocketAddr) {
     let writing = || async {
-        for _ in 0..STIRS {
+        for _ in 0..NOOP_WRITES {
             if admin.write_noop(primary).await.is_err() {
                 return;
             }
         }
     };
-    drop(timeout(STIR_LIMIT, join(writing(), writing())).await);
+    drop(timeout(NOOP_WRITES_LIMIT, join(writing(), writing())).await);
 }
 
-/// Asks all tasks once more: a controller that was frozen since its look must not make a second set.
+/// Asks all tasks once more: a controller that was frozen since its observation must not make a second set.
 async fn still_blank<A: Admin>(admin: &A, observed: &Observed) -> Result<(), StepError> {
     let questions = observed.nodes.iter().filter(|(_, node)| node.listed).map(|(host, node)| async move {
         let (Some(at), Some(before)) = (node.at, node.probe()) else { return Some(host) };
         let now = admin.probe(at, CHECK_LIMIT).await;
-        let same = |now: &Probe| {
+        let is_same = |now: &Probe| {
             (now.process, now.state, &now.lock, &now.config, now.user_data)
                 == (before.process, NodeState::Blank, &before.lock, &before.config, before.user_data)
         };
-        (!now.as_ref().is_ok_and(same)).then_some(host)
+        (!now.as_ref().is_ok_and(is_same)).then_some(host)
     });
     match join_all(questions).await.into_iter().flatten().next() {
         Some(host) => Err(StepError::NoLongerBlank(host.clone())),
@@ -123,33 +119,48 @@ async fn still_blank<A: Admin>(admin: &A, observed: &Observed) -> Result<(), Ste
     }
 }
 
-/// Asks those that answered once more. The server takes a force whatever was decided since, and the observation may have waited
-/// a second for somebody silent: long enough for another controller to recover the set, and for its primary to let
-/// others vote. Who was silent is not waited for again, for that would make the answers as old as before.
+/// Asks the nodes that answered once more. The server takes a force whatever has been decided meanwhile, and the
+/// observation may have waited a second for a silent node. In that time another controller can recover the set, and its
+/// primary can give more members a vote. Silent nodes are not waited for again, or the answers would be as old as before.
 async fn still_leaderless<A: Admin>(admin: &A, observed: &Observed) -> Result<(), StepError> {
-    let answered = |node: &Node| node.answer.is_ok();
-    unchanged(admin, observed, answered, |p| (p.process, p.state, p.sees_primary.clone(), p.config.clone())).await
+    unchanged(admin, observed, |node| node.answer.is_ok(), |probe| Basis { newest: None, ..Basis::of(probe) }).await
 }
 
-/// Asks everybody once more, those too that did not answer: what a loss was accepted for must still be all there is.
+/// Asks all nodes once more, also those that did not answer: no more may be lost than was accepted.
 async fn still_the_same<A: Admin>(admin: &A, observed: &Observed) -> Result<(), StepError> {
-    let words = |p: &Probe| (p.process, p.state, p.sees_primary.clone(), p.config.clone(), p.newest());
-    unchanged(admin, observed, |_| true, words).await
+    unchanged(admin, observed, |_| true, Basis::of).await
 }
 
-/// Each of those who count still says what it said in the observation, or nothing, as it did then.
-async fn unchanged<A: Admin, W: PartialEq>(
+/// What a force relies on in the answer of a node.
+#[derive(PartialEq)]
+struct Basis {
+    process: ProcessId,
+    state: NodeState,
+    sees_primary: Option<Host>,
+    config: Option<ReplConfig>,
+    newest: Option<OpTime>,
+}
+
+impl Basis {
+    fn of(probe: &Probe) -> Self {
+        let Probe { process, state, sees_primary, config, .. } = probe.clone();
+        Self { process, state, sees_primary, config, newest: probe.newest() }
+    }
+}
+
+/// Each of the nodes that matter still answers as in the observation, or still does not answer.
+async fn unchanged<A: Admin>(
     admin: &A,
     observed: &Observed,
-    counts: impl Fn(&Node) -> bool,
-    words: impl Fn(&Probe) -> W,
+    matters: impl Fn(&Node) -> bool,
+    basis: impl Fn(&Probe) -> Basis,
 ) -> Result<(), StepError> {
     let asked =
-        observed.nodes.iter().filter(|(_, node)| counts(node)).filter_map(|(host, node)| Some((host, node, node.at?)));
-    let words = &words;
+        observed.nodes.iter().filter(|(_, node)| matters(node)).filter_map(|(host, node)| Some((host, node, node.at?)));
+    let basis = &basis;
     let questions = asked.map(|(host, node, at)| async move {
         let now = admin.probe(at, CHECK_LIMIT).await;
-        (now.as_ref().ok().map(words) != node.probe().map(words)).then_some(host)
+        (now.as_ref().ok().map(basis) != node.probe().map(basis)).then_some(host)
     });
     match join_all(questions).await.into_iter().flatten().next() {
         Some(host) => Err(StepError::Changed(host.clone())),

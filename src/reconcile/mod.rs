@@ -180,13 +180,13 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     /// Waits until the primary has installed the config that it was just sent. The server answers the command only when
     /// a majority has the config, which takes one more heartbeat. The connection string does not need to wait for that.
     async fn in_force(&self, observed: &Observed, plan: &Plan) -> (Observed, Plan) {
-        let Step::Reconfig { on, base, .. } = &plan.next else { return std::future::pending().await };
+        let Step::Reconfig { on, next } = &plan.next else { return std::future::pending().await };
         let Some(node) = observed.node(on) else { return std::future::pending().await };
         let Some(at) = node.at else { return std::future::pending().await };
         loop {
             sleep(CONFIG_POLL).await;
             let Ok(probe) = self.admin.probe(at, CONFIG_POLL_LIMIT).await else { continue };
-            if let Some(config) = probe.config.clone().filter(|config| config.is_newer_than(base)) {
+            if let Some(config) = probe.config.clone().filter(|config| config.is_newer_than(next.base())) {
                 let mut seen = observed.clone();
                 seen.nodes.insert(on.clone(), Node { answer: Ok(Arc::new(probe)), ..node.clone() });
                 return (seen, Plan { config: Some(config), ..plan.clone() });

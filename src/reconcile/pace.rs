@@ -127,10 +127,10 @@ pub(super) fn sync_source_retry_after(times: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::model::Host;
-    use crate::plan::Rule;
+    use crate::plan::{Reason, Rule};
 
     fn plan(waiting: Vec<WaitingOn>) -> Plan {
-        let (because, findings) = (String::new(), Vec::new());
+        let (because, findings) = (Reason::Healthy, Vec::new());
         Plan { rule: Rule::Wait, next: Step::Wait, because, waiting, findings, primary: None, config: None }
     }
 

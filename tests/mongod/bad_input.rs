@@ -111,7 +111,7 @@ async fn a_second_set_under_the_same_name_is_never_merged_and_stops_all_changes(
     let config = doc! { "_id": "rs", "members": [{ "_id": 0, "host": stray.address().to_string() }] };
     stray.command(doc! { "replSetInitiate": config }).await.unwrap();
     cluster.list(cluster.nodes.iter().map(Mongod::ip).chain([stray.ip()]));
-    let named = |s: &Status| s.findings.iter().any(|f| f.text.contains("sets of different origin"));
+    let named = |s: &Status| s.findings.iter().any(|f| f.text.contains("several replica sets use this name"));
     let status = controller.until("the doubt named, our set still shown", LIMIT, named).await;
     assert_eq!((status.members.len(), status.primary.is_some()), (3, true), "{status:?}");
     assert_eq!(status.seeds.len(), 3, "the URI stays: {status:?}");

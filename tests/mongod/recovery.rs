@@ -117,7 +117,7 @@ async fn a_lost_majority_is_waited_for_by_name_and_nothing_is_forced() {
     }
     cluster.nodes[0].restart_at(free_ip(PORT), PORT).await.unwrap();
     cluster.list([cluster.nodes[0].ip()]);
-    let names = |s: &Status| s.waiting.iter().any(|w| w.contains("the data of 1 of 2 needed voters is found"));
+    let names = |s: &Status| s.waiting.iter().any(|w| w.contains("the data of 2 voters, and that of 1 is found"));
     let status = controller.until("the missing data named", LIMIT, names).await;
     assert!(status.primary.is_none());
     tokio::time::sleep(Duration::from_secs(2)).await; // several times `--stable-for`

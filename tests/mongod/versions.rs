@@ -136,8 +136,7 @@ async fn user_data_of_4_4_begins_the_set_and_is_never_dropped() {
     cluster.nodes.push(standalone_with_data(Some("4.4.2")).await);
     cluster.list_all();
     let late = cluster.nodes[3].address().to_string();
-    let named =
-        |s: &Status| s.findings.iter().any(|f| f.text.contains(&late) && f.text.contains("might lose user data"));
+    let named = |s: &Status| s.findings.iter().any(|f| f.text.contains(&late) && f.text.contains("may lose user data"));
     let status = controller.until("the one that would lose its data named", LIMIT, named).await;
     assert_eq!(status.members.len(), 3);
     cluster.list([cluster.nodes[3].ip()]);
@@ -160,7 +159,7 @@ async fn two_tasks_of_4_4_that_may_hold_data_begin_nothing() {
     let controller = cluster.controller(&[]);
     let named = |s: &Status, node: usize| {
         let address = cluster.nodes[node].address().to_string();
-        s.findings.iter().any(|f| f.text.contains(&address) && f.text.contains("might lose user data"))
+        s.findings.iter().any(|f| f.text.contains(&address) && f.text.contains("may lose user data"))
     };
     controller.until("both named", LIMIT, |s| named(s, 1) && named(s, 2)).await;
     tokio::time::sleep(std::time::Duration::from_millis(800)).await; // twice `--stable-for`

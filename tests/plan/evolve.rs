@@ -3,7 +3,7 @@
 use crate::words;
 use crate::world::{Answer, World};
 use bson::doc;
-use rsctl::model::{Change, Host, Lock, NodeState, Observed, ReplConfig};
+use rsctl::model::{Host, Lock, NodeState, Observed, ReplConfig};
 use rsctl::plan::Step;
 
 impl World {
@@ -13,13 +13,16 @@ impl World {
             Step::Wait => {}
             Step::TakeLock { on, lock } | Step::TakeOverLock { on, lock, .. } => self.set_lock(on, Some(lock)),
             Step::ReleaseLock { on } => self.set_lock(on, None),
-            Step::Initiate { on, config } => self.initiate(on, config),
-            Step::Reconfig { on, base, changes } => self.reconfig(on, base, changes),
-            Step::Recover { on, base, changes, version } | Step::AcceptLoss { on, base, changes, version } => {
-                let label = self.configs.iter().find(|(_, c)| *c == base).unwrap().0.clone();
+            Step::Initiate { on, .. } => self.initiate(on, step),
+            Step::Reconfig { on, .. } => {
+                assert_eq!(self.state(&self.task(on)), Some(NodeState::Primary), "a reconfig goes to the primary");
+                self.install(on, step);
+            }
+            Step::Recover { on, next } | Step::AcceptLoss { on, next } => {
+                let label = self.configs.iter().find(|(_, c)| *c == next.base()).unwrap().0.clone();
                 let word = self.task(on);
                 self.nodes.get_mut(&word).unwrap().config = (!label.is_empty()).then_some(label);
-                self.install(on, &base.forced(changes, *version).unwrap(), None);
+                self.install(on, step);
                 self.request = None;
                 if matches!(step, Step::AcceptLoss { .. }) {
                     self.nodes.values_mut().for_each(|spec| spec.held = None);
@@ -67,10 +70,9 @@ impl World {
         self.nodes.get_mut(&word).unwrap().lock = said;
     }
 
-    fn initiate(&mut self, on: &Host, config: &ReplConfig) {
+    fn initiate(&mut self, on: &Host, step: &Step) {
         assert!(self.configs.is_empty(), "a second initiate");
-        let mut document = config.document().clone();
-        document.insert("term", 1_i64);
+        let mut document = step.resulting_config().unwrap().document().clone();
         let settings = document.get_document_mut("settings").unwrap();
         settings.insert("replicaSetId", words::generation("R1"));
         self.configs.insert(String::new(), ReplConfig::from_stored(document).unwrap());
@@ -81,23 +83,16 @@ impl World {
         self.unsynced.insert(word);
     }
 
-    fn reconfig(&mut self, on: &Host, base: &ReplConfig, changes: &[Change]) {
-        assert_eq!(self.state(&self.task(on)), Some(NodeState::Primary), "a reconfig goes to the primary");
-        self.install(on, &base.with(changes).unwrap(), base.term().or(Some(1)));
-    }
-
     /// Every member that the config reaches has it.
-    fn install(&mut self, on: &Host, next: &ReplConfig, term: Option<i64>) {
+    fn install(&mut self, on: &Host, step: &Step) {
         let primary = self.task(on);
         let label = self.nodes[&primary].config.clone().unwrap_or_default();
-        let mut document = next.document().clone();
-        if let Some(term) = term {
-            document.insert("term", term);
-        }
-        let old = self.configs.insert(label.clone(), ReplConfig::from_stored(document).unwrap());
+        // As it is read again when the new members have their votes.
+        let next = ReplConfig::from_stored(step.resulting_config().unwrap().document().clone()).unwrap();
+        let old = self.configs.insert(label.clone(), next.clone());
         assert!(old.is_some(), "there was a config");
         for member in next.members() {
-            // A placeholder, for a slot that must lead nowhere.
+            // An address that leads nowhere.
             if member.host.port() == 9 {
                 continue;
             }
@@ -153,12 +148,9 @@ impl World {
 /// The changed members of the config that a step sends, in the notation of `config`.
 pub fn sends(step: &Step) -> Option<String> {
     match step {
-        Step::Reconfig { base, changes, .. }
-        | Step::Recover { base, changes, .. }
-        | Step::AcceptLoss { base, changes, .. } => {
-            let next = base.with(changes).unwrap();
-            let old = base.document().get_array("members").unwrap();
-            let new = next.document().get_array("members").unwrap();
+        Step::Reconfig { next, .. } | Step::Recover { next, .. } | Step::AcceptLoss { next, .. } => {
+            let old = next.base().document().get_array("members").unwrap();
+            let new = next.config().document().get_array("members").unwrap();
             let changed: Vec<_> =
                 new.iter().filter(|entry| !old.contains(entry)).map(|e| member(e.as_document().unwrap())).collect();
             (!changed.is_empty()).then(|| changed.join(" "))

@@ -4,7 +4,7 @@ use crate::{parse, words};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rsctl::model::{Change, NodeState, Observed, Policy, Probe, ReplConfig};
-use rsctl::plan::{Plan, Rule, Step, plan};
+use rsctl::plan::{LintedConfig, Plan, Rule, Step, plan};
 
 const STATES: [&str; 20] = [
     "PRIMARY",
@@ -171,23 +171,25 @@ fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'s
             require(primaries.iter().all(|p| p.set.as_ref() != Some(&policy.set)), "a catch-up beside a primary")?;
             require(observed.probe(on).is_some_and(|p| p.state == NodeState::Other), "the end of no catch-up")
         }
-        Step::Reconfig { base, changes, .. } => {
+        Step::Reconfig { next, .. } => {
+            let base = next.base();
             require(primaries.iter().any(|p| p.config.as_ref() == Some(base)), "a base that no primary has")?;
-            reconfig(observed, base, changes)
+            reconfig(observed, next)
         }
-        Step::Recover { base, changes, version, .. } => {
+        Step::Recover { next, .. } => {
+            let base = next.base();
             let of_the_set = |p: &&Probe| p.set.as_ref() == Some(&policy.set);
             let mut leading = primaries.iter().copied().filter(of_the_set);
             require(leading.all(|p| p.config.as_ref() != Some(base)), "force beside a primary")?;
             require(observed.tasks.is_good(), "force in DNS trouble")?;
-            let next = base.forced(changes, *version).map_err(|_| "changes that do not fit")?;
             let voters = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<Vec<_>>();
-            require(voters(base) == voters(&next), "force that changes who votes")?;
+            require(voters(base) == voters(next.config()), "force that changes who votes")?;
             let configs = probes().filter(of_the_set).filter_map(|p| p.config.as_ref());
             let mut seen = configs.filter(|c| c.replica_set_id() == base.replica_set_id());
-            require(seen.all(|c| c.version() < *version), "force below a version that is seen")
+            require(seen.all(|c| c.version() < next.config().version()), "force below a version that is seen")
         }
-        Step::AcceptLoss { on, base, changes, version } => {
+        Step::AcceptLoss { on, next } => {
+            let (base, next) = (next.base(), next.config());
             let accepted = observed.request.as_ref().and_then(|request| request.accepts_loss_of.as_ref());
             require(accepted == Some(&policy.set), "a loss that nobody accepted")?;
             require(observed.tasks.is_good(), "force in DNS trouble")?;
@@ -196,8 +198,10 @@ fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'s
             let ours: Vec<&Probe> = probes().filter(of_it).filter(|p| p.set.as_ref() == Some(&policy.set)).collect();
             let led = |p: &Probe| p.state == NodeState::Primary || p.sees_primary.is_some();
             require(!ours.iter().any(|p| led(p)), "a loss beside a primary")?;
-            require(ours.iter().all(|p| p.config.as_ref().unwrap().version() < *version), "force below a version")?;
-            let next = base.forced(changes, *version).map_err(|_| "changes that do not fit")?;
+            require(
+                ours.iter().all(|p| p.config.as_ref().unwrap().version() < next.version()),
+                "force below a version",
+            )?;
             let leader = observed.probe(on).ok_or("force on nobody")?;
             for voter in next.voters() {
                 let there = observed.probe(&voter.host).ok_or("a vote for one who is not there")?;
@@ -219,15 +223,15 @@ fn has_config(probe: Option<&Probe>) -> bool {
     probe.is_some_and(|p| p.config.is_some())
 }
 
-fn reconfig(observed: &Observed, base: &ReplConfig, changes: &[Change]) -> Result<(), &'static str> {
-    let next = base.with(changes).map_err(|_| "changes that do not fit")?;
+fn reconfig(observed: &Observed, linted: &LintedConfig) -> Result<(), &'static str> {
+    let (base, next) = (linted.base(), linted.config());
     require(next.version() == base.version() + 1, "a jump of the version")?;
     let voted = |c: &ReplConfig, id| c.member(id).is_some_and(|m| m.votes);
-    let lost = base.members().iter().filter(|m| m.votes && !voted(&next, m.id)).count();
-    let won = base.members().iter().filter(|m| !m.votes && voted(&next, m.id)).count();
+    let lost = base.members().iter().filter(|m| m.votes && !voted(next, m.id)).count();
+    let won = base.members().iter().filter(|m| !m.votes && voted(next, m.id)).count();
     require(lost + won <= 1, "two votes at once")?;
     require(next.members().iter().filter(|m| m.votes).count() <= 7, "eight voters")?;
-    for change in changes {
+    for change in linted.changes() {
         let host = |id| base.member(id).map(|m| &m.host);
         let there = |id| host(id).and_then(|h| observed.probe(h));
         match change {

@@ -1,42 +1,45 @@
 //! What becomes of the arbiters when votes are given up.
 //!
 //! From 5.0 on the server refuses a config, forced or not, that would change its implicit default write concern (103,
-//! seen on 6.0.5), and whether there is an arbiter decides about that. An arbiter cannot be without a vote either. So
-//! a missing one goes where the default stays the same without it, and else an empty mongod takes its place.
+//! seen on 6.0.5), and that depends on whether there is an arbiter. An arbiter cannot be without a vote either. So a
+//! missing arbiter is removed where the default stays the same without it, and else an empty mongod takes its place.
 
 use super::super::situation::Situation;
-use crate::model::{Change, Host, Member, NodeState, Process, ReplConfig, UserData};
+use super::Obstacle;
+use crate::model::{Change, Member, NodeState, Process, ReplConfig, UserData};
 
 /// The changes that leave a set of arbiters with which the server accepts the config. `next` is without them.
-pub(super) fn arbiters(now: &Situation<'_>, base: &ReplConfig, next: &ReplConfig) -> Result<Vec<Change>, String> {
+pub(super) fn arbiters(now: &Situation<'_>, base: &ReplConfig, next: &ReplConfig) -> Result<Vec<Change>, Obstacle> {
     let all: Vec<&Member> = next.members().iter().filter(|m| m.arbiter).collect();
-    let lives = |m: &&&Member| now.process_at(m).is_some_and(|p| p.state() == NodeState::Arbiter);
-    let missing: Vec<&Member> = all.iter().filter(|m| !lives(m)).copied().collect();
-    let without = |gone: &[&Member]| gone.iter().map(|m| Change::Remove { id: m.id }).collect::<Vec<_>>();
+    let works = |m: &Member| now.process_at(m).is_some_and(|p| p.state() == NodeState::Arbiter);
+    let missing: Vec<&Member> = all.iter().filter(|m| !works(m)).copied().collect();
+    let without = |removed: &[&Member]| removed.iter().map(|m| Change::Remove { id: m.id }).collect::<Vec<_>>();
     let data = next.voters().filter(|m| !m.arbiter).count();
-    let fits = |left: usize| weak_default(data, left) == weak_default_of(base) || !now.checks_default();
-    if fits(all.len() - missing.len()) {
+    let keeps_default =
+        |arbiters: usize| weak_default(data, arbiters) == weak_default_of(base) || !now.checks_default();
+    if keeps_default(all.len() - missing.len()) {
         return Ok(without(&missing));
     }
-    if fits(0) {
+    if keeps_default(0) {
         return Ok(without(&all));
     }
-    match replaced(now, next, &missing) {
-        Some(changes) if fits(all.len()) => Ok(changes),
-        _ => Err(needs_empty(&missing)),
-    }
+    let replaced = replaced(now, next, &missing).filter(|_| keeps_default(all.len()));
+    let hosts = || missing.iter().map(|m| m.host.clone()).collect();
+    replaced.ok_or_else(|| Obstacle::ArbiterNeeded { hosts: hosts() })
 }
 
-/// An empty mongod for each: the one at its address, or one that is no member.
+/// An empty mongod for each missing arbiter: the one at its address, or one that is no member.
 fn replaced(now: &Situation<'_>, next: &ReplConfig, missing: &[&Member]) -> Option<Vec<Change>> {
-    let empty = |p: &&Process<'_>| p.state() == NodeState::Blank && p.probe.user_data == UserData::None;
-    let at = |m: &Member| now.ours.iter().filter(empty).find(|p| p.is_at(&m.host));
-    let outside = |p: &&Process<'_>| !next.members().iter().any(|m| p.is_at(&m.host));
-    let free = now.ours.iter().filter(empty).filter(outside).filter_map(|p| now.address_of(p, now.kind()));
+    let is_empty = |p: &&Process<'_>| p.state() == NodeState::Blank && p.probe.user_data == UserData::None;
+    let is_outside = |p: &&Process<'_>| !next.members().iter().any(|m| p.is_at(&m.host));
+    let outside = now.ours.iter().filter(is_empty).filter(is_outside);
+    let free = outside.filter_map(|p| now.address_of(p, now.kind()));
     let mut free = free.filter(|host| next.member_at(host).is_none());
     let mut changes = Vec::new();
-    for arbiter in missing.iter().filter(|m| at(m).is_none()) {
-        changes.push(Change::Readdress { id: arbiter.id, to: free.next()? });
+    for arbiter in missing {
+        if !now.ours.iter().filter(is_empty).any(|p| p.is_at(&arbiter.host)) {
+            changes.push(Change::Readdress { id: arbiter.id, to: free.next()? });
+        }
     }
     Some(changes)
 }
@@ -50,10 +53,4 @@ fn weak_default(data: usize, arbiters: usize) -> bool {
 fn weak_default_of(config: &ReplConfig) -> bool {
     let (arbiters, data): (Vec<_>, Vec<_>) = config.voters().partition(|m| m.arbiter);
     weak_default(data.len(), arbiters.len())
-}
-
-fn needs_empty(missing: &[&Member]) -> String {
-    let hosts: Vec<&Host> = missing.iter().map(|m| &m.host).collect();
-    let names = hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>().join(", ");
-    format!("the server does not let the arbiter {names} go: start an empty mongod in its place, and it votes again")
 }

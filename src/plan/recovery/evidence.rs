@@ -1,34 +1,35 @@
-//! What is known of a set without a primary: the directories that are found, the votes that are missing, and what can
-//! be done with them.
+//! What is known of a set without a primary: the directories that are found, the votes that are missing, and what can be
+//! done with them.
 //!
-//! **Invariant:** this only weighs. What it says can be done is a step of [`super`], and is done only on a request that
-//! names this very evidence.
+//! **Invariant:** this module only weighs. The step that it names is a step of [`super`], and is done only on a request
+//! that names this very evidence.
 
-use super::super::failover::spread;
+use super::super::failover::effective_config;
 use super::super::situation::{Situation, voters_but};
-use super::super::{Finding, Severity, Step};
+use super::super::{Context, Finding, Severity, Step};
 use super::loss::{self, Loss};
-use super::{by_itself, by_request, found_voters};
+use super::{Obstacle, by_itself, by_request, found_voters};
 use crate::model::{
-    DataId, EvidenceId, Host, Member, MemberId, NodeState, Observed, OpTime, Policy, ProbeError, Process, ReplConfig,
+    DataId, EvidenceDigest, EvidenceId, Host, Member, MemberId, NodeState, Observed, OpTime, Policy, ProbeError,
+    Process, ReplConfig,
 };
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fmt;
 
-/// What is known, and what follows.
+/// What is known, and what can be done.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
     /// Every data directory of this set that answers.
     pub directories: Vec<Directory>,
     /// Voters whose directory, or arbiter, is not found.
     pub missing: Vec<Missing>,
-    /// Votes that are in hand.
+    /// Voters that are found.
     pub have: usize,
-    /// Votes that an election takes; zero when no config is known.
+    /// Voters that an election takes; zero when no config is known.
     pub need: usize,
-    /// The newest write that anybody here knows a majority to hold.
+    /// The newest write that any mongod here knows a majority to hold.
     pub committed: Option<OpTime>,
-    /// Directories of which this controller has not seen enough to tell whether they went back to an older state: it
-    /// never saw them hold what a primary had committed. Not a part of what names the evidence.
+    /// Directories that may have gone back to an older state: this controller has never seen them hold what a primary had
+    /// committed, so it cannot tell. They are no part of what names the evidence.
     pub unchecked: Vec<Host>,
     /// What can be done.
     pub verdict: Verdict,
@@ -37,76 +38,159 @@ pub struct Evidence {
 /// A data directory, or an arbiter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Directory {
-    /// Its identity; none of an arbiter, or while it is not complete.
+    /// Its identity; none for an arbiter, or while the directory is not complete.
     pub data: Option<DataId>,
     /// Where it answers.
     pub host: Host,
-    /// As what.
+    /// The state of its mongod.
     pub state: NodeState,
-    /// Its newest write, where it tells.
+    /// Its newest write, where it shows one.
     pub newest: Option<OpTime>,
     /// The version of the config that it stores.
     pub config_version: Option<i64>,
-    /// The member that it fills, by its tag, or by its address where that has no tag.
+    /// Its member, by its tag, or by its address where the member has no tag.
     pub member: Option<MemberId>,
-    /// It holds a vote that counts now.
+    /// It has a vote that counts now.
     pub counts: bool,
 }
 
-/// A voter that is not there.
+/// A voter that is not found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Missing {
-    /// Its member.
+    /// Its identity in the config.
     pub id: MemberId,
-    /// Where the config has it.
+    /// Its address in the config.
     pub host: Host,
     /// Its directory, where the config names it.
     pub data: Option<DataId>,
     /// It holds no data.
     pub arbiter: bool,
-    /// What is found there instead.
-    pub instead: String,
+    /// What is at its address instead.
+    pub instead: Absence,
+}
+
+/// Why a voter counts as missing: what is at its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// Its own directory, in a state in which its vote does not count.
+    InState(NodeState),
+    /// Another mongod, in this state.
+    OtherMongod(NodeState),
+    /// Its own directory, in an older state than it was seen in.
+    Rewound {
+        /// Where the directory answers.
+        at: Host,
+    },
+    /// No answer.
+    NoAnswer(ProbeError),
+    /// The address was not asked.
+    NotAsked,
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InState(state) => write!(f, "is {state}"),
+            Self::OtherMongod(state) => write!(f, "has another mongod at its address, which is {state}"),
+            Self::Rewound { at } => {
+                write!(f, "has its data directory at {at}, which lacks writes that it held before")
+            }
+            Self::NoAnswer(error) => error.fmt(f),
+            Self::NotAsked => f.write_str("was not asked"),
+        }
+    }
 }
 
 /// What can be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Somebody takes writes.
+    /// Nothing is needed: this member is the primary.
     Primary(Host),
-    /// A majority is in place and elects a primary by itself.
+    /// Nothing is needed: a majority keeps its addresses and elects a primary by itself.
     Electing,
-    /// A majority of the data is at hand.
+    /// The data of a majority is found, so that the set can be brought back without loss.
     Safe {
-        /// What brings it back.
+        /// The step that does it.
         step: Step,
         /// The controller does it without a request.
         by_itself: bool,
     },
-    /// Less than a majority is: writes may be lost.
+    /// The data of less than a majority is found, so that writes may be lost.
     Loss(Loss),
-    /// Nothing, for these reasons.
-    Refused(Vec<String>),
-    /// Nothing is known that anything could be done with, for these reasons.
-    Unknown(Vec<String>),
+    /// Nothing can be done, for these reasons.
+    Refused(Vec<Obstacle>),
+    /// Too little is known to do anything, for these reasons.
+    Unknown(Vec<Obstacle>),
 }
 
 impl Evidence {
-    /// The name of this evidence. Whatever could change what is done, or what is lost by it, changes the name.
+    /// The name of this evidence. It differs whenever something differs that could change what is done, or what is lost
+    /// by it. The same evidence has the same name in every controller of this version.
     pub fn id(&self) -> EvidenceId {
-        let missing: Vec<_> = self.missing.iter().map(|m| (m.id, &m.host, m.data)).collect();
-        let facts = format!("{:?} {missing:?} {:?} {:?}", self.directories, self.committed, self.verdict);
-        let mut hasher = DefaultHasher::new();
-        facts.hash(&mut hasher);
-        EvidenceId::new(hasher.finish())
+        let mut digest = EvidenceDigest::default();
+        for directory in &self.directories {
+            directory.write(&mut digest);
+        }
+        for missing in &self.missing {
+            digest.field("missing.id", missing.id);
+            digest.field("missing.host", &missing.host);
+            digest.optional("missing.data", missing.data);
+        }
+        digest.optional("committed", self.committed);
+        self.verdict.write(&mut digest);
+        digest.id()
     }
+}
+
+impl Directory {
+    fn write(&self, digest: &mut EvidenceDigest) {
+        let Self { data, host, state, newest, config_version, member, counts } = self;
+        digest.optional("directory.data", *data);
+        digest.field("directory.host", host);
+        digest.field("directory.state", state);
+        digest.optional("directory.newest", *newest);
+        digest.optional("directory.config_version", *config_version);
+        digest.optional("directory.member", *member);
+        digest.field("directory.counts", counts);
+    }
+}
+
+impl Verdict {
+    fn write(&self, digest: &mut EvidenceDigest) {
+        match self {
+            Self::Primary(host) => digest.field("verdict.primary", host),
+            Self::Electing => digest.field("verdict", "electing"),
+            Self::Safe { step, by_itself } => {
+                write_step(digest, step);
+                digest.field("verdict.by_itself", by_itself);
+            }
+            Self::Loss(Loss { step, lost }) => {
+                write_step(digest, step);
+                lost.iter().for_each(|lost| digest.field("verdict.lost", lost));
+            }
+            Self::Refused(reasons) => reasons.iter().for_each(|reason| digest.field("verdict.refused", reason)),
+            Self::Unknown(reasons) => reasons.iter().for_each(|reason| digest.field("verdict.unknown", reason)),
+        }
+    }
+}
+
+/// A forced config: on which mongod, from which config, and every field of it.
+fn write_step(digest: &mut EvidenceDigest, step: &Step) {
+    let (Step::Recover { on, next } | Step::AcceptLoss { on, next }) = step else { return };
+    digest.field("step", step);
+    digest.field("step.on", on);
+    digest.field("step.base.version", next.base().version());
+    digest.optional("step.base.term", next.base().term());
+    digest.field("step.config", next.config().document());
 }
 
 /// Weighs what one observation shows.
 pub fn evidence(observed: &Observed, policy: &Policy) -> Evidence {
-    weigh(&Situation::new(observed, policy))
+    weigh(&Context::new(observed, policy))
 }
 
-pub(super) fn weigh(now: &Situation<'_>) -> Evidence {
+pub(in super::super) fn weigh(context: &Context<'_>) -> Evidence {
+    let now = &context.situation;
     let config = now.config;
     let found = config.map(|c| found_voters(now, c)).unwrap_or_default();
     let missing: Vec<_> = config.into_iter().flat_map(|c| voters_but(c, &found)).map(|m| absent(now, m)).collect();
@@ -116,7 +200,7 @@ pub(super) fn weigh(now: &Situation<'_>) -> Evidence {
         directories: now.ours.iter().filter_map(|p| directory(now, p, &found)).collect(),
         have: found.len(),
         need: config.map_or(0, ReplConfig::majority),
-        verdict: verdict(now, &missing, committed),
+        verdict: verdict(context, &missing, committed),
         missing,
         committed,
         unchecked: now.ours.iter().filter(|p| is_unchecked(now, p)).map(|p| p.hosts[0].clone()).collect(),
@@ -135,12 +219,12 @@ fn directory(now: &Situation<'_>, process: &Process<'_>, found: &[(&Member, &Pro
     }
     let members = now.config.map(|c| c.members()).unwrap_or_default();
     let tagged = members.iter().find(|m| probe.data.is_some_and(|d| m.data == Some(d) && !now.is_copied(d)));
-    let seat = |m: &&Member| m.data.is_none() && now.process_at(m).is_some_and(|p| p.id == process.id);
-    let member = tagged.or_else(|| members.iter().find(seat));
-    let there = member.filter(|m| process.is_at(&m.host)).map(|m| &m.host);
+    let is_there = |m: &&Member| m.data.is_none() && now.process_at(m).is_some_and(|p| p.id == process.id);
+    let member = tagged.or_else(|| members.iter().find(is_there));
+    let configured = member.filter(|m| process.is_at(&m.host)).map(|m| &m.host);
     Some(Directory {
         data: probe.data,
-        host: there.unwrap_or(process.hosts[0]).clone(),
+        host: configured.unwrap_or(process.hosts[0]).clone(),
         state: probe.state,
         newest: probe.newest(),
         config_version: probe.config.as_ref().map(ReplConfig::version),
@@ -150,98 +234,105 @@ fn directory(now: &Situation<'_>, process: &Process<'_>, found: &[(&Member, &Pro
 }
 
 fn absent(now: &Situation<'_>, member: &Member) -> Missing {
-    let its = |p: &Process<'_>| member.data.map_or_else(|| p.is_at(&member.host), |data| p.probe.data == Some(data));
-    let older = |p: &&Process<'_>| its(p) && now.is_rewound(p);
-    let instead = now.ours.iter().find(older).map_or_else(
-        || found_instead(now, member),
-        |p| format!("its data directory, at {}, lacks writes that it held before", p.hosts[0]),
-    );
+    let is_its = |p: &Process<'_>| member.data.map_or_else(|| p.is_at(&member.host), |data| p.probe.data == Some(data));
+    let rewound = now.ours.iter().find(|p| is_its(p) && now.is_rewound(p));
+    let instead = match rewound {
+        Some(process) => Absence::Rewound { at: process.hosts[0].clone() },
+        None => found_instead(now, member),
+    };
     let Member { id, data, arbiter, .. } = *member;
     Missing { id, host: member.host.clone(), data, arbiter, instead }
 }
 
-fn found_instead(now: &Situation<'_>, member: &Member) -> String {
+fn found_instead(now: &Situation<'_>, member: &Member) -> Absence {
     match now.observed.node(&member.host).map(|node| &node.answer) {
-        Some(Ok(probe)) if member.data.is_some() && probe.data == member.data => format!("is {}", probe.state),
-        Some(Ok(probe)) => format!("another mongod answers there, as {}", probe.state),
-        Some(Err(error)) => error.to_string(),
-        None => "nobody was asked".to_owned(),
+        Some(Ok(probe)) if member.data.is_some() && probe.data == member.data => Absence::InState(probe.state),
+        Some(Ok(probe)) => Absence::OtherMongod(probe.state),
+        Some(Err(error)) => Absence::NoAnswer(error.clone()),
+        None => Absence::NotAsked,
     }
 }
 
-fn verdict(now: &Situation<'_>, missing: &[Missing], committed: Option<OpTime>) -> Verdict {
-    let errors = || now.findings.iter().filter(|f| f.severity() == Severity::Error).map(Finding::to_string);
+fn verdict(context: &Context<'_>, missing: &[Missing], committed: Option<OpTime>) -> Verdict {
+    let now = &context.situation;
     if now.blocked {
-        return Verdict::Refused(errors().collect());
+        return Verdict::Refused(errors(now).collect());
     }
     if let Some(primary) = now.primary() {
         let host = now.primary_host().unwrap_or(primary.hosts[0]);
         return Verdict::Primary(host.clone());
     }
-    let Some(config) = now.config else {
-        let none = std::iter::once("no mongod of this set shows its config".to_owned());
-        let silent = now.observed.nodes.iter().filter_map(|(host, node)| Some((host, node.answer.as_ref().err()?)));
-        return Verdict::Unknown(none.chain(errors()).chain(silent.map(|(h, e)| format!("{h} {e}"))).collect());
-    };
+    let Some(config) = now.config else { return Verdict::Unknown(without_config(now)) };
     if !now.observed.tasks.is_good() {
-        return Verdict::Unknown(now.observed.tasks.trouble.iter().map(ToString::to_string).collect());
+        return Verdict::Unknown(now.observed.tasks.trouble.iter().cloned().map(Obstacle::Dns).collect());
     }
-    if [config, spread(now, config)].iter().all(|config| in_place(now, config) >= config.majority()) {
+    if [config, effective_config(now, config)].iter().all(|c| in_place(now, c) >= c.majority()) {
         return Verdict::Electing;
     }
-    if let Some(step) = by_request(now, config) {
-        return Verdict::Safe { by_itself: by_itself(now), step };
+    match by_request(context, config) {
+        Some(Ok(step)) => return Verdict::Safe { by_itself: by_itself(now), step },
+        Some(Err(fault)) => return Verdict::Refused(vec![Obstacle::Internal(fault)]),
+        None => {}
     }
-    let reasons = objections(now, missing);
-    if !reasons.is_empty() {
-        return Verdict::Refused(reasons);
+    let obstacles = obstacles(now, missing);
+    if !obstacles.is_empty() {
+        return Verdict::Refused(obstacles);
     }
     match loss::loss(now, config, committed) {
         Ok(loss) => Verdict::Loss(loss),
-        Err(reason) => Verdict::Refused(vec![reason]),
+        Err(obstacle) => Verdict::Refused(vec![obstacle]),
     }
+}
+
+fn errors<'s>(now: &'s Situation<'_>) -> impl Iterator<Item = Obstacle> + 's {
+    let errors = now.findings.iter().filter(|f| f.severity() == Severity::Error);
+    errors.cloned().map(Obstacle::Finding)
+}
+
+fn without_config(now: &Situation<'_>) -> Vec<Obstacle> {
+    let silent = now.observed.nodes.iter().filter_map(|(host, node)| {
+        let error = node.answer.as_ref().err()?.clone();
+        Some(Obstacle::Silent { host: host.clone(), error })
+    });
+    std::iter::once(Obstacle::NoConfig).chain(errors(now)).chain(silent).collect()
 }
 
 /// Voters that need nothing but an election.
 fn in_place(now: &Situation<'_>, config: &ReplConfig) -> usize {
-    let ready = |p: &Process<'_>| matches!(p.state(), NodeState::Secondary | NodeState::Arbiter | NodeState::Other);
-    config.voters().filter(|m| now.is_live(m) && now.process_at(m).is_some_and(ready)).count()
+    let is_ready = |p: &Process<'_>| matches!(p.state(), NodeState::Secondary | NodeState::Arbiter | NodeState::Other);
+    config.voters().filter(|m| now.is_live(m) && now.process_at(m).is_some_and(is_ready)).count()
 }
 
-/// Signs that what is missing is not lost, or that somebody is about to show more. Each says what to do about it.
-fn objections(now: &Situation<'_>, missing: &[Missing]) -> Vec<String> {
-    let mut reasons = Vec::new();
-    for process in &now.ours {
-        let host = process.hosts[0];
-        if let Some(primary) = &process.probe.sees_primary {
-            reasons.push(format!("{host} still names {primary} as primary: there may be one that rsctl cannot see"));
-        }
-        let state = process.state();
-        let unsettled = matches!(state, NodeState::Recovering | NodeState::Rollback | NodeState::Startup);
-        if state == NodeState::Other || unsettled && process.probe.config.is_some() {
-            reasons.push(format!("{host} is {state}: wait until it is SECONDARY, or stop it"));
-        }
-        for lost in missing.iter().filter(|m| now.observed.probe(&m.host).is_none()) {
-            if now.observed.peer(process.probe, &lost.host).is_some_and(|peer| peer.healthy) {
-                reasons.push(format!("{} answers {host}, though not rsctl: it is not lost", lost.host));
-            }
-        }
+/// Signs that what is missing is not lost, or that some mongod is about to show more.
+fn obstacles(now: &Situation<'_>, missing: &[Missing]) -> Vec<Obstacle> {
+    let of_processes = now.ours.iter().flat_map(|process| obstacles_of(now, process, missing));
+    let unreadable = now.observed.nodes.iter().filter_map(|(host, node)| {
+        let error = node.answer.as_ref().err()?.clone();
+        let matters = node.listed || missing.iter().any(|m| &m.host == host);
+        (matters && is_something(&error)).then(|| Obstacle::Unreadable { host: host.clone(), error })
+    });
+    let copies = now.findings.iter().filter(|f| matches!(f, Finding::SameDataTwice { .. }));
+    of_processes.chain(unreadable).chain(copies.cloned().map(Obstacle::Finding)).collect()
+}
+
+fn obstacles_of(now: &Situation<'_>, process: &Process<'_>, missing: &[Missing]) -> Vec<Obstacle> {
+    let (host, state) = (|| process.hosts[0].clone(), process.state());
+    let mut obstacles = Vec::new();
+    if let Some(primary) = &process.probe.sees_primary {
+        obstacles.push(Obstacle::NamesPrimary { host: host(), primary: primary.clone() });
     }
-    for (host, node) in &now.observed.nodes {
-        if let Err(error) = &node.answer
-            && (node.listed || missing.iter().any(|m| &m.host == host))
-            && lives(error)
-        {
-            reasons.push(format!("{host} {error}: what it holds is not known"));
-        }
+    let changes = matches!(state, NodeState::Recovering | NodeState::Rollback | NodeState::Startup);
+    if state == NodeState::Other || changes && process.probe.config.is_some() {
+        obstacles.push(Obstacle::Unsettled { host: host(), state });
     }
-    let copied = |f: &&Finding| matches!(f, Finding::SameDataTwice { .. });
-    reasons.extend(now.findings.iter().filter(copied).map(Finding::to_string));
-    reasons
+    let silent = missing.iter().filter(|m| now.observed.probe(&m.host).is_none());
+    let answers = silent.filter(|m| now.observed.peer(process.probe, &m.host).is_some_and(|peer| peer.healthy));
+    obstacles.extend(answers.map(|m| Obstacle::AnswersOthers { host: m.host.clone(), other: host() }));
+    obstacles
 }
 
 /// There is something at the address, and it may be a member with newer writes.
-fn lives(error: &ProbeError) -> bool {
+fn is_something(error: &ProbeError) -> bool {
     use ProbeError as E;
     match error {
         E::ShuttingDown

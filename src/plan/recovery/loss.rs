@@ -1,14 +1,15 @@
-//! The way on when the data of a majority is gone for good: those that are left go on without the others' votes, and
-//! whatever only the others hold is lost. Only on an operator's request.
+//! What is left to do when the data of a majority is gone for good: the directories that are left go on without the
+//! others' votes, and what only the others hold is lost. Only on an operator's request.
 //!
-//! **Invariant:** nobody is removed but arbiters, which hold nothing and can have neither a tag nor no vote. Whoever
-//! loses a vote keeps its member and `rsctlSavedVote`, so that *restore-vote* returns it when it holds the set's data again.
+//! **Invariant:** only arbiters are removed, because they hold no data, and can have neither a tag nor be without a vote.
+//! Every other member that loses its vote stays, with the tag `rsctlSavedVote`, so that *restore-vote* returns the vote
+//! when the member holds the set's data again.
 
-use super::super::addressing::{Addressing, addressing_of_any_state};
+use super::super::addressing::Addressing;
 use super::super::situation::Situation;
-use super::super::{Proposal, Step, lint};
+use super::super::{LintFault, LintedConfig, Step};
 use super::arbiters::arbiters;
-use super::{accepts, found_voters, newest_version};
+use super::{Lost, Obstacle, accepts, found_voters, newest_version};
 use crate::model::{Change, ConfigError, Host, Member, NodeState, OpTime, Process, ReplConfig};
 
 /// What would be done, and what is lost by it.
@@ -16,91 +17,114 @@ use crate::model::{Change, ConfigError, Host, Member, NodeState, OpTime, Process
 pub struct Loss {
     /// A [`Step::AcceptLoss`].
     pub step: Step,
-    /// One sentence each.
-    pub lost: Vec<String>,
+    /// What is lost, or may be.
+    pub lost: Vec<Lost>,
+}
+
+impl From<LintFault> for Obstacle {
+    fn from(fault: LintFault) -> Self {
+        Self::Internal(fault)
+    }
+}
+
+impl From<ConfigError> for Obstacle {
+    fn from(error: ConfigError) -> Self {
+        Self::Internal(error.into())
+    }
 }
 
 /// The force that makes the directory with the newest write lead those that are found.
-pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<OpTime>) -> Result<Loss, String> {
+pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<OpTime>) -> Result<Loss, Obstacle> {
     let version = newest_version(now).unwrap_or(config.version()) + 1;
-    let unfit = |error: ConfigError| error.to_string();
-    let Addressing { moves, tags, unnamed } = addressing_of_any_state(now, config);
+    let Addressing { moves, tags, unnamed } = Addressing::of_any_state(now);
     let mut changes = [moves, tags, guesses(now, config)].concat();
-    let placed = config.forced(&changes, version).map_err(unfit)?;
-    let held = seats(now, &placed);
-    let seated = |p: &Process<'_>| held.iter().any(|(_, q)| q.id == p.id);
-    if let Some((_, p)) = found_voters(now, config).into_iter().find(|(_, p)| !seated(p)) {
-        return Err(astray(p, &unnamed));
+    let readdressed = config.forced(&changes, version)?;
+    let filled = filled_members(now, &readdressed);
+    let is_out = |p: &Process<'_>| !filled.iter().any(|(_, q)| q.id == p.id);
+    if let Some((_, p)) = found_voters(now, config).into_iter().find(|(_, p)| is_out(p)) {
+        return Err(unreached(p, &unnamed));
     }
-    let fit = |(m, p): &&(&Member, &Process<'_>)| may_lead(m) && accepts(p, &placed);
-    let best = held.iter().filter(fit).max_by_key(|(m, p)| (p.probe.newest(), m.votes));
-    let Some(&(leader, process)) = best else {
-        return Err("no data directory of this set is found that could lead: bring one back".to_owned());
+    let fit = |(m, p): &&(&Member, &Process<'_>)| may_lead(m) && accepts(p, &readdressed);
+    let best = filled.iter().filter(fit).max_by_key(|(m, p)| (p.probe.newest(), m.votes));
+    let Some(&(leader, process)) = best else { return Err(Obstacle::NoLeader) };
+    changes.extend(given_up_votes(config, &readdressed, leader, &filled));
+    changes.extend(vote_of_leader(leader, process));
+    changes.extend(arbiters(now, config, &config.forced(&changes, version)?)?);
+    let lost = losses(now, config, &changes, committed, process);
+    let next = LintedConfig::accepting_loss(config, changes, version)?;
+    Ok(Loss { step: Step::AcceptLoss { on: process.hosts[0].clone(), next }, lost })
+}
+
+/// The votes of voters that are not found, and of members that get a vote by the force alone.
+fn given_up_votes(
+    config: &ReplConfig,
+    next: &ReplConfig,
+    leader: &Member,
+    filled: &[(&Member, &Process<'_>)],
+) -> Vec<Change> {
+    let keeps_vote = |m: &Member| {
+        let voted = config.member(m.id).is_some_and(Member::votes_now);
+        voted && filled.iter().any(|(found, _)| found.id == m.id)
     };
-    for member in placed.members().iter().filter(|m| m.votes && !m.arbiter && m.id != leader.id) {
-        let voted = config.member(member.id).is_some_and(Member::votes_now);
-        if !voted || !held.iter().any(|(m, _)| m.id == member.id) {
-            changes.push(Change::RevokeVote { id: member.id });
-        }
-    }
+    let others = next.members().iter().filter(|m| m.votes && !m.arbiter && m.id != leader.id);
+    others.filter(|m| !keeps_vote(m)).map(|m| Change::RevokeVote { id: m.id }).collect()
+}
+
+/// A vote for the leader, where it has none.
+fn vote_of_leader(leader: &Member, process: &Process<'_>) -> Option<Change> {
+    let id = leader.id;
     match (leader.votes, leader.saved_vote, process.probe.data) {
-        (true, _, _) => {}
-        (false, Some(_), Some(data)) => changes.push(Change::RestoreVote { id: leader.id, data }),
-        (false, _, _) => changes.push(Change::Promote { id: leader.id }),
+        (true, _, _) => None,
+        (false, Some(_), Some(data)) => Some(Change::RestoreVote { id, data }),
+        (false, _, _) => Some(Change::Promote { id }),
     }
-    changes.extend(arbiters(now, config, &config.forced(&changes, version).map_err(unfit)?)?);
-    let next = config.forced(&changes, version).map_err(unfit)?;
-    lint::check_loss(config, &next).map_err(|fault| fault.to_string())?;
-    let lost = told(now, config, &changes, committed, process);
-    let step = Step::AcceptLoss { on: process.hosts[0].clone(), base: config.clone(), changes, version };
-    Ok(Loss { step, lost })
 }
 
-/// On an operator's word, and never else.
-pub(super) fn proposal(loss: Loss) -> Option<Proposal> {
-    Proposal::new(loss.step, "an operator accepts the loss of what only the missing directories hold")
-}
-
-/// Directories that no tag names, for members that name no directory and that nobody answers for. None is lost if the
-/// guess is wrong: each of them is a directory of this set, and the newest of all leads.
+/// Directories that no tag names, for members that name no directory and do not answer. A wrong guess loses nothing: each
+/// of them is a directory of this set, and the newest of all leads.
 fn guesses(now: &Situation<'_>, config: &ReplConfig) -> Vec<Change> {
-    let members = || config.members().iter();
-    let is_member = |p: &Process<'_>| members().any(|m| p.is_at(&m.host) || m.data.is_some() && m.data == p.probe.data);
-    let whole = |p: &&Process<'_>| {
-        matches!(p.state(), NodeState::Removed | NodeState::Secondary)
-            && p.probe.data.is_some_and(|d| !now.is_copied(d))
-    };
-    let mut strays: Vec<_> = now.ours.iter().filter(whole).filter(|p| !is_member(p)).collect();
+    let members = config.members();
+    let belongs = |p: &Process<'_>, m: &Member| p.is_at(&m.host) || m.data.is_some() && m.data == p.probe.data;
+    let is_whole = |p: &Process<'_>| is_at_rest(p) && p.probe.data.is_some_and(|data| !now.is_copied(data));
+    let is_stray = |p: &&Process<'_>| is_whole(p) && !members.iter().any(|m| belongs(p, m));
+    let mut strays: Vec<_> = now.ours.iter().filter(is_stray).collect();
     strays.sort_by_key(|p| std::cmp::Reverse(p.probe.newest()));
-    let free = |m: &&Member| m.data.is_none() && !m.arbiter && m.votes_now() && now.observed.probe(&m.host).is_none();
-    let places = strays.into_iter().filter_map(|p| now.address_of(p, now.kind()));
-    members().filter(free).zip(places).map(|(m, to)| Change::Readdress { id: m.id, to }).collect()
+    let addresses = strays.into_iter().filter_map(|p| now.address_of(p, now.kind()));
+    let is_free =
+        |m: &&Member| m.data.is_none() && !m.arbiter && m.votes_now() && now.observed.probe(&m.host).is_none();
+    members.iter().filter(is_free).zip(addresses).map(|(m, to)| Change::Readdress { id: m.id, to }).collect()
 }
 
-/// Who fills which member of the config to come, with whole data, or as an arbiter.
-fn seats<'c, 's, 'a>(now: &'s Situation<'a>, next: &'c ReplConfig) -> Vec<(&'c Member, &'s Process<'a>)> {
-    let at = |p: &Process<'_>, host: &Host| p.is_at(host) || now.address_of(p, now.kind()).as_ref() == Some(host);
-    let sits = |p: &Process<'_>, m: &Member| {
-        let once = || next.members().iter().filter(|other| at(p, &other.host)).count() == 1;
-        match (m.arbiter, m.data, p.probe.data) {
-            (true, _, _) => p.state() == NodeState::Arbiter && once(),
-            (false, Some(tag), Some(data)) => tag == data && now.process_with_any_state_of(data).is_some() && rests(p),
-            (false, None, Some(data)) => {
-                let named = next.members().iter().any(|other| other.data == Some(data));
-                !named && !now.is_copied(data) && once() && rests(p)
-            }
-            (false, _, None) => false,
+/// The process that each member of the config to come has, with complete data, or as an arbiter.
+fn filled_members<'c, 's, 'a>(now: &'s Situation<'a>, next: &'c ReplConfig) -> Vec<(&'c Member, &'s Process<'a>)> {
+    let process = |m: &Member| now.ours.iter().find(|p| is_at(now, p, &m.host) && fills(now, next, m, p));
+    next.members().iter().filter_map(|m| Some((m, process(m)?))).collect()
+}
+
+fn is_at(now: &Situation<'_>, process: &Process<'_>, host: &Host) -> bool {
+    process.is_at(host) || now.address_of(process, now.kind()).as_ref() == Some(host)
+}
+
+fn fills(now: &Situation<'_>, next: &ReplConfig, member: &Member, process: &Process<'_>) -> bool {
+    let is_at_one = || next.members().iter().filter(|other| is_at(now, process, &other.host)).count() == 1;
+    match (member.arbiter, member.data, process.probe.data) {
+        (true, _, _) => process.state() == NodeState::Arbiter && is_at_one(),
+        (false, Some(tag), Some(data)) => {
+            tag == data && now.process_with_any_state_of(data).is_some() && is_at_rest(process)
         }
-    };
-    let seat = |m: &'c Member| Some((m, now.ours.iter().find(|p| at(p, &m.host) && sits(p, m))?));
-    next.members().iter().filter_map(seat).collect()
+        (false, None, Some(data)) => {
+            let is_named = next.members().iter().any(|other| other.data == Some(data));
+            !is_named && !now.is_copied(data) && is_at_one() && is_at_rest(process)
+        }
+        (false, _, None) => false,
+    }
 }
 
-fn rests(process: &Process<'_>) -> bool {
+fn is_at_rest(process: &Process<'_>) -> bool {
     matches!(process.state(), NodeState::Removed | NodeState::Secondary)
 }
 
-/// As a voter of the config to come: it is electable, or becomes so with a vote.
+/// As a voter of the config to come the member is electable, or becomes so with a vote.
 fn may_lead(member: &Member) -> bool {
     let electable = match (member.votes, member.saved_vote) {
         (true, _) => member.priority > 0.0,
@@ -110,69 +134,59 @@ fn may_lead(member: &Member) -> bool {
     electable && !member.arbiter && !member.hidden && !member.delayed
 }
 
-/// A directory with a vote that the config to come does not lead to.
-fn astray(process: &Process<'_>, unnamed: &[Host]) -> String {
-    let host = process.hosts[0];
-    if process.hosts.iter().any(|h| unnamed.contains(h)) {
-        return format!("the host name that {host} reports must resolve to it first");
+/// Why the config to come does not lead to a directory that has a vote.
+fn unreached(process: &Process<'_>, unnamed: &[Host]) -> Obstacle {
+    let host = process.hosts[0].clone();
+    match process.hosts.iter().any(|h| unnamed.contains(h)) {
+        true => Obstacle::NameMustResolve { host },
+        false => Obstacle::AtAnotherMember { host },
     }
-    format!("{host} answers at another member's address, which force cannot change: start it at a new one first")
 }
 
-fn told(
+fn losses(
     now: &Situation<'_>,
     config: &ReplConfig,
     changes: &[Change],
     committed: Option<OpTime>,
     leader: &Process<'_>,
-) -> Vec<String> {
+) -> Vec<Lost> {
+    let after = leader.probe.newest().unwrap_or_default();
     let losers = changes.iter().filter_map(|c| match c {
         Change::RevokeVote { id } | Change::Remove { id } => config.member(*id).filter(|m| m.votes_now()),
         _ => None,
     });
-    let (arbiters, gone): (Vec<_>, Vec<_>) = losers.partition(|m| m.arbiter);
-    let gone = gone.iter().map(|m| m.host.to_string()).collect::<Vec<_>>().join(", ");
-    let newest = leader.probe.newest().unwrap_or_default();
+    let (arbiters, data): (Vec<_>, Vec<_>) = losers.partition(|m| m.arbiter);
+    let of: Vec<Host> = data.iter().map(|m| m.host.clone()).collect();
     let mut lost = Vec::new();
-    if !gone.is_empty() {
-        let acknowledged = match committed {
-            Some(at) if at > newest => format!("a majority acknowledged writes up to {at}, so some of those"),
-            Some(at) => format!("what is known here to be acknowledged by a majority, up to {at}, stays"),
-            None => "nobody here knows what a majority acknowledged, so it may be among them".to_owned(),
-        };
-        lost.push(format!("every write after {newest} that only {gone} had; {acknowledged}"));
-        lost.push(format!(
-            "every write that {gone} may be taking now, out of rsctl's sight: make sure that nothing runs there"
-        ));
+    if !of.is_empty() {
+        lost.push(Lost::Writes { after, of: of.clone(), committed });
+        lost.push(Lost::WritesNow { of });
     }
-    let members = config.members();
-    let silent = now.observed.nodes.iter().filter(|(host, node)| {
-        node.listed && node.answer.is_err() && host.name().is_none() && !members.iter().any(|m| &m.host == *host)
-    });
-    lost.extend(silent.map(|(host, _)| {
-        format!("what the task at {host} holds, which DNS lists and which does not answer: wait for it, if it may")
-    }));
-    let ahead = now.ours.iter().filter(|p| p.probe.data.is_some() && p.probe.newest() > Some(newest));
-    lost.extend(ahead.map(|p| {
-        let at = p.probe.newest().unwrap_or_default();
-        format!("perhaps what {} has after that, up to {at}: it cannot lead", p.hosts[0])
-    }));
+    lost.extend(silent_tasks(now, config));
+    let ahead = now.ours.iter().filter(|p| p.probe.data.is_some() && p.probe.newest() > Some(after));
+    lost.extend(ahead.map(|p| Lost::Ahead { host: p.hosts[0].clone(), newest: p.probe.newest().unwrap_or_default() }));
     let rewound = now.ours.iter().filter(|p| now.is_rewound(p));
-    lost.extend(
-        rewound.map(|p| format!("what {} held before and lacks now: its data directory is an older one", p.hosts[0])),
-    );
-    lost.extend(changes.iter().filter_map(|c| {
-        match c {
-            Change::Readdress { id, to } => config
-                .member(*id)
-                .filter(|m| m.data.is_none() && !m.arbiter)
-                .map(|m| format!("what {0} had, should {to} not be its directory: no tag tells whose it is", m.host)),
-            _ => None,
-        }
-    }));
-    lost.extend(arbiters.iter().map(|m| format!("the arbiter {}: add it again with rs.addArb()", m.host)));
+    lost.extend(rewound.map(|p| Lost::Rewound { host: p.hosts[0].clone() }));
+    lost.extend(changes.iter().filter_map(|change| guessed(config, change)));
+    lost.extend(arbiters.iter().map(|m| Lost::Arbiter { host: m.host.clone() }));
     if lost.is_empty() {
-        lost.push("perhaps writes of voters that only a newer config knows: those that are stored differ".to_owned());
+        lost.push(Lost::UnknownVoters);
     }
     lost
+}
+
+/// Listed tasks outside the config that do not answer.
+fn silent_tasks(now: &Situation<'_>, config: &ReplConfig) -> impl Iterator<Item = Lost> {
+    let silent = now.observed.nodes.iter().filter(|(host, node)| {
+        let is_task = node.listed && host.name().is_none();
+        is_task && node.answer.is_err() && config.member_at(host).is_none()
+    });
+    silent.map(|(host, _)| Lost::SilentTask { host: host.clone() })
+}
+
+/// A member without a tag that gets the address of a directory.
+fn guessed(config: &ReplConfig, change: &Change) -> Option<Lost> {
+    let Change::Readdress { id, to } = change else { return None };
+    let member = config.member(*id).filter(|m| m.data.is_none() && !m.arbiter)?;
+    Some(Lost::Guessed { member: member.host.clone(), directory: to.clone() })
 }

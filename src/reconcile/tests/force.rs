@@ -4,7 +4,7 @@ use super::super::execute::{StepError, execute};
 use super::one_of_three;
 use super::world::{World, at, host, member};
 use crate::model::{Change, MemberId, NodeState, ProbeError};
-use crate::plan::Step;
+use crate::plan::{LintedConfig, Step};
 
 /// Found by the simulation (seed 385151): while the observation waited for a silent address, another controller
 /// recovered the set and gave two more members a vote.
@@ -26,7 +26,7 @@ async fn no_recovery_is_forced_when_an_answer_has_changed_since_the_observation(
         let observed = world.observer().observe().await;
         let base = observed.probe(&host(1)).unwrap().config.clone().unwrap();
         let changes = vec![Change::Readdress { id: MemberId(1), to: host(5) }];
-        let step = Step::Recover { on: host(1), base, changes, version: 2 };
+        let step = Step::Recover { on: host(1), next: LintedConfig::forced(&base, changes, 2).unwrap() };
         change(&world);
         world.asked.lock().unwrap().clear();
         let outcome = execute(&world, &observed, &step).await;

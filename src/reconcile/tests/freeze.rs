@@ -7,13 +7,14 @@ use super::{Fixture, one_of_three};
 use crate::admin::AdminEndpoint;
 use crate::model::{Change, MemberId, Observed, RequestState};
 use crate::mongo::Error;
-use crate::plan::Step;
+use crate::plan::{LintedConfig, Step};
 use std::time::Duration;
 use tokio::time::advance;
 
 fn recover(observed: &Observed) -> Step {
     let base = observed.probe(&host(1)).unwrap().config.clone().unwrap();
-    Step::Recover { on: host(1), base, changes: vec![Change::Readdress { id: MemberId(1), to: host(5) }], version: 2 }
+    let changes = vec![Change::Readdress { id: MemberId(1), to: host(5) }];
+    Step::Recover { on: host(1), next: LintedConfig::forced(&base, changes, 2).unwrap() }
 }
 
 /// Forces after an observation, with a freeze of this length during each probe of it, before the step, and during the

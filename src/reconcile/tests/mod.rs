@@ -16,7 +16,7 @@ use crate::model::{
     Change, Host, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError, RecoveryRequest, ReplConfig,
     RequestState, SetName, UserData,
 };
-use crate::plan::{Step, evidence};
+use crate::plan::{LintedConfig, Step, evidence};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -371,7 +371,8 @@ async fn no_loss_is_forced_when_an_answer_has_changed_since_the_observation() {
         let observed = world.observer().observe().await;
         let base = observed.probe(&host(1)).unwrap().config.clone().unwrap();
         let changes = vec![Change::RevokeVote { id: MemberId(1) }, Change::RevokeVote { id: MemberId(2) }];
-        let step = Step::AcceptLoss { on: host(1), base, changes, version: 2 };
+        let next = LintedConfig::accepting_loss(&base, changes, 2).unwrap();
+        let step = Step::AcceptLoss { on: host(1), next };
         change(&world);
         let refused = execute(&world, &observed, &step).await;
         assert!(matches!(refused, Err(StepError::Changed(h)) if h == host(who)), "{what}");
