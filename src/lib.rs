@@ -73,6 +73,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`secret`] | text that must never be printed |
+//! | [`protection`] | memory that no other process may read |
 //! | [`telemetry`] | logs |
 //! | [`outcome`] | exit codes, and the only functions that print |
 //! | [`model`] | values: hosts, configs, answers of nodes, the operator's policy |
