@@ -262,6 +262,10 @@ pub enum ProbeError {
     /// It accepts connections and closes them.
     #[error("closes the connection")]
     Closed,
+    /// It accepted a new connection and closed it without an answer, as at `maxConns`, or behind a firewall. Something
+    /// lives there.
+    #[error("accepts connections and closes them (too many connections, or a firewall)")]
+    Dropped,
     /// It is shutting down (91).
     #[error("is shutting down")]
     ShuttingDown,

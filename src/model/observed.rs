@@ -33,6 +33,8 @@ pub struct Observed {
     /// Requests to copy from another member: the last one to each secondary, and the last one between any two members. The
     /// newest one is at the end.
     pub sync_source_requests: Vec<SyncSourceRequest>,
+    /// Primaries that a switchover replaced because DNS did not list them, and that DNS has not listed since.
+    pub switched_over: BTreeSet<ProcessId>,
     /// Processes that have written their state to disk since they became members.
     pub fsynced: BTreeSet<ProcessId>,
     /// What each data directory was seen to hold before this observation, in this controller's life.
@@ -65,6 +67,10 @@ pub struct Node {
     /// How many observations since its last answer found its port closed, or found that DNS no longer lists it once the port
     /// was closed. When a task that is still listed goes silent, at most one of them counts on.
     pub down_observations: u32,
+    /// For how long its port has been found closed, without an answer in between.
+    pub closed_for: Duration,
+    /// For how long its mongod has reported the same state; zero while it does not answer.
+    pub state_for: Duration,
     /// Where the host name that it reports resolves to.
     pub naming: Naming,
 }

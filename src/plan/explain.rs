@@ -84,6 +84,9 @@ fn size(now: &Situation<'_>, config: &ReplConfig) -> Vec<Finding> {
         findings.extend(outside.map(|p| Finding::Full { host: p.hosts[0].clone() }));
     }
     let is_growing = config.members().iter().any(|m| m.newly_added || m.awaits_first_vote());
+    if let Some(primary) = now.primary().filter(|p| now.observed.switched_over.contains(&p.id) && !p.listed) {
+        findings.push(Finding::PrimaryUnlisted { host: primary.hosts[0].clone() });
+    }
     if !is_growing && config.voters().count() == 2 {
         findings.push(Finding::TwoVoters);
     }
@@ -97,10 +100,11 @@ fn unwell(now: &Situation<'_>, member: &Member) -> Vec<Finding> {
     // A finding about the older state says it already.
     let is_rewound = process.is_some_and(|p| now.is_rewound(p));
     let is_revoked = member.saved_vote.is_some() && !member.awaits_first_vote() && !is_rewound;
-    let recovers = process.is_some_and(|p| p.state() == NodeState::Recovering);
-    let is_stuck = recovers && now.observed.node(&member.host).is_some_and(|n| n.unhealthy_for >= STUCK_AFTER);
+    let state = process.map(Process::state);
+    let stuck_in = state.filter(|state| matches!(state, NodeState::Recovering | NodeState::Rollback));
+    let is_late = now.observed.node(&member.host).is_some_and(|n| n.state_for >= STUCK_AFTER);
     let revoked = is_revoked.then(|| Finding::VoteRevoked { host: host() });
-    let stuck = is_stuck.then(|| Finding::Stuck { host: host() });
+    let stuck = stuck_in.filter(|_| is_late).map(|state| Finding::Stuck { host: host(), state });
     revoked.into_iter().chain(stuck).collect()
 }
 

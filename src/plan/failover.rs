@@ -12,6 +12,9 @@ use std::time::Duration;
 /// So many observations in a row must find the old primary's port closed.
 const DOWN_OBSERVATIONS: u32 = 2;
 
+/// A heartbeat that came in this long after the port was found closed was sent after that.
+const HEARD_MARGIN: Duration = Duration::from_secs(1);
+
 /// So many heartbeats in a row must be missing before their sender counts as silent,
 const HEARTBEATS_MISSED: u32 = 4;
 /// and for no less than this time: a primary that only pauses is back sooner than another one is elected.
@@ -111,10 +114,18 @@ fn maybe_alive(now: &Situation<'_>, config: &ReplConfig, ready: &[(&Member, &Pro
     })
 }
 
-/// The process at the host has ended, or has stepped down because it shuts down.
+/// The process at the host has ended, or has stepped down because it shuts down. A port that is closed for rsctl alone
+/// shows neither: a firewall may refuse only this controller.
 fn is_closed(now: &Situation<'_>, host: &Host) -> bool {
     let shuts_down = |node: &Node| node.answer == Err(ProbeError::ShuttingDown);
-    now.observed.node(host).is_some_and(|node| node.down_observations >= DOWN_OBSERVATIONS || shuts_down(node))
+    let has_ended = |node: &Node| node.down_observations >= DOWN_OBSERVATIONS && !is_heard_since(now, host, node);
+    now.observed.node(host).is_some_and(|node| has_ended(node) || shuts_down(node))
+}
+
+/// Some member has received a heartbeat from the host after its port was found closed.
+fn is_heard_since(now: &Situation<'_>, host: &Host, node: &Node) -> bool {
+    let heard = |p: &Process<'_>| now.observed.peer(p.probe, host).and_then(|peer| peer.unheard_for);
+    now.ours.iter().filter_map(heard).any(|unheard| unheard.saturating_add(HEARD_MARGIN) < node.closed_for)
 }
 
 /// A majority sees the host down, or has missed several of its heartbeats. The server itself waits 10 s for an answer

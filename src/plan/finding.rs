@@ -2,7 +2,7 @@
 
 use super::reason::list;
 use super::{LintFault, Rule};
-use crate::model::{Host, MEMBERS_MAX, ProbeError, SetName};
+use crate::model::{Host, MEMBERS_MAX, NodeState, ProbeError, SetName};
 use bson::oid::ObjectId;
 use std::fmt;
 
@@ -111,9 +111,16 @@ pub enum Finding {
         /// Its address.
         host: Host,
     },
-    /// A member stays in RECOVERING, which it may not leave by itself.
+    /// A member stays in RECOVERING or ROLLBACK, which it may not leave by itself.
     Stuck {
         /// The member.
+        host: Host,
+        /// Its state.
+        state: NodeState,
+    },
+    /// DNS does not list the primary's task, and the primary leads again after a switchover for that reason.
+    PrimaryUnlisted {
+        /// The primary.
         host: Host,
     },
     /// A rule made a config that does not pass rsctl's own checks: a bug in rsctl.
@@ -174,6 +181,7 @@ impl Finding {
             Self::VoteRevoked { .. } => "vote-revoked",
             Self::LeftOut { .. } => "left-out",
             Self::Stuck { .. } => "stuck",
+            Self::PrimaryUnlisted { .. } => "primary-unlisted",
             Self::Internal { .. } => "internal",
         }
     }
@@ -198,6 +206,7 @@ impl Finding {
             | Self::RecoveryManual
             | Self::ConfigsDisagree
             | Self::Stuck { .. }
+            | Self::PrimaryUnlisted { .. }
             | Self::Internal { .. } => Severity::Error,
         }
     }
@@ -281,9 +290,15 @@ impl fmt::Display for Finding {
                 "{host} was removed by `rsctl remove` and still runs: stop its task, or restart its mongod to let it \
                  join"
             ),
-            Self::Stuck { host } => write!(
+            Self::Stuck { host, state } => write!(
                 f,
-                "{host} stays in RECOVERING: if it is too far behind the oplog, empty its data directory and restart it"
+                "{host} does not leave the state {state}: see its log; if it has fallen behind the oplog, empty its data \
+                 directory and restart it"
+            ),
+            Self::PrimaryUnlisted { host } => write!(
+                f,
+                "the primary {host} is alive, but DNS does not list its task; another member led once and does not again: \
+                 check the network of its node (Swarm needs port 7946, TCP and UDP)"
             ),
             Self::Internal { rule, fault } => write!(
                 f,

@@ -14,6 +14,10 @@ pub(super) fn switchover(context: &Context<'_>) -> Advice {
     if primary.listed || !is_leaving || !now.observed.tasks.is_good() {
         return Advice::Pass;
     }
+    // It leads again, although its task was dropped: DNS is wrong, not the primary.
+    if now.observed.switched_over.contains(&primary.id) {
+        return Advice::Pass;
+    }
     match successor(now, primary, config) {
         Some(Successor::Ready(on)) => {
             let because = Reason::PrimaryIsUnlisted { host: primary.hosts[0].clone() };

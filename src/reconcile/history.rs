@@ -8,7 +8,9 @@
 
 use super::pace;
 use super::pasts::Pasts;
-use crate::model::{Host, Lock, NameAnswer, Node, NodeState, Observed, ProcessId, Refusal, Subject, SyncSourceRequest};
+use crate::model::{
+    Host, Lock, NameAnswer, Node, NodeState, Observed, ProbeError, ProcessId, Refusal, Subject, SyncSourceRequest,
+};
 use crate::plan::Step;
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,8 @@ pub(super) struct History {
     /// Processes that have written their state to disk, with the address at which each was told to.
     fsynced: BTreeMap<ProcessId, Host>,
     sync_source_requests: Vec<RequestedSource>,
+    /// Primaries that a switchover replaced, with the address that each had.
+    switched_over: BTreeMap<ProcessId, Host>,
     refusals: Vec<RefusedStep>,
     pasts: Pasts,
 }
@@ -44,6 +48,21 @@ struct HostHistory {
     silent: HeldFor,
     unhealthy: HeldFor,
     down_observations: u32,
+    closed: HeldFor,
+    state: Option<NodeState>,
+    in_state: HeldFor,
+}
+
+impl HostHistory {
+    fn record_state(&mut self, state: Option<NodeState>, passed: Duration) {
+        if state.is_none() || state != self.state {
+            self.in_state.ends();
+        }
+        self.state = state;
+        if state.is_some() {
+            self.in_state.holds(passed);
+        }
+    }
 }
 
 /// The blank processes that DNS listed in the last observation, and how long this has been so.
@@ -150,6 +169,7 @@ impl History {
         self.pasts.complete(observed, self.known_set);
         self.forget_ended_processes(observed);
         observed.fsynced = self.fsynced.keys().copied().collect();
+        observed.switched_over = self.switched_over.keys().copied().collect();
         let request = |r: &RequestedSource| SyncSourceRequest { on: r.on, source: r.source, fresh: now < r.until };
         observed.sync_source_requests = self.sync_source_requests.iter().map(request).collect();
         observed.refusals = self.refusals(now);
@@ -179,6 +199,8 @@ impl History {
             known.down_observations = match &node.answer {
                 Ok(_) => 0,
                 Err(error) if error.is_down() => before.saturating_add(1),
+                // It accepted a connection, so its process lives.
+                Err(ProbeError::Dropped) => 0,
                 // First the port is closed, then DNS drops the task. A removed container disappears in this order, and
                 // its address becomes silent before the port can be found closed a second time.
                 Err(_) if before > 0 && good && is_listed == Listed::No => before.saturating_add(1),
@@ -190,6 +212,14 @@ impl History {
             node.unlisted_for = known.unlisted.time();
             node.silent_for = known.silent.time();
             node.down_observations = known.down_observations;
+            if known.down_observations > 0 {
+                known.closed.holds(passed)
+            } else {
+                known.closed.ends()
+            }
+            node.closed_for = known.closed.time();
+            known.record_state(node.probe().map(|probe| probe.state), passed);
+            node.state_for = known.in_state.time();
         }
     }
 
@@ -254,6 +284,12 @@ impl History {
             observed.nodes.values().filter_map(Node::probe).map(|probe| probe.process).collect();
         let silent = |host: &Host| observed.node(host).is_some_and(|node| node.probe().is_none());
         self.fsynced.retain(|process, host| answering.contains(process) || silent(host));
+        let listed = |process: &ProcessId| {
+            let mut its_nodes = observed.nodes.values().filter(|n| n.probe().is_some_and(|p| p.process == *process));
+            its_nodes.any(|node| node.listed)
+        };
+        // DNS lists it again: when it is dropped the next time, there is a new reason.
+        self.switched_over.retain(|process, host| !listed(process) && (answering.contains(process) || silent(host)));
     }
 
     /// How long each lock has been the same.
@@ -313,6 +349,7 @@ impl History {
                 self.recovered_at = Some(now);
                 self.pasts.loss_was_accepted();
             }
+            Step::StepUp { .. } => self.record_switchover(observed),
             Step::Fsync { on } => self.fsynced.extend(process(on).map(|process| (process, on.clone()))),
             Step::SetSyncSource { on, source, .. } => {
                 if let Some((on, source)) = process(on).zip(process(source)) {
@@ -321,6 +358,13 @@ impl History {
             }
             _ => {}
         }
+    }
+
+    /// Records that the primary was told to give way. The reason has gone away only when DNS lists it again.
+    pub(super) fn record_switchover(&mut self, observed: &Observed) {
+        let answers = observed.nodes.iter().filter_map(|(host, node)| Some((host, node.probe()?)));
+        let primaries = answers.filter(|(_, probe)| probe.state == NodeState::Primary);
+        self.switched_over.extend(primaries.map(|(host, probe)| (probe.process, host.clone())));
     }
 
     fn record_sync_source_request(&mut self, on: ProcessId, source: ProcessId, now: Instant) {
@@ -343,7 +387,10 @@ impl History {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let lists = self.locks.len() + self.sync_source_requests.len() + self.refusals.len();
-        let processes = self.blank.processes.len() + self.unchanged.fingerprints.len() + self.fsynced.len();
+        let processes = self.blank.processes.len()
+            + self.unchanged.fingerprints.len()
+            + self.fsynced.len()
+            + self.switched_over.len();
         self.hosts.len() + lists + processes + self.pasts.len()
     }
 

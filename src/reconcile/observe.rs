@@ -25,11 +25,23 @@ const SILENT_LIMIT: Duration = Duration::from_millis(250);
 /// observations without it decide how soon another primary is elected when its container is gone, so they must be
 /// short.
 const SILENT_TIMES: u32 = 4;
+/// How often one of the silent mongods gets the whole [`PROBE_LIMIT`]. A mongod that answers slowly must not count as
+/// silent for ever because of one missed answer.
+const PATIENT_PROBE_EVERY: Duration = Duration::from_secs(10);
 /// The shortest probe of a mongod that has just become silent.
 const SILENT_MIN: Duration = Duration::from_millis(30);
 
 type Answers = BTreeMap<SocketAddr, Result<Arc<Probe>, ProbeError>>;
 type Names = BTreeMap<String, NameAnswer>;
+
+/// How an address that did not answer is probed.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    /// How long the next probe may take.
+    limit: Duration,
+    /// When it last had the whole [`PROBE_LIMIT`].
+    patient_at: Instant,
+}
 
 /// Makes observations and keeps their history.
 pub(super) struct Observer<'p, D, A> {
@@ -39,8 +51,8 @@ pub(super) struct Observer<'p, D, A> {
     interval: Duration,
     /// Addresses of members and of the seeds that locks name, from the previous observation.
     known: BTreeSet<Host>,
-    /// The addresses that did not answer, and how long the next probe of each may take.
-    silent: BTreeMap<SocketAddr, Duration>,
+    /// The addresses that did not answer, and how each is probed next.
+    silent: BTreeMap<SocketAddr, Silence>,
     /// How long the last answer of each address took.
     took: BTreeMap<SocketAddr, Duration>,
     pub(super) history: History,
@@ -97,8 +109,9 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
 
     async fn ask(&mut self, at: BTreeSet<SocketAddr>, answers: &mut Answers) {
         let admin = self.admin;
+        self.be_patient_with_one(&at, Instant::now());
         let questions = at.into_iter().filter(|at| !answers.contains_key(at)).map(|at| {
-            let limit = self.silent.get(&at).copied().unwrap_or(PROBE_LIMIT);
+            let limit = self.silent.get(&at).map_or(PROBE_LIMIT, |silence| silence.limit);
             async move {
                 let asked = Instant::now();
                 (at, admin.probe(at, limit).await.map(Arc::new), asked.elapsed())
@@ -109,6 +122,16 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
                 self.took.insert(at, took);
             }
             answers.insert(at, answer);
+        }
+    }
+
+    /// Gives the whole limit to the silent address that has not had it for the longest time. One at a time: several would
+    /// slow down no observation more, but more observations.
+    fn be_patient_with_one(&mut self, at: &BTreeSet<SocketAddr>, now: Instant) {
+        let due = |silence: &Silence| now.duration_since(silence.patient_at) >= PATIENT_PROBE_EVERY;
+        let candidates = self.silent.iter_mut().filter(|(address, silence)| at.contains(address) && due(silence));
+        if let Some((_, silence)) = candidates.min_by_key(|(_, silence)| silence.patient_at) {
+            *silence = Silence { limit: PROBE_LIMIT, patient_at: now };
         }
     }
 
@@ -140,6 +163,8 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
                 silent_for: Duration::ZERO,
                 unhealthy_for: Duration::ZERO,
                 down_observations: 0,
+                closed_for: Duration::ZERO,
+                state_for: Duration::ZERO,
             };
             observed.nodes.insert(host.clone(), node);
         }
@@ -151,11 +176,14 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     /// Forgets addresses that neither a task nor a member of the known set names any more. A node that DNS has dropped
     /// must not stay observed only because its own config names it.
     fn drop_old_answers(&mut self, observed: &Observed, answers: &Answers, previously_known: BTreeSet<Host>) {
-        let limit = |at| match self.silent.get(at) {
-            Some(limit) => (*limit * 2).min(SILENT_LIMIT),
-            None => self.took.get(at).map_or(SILENT_LIMIT, |took| silent_limit(*took)),
+        let next = |at| match self.silent.get(at) {
+            Some(before) => Silence { limit: (before.limit * 2).min(SILENT_LIMIT), ..*before },
+            None => {
+                let limit = self.took.get(at).map_or(SILENT_LIMIT, |took| silent_limit(*took));
+                Silence { limit, patient_at: Instant::now() }
+            }
         };
-        self.silent = answers.iter().filter(|(_, a)| a.is_err()).map(|(at, _)| (*at, limit(at))).collect();
+        self.silent = answers.iter().filter(|(_, a)| a.is_err()).map(|(at, _)| (*at, next(at))).collect();
         self.took.retain(|at, _| answers.contains_key(at));
         let ours = |p: &Probe| p.config.as_ref().and_then(ReplConfig::replica_set_id) == observed.known_set;
         let counts = |at: &SocketAddr, p: &Probe| observed.tasks.hosts.contains(&Host::from(*at)) || ours(p);

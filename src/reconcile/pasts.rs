@@ -134,6 +134,8 @@ mod tests {
                 silent_for: Duration::ZERO,
                 unhealthy_for: Duration::ZERO,
                 down_observations: 0,
+                closed_for: Duration::ZERO,
+                state_for: Duration::ZERO,
                 naming: Naming::Unstable,
             };
             observed.nodes.insert(Host::ip(std::net::Ipv4Addr::from(0x0a00_0000 + n).into(), 27017), node);

@@ -61,6 +61,7 @@ fn world(lines: &[String]) -> (World, usize, bool) {
         removals: Default::default(),
         request: None,
         sync_source_requests: Vec::new(),
+        switched_over: Default::default(),
     };
     let (mut then, mut evidence) = (0, false);
     for line in lines {
@@ -79,6 +80,7 @@ fn world(lines: &[String]) -> (World, usize, bool) {
             "refused" => world.refusals.push(refusal(rest)),
             "request" => world.request = Some(request(rest)),
             "sync-source-requested" => world.sync_source_requests.push(sync_source_request(rest)),
+            "switched-over" => world.switched_over.extend(rest.split_whitespace().map(words::process)),
             "evidence" => evidence = true,
             "then" => then = rest.parse().unwrap_or(30),
             _ => add_nodes(&mut world, line),
@@ -303,6 +305,8 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "unlisted" => spec.unlisted = Some(Some(words::duration(value))),
         "silent" => spec.silent = Some(words::duration(value)),
         "unhealthy" => spec.unhealthy = Some(words::duration(value)),
+        "closed" => spec.closed = words::duration(value),
+        "state-for" => spec.state_for = words::duration(value),
         "observations" => spec.down_observations = Some(value.parse().unwrap()),
         "for" => {
             let time = words::duration(value);
@@ -351,6 +355,7 @@ fn answer(what: &str) -> Answer {
         "timeout" => E::Timeout,
         "unreachable" => E::Unreachable("no route".to_owned()),
         "closed" => E::Closed,
+        "dropped" => E::Dropped,
         "shutting-down" => E::ShuttingDown,
         "login" => E::Login("AuthenticationFailed".to_owned()),
         "tls" => E::Tls("bad certificate".to_owned()),

@@ -4,7 +4,7 @@ use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
     DataId, DnsTrouble, EvidenceId, FeatureVersion, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Past, Peer,
-    Policy, Probe, ProbeError, RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView,
+    Policy, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView,
     SyncSourceRequest, TaskList, Token, UserData, WireVersion,
 };
 use rsctl::plan::evidence;
@@ -32,6 +32,7 @@ pub struct World {
     pub removals: BTreeSet<RemovalTarget>,
     pub request: Option<Request>,
     pub sync_source_requests: Vec<SyncSourceRequest>,
+    pub switched_over: BTreeSet<ProcessId>,
 }
 
 /// A recovery that an operator requested, on the evidence that the world shows unless it is stale.
@@ -71,6 +72,8 @@ pub struct Spec {
     pub silent: Option<Duration>,
     pub unhealthy: Option<Duration>,
     pub down_observations: Option<u32>,
+    pub closed: Duration,
+    pub state_for: Duration,
 }
 
 /// Whether an address answers.
@@ -264,6 +267,8 @@ impl World {
             silent_for: silent,
             unhealthy_for: spec.unhealthy.unwrap_or(silent),
             down_observations: spec.down_observations.unwrap_or(u32::from(down)),
+            closed_for: spec.closed,
+            state_for: spec.state_for,
         }
     }
 
@@ -306,6 +311,7 @@ impl World {
             removals: self.removals.clone(),
             request: None,
             sync_source_requests: self.sync_source_requests.clone(),
+            switched_over: self.switched_over.clone(),
             refusals: self.refusals.clone(),
             nodes,
         }

@@ -336,6 +336,7 @@ fn is_something(error: &ProbeError) -> bool {
     use ProbeError as E;
     match error {
         E::ShuttingDown
+        | E::Dropped
         | E::Login(_)
         | E::Denied(_)
         | E::Tls(_)

@@ -2,6 +2,7 @@
 
 mod bounded;
 mod chain_secondary;
+mod eyesight;
 mod force;
 mod freeze;
 mod removal;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
-use tokio::time::advance;
+use tokio::time::{advance, sleep, timeout};
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -51,6 +51,8 @@ pub(super) struct World {
     /// How long the controller is frozen during each probe of the first node.
     pub(super) freeze: Mutex<Duration>,
     pub(super) stirred: Mutex<Vec<SocketAddr>>,
+    /// How long a node takes to answer; no time unless set.
+    pub(super) takes: Mutex<BTreeMap<SocketAddr, Duration>>,
 }
 
 impl World {
@@ -160,6 +162,10 @@ impl Admin for World {
         let freeze = *self.freeze.lock().unwrap();
         if at == super::world::at(1) && !freeze.is_zero() {
             advance(freeze).await;
+        }
+        let takes = self.takes.lock().unwrap().get(&at).copied().unwrap_or_default();
+        if timeout(limit, sleep(takes)).await.is_err() {
+            return Err(ProbeError::Timeout);
         }
         self.nodes.lock().unwrap().get(&at).cloned().unwrap_or(Err(ProbeError::Refused))
     }
