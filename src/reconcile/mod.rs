@@ -46,6 +46,9 @@ const CONFIG_POLL: Duration = Duration::from_millis(10);
 /// How long the primary may take to answer one of these questions.
 const CONFIG_POLL_LIMIT: Duration = Duration::from_millis(250);
 
+/// A switchover that fails more often than this is given up until DNS lists the primary again.
+const SWITCHOVER_TRIES: u32 = 100;
+
 /// Everything that the control loop works with.
 pub struct Loop<'p, D, A> {
     /// Lists the tasks.
@@ -173,6 +176,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 let subjects = blamed(&plan.next, &error, observer.history.failures(&Subject::AnyReconfig));
                 let times = observer.history.refused(subjects, Chain(&error).to_string(), Instant::now(), wait);
                 plan_log.failed(&plan.next, &error, times);
+                if matches!(plan.next, Step::StepUp { .. }) && times > SWITCHOVER_TRIES {
+                    observer.history.record_switchover(observed);
+                }
             }
         }
     }
