@@ -134,7 +134,7 @@ pub enum Finding {
 
 impl Finding {
     /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 21] = [
+    pub const KINDS: [&str; 22] = [
         "foreign-set",
         "other-set-name",
         "standalone",
@@ -154,6 +154,7 @@ impl Finding {
         "configs-disagree",
         "vote-revoked",
         "left-out",
+        "primary-unlisted",
         "stuck",
         "internal",
     ];
