@@ -282,3 +282,6 @@ impl Admin for Mongods {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
