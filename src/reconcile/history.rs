@@ -28,7 +28,7 @@ pub(super) struct History {
     hosts: BTreeMap<Host, HostHistory>,
     blank: BlankProcesses,
     locks: Vec<(Lock, Duration)>,
-    known_set: Option<ObjectId>,
+    pub(super) known_set: Option<ObjectId>,
     unchanged: UnchangedState,
     recovered_at: Option<Instant>,
     /// Processes that have written their state to disk, with the address at which each was told to.
@@ -392,15 +392,5 @@ impl History {
             + self.fsynced.len()
             + self.switched_over.len();
         self.hosts.len() + lists + processes + self.pasts.len()
-    }
-
-    /// Remembers the replica set that the plan was about.
-    pub(super) fn settled_on(&mut self, set: ObjectId) {
-        self.known_set = Some(set);
-    }
-
-    /// The generation that the loop has settled on.
-    pub(super) fn known_set(&self) -> Option<ObjectId> {
-        self.known_set
     }
 }

@@ -83,7 +83,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             let plan = plan(&observed, self.policy);
             self.judge_request(&observed, &plan);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
-                observer.history.settled_on(set);
+                observer.history.known_set = Some(set);
             }
             plan_log.planned(&plan);
             report(&observed, &plan);

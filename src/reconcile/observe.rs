@@ -96,7 +96,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     }
 
     fn filter(&self) -> ConfigFilter<'p> {
-        ConfigFilter::new(self.policy, self.history.known_set())
+        ConfigFilter::new(self.policy, self.history.known_set)
     }
 
     async fn resolve(&self, names: BTreeSet<String>) -> Names {

@@ -61,7 +61,7 @@ async fn once_the_generation_is_known_a_config_of_another_names_nobody() {
     let mut observer = world.observer();
     observer.observe().await;
     assert_eq!(asked(&world).len(), TASKS.len() + 3, "nobody knows yet which of the two it is");
-    observer.history.settled_on(ObjectId::from_bytes([7; 12]));
+    observer.history.known_set = Some(ObjectId::from_bytes([7; 12]));
     observer.observe().await;
     world.asked.lock().unwrap().clear();
     observer.observe().await;
