@@ -15,12 +15,15 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(usage) => return usage_error(usage),
     };
-    let Settings { log, command, ignored } = settings;
+    let Settings { log, command, ignored, unusable } = settings;
     telemetry::start(log.level, log.format, log.colour);
     // A limit is inherited, and the application that `exec` starts may want its core files.
     let is_exec = matches!(command, Command::Exec(_));
     if let Err(error) = hidden.and_then(|()| if is_exec { Ok(()) } else { protection::no_core_files() }) {
         tracing::warn!(%error, "the kernel does not hide the memory of this process, which may hold secrets");
+    }
+    for variable in unusable {
+        tracing::warn!(variable, "this variable of another tool is ignored: rsctl cannot use its value");
     }
     for variable in ignored {
         tracing::warn!(variable, "this variable is ignored: DNS finds the tasks, so no network name is needed");

@@ -9,13 +9,33 @@ use clap::{Arg, Command};
 
 use super::Usage;
 use crate::cli;
+use crate::parse::values::{Services, log_level, port, set_name};
 
-/// Names that other tools use for rsctl's settings. rsctl's own name wins. Among the others the first one wins.
-const ALIASES: [(&str, &[&str]); 4] = [
-    ("RSCTL_SERVICE", &["MONGO_SERVICE_NAME", "SERVICE_NAME"]),
-    ("RSCTL_REPLICA_SET", &["REPLICASET_NAME", "REPLICA_SET", "MONGODB_REPLICA_SET_NAME", "MONGODB_RSNAME"]),
-    ("RSCTL_PORT", &["MONGO_PORT", "MONGODB_PORT_NUMBER", "MONGODB_PORT"]),
-    ("RSCTL_LOG_LEVEL", &["LOGLEVEL"]),
+/// Names that other tools use for one of rsctl's settings. rsctl's own name wins. Among the others the first one wins whose
+/// value could be meant: Kubernetes and Docker links set `MONGO_PORT=tcp://10.0.0.3:27017` for no program in particular.
+struct Aliases {
+    ours: &'static str,
+    theirs: &'static [&'static str],
+    could_be_meant: fn(&str) -> bool,
+}
+
+static ALIASES: [Aliases; 4] = [
+    Aliases {
+        ours: "RSCTL_SERVICE",
+        theirs: &["MONGO_SERVICE_NAME", "SERVICE_NAME"],
+        could_be_meant: |value| value.parse::<Services>().is_ok(),
+    },
+    Aliases {
+        ours: "RSCTL_REPLICA_SET",
+        theirs: &["REPLICASET_NAME", "REPLICA_SET", "MONGODB_REPLICA_SET_NAME", "MONGODB_RSNAME"],
+        could_be_meant: |value| set_name(value).is_ok(),
+    },
+    Aliases {
+        ours: "RSCTL_PORT",
+        theirs: &["MONGO_PORT", "MONGODB_PORT_NUMBER", "MONGODB_PORT"],
+        could_be_meant: |value| port(value).is_ok(),
+    },
+    Aliases { ours: "RSCTL_LOG_LEVEL", theirs: &["LOGLEVEL"], could_be_meant: |value| log_level(value).is_ok() },
 ];
 
 /// Commands that run in the controller's container. In an application's container a variable such as SERVICE_NAME
@@ -45,13 +65,25 @@ impl Environment {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
+    /// The variables of other tools that are set to a value which rsctl cannot use.
+    pub(super) fn unusable_aliases(&self) -> Vec<&'static str> {
+        let unusable = |aliases: &'static Aliases| {
+            let cannot = |name: &&str| self.get(name).is_some_and(|value| !(aliases.could_be_meant)(value));
+            aliases.theirs.iter().copied().filter(cannot).collect::<Vec<_>>()
+        };
+        ALIASES.iter().flat_map(unusable).collect()
+    }
+
     /// The variable that holds the value of rsctl's variable `ours`, with that value.
     fn standing_for<'a>(&'a self, ours: &'a str, aliases: bool) -> Option<(&'a str, &'a str)> {
         let own = self.first(&[ours]);
         if own.is_some() || !aliases {
             return own;
         }
-        let alias = ALIASES.iter().find(|(name, _)| *name == ours).and_then(|(_, aliases)| self.first(aliases));
+        let alias = ALIASES.iter().find(|aliases| aliases.ours == ours).and_then(|aliases| {
+            let set = aliases.theirs.iter().filter_map(|name| Some((*name, self.get(name)?)));
+            set.into_iter().find(|(_, value)| (aliases.could_be_meant)(value))
+        });
         let debug = || self.get("DEBUG").filter(|value| matches!(*value, "1" | "true")).map(|_| ("DEBUG", "debug"));
         if ours == "RSCTL_LOG_LEVEL" { alias.or_else(debug) } else { alias }
     }

@@ -42,6 +42,8 @@ pub struct Settings {
     pub command: Command,
     /// Variables that are set and have no effect. The log names them.
     pub ignored: Vec<&'static str>,
+    /// Names of other tools whose values rsctl cannot use, so that they count as unset.
+    pub unusable: Vec<&'static str>,
 }
 
 /// How to log.
@@ -272,7 +274,8 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
     };
     let ignored = ["OVERLAY_NETWORK_NAME", "BACKEND_NETWORK_NAME", "NETWORK_NAME"];
     let ignored = ignored.into_iter().filter(|name| is_run && environment.get(name).is_some()).collect();
-    Ok(Settings { log, command, ignored })
+    let unusable = if is_run { environment.unusable_aliases() } else { Vec::new() };
+    Ok(Settings { log, command, ignored, unusable })
 }
 
 impl RunSettings {

@@ -58,11 +58,6 @@ fn a_bad_value_is_told_with_its_origin_and_what_is_accepted() {
             ("RSCTL_PORT", "70000"),
             "RSCTL_PORT (--port): `70000` is not accepted; accepted: a port from 1 to 65535",
         ),
-        (
-            vec![],
-            ("MONGO_PORT", "tcp://10.0.0.1:1"),
-            "MONGO_PORT (--port): `tcp://10.0.0.1:1` is not accepted; accepted: a port from 1 to 65535",
-        ),
         (vec!["--port", "x"], ("RSCTL_PORT", "1"), "--port: `x` is not accepted; accepted: a port from 1 to 65535"),
         (
             vec![],
@@ -101,6 +96,19 @@ fn a_bad_value_is_told_with_its_origin_and_what_is_accepted() {
     ] {
         assert_eq!(run(&args, [variables]).unwrap_err(), expected);
     }
+}
+
+/// Kubernetes and Docker links set such variables for no program in particular.
+#[test]
+fn a_name_of_another_tool_counts_only_where_its_value_could_be_meant() {
+    let link = ("MONGO_PORT", "tcp://10.0.0.3:27017");
+    assert_eq!(run(&[], [link]).unwrap().nodes.port, 27017);
+    assert_eq!(run(&[], [link, ("MONGODB_PORT_NUMBER", "4")]).unwrap().nodes.port, 4);
+    assert_eq!(run(&[], [("MONGO_SERVICE_NAME", "a b")]).unwrap().nodes.services, ["mongo".parse().unwrap()]);
+    let level = parsed(&["run"], &Environment::from([("LOGLEVEL", "chatty")])).unwrap().log.level;
+    assert_eq!(level, LevelFilter::INFO);
+    assert!(run(&[], [("RSCTL_PORT", "tcp://10.0.0.3:27017")]).is_err(), "rsctl's own name is meant for rsctl");
+    assert_eq!(parsed(&["run"], &Environment::from([link])).unwrap().unusable, ["MONGO_PORT"]);
 }
 
 #[test]
