@@ -6,11 +6,10 @@
 //! **Invariant:** every duration starts at zero when the controller starts. It counts from the first observation that
 //! showed the fact, not from the last observation that showed the opposite.
 
+use super::host_history::{HostHistory, Listed};
 use super::pace;
 use super::pasts::Pasts;
-use crate::model::{
-    Host, Lock, NameAnswer, Node, NodeState, Observed, ProbeError, ProcessId, Refusal, Subject, SyncSourceRequest,
-};
+use crate::model::{Host, Lock, Node, NodeState, Observed, ProcessId, Refusal, Subject, SyncSourceRequest};
 use crate::plan::Step;
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,31 +39,6 @@ pub(super) struct History {
     pasts: Pasts,
 }
 
-/// What is remembered of one address.
-#[derive(Debug, Default)]
-struct HostHistory {
-    ever_listed: bool,
-    unlisted: HeldFor,
-    silent: HeldFor,
-    unhealthy: HeldFor,
-    down_observations: u32,
-    closed: HeldFor,
-    state: Option<NodeState>,
-    in_state: HeldFor,
-}
-
-impl HostHistory {
-    fn record_state(&mut self, state: Option<NodeState>, passed: Duration) {
-        if state.is_none() || state != self.state {
-            self.in_state.ends();
-        }
-        self.state = state;
-        if state.is_some() {
-            self.in_state.holds(passed);
-        }
-    }
-}
-
 /// The blank processes that DNS listed in the last observation, and how long this has been so.
 #[derive(Debug, Default)]
 struct BlankProcesses {
@@ -90,25 +64,6 @@ struct StateFingerprint {
     sees_primary: Option<Host>,
 }
 
-/// How long a fact has held, counted from the first observation that showed it. `None` while it does not hold.
-#[derive(Clone, Copy, Debug, Default)]
-struct HeldFor(Option<Duration>);
-
-impl HeldFor {
-    /// One more observation shows the fact.
-    fn holds(&mut self, passed: Duration) {
-        self.0 = Some(self.0.map_or(Duration::ZERO, |so_far| so_far.saturating_add(passed)));
-    }
-
-    fn ends(&mut self) {
-        self.0 = None;
-    }
-
-    fn time(self) -> Duration {
-        self.0.unwrap_or_default()
-    }
-}
-
 /// A step that failed `times` times in a row. It is not tried again before `until`.
 #[derive(Debug)]
 struct RefusedStep {
@@ -126,25 +81,6 @@ struct RequestedSource {
     source: ProcessId,
     times: u32,
     until: Instant,
-}
-
-/// Whether DNS lists an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listed {
-    Yes,
-    No,
-    Unknown,
-}
-
-impl Listed {
-    /// Whether DNS lists the member with this name. `any_listed` says whether one of the name's addresses is a task's.
-    pub(super) fn of_name(answer: &NameAnswer, any_listed: bool) -> Self {
-        match answer {
-            NameAnswer::Trouble(_) => Self::Unknown,
-            NameAnswer::Addresses(_) if any_listed => Self::Yes,
-            NameAnswer::Addresses(_) | NameAnswer::NoSuchName => Self::No,
-        }
-    }
 }
 
 impl History {
@@ -182,44 +118,7 @@ impl History {
         for (host, node) in &mut observed.nodes {
             let known = self.hosts.entry(host.clone()).or_default();
             let is_listed = listed.get(host).copied().unwrap_or(Listed::Unknown);
-            match is_listed {
-                Listed::Yes => {
-                    known.ever_listed = true;
-                    known.unlisted.ends();
-                }
-                Listed::No if good => known.unlisted.holds(passed),
-                Listed::No | Listed::Unknown => {}
-            }
-            if node.answer.is_ok() {
-                known.silent.ends()
-            } else {
-                known.silent.holds(passed)
-            }
-            let before = known.down_observations;
-            known.down_observations = match &node.answer {
-                Ok(_) => 0,
-                Err(error) if error.is_down() => before.saturating_add(1),
-                // It accepted a connection, so its process lives.
-                Err(ProbeError::Dropped) => 0,
-                // First the port is closed, then DNS drops the task. A removed container disappears in this order, and
-                // its address becomes silent before the port can be found closed a second time.
-                Err(_) if before > 0 && good && is_listed == Listed::No => before.saturating_add(1),
-                // Silence says nothing about a port that was closed some time ago. The mongod may have returned, with
-                // only the path from this controller cut.
-                Err(_) => before.min(1),
-            };
-            node.ever_listed = known.ever_listed;
-            node.unlisted_for = known.unlisted.time();
-            node.silent_for = known.silent.time();
-            node.down_observations = known.down_observations;
-            if known.down_observations > 0 {
-                known.closed.holds(passed)
-            } else {
-                known.closed.ends()
-            }
-            node.closed_for = known.closed.time();
-            known.record_state(node.probe().map(|probe| probe.state), passed);
-            node.state_for = known.in_state.time();
+            known.complete(node, is_listed, good, passed);
         }
     }
 

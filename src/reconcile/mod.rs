@@ -5,6 +5,7 @@
 mod age;
 mod execute;
 mod history;
+mod host_history;
 mod named;
 mod observe;
 mod pace;

@@ -3,7 +3,8 @@
 //! **Invariant:** an observation always ends, and it never fails.
 
 use super::age::Age;
-use super::history::{History, Listed};
+use super::history::History;
+use super::host_history::Listed;
 use super::named::ConfigFilter;
 use crate::discovery::{Discovery, QUESTION_LIMIT};
 use crate::model::{

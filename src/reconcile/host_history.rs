@@ -1,0 +1,110 @@
+//! What is remembered of one address: how long each fact about it has held.
+
+use crate::model::{NameAnswer, Node, NodeState, ProbeError};
+use std::time::Duration;
+
+/// How long a fact has held, counted from the first observation that showed it. `None` while it does not hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HeldFor(Option<Duration>);
+
+impl HeldFor {
+    /// One more observation shows the fact.
+    pub(super) fn holds(&mut self, passed: Duration) {
+        self.0 = Some(self.0.map_or(Duration::ZERO, |so_far| so_far.saturating_add(passed)));
+    }
+
+    /// Whether one more observation shows the fact.
+    pub(super) fn is(&mut self, holds: bool, passed: Duration) {
+        if holds { self.holds(passed) } else { self.ends() }
+    }
+
+    pub(super) fn ends(&mut self) {
+        self.0 = None;
+    }
+
+    pub(super) fn time(self) -> Duration {
+        self.0.unwrap_or_default()
+    }
+}
+
+/// What is remembered of one address.
+#[derive(Debug, Default)]
+pub(super) struct HostHistory {
+    ever_listed: bool,
+    unlisted: HeldFor,
+    silent: HeldFor,
+    pub(super) unhealthy: HeldFor,
+    down_observations: u32,
+    closed: HeldFor,
+    state: Option<NodeState>,
+    in_state: HeldFor,
+}
+
+impl HostHistory {
+    /// Records what this observation shows of the address, and writes into it how long each fact has held. `good` says
+    /// whether DNS answered well.
+    pub(super) fn complete(&mut self, node: &mut Node, listed: Listed, good: bool, passed: Duration) {
+        match listed {
+            Listed::Yes => {
+                self.ever_listed = true;
+                self.unlisted.ends();
+            }
+            Listed::No if good => self.unlisted.holds(passed),
+            Listed::No | Listed::Unknown => {}
+        }
+        self.silent.is(node.answer.is_err(), passed);
+        let gone_from_dns = good && listed == Listed::No;
+        self.down_observations = self.down_observations_after(&node.answer.as_ref().map(drop), gone_from_dns);
+        self.closed.is(self.down_observations > 0, passed);
+        self.record_state(node.probe().map(|probe| probe.state), passed);
+        node.ever_listed = self.ever_listed;
+        node.unlisted_for = self.unlisted.time();
+        node.silent_for = self.silent.time();
+        node.down_observations = self.down_observations;
+        node.closed_for = self.closed.time();
+        node.state_for = self.in_state.time();
+    }
+
+    fn down_observations_after(&self, answer: &Result<(), &ProbeError>, gone_from_dns: bool) -> u32 {
+        let before = self.down_observations;
+        match answer {
+            Ok(()) => 0,
+            Err(error) if error.is_down() => before.saturating_add(1),
+            // It accepted a connection, so its process lives.
+            Err(ProbeError::Dropped) => 0,
+            // First the port is closed, then DNS drops the task. A removed container disappears in this order, and
+            // its address becomes silent before the port can be found closed a second time.
+            Err(_) if before > 0 && gone_from_dns => before.saturating_add(1),
+            // Silence says nothing about a port that was closed some time ago. The mongod may have returned, with
+            // only the path from this controller cut.
+            Err(_) => before.min(1),
+        }
+    }
+
+    fn record_state(&mut self, state: Option<NodeState>, passed: Duration) {
+        if state != self.state {
+            self.in_state.ends();
+        }
+        self.state = state;
+        self.in_state.is(state.is_some(), passed);
+    }
+}
+
+/// Whether DNS lists an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl Listed {
+    /// Whether DNS lists the member with this name. `any_listed` says whether one of the name's addresses is a task's.
+    pub(super) fn of_name(answer: &NameAnswer, any_listed: bool) -> Self {
+        match answer {
+            NameAnswer::Trouble(_) => Self::Unknown,
+            NameAnswer::Addresses(_) if any_listed => Self::Yes,
+            NameAnswer::Addresses(_) | NameAnswer::NoSuchName => Self::No,
+        }
+    }
+}
