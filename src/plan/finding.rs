@@ -224,6 +224,7 @@ const CONFIGS_DISAGREE: &str = "the newest config was forced by hand, and the vo
     differ from it by more than one voter, so nothing is forced: see `rsctl recover`";
 
 impl fmt::Display for Finding {
+    #[expect(clippy::too_many_lines, reason = "one sentence for each finding, and nothing else")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ForeignSet { host, id: Some(id), set } => write!(

@@ -96,7 +96,7 @@ async fn a_mongod_without_replset_and_one_for_another_set_are_named() {
     cluster.list([cluster.nodes[0].ip(), standalone.ip(), foreign.ip()]);
     let controller = cluster.controller(&[]);
     says(&controller, &format!("{} is a mongod without --replSet", standalone.address())).await;
-    says(&controller, &format!("{} runs for set accounting, not rs", foreign.address())).await;
+    says(&controller, &format!("{} runs for replica set accounting, not rs", foreign.address())).await;
     for _ in 0..2 {
         cluster.nodes.push(crate::cluster::blank_node().await);
     }

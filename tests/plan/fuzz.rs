@@ -3,7 +3,7 @@
 use crate::{parse, words};
 use proptest::prelude::*;
 use proptest::sample::select;
-use rsctl::model::{Change, NodeState, Observed, Policy, Probe, ReplConfig};
+use rsctl::model::{Change, Host, NodeState, Observed, Policy, Probe, ReplConfig};
 use rsctl::plan::{LintedConfig, Plan, Rule, Step, plan};
 
 const STATES: [&str; 20] = [
@@ -188,28 +188,7 @@ fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'s
             let mut seen = configs.filter(|c| c.replica_set_id() == base.replica_set_id());
             require(seen.all(|c| c.version() < next.config().version()), "force below a version that is seen")
         }
-        Step::AcceptLoss { on, next } => {
-            let (base, next) = (next.base(), next.config());
-            let accepted = observed.request.as_ref().and_then(|request| request.accepts_loss_of.as_ref());
-            require(accepted == Some(&policy.set), "a loss that nobody accepted")?;
-            require(observed.tasks.is_good(), "force in DNS trouble")?;
-            let rid = base.replica_set_id();
-            let of_it = |p: &&Probe| p.config.as_ref().is_some_and(|c| c.replica_set_id() == rid);
-            let ours: Vec<&Probe> = probes().filter(of_it).filter(|p| p.set.as_ref() == Some(&policy.set)).collect();
-            let led = |p: &Probe| p.state == NodeState::Primary || p.sees_primary.is_some();
-            require(!ours.iter().any(|p| led(p)), "a loss beside a primary")?;
-            require(
-                ours.iter().all(|p| p.config.as_ref().unwrap().version() < next.version()),
-                "force below a version",
-            )?;
-            let leader = observed.probe(on).ok_or("force on nobody")?;
-            for voter in next.voters() {
-                let there = observed.probe(&voter.host).ok_or("a vote for one who is not there")?;
-                require(voter.arbiter || there.data.is_some(), "a vote for one without data")?;
-                require(there.newest() <= leader.newest(), "a leader without the newest write")?;
-            }
-            require(next.voters().next().is_some(), "a set without voters")
-        }
+        Step::AcceptLoss { on, next } => accept_loss(observed, policy, on, next),
         Step::SetSyncSource { on, source, .. } => {
             let secondary = |h| observed.probe(h).is_some_and(|p| p.state == NodeState::Secondary);
             require(on != source && secondary(on) && secondary(source), "a line of others than secondaries")
@@ -221,6 +200,27 @@ fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'s
 
 fn has_config(probe: Option<&Probe>) -> bool {
     probe.is_some_and(|p| p.config.is_some())
+}
+
+fn accept_loss(observed: &Observed, policy: &Policy, on: &Host, next: &LintedConfig) -> Result<(), &'static str> {
+    let probes = || observed.nodes.values().filter_map(|n| n.probe());
+    let (base, next) = (next.base(), next.config());
+    let accepted = observed.request.as_ref().and_then(|request| request.accepts_loss_of.as_ref());
+    require(accepted == Some(&policy.set), "a loss that nobody accepted")?;
+    require(observed.tasks.is_good(), "force in DNS trouble")?;
+    let rid = base.replica_set_id();
+    let of_it = |p: &&Probe| p.config.as_ref().is_some_and(|c| c.replica_set_id() == rid);
+    let ours: Vec<&Probe> = probes().filter(of_it).filter(|p| p.set.as_ref() == Some(&policy.set)).collect();
+    let led = |p: &Probe| p.state == NodeState::Primary || p.sees_primary.is_some();
+    require(!ours.iter().any(|p| led(p)), "a loss beside a primary")?;
+    require(ours.iter().all(|p| p.config.as_ref().unwrap().version() < next.version()), "force below a version")?;
+    let leader = observed.probe(on).ok_or("force on nobody")?;
+    for voter in next.voters() {
+        let there = observed.probe(&voter.host).ok_or("a vote for one who is not there")?;
+        require(voter.arbiter || there.data.is_some(), "a vote for one without data")?;
+        require(there.newest() <= leader.newest(), "a leader without the newest write")?;
+    }
+    require(next.voters().next().is_some(), "a set without voters")
 }
 
 fn reconfig(observed: &Observed, linted: &LintedConfig) -> Result<(), &'static str> {
