@@ -13,6 +13,7 @@ mod first_start;
 mod lost_majority;
 mod names;
 mod recovery;
+mod rewound;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

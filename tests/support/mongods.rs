@@ -182,6 +182,12 @@ impl Mongod {
         }
     }
 
+    /// Restarts it with one more argument. Later restarts use the argument too.
+    pub async fn restart_with(&mut self, argument: &str) -> Result<(), MongodError> {
+        self.options.args.push(argument.to_owned());
+        self.restart().await
+    }
+
     /// Restarts it with the same data at a new address, as after a change of a Swarm task.
     pub async fn restart_at(&mut self, ip: Ipv4Addr, port: u16) -> Result<(), MongodError> {
         self.kill();
