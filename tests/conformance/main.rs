@@ -40,6 +40,7 @@ mod sim {
     pub mod queue;
     pub mod record;
     pub mod replication;
+    pub mod rewinds;
     pub mod rng;
     pub mod scenarios;
     pub mod service;

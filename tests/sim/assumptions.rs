@@ -1,6 +1,6 @@
 //! What the faults spare, because no controller can prevent the loss. This is the one place that excuses anything.
 //!
-//! The assumptions A1 to A8 are in `tests/sim/README.md`, each with the reason why it is fair.
+//! The assumptions A1 to A9 are in `tests/sim/README.md`, each with the reason why it is fair.
 
 use super::conf::ConfRef;
 use super::events::End;
@@ -47,7 +47,7 @@ impl World {
         self.machines.iter().position(|p| {
             let here = self.resolve(&member.host) == Some(p.addr);
             let its = if member.data.is_some() { member.data == p.dir.data } else { here };
-            !p.retired && p.wiped.is_none() && p.dir.data.is_some() && p.dir.config.is_some() && its
+            !p.retired && p.wiped.is_none() && !p.set_back && p.dir.data.is_some() && p.dir.config.is_some() && its
         })
     }
 
@@ -63,6 +63,20 @@ impl World {
         let others_know = self.configs_of(|other| other != machine);
         let left = |configs: &[ConfRef]| self.majority_left(configs, |_, _, vote_holder| vote_holder != machine);
         left(&self.configs()) && left(&others_know) && self.may_move(machine)
+    }
+
+    /// Assumption A9: whether every controller runs, and was told that the directory held a committed write that its
+    /// snapshot lacks.
+    pub fn snapshot_is_noticed(&self, machine: usize) -> bool {
+        let here = &self.machines[machine];
+        let Some(snapshot) = here.snapshot.as_ref().filter(|s| s.data.is_some() && s.data == here.dir.data) else {
+            return false;
+        };
+        let newest = snapshot.last();
+        let knows = |e: &super::evidence::Evidence| {
+            snapshot.data.and_then(|data| e.held.get(&data)).is_some_and(|held| *held > newest)
+        };
+        self.alive.iter().all(|alive| *alive) && self.checker.evidence.iter().all(knows)
     }
 
     /// Assumption A3: whether the mongod at this machine may come back at another address.

@@ -205,7 +205,11 @@ impl World {
         if old.host != new.host && (data.is_none() || data != new.data || !known) {
             self.violated(format!("controller {from} gives the member {} to another directory", old.host));
         }
-        if old.votes && !new.votes && data.is_some() && (old.data.is_none() || data == old.data) {
+        if old.host != new.host && self.checker.evidence[from].is_set_back(data) {
+            self.violated(format!("controller {from} follows {}, whose directory was set back", old.host));
+        }
+        let set_back = self.checker.evidence[from].was_set_back(data, came);
+        if old.votes && !new.votes && !set_back && data.is_some() && (old.data.is_none() || data == old.data) {
             self.violated(format!("controller {from} takes the vote of {}, which is whole", old.host));
         }
         if !old.votes && new.votes && (data.is_none() || state != NodeState::Secondary) {
@@ -248,7 +252,8 @@ impl World {
             let there = w.resolve(&m.host).and_then(|at| w.checker.evidence[from].answered.get(&at));
             let at_its_address = there
                 .is_some_and(|(at, data, state)| at + 5000 >= now && data.is_some() && *state == NodeState::Secondary);
-            tagged || m.data.is_none() && at_its_address
+            let set_back = w.checker.evidence[from].is_set_back(m.data);
+            tagged && !set_back || m.data.is_none() && at_its_address
         };
         let at_hand = new.voters().filter(|m| answered(self, m)).count();
         if at_hand < new.majority() {

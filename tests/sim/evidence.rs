@@ -18,6 +18,10 @@ pub struct Evidence {
     pub answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
     /// Whom each named as primary, and when it did.
     pub named: BTreeMap<Ipv4Addr, (u64, Host)>,
+    /// The newest write that each directory said to hold and to know as committed.
+    pub held: BTreeMap<DataId, OpTime>,
+    /// When each directory last said that it is behind that, and whether this was its last word.
+    pub set_back: BTreeMap<DataId, (u64, bool)>,
     /// What the primary said to be committed, and when.
     pub committed: Vec<(u64, OpTime)>,
     /// The first identity that no config has which it saw on a primary.
@@ -30,8 +34,9 @@ impl Evidence {
     pub fn born(born: u64) -> Self {
         let (listed, answered, named) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (committed, next_id, earlier) = (Vec::new(), MemberId(0), None);
+        let (held, set_back) = (BTreeMap::new(), BTreeMap::new());
         let (died, knows_set, listing) = (born, false, BTreeSet::new());
-        Self { born, died, knows_set, listing, listed, answered, named, committed, next_id, earlier }
+        Self { born, died, knows_set, listing, listed, answered, named, held, set_back, committed, next_id, earlier }
     }
 
     /// Neither DNS nor the mongod itself spoke of this address lately.
@@ -45,6 +50,32 @@ impl Evidence {
     /// What its life before knew, as long as a command of that life may be on its way, or wait at the primary.
     pub fn before(&self, now: u64, waits: u64) -> Option<&Self> {
         self.earlier.as_deref().filter(|e| e.died + COMMAND_DELAY_MS + waits > now)
+    }
+
+    /// The last word of this directory was that it lacks what it held.
+    pub fn is_set_back(&self, data: Option<DataId>) -> bool {
+        data.and_then(|data| self.set_back.get(&data)).is_some_and(|(_, last)| *last)
+    }
+
+    /// This directory said so shortly before a command arrived.
+    pub fn was_set_back(&self, data: Option<DataId>, came: u64) -> bool {
+        let own = data.and_then(|data| self.set_back.get(&data)).is_some_and(|(at, _)| at + 3000 >= came);
+        own || self.before(came, 0).is_some_and(|e| e.was_set_back(data, came))
+    }
+
+    fn compare(&mut self, data: DataId, probe: &Probe, now: u64) {
+        let held = self.held.get(&data).copied().unwrap_or_default();
+        match probe.newest() {
+            Some(newest) if probe.state != NodeState::Rollback && newest < held => {
+                self.set_back.insert(data, (now, true));
+            }
+            _ => {
+                self.set_back.entry(data).and_modify(|(_, last)| *last = false);
+            }
+        }
+        if let Some(view) = &probe.view {
+            self.held.insert(data, held.max(view.committed.min(view.applied)));
+        }
     }
 
     pub fn answer(&self, address: Ipv4Addr) -> Option<&(u64, Option<DataId>, NodeState)> {
@@ -84,6 +115,9 @@ impl Checker {
     pub fn has_answered(&mut self, controller: usize, address: Ipv4Addr, now: u64, probe: &Probe) {
         let evidence = &mut self.evidence[controller];
         evidence.answered.insert(address, (now, probe.data, probe.state));
+        if let Some(data) = probe.data {
+            evidence.compare(data, probe, now);
+        }
         evidence.knows_set |= probe.config.is_some();
         evidence.named.remove(&address);
         evidence.named.extend(probe.sees_primary.clone().map(|host| (address, (now, host))));

@@ -18,6 +18,10 @@ pub enum Undo {
     Stop(usize),
     /// Another member lags by now, so the volume of this machine is wiped.
     Wipe(usize),
+    /// A volume becomes an earlier snapshot of itself.
+    SetBack(usize),
+    /// An operator empties a volume that was set back.
+    Empty(usize),
     KillPrimary,
     /// A task that an operator asked to remove is retired.
     Retire(usize),
@@ -55,7 +59,8 @@ impl World {
             n if n < 49 => self.all_tasks_die(),
             n if n < 53 && !self.named => self.tasks_swap_addresses(),
             n if n < 68 => self.partition(),
-            n if n < 75 => self.bad_network(),
+            n if n < 73 => self.bad_network(),
+            n if n < 76 => self.snapshot_is_restored_later(),
             n if n < 80 => self.slow_replication(),
             n if n < 86 => self.volume_is_wiped(),
             n if n < 90 => self.straggler_before_a_wipe(),
@@ -201,6 +206,11 @@ impl World {
     }
 
     pub fn controller_crashes(&mut self) {
+        self.forgive_whole();
+        // Assumption A9.
+        if self.machines.iter().any(|p| p.set_back && !p.retired) {
+            return;
+        }
         let controller = self.rng.below(self.wakes.len());
         self.controller_commands.push(ControllerCommand::Crash(controller));
         self.after(10, 8000, Event::Undo(Undo::Controller(controller)));
@@ -250,6 +260,8 @@ impl World {
             Undo::Controller(controller) => self.controller_commands.push(ControllerCommand::Start(controller)),
             Undo::Stop(machine) => self.stop(machine),
             Undo::Wipe(machine) => self.wipe_behind_stragglers(machine),
+            Undo::SetBack(machine) => self.volume_is_set_back(machine),
+            Undo::Empty(machine) => self.empty_set_back(machine),
             Undo::KillPrimary => self.kill_primary(),
             Undo::Retire(machine) => self.retire(machine),
             Undo::Restart(machine) => self.take_back(machine),
@@ -298,6 +310,7 @@ impl World {
             *view = DnsView::Good;
         }
         for machine in 0..self.machines.len() {
+            self.empty_set_back(machine);
             self.restart(machine);
             self.machines[machine].listed |= self.machines[machine].proc.is_some();
             if let Some(proc) = self.proc(machine) {

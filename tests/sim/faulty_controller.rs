@@ -202,6 +202,13 @@ impl FaultyController {
                 }
                 p
             }),
+            // Nothing is durable, so nothing is held for good.
+            Mutant::ForgetsThePast => answer.map(|mut p| {
+                if let Some(view) = &mut p.view {
+                    view.durable = OpTime::default();
+                }
+                p
+            }),
             Mutant::TakesSilenceForGone => {
                 let mut silent_now = held(&self.silent);
                 if silent {

@@ -24,6 +24,7 @@ mod ports;
 mod queue;
 mod record;
 mod replication;
+mod rewinds;
 mod rng;
 mod run;
 mod scenarios;

@@ -40,6 +40,8 @@ pub enum Mutant {
     TakesSilenceForGone,
     /// Treats a node that DNS does not list as gone.
     TrustsDnsAlone,
+    /// Does not remember what a directory held.
+    ForgetsThePast,
 }
 
 impl Mutant {
@@ -51,6 +53,7 @@ impl Mutant {
             Self::ForcesByAddress => Scenario::BlankTaskWhileReaddressing,
             Self::ForcesNewcomers => Scenario::ReaddressWhileCopying,
             Self::TrustsDnsAlone => Scenario::HiddenTask,
+            Self::ForgetsThePast => Scenario::SnapshotBesideStale,
             _ => Scenario::Random,
         }
     }
@@ -66,7 +69,7 @@ pub enum DetectedBy {
 }
 
 /// Every mutant that must be detected.
-pub const ALL: [(Mutant, DetectedBy); 15] = [
+pub const ALL: [(Mutant, DetectedBy); 16] = [
     (Mutant::InitiatesTwice, DetectedBy::LostWrites),
     (Mutant::IgnoresLocks, DetectedBy::LostWrites),
     (Mutant::TakesSilenceForBlank, DetectedBy::LostWrites),
@@ -76,6 +79,7 @@ pub const ALL: [(Mutant, DetectedBy); 15] = [
     (Mutant::ChangesTwoVotes, DetectedBy::Commands("the server refuses it (103)")),
     (Mutant::ForcesAnybody, DetectedBy::LostWrites),
     (Mutant::ForcesByAddress, DetectedBy::LostWrites),
+    (Mutant::ForgetsThePast, DetectedBy::LostWrites),
     (Mutant::ForcesUnseen, DetectedBy::Commands("a directory that is absent cannot vote")),
     (
         Mutant::ForcesNewcomers,

@@ -23,15 +23,19 @@ pub enum Scenario {
     /// From the first start on, one controller reaches none of the tasks, nor does it hear of all of them. Then a late
     /// one comes, blank and first in line, which only this controller reaches.
     TwoSides,
+    /// One voter misses writes. Then all get new addresses, one of them with an older snapshot of its volume, and the
+    /// primary stays away.
+    SnapshotBesideStale,
 }
 
 /// Every scenario but luck.
-pub const SCENARIOS: [Scenario; 5] = [
+pub const SCENARIOS: [Scenario; 6] = [
     Scenario::HiddenTask,
     Scenario::ReaddressWhileCopying,
     Scenario::BlankTaskWhileReaddressing,
     Scenario::NewcomerBesideSilent,
     Scenario::TwoSides,
+    Scenario::SnapshotBesideStale,
 ];
 
 /// One thing that happens in a scenario.
@@ -49,6 +53,8 @@ pub enum Act {
     Return(usize),
     /// At a new address.
     Move(usize),
+    /// At a new address, with its snapshot.
+    MoveSetBack(usize),
     /// Whoever leads then, or next.
     KillLeader,
 }
@@ -62,7 +68,8 @@ pub const ENDS_AT: u64 = 60_000;
 impl Scenario {
     /// Whether members must be known by their names, or by their IPs; none where it does not matter.
     pub fn named(self) -> Option<bool> {
-        matches!(self, Self::ReaddressWhileCopying | Self::BlankTaskWhileReaddressing).then_some(false)
+        let by_ip = [Self::ReaddressWhileCopying, Self::BlankTaskWhileReaddressing, Self::SnapshotBesideStale];
+        by_ip.contains(&self).then_some(false)
     }
 
     /// How many controllers it takes.
@@ -91,9 +98,15 @@ impl World {
                     self.kill_so(machine, refuses);
                 }
             }
-            Act::Return(machine) | Act::Move(machine) if self.machines[machine].proc.is_some() => {}
+            Act::Return(machine) | Act::Move(machine) | Act::MoveSetBack(machine)
+                if self.machines[machine].proc.is_some() => {}
             Act::Return(machine) => self.start(machine, self.machines[machine].addr),
             Act::Move(machine) => {
+                let at = self.fresh_address();
+                self.start(machine, at);
+            }
+            Act::MoveSetBack(machine) => {
+                self.set_back(machine);
                 let at = self.fresh_address();
                 self.start(machine, at);
             }
@@ -151,6 +164,19 @@ impl World {
                 self.later(3100, 5000, Act::Move(one));
                 self.later(3100, 5000, Act::Move(other));
                 self.later(6000, 9000, Act::KillLeader);
+                self.later(30_000, 40_000, Act::Move(leader));
+            }
+            Scenario::SnapshotBesideStale => {
+                self.take_snapshot(one);
+                let until = self.now + ENDS_AT;
+                if let Some(proc) = self.proc(other) {
+                    proc.slow_until = until;
+                }
+                for machine in [leader, one, other] {
+                    self.later(7000, 8000, Act::Kill { machine, refuses: true });
+                }
+                self.later(8100, 9000, Act::MoveSetBack(one));
+                self.later(8100, 9000, Act::Move(other));
                 self.later(30_000, 40_000, Act::Move(leader));
             }
             Scenario::NewcomerBesideSilent => {

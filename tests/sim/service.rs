@@ -50,6 +50,8 @@ impl World {
             listed: false,
             retired: false,
             wiped: None,
+            snapshot: None,
+            set_back: false,
             slow_sync: false,
             died_at: None,
             unwanted: false,

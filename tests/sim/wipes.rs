@@ -29,7 +29,7 @@ impl World {
         self.note(|w| format!("{} is wiped", w.machines[machine].name));
         let fresh = if self.named { self.fresh_address() } else { address };
         let here = &mut self.machines[machine];
-        here.dir = Dir::default();
+        (here.dir, here.set_back) = (Dir::default(), false);
         here.wiped = dangerous.then_some(0);
         here.addr = fresh;
         here.listed = false;

@@ -34,6 +34,10 @@ pub struct Machine {
     pub retired: bool,
     /// Its volume was emptied at an address that may have a vote. The number counts the chances to revoke that vote.
     pub wiped: Option<u32>,
+    /// An earlier state of its volume, to which it may be set back.
+    pub snapshot: Option<Dir>,
+    /// Its volume was set back, and lacks acknowledged writes.
+    pub set_back: bool,
     /// Its initial syncs take long.
     pub slow_sync: bool,
     /// When a mongod there died last.
