@@ -2,11 +2,11 @@
 
 use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
-use crate::mongo::{Access, Mongods};
+use crate::mongo::{Access, Account, Mongods, Names, Tls};
 use crate::reconcile::{AdminRequests, Loop};
 use crate::settings::{Behaviour, Login, Nodes};
 use bson::oid::ObjectId;
-use mongodb::options::{AuthMechanism, Credential, Tls, TlsOptions};
+use futures_util::FutureExt;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -29,7 +29,7 @@ impl Runtime {
     pub(crate) fn new(nodes: &Nodes, behaviour: &Behaviour) -> Result<Self, DiscoveryError> {
         let discovery = SwarmDns::new(nodes.services.clone(), nodes.port, nodes.dns)?;
         let wake = Arc::new(Notify::new());
-        let admin = Mongods::new(access(nodes), Arc::clone(&wake));
+        let admin = Mongods::new(access(nodes, &discovery), Arc::clone(&wake));
         let requests = Arc::new(AdminRequests::new(Arc::clone(&wake)));
         let policy = policy(nodes, behaviour);
         Ok(Self { discovery, admin, policy, requests, wake, interval: behaviour.interval })
@@ -68,33 +68,21 @@ fn policy(nodes: &Nodes, behaviour: &Behaviour) -> Policy {
     }
 }
 
-fn access(nodes: &Nodes) -> Access {
+fn access(nodes: &Nodes, dns: &SwarmDns) -> Access {
     let tls = nodes.tls.as_ref().map(|tls| {
-        let mut options = TlsOptions::default();
-        options.ca_file_path.clone_from(&tls.ca_file);
-        options.cert_key_file_path.clone_from(&tls.cert_key_file);
-        Tls::Enabled(options)
+        let dns = dns.clone();
+        let names = Names::by(move |name, ip| {
+            let dns = dns.clone();
+            async move { dns.leads_to(&name, ip).await }.boxed()
+        });
+        Tls { authority: tls.ca_file.clone(), certificate: tls.cert_key_file.clone(), names }
     });
-    Access { credential: credential(&nodes.login), tls }
-}
-
-fn credential(login: &Login) -> Option<Credential> {
-    let mut credential = Credential::default();
-    credential.mechanism = Some(AuthMechanism::ScramSha256);
-    match login {
-        Login::None => return None,
-        Login::Keyfile(key) => {
-            // The members' own user. It can log in to every node, also before the replica set is initiated.
-            credential.username = Some("__system".to_owned());
-            credential.source = Some("local".to_owned());
-            credential.password = Some(key.expose().to_owned());
-        }
+    let account = match &nodes.login {
+        Login::None => None,
+        Login::Keyfile(key) => Some(Account::of_members(key.clone())),
         Login::Password { username, password, auth_source } => {
-            credential.mechanism = None;
-            credential.username = Some(username.clone());
-            credential.source = Some(auth_source.clone());
-            credential.password = Some(password.expose().to_owned());
+            Some(Account { username: username.clone(), source: auth_source.clone(), password: password.clone() })
         }
-    }
-    Some(credential)
+    };
+    Access { account, tls }
 }

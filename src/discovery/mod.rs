@@ -10,7 +10,7 @@ mod service;
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -108,6 +108,15 @@ impl SwarmDns {
         let mut list = union(questions).await;
         list.trouble.extend(trouble.map(|kind| DnsTrouble { name: name.to_owned(), kind }));
         list
+    }
+
+    /// Whether a name leads to this address: a name of the service to this one among others, any other name to this one
+    /// alone, of its family. Doubt is a no.
+    pub async fn leads_to(&self, name: &str, ip: IpAddr) -> bool {
+        let answer = self.resolver.addresses(name, None, Instant::now() + QUESTION_LIMIT).await;
+        let is_service = self.services.iter().any(|s| s.candidates().iter().any(|own| own.eq_ignore_ascii_case(name)));
+        let alike = answer.addresses.iter().filter(|found| found.is_ipv4() == ip.is_ipv4()).count();
+        answer.addresses.contains(&ip) && (alike == 1 || is_service)
     }
 
     fn listed(&self, name: &str, port: u16, answer: Answer) -> TaskList {

@@ -21,7 +21,7 @@ pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use evidence_id::{EvidenceDigest, EvidenceId, EvidenceIdError};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};
 pub use member::{Change, Member, MemberId, NewRole, SavedVote};
-pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, SetView, Token, UserData};
+pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, Proof, SetView, Token, UserData};
 pub use observed::{Naming, Node, Observed, Process, SyncSourceRequest};
 pub use past::Past;
 pub use policy::{Bootstrap, MemberAddress, Policy, RecoveryMode};

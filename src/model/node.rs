@@ -8,10 +8,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Everything that one mongod answered in one observation.
+///
+/// **Invariant:** of a node without a proof nothing is told but that it calls itself an arbiter: no config, no view, no
+/// data, and a `process` that rsctl made up, so that it is never merged with another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
     /// The process that answered. It counts once, however many addresses lead to it.
     pub process: ProcessId,
+    /// Whether it showed that it knows the secret.
+    pub proof: Proof,
     /// The newest wire version that it supports.
     pub wire: WireVersion,
     /// The release that it behaves as. Only a primary that may behave as an older release is asked.
@@ -45,6 +50,7 @@ impl Probe {
     pub fn new(process: ProcessId, wire: WireVersion, state: NodeState) -> Self {
         Self {
             process,
+            proof: Proof::NotAsked,
             wire,
             feature: None,
             state,
@@ -67,6 +73,18 @@ impl Probe {
         let applied = self.view.as_ref().map(|view| view.applied).filter(|applied| applied.seconds > 0);
         applied.or(self.oplog_end)
     }
+}
+
+/// Whether a node proved, on the very connection that it answered on, that it knows the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It did, by SCRAM-SHA-256.
+    Secret,
+    /// No login is configured, so nobody is asked for one, and everybody is believed.
+    NotAsked,
+    /// It did not. An arbiter holds no users, so nobody logs in to it by name and password: it is believed only where a
+    /// member that proved itself has an arbiter at that address in its config.
+    None,
 }
 
 /// `topologyVersion.processId`: new with every start of a mongod.
@@ -275,6 +293,9 @@ pub enum ProbeError {
     /// It does not accept rsctl's login, or requires one (13, 18).
     #[error("refuses our login ({0}): check that --keyfile holds the key that mongod runs with")]
     Login(String),
+    /// It was asked to prove that it knows the secret, and did not.
+    #[error("does not prove that it knows the secret ({0}): nothing that it says counts")]
+    Unproven(String),
     /// TLS failed.
     #[error("TLS failed: {0}")]
     Tls(String),
@@ -293,6 +314,9 @@ pub enum ProbeError {
     /// Its name has several addresses, such as a round robin.
     #[error("has a name with {0} addresses, which cannot be a member's")]
     NameAmbiguous(usize),
+    /// rsctl itself failed to ask: a bug in it or in a library, or a lack of memory or file descriptors.
+    #[error("could not be asked, for rsctl failed ({0}): please report this")]
+    Broken(String),
     /// The server refused a command.
     #[error("answers `{command}` with {code}: {message}")]
     Server {

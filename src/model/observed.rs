@@ -3,8 +3,8 @@
 //! **Invariant:** an observation cannot fail. What is unknown is a value in it, and differs from what is absent.
 
 use super::{
-    DataId, Host, Lock, NodeState, Past, Peer, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget,
-    TaskList,
+    DataId, Host, Lock, NodeState, Past, Peer, Probe, ProbeError, ProcessId, Proof, RecoveryRequest, Refusal,
+    RemovalTarget, ReplConfig, TaskList,
 };
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,6 +117,22 @@ impl Observed {
         self.node(host).and_then(Node::probe)
     }
 
+    /// Takes back what nodes without a proof said, but for arbiters that a member with one has in its config at that
+    /// address. What is left may be merged, counted and believed.
+    pub fn believe_only_the_proven(&mut self) {
+        let proven = self.nodes.values().filter_map(Node::probe).filter(|probe| probe.proof != Proof::None);
+        let members = proven.filter_map(|probe| probe.config.as_ref()).flat_map(ReplConfig::members);
+        let arbiters: BTreeSet<&Host> = members.filter(|member| member.arbiter).map(|member| &member.host).collect();
+        let at: BTreeSet<SocketAddr> = arbiters.iter().filter_map(|host| self.nodes.get(*host)?.at).collect();
+        for node in self.nodes.values_mut() {
+            let unproven = node.probe().is_some_and(|probe| probe.proof == Proof::None);
+            if unproven && !node.at.is_some_and(|place| at.contains(&place)) {
+                let reason = "it calls itself an arbiter, and no member's config has one there";
+                node.answer = Err(ProbeError::Unproven(reason.to_owned()));
+            }
+        }
+    }
+
     /// Every mongod that answered, each once.
     pub fn processes(&self) -> Vec<Process<'_>> {
         let mut found: BTreeMap<ProcessId, Process<'_>> = BTreeMap::new();
@@ -168,4 +184,63 @@ pub struct SyncSourceRequest {
     pub source: ProcessId,
     /// The request is recent, and may still take effect.
     pub fresh: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::WireVersion;
+    use bson::doc;
+
+    fn probe(proof: Proof, config: Option<ReplConfig>) -> Probe {
+        let state = if proof == Proof::None { NodeState::Arbiter } else { NodeState::Primary };
+        Probe { proof, config, ..Probe::new(ProcessId(ObjectId::new()), WireVersion(17), state) }
+    }
+
+    fn node(n: u8, probe: Probe) -> (Host, Node) {
+        let at = SocketAddr::from(([10, 0, 0, n], 27017));
+        let answer = Ok(Arc::new(probe));
+        let zero = Duration::ZERO;
+        let node = Node {
+            at: Some(at),
+            answer,
+            listed: true,
+            ever_listed: true,
+            unlisted_for: zero,
+            silent_for: zero,
+            unhealthy_for: zero,
+            down_observations: 0,
+            naming: Naming::Unknown,
+        };
+        (Host::from(at), node)
+    }
+
+    fn config(arbiter: u8) -> ReplConfig {
+        let member =
+            |id: i32, n: u8| doc! { "_id": id, "host": format!("10.0.0.{n}:27017"), "arbiterOnly": n == arbiter };
+        let members = [member(0, 1), member(1, 2)];
+        ReplConfig::from_stored(doc! { "_id": "rs", "version": 1, "term": 1_i64, "members": members }).unwrap()
+    }
+
+    #[test]
+    fn an_unproven_node_counts_only_as_the_arbiter_of_a_proven_member_s_config() {
+        for (voucher, stays) in [(Proof::Secret, true), (Proof::NotAsked, true), (Proof::None, false)] {
+            let nodes = [node(1, probe(voucher, Some(config(2)))), node(2, probe(Proof::None, None))];
+            let mut observed = Observed { nodes: nodes.into(), ..Observed::default() };
+            observed.believe_only_the_proven();
+            assert_eq!(observed.nodes[&Host::from(SocketAddr::from(([10, 0, 0, 2], 27017)))].answer.is_ok(), stays);
+        }
+    }
+
+    #[test]
+    fn an_unproven_node_at_any_other_address_said_nothing() {
+        for arbiter in [0, 1] {
+            let nodes = [node(1, probe(Proof::Secret, Some(config(arbiter)))), node(2, probe(Proof::None, None))];
+            let mut observed = Observed { nodes: nodes.into(), ..Observed::default() };
+            observed.believe_only_the_proven();
+            let answers: Vec<bool> = observed.nodes.values().map(|node| node.answer.is_ok()).collect();
+            assert_eq!(answers, [true, false]);
+            assert_eq!(observed.processes().len(), 1);
+        }
+    }
 }

@@ -6,27 +6,40 @@
 mod configs;
 mod connect;
 mod error;
+mod frame;
+mod gate;
+mod health;
+mod login;
+mod peer;
 mod probe;
+mod scram;
+mod tls;
 mod wire;
 
-pub use connect::Access;
 pub use error::Error;
 use error::ILLEGAL_OPERATION;
+pub use login::{Access, Account};
 pub use probe::PublicView;
+pub use tls::{Names, Tls};
 
 use crate::model::{Host, Lock, Probe, ProbeError, ProcessId, ReplConfig};
 use bson::{Document, doc};
 use configs::Configs;
-use connect::Connection;
+use connect::{Connection, Way};
+use futures_util::FutureExt;
+use login::Terms;
 use mongodb::options::{Acknowledgment, WriteConcern};
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 /// What the controller needs of mongods. The simulation implements it too.
 #[expect(async_fn_in_trait, reason = "the loop is one task, nobody sends these futures to another thread")]
@@ -74,9 +87,12 @@ const REOPEN_LIMIT: Duration = Duration::from_millis(50);
 /// What a call may take longer than its server-side limit.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Who did not prove itself is not asked to again for so long: a proof costs us more than a lie costs a stranger.
+const UNPROVEN_PAUSE: Duration = Duration::from_secs(1);
+
 /// Real mongods, through the driver.
 pub struct Mongods {
-    access: Access,
+    terms: Arc<Terms>,
     wake: Arc<Notify>,
     nodes: Mutex<BTreeMap<SocketAddr, Arc<Node>>>,
     configs: Configs,
@@ -85,16 +101,48 @@ pub struct Mongods {
 /// One address: its connection, and what need not be asked twice of one process.
 #[derive(Default)]
 struct Node {
-    connection: tokio::sync::Mutex<Option<Connection>>,
+    slot: tokio::sync::Mutex<Slot>,
     /// The last connection was closed by the other end, and no probe has told so yet.
     closed: AtomicBool,
     known: Mutex<Option<probe::Constant>>,
 }
 
+/// Where one address stands.
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Empty,
+    /// It takes connections; whether it proves itself is being seen, however soon whoever asked lost patience.
+    Opening(JoinHandle<Result<Connection, ProbeError>>),
+    Open(Connection),
+    /// It did not prove itself then.
+    Unproven(Instant, ProbeError),
+}
+
+impl Slot {
+    fn open(&self) -> Option<&Connection> {
+        match self {
+            Self::Open(connection) => Some(connection),
+            Self::Empty | Self::Opening(_) | Self::Unproven(..) => None,
+        }
+    }
+
+    fn take(&mut self) -> Option<Connection> {
+        match std::mem::take(self) {
+            Self::Open(connection) => Some(connection),
+            Self::Opening(task) => {
+                task.abort();
+                None
+            }
+            Self::Empty | Self::Unproven(..) => None,
+        }
+    }
+}
+
 impl Mongods {
     /// `wake` is notified whenever a mongod's state or connection changes.
     pub fn new(access: Access, wake: Arc<Notify>) -> Self {
-        Self { access, wake, nodes: Mutex::default(), configs: Configs::default() }
+        Self { terms: Arc::new(Terms::new(access)), wake, nodes: Mutex::default(), configs: Configs::default() }
     }
 
     fn node(&self, at: SocketAddr) -> Arc<Node> {
@@ -102,32 +150,62 @@ impl Mongods {
         Arc::clone(nodes.entry(at).or_default())
     }
 
-    /// A sound client for the address, new if need be.
-    async fn client(&self, at: SocketAddr) -> Result<mongodb::Client, ProbeError> {
+    /// A sound connection to the address, new if need be.
+    async fn way(&self, at: SocketAddr) -> Result<Way, ProbeError> {
         let node = self.node(at);
-        let mut slot = node.connection.lock().await;
-        if let Some(broken) = slot.take_if(|c| !c.is_sound()) {
+        let mut slot = node.slot.lock().await;
+        if let Some(broken) = slot.open().is_some_and(|c| !c.is_sound()).then(|| slot.take()).flatten() {
             node.closed.store(broken.was_closed(), Ordering::Release);
             broken.close();
         }
-        if slot.is_none() {
-            let opening = Connection::open(at, &self.access, &self.wake);
-            // An address that was alive a moment ago answers at once or, with its container gone, never.
-            let limit = if node.closed.load(Ordering::Acquire) { REOPEN_LIMIT } else { COMMAND_LIMIT };
-            *slot = Some(timeout(limit, opening).await.map_err(|_| ProbeError::Timeout)??);
+        match &*slot {
+            Slot::Unproven(since, error) if since.elapsed() < UNPROVEN_PAUSE => return Err(error.clone()),
+            Slot::Empty | Slot::Unproven(..) => {
+                *slot = Slot::Empty;
+                // An address that was alive a moment ago answers at once or, with its container gone, never.
+                let limit = if node.closed.load(Ordering::Acquire) { REOPEN_LIMIT } else { COMMAND_LIMIT };
+                let tcp = timeout(limit, peer::dial(at)).await.unwrap_or(Err(ProbeError::Timeout))?;
+                let opening = Connection::open(tcp, at, Arc::clone(&self.terms), Arc::clone(&self.wake));
+                *slot = Slot::Opening(tokio::spawn(opening));
+            }
+            Slot::Opening(_) | Slot::Open(_) => {}
         }
-        slot.as_ref().map(|c| c.client.clone()).ok_or(ProbeError::Closed)
+        if let Slot::Opening(task) = &mut *slot {
+            let opened = task.await.unwrap_or_else(|e| Err(ProbeError::Broken(e.to_string())));
+            *slot = match &opened {
+                Err(error @ (ProbeError::Unproven(_) | ProbeError::Login(_))) => {
+                    Slot::Unproven(Instant::now(), error.clone())
+                }
+                _ => Slot::Empty,
+            };
+            *slot = Slot::Open(opened?);
+        }
+        slot.open().map(|c| c.way.clone()).ok_or(ProbeError::Closed)
+    }
+
+    /// A client for the address. An arbiter without a proof has none: it is told nothing and asked for `hello` alone.
+    async fn client(&self, at: SocketAddr) -> Result<mongodb::Client, ProbeError> {
+        match self.way(at).await? {
+            Way::Driver(client, _) => Ok(client),
+            Way::Public(..) => Err(ProbeError::Unproven("it is an arbiter, to which no user can log in".to_owned())),
+        }
     }
 
     /// Turns a failed question into a fact about the node, and lets go of a connection that is of no more use.
     async fn give_up(&self, at: SocketAddr, error: &mongodb::error::Error) -> ProbeError {
         let node = self.node(at);
-        let mut slot = node.connection.lock().await;
-        let reason = slot.as_ref().map_or(ProbeError::Closed, |c| c.explain(error));
+        let mut slot = node.slot.lock().await;
+        let reason = slot.open().map_or(ProbeError::Closed, |c| c.explain(error));
         if let Some(connection) = slot.take() {
             connection.close();
         }
         reason
+    }
+
+    async fn let_go(&self, at: SocketAddr) {
+        if let Some(connection) = self.node(at).slot.lock().await.take() {
+            connection.close();
+        }
     }
 
     async fn command(
@@ -141,8 +219,14 @@ impl Mongods {
             Ok(client) => client.map_err(|e| Error::Connection(mongodb::error::Error::custom(e)))?,
             Err(_) => return Err(Error::Timeout(limit.as_millis())),
         };
-        match timeout(limit, client.database(database).run_command(command)).await {
-            Ok(reply) => Ok(reply?),
+        let database = client.database(database);
+        let answer = AssertUnwindSafe(database.run_command(command).into_future()).catch_unwind();
+        match timeout(limit, answer).await {
+            Ok(Ok(reply)) => Ok(reply?),
+            Ok(Err(panic)) => {
+                self.let_go(at).await;
+                Err(Error::Connection(mongodb::error::Error::custom(broken(&*panic))))
+            }
             Err(_) => Err(Error::Timeout(limit.as_millis())),
         }
     }
@@ -156,6 +240,12 @@ impl Mongods {
         self.fsync(at).await?;
         Ok(reply)
     }
+}
+
+/// A panic in a library costs one answer. Its words were logged when it happened.
+fn broken(panic: &(dyn Any + Send)) -> ProbeError {
+    let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    ProbeError::Broken(peer::tame(words.unwrap_or("a panic without words")))
 }
 
 /// `insert` and `delete` answer `ok: 1` even when the one write in them failed.
@@ -176,14 +266,22 @@ fn local_write_concern() -> Document {
 
 impl Admin for Mongods {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
-        let answer = timeout(limit, self.ask(at)).await.unwrap_or(Err(ProbeError::Timeout));
+        let asking = AssertUnwindSafe(self.ask(at)).catch_unwind();
+        let answer = match timeout(limit, asking).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(panic)) => {
+                self.let_go(at).await;
+                Err(broken(&*panic))
+            }
+            Err(_) => Err(ProbeError::Timeout),
+        };
         // A container that is removed closes its connections, and its address is silent before anybody asks again.
         let node = self.node(at);
         match (node.closed.swap(false, Ordering::AcqRel), answer) {
             (true, Err(ProbeError::Timeout)) => Err(ProbeError::Closed),
             // The driver goes on trying where no handshake can succeed.
             (false, Err(ProbeError::Timeout)) => {
-                let seen = node.connection.try_lock().ok().and_then(|slot| slot.as_ref()?.permanent_error());
+                let seen = node.slot.try_lock().ok().and_then(|slot| slot.open()?.permanent_error());
                 Err(seen.unwrap_or(ProbeError::Timeout))
             }
             (_, answer) => answer,
@@ -273,7 +371,7 @@ impl Admin for Mongods {
         nodes.retain(|at, node| {
             let keep = addresses.contains(at);
             if !keep
-                && let Ok(mut slot) = node.connection.try_lock()
+                && let Ok(mut slot) = node.slot.try_lock()
                 && let Some(connection) = slot.take()
             {
                 connection.close();

@@ -1,18 +1,21 @@
 //! Everything that one observation asks one mongod.
 
 use super::configs::Configs;
+use super::connect::Way;
 use super::error::{
     AUTHENTICATION_FAILED, INVALID_CONFIG, NO_REPLICATION, NOT_YET_INITIALIZED, SHUTTING_DOWN, UNAUTHORIZED,
     UNKNOWN_FEATURE_VERSION, server_error,
 };
+use super::peer::{self, Stream};
 use super::wire::{self, Hello};
 use super::{Error, Mongods};
-use crate::model::{Host, NodeState, Probe, ProbeError, ProcessId, ReplConfig, SetName, UserData, WireVersion};
+use crate::model::{Host, NodeState, Probe, ProbeError, ProcessId, Proof, ReplConfig, SetName, UserData, WireVersion};
 use bson::{Document, doc};
 use mongodb::Client;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::PoisonError;
+use tokio::sync::Mutex as AsyncMutex;
 
 /// What stays the same as long as the process lives.
 #[derive(Clone)]
@@ -52,19 +55,47 @@ impl Mongods {
 
     /// Asks one mongod everything. The caller sets the limit.
     pub(super) async fn ask(&self, at: SocketAddr) -> Result<Probe, ProbeError> {
-        let client = self.client(at).await?;
+        let (client, proof) = match self.way(at).await? {
+            Way::Driver(client, proof) => (client, proof),
+            Way::Public(stream, name) => return self.greet(at, &stream, name).await,
+        };
         match self.questions(at, &client).await {
-            Ok(probe) => Ok(probe),
+            Ok(probe) => Ok(Probe { proof, ..probe }),
             Err(Trouble::Unreadable(error)) => Err(ProbeError::NotMongod(error.to_string())),
             Err(Trouble::Unfit(error)) => Err(error),
             Err(Trouble::Driver(error)) => Err(self.give_up(at, &error).await),
             Err(Trouble::Server { command, code, message }) => Err(match code {
                 SHUTTING_DOWN => ProbeError::ShuttingDown,
                 // Its words hold the whole command, which is never twice the same.
-                UNAUTHORIZED if self.access.credential.is_some() => ProbeError::Denied(command),
+                UNAUTHORIZED if self.terms.access.account.is_some() => ProbeError::Denied(command),
                 UNAUTHORIZED | AUTHENTICATION_FAILED => ProbeError::Login(message),
                 _ => ProbeError::Server { command, code, message },
             }),
+        }
+    }
+
+    /// What an arbiter says that gave no proof: that it is one, and nothing else. Whether that counts is for others to say.
+    async fn greet(&self, at: SocketAddr, stream: &AsyncMutex<Stream>, name: ProcessId) -> Result<Probe, ProbeError> {
+        let reply = peer::greet(&mut *stream.lock().await).await;
+        let document = match reply.map(|raw| Document::try_from(raw.as_ref())) {
+            Ok(document) => document.map_err(|_| ProbeError::NotMongod("its `hello` cannot be read".to_owned())),
+            Err(error) => Err(error),
+        };
+        let unreadable = |error: Error| ProbeError::NotMongod(error.to_string());
+        match document.and_then(|document| wire::hello(&document).map_err(unreadable)) {
+            Ok(hello) if hello.arbiter => {
+                let public = bare(hello, NodeState::Arbiter);
+                Ok(Probe { process: name, proof: Proof::None, set: None, ..public })
+            }
+            // It is something else by now: whoever it is has to begin again.
+            Ok(_) => {
+                self.let_go(at).await;
+                Err(ProbeError::Unproven("it was an arbiter a moment ago".to_owned()))
+            }
+            Err(error) => {
+                self.let_go(at).await;
+                Err(error)
+            }
         }
     }
 
@@ -81,7 +112,7 @@ impl Mongods {
             Err(Trouble::Server { code: NOT_YET_INITIALIZED, .. }) => (NodeState::Blank, None),
             Err(Trouble::Server { code: INVALID_CONFIG, .. }) => (NodeState::Removed, None),
             Err(Trouble::Server { code: NO_REPLICATION, .. }) => return Ok(bare(hello, NodeState::Standalone)),
-            // The driver never logs in to an arbiter, so with authentication `hello` is all it tells.
+            // Without a login, `hello` is all that an arbiter tells where others need one.
             Err(Trouble::Server { code: UNAUTHORIZED, .. }) if hello.arbiter => {
                 return Ok(bare(hello, NodeState::Arbiter));
             }

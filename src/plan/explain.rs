@@ -32,7 +32,7 @@ pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
 /// A finding reports it already.
 fn is_a_finding(error: &ProbeError, listed: bool) -> bool {
     use ProbeError as E;
-    listed && matches!(error, E::NotMongod(_) | E::TooOld(_) | E::Login(_) | E::Denied(_) | E::Tls(_))
+    listed && matches!(error, E::NotMongod(_) | E::TooOld(_) | E::Login(_) | E::Denied(_) | E::Unproven(_) | E::Tls(_))
 }
 
 /// What a member that answers still has to become.

@@ -317,6 +317,8 @@ fn find_unusable(observed: &Observed, findings: &mut Vec<Finding>) {
             | ProbeError::TooOld(_)
             | ProbeError::Login(_)
             | ProbeError::Denied(_)
+            | ProbeError::Unproven(_)
+            | ProbeError::Broken(_)
             | ProbeError::Tls(_)),
         ) = &node.answer
         {

@@ -1,6 +1,6 @@
 //! Does a step: one admin command, with what the step carries. Nothing is decided or computed here.
 
-use crate::model::{Host, Node, NodeState, Observed, OpTime, Probe, ProcessId, ReplConfig};
+use crate::model::{Host, Node, NodeState, Observed, OpTime, Probe, ProcessId, Proof, ReplConfig};
 use crate::mongo::{Admin, Error};
 use crate::plan::Step;
 use futures_util::future::{join, join_all};
@@ -160,7 +160,9 @@ async fn unchanged<A: Admin>(
     let basis = &basis;
     let questions = asked.map(|(host, node, at)| async move {
         let now = admin.probe(at, CHECK_LIMIT).await;
-        (now.as_ref().ok().map(basis) != node.probe().map(basis)).then_some(host)
+        // Who gave no proof and was not believed is not heard now either.
+        let heard = |p: &&Probe| p.proof != Proof::None || node.probe().is_some();
+        (now.as_ref().ok().filter(heard).map(basis) != node.probe().map(basis)).then_some(host)
     });
     match join_all(questions).await.into_iter().flatten().next() {
         Some(host) => Err(StepError::Changed(host.clone())),

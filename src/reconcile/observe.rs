@@ -170,6 +170,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
             observed.nodes.insert(host.clone(), node);
         }
         observed.tasks = tasks;
+        observed.believe_only_the_proven();
         self.history.complete(&mut observed, &listed, Instant::now(), self.interval.saturating_mul(2));
         observed
     }

@@ -339,7 +339,9 @@ fn is_something(error: &ProbeError) -> bool {
         | E::Dropped
         | E::Login(_)
         | E::Denied(_)
+        | E::Unproven(_)
         | E::Tls(_)
+        | E::Broken(_)
         | E::Server { .. }
         | E::NameUnknown
         | E::NameAmbiguous(_) => true,

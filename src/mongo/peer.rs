@@ -1,0 +1,173 @@
+//! One connection to a mongod, from the first byte to the proof that it knows the secret.
+//!
+//! **Invariant:** of a peer that was asked for a proof and gave none, nothing is told but that it is an arbiter, or why
+//! it is not spoken with.
+
+use super::error::SHUTTING_DOWN;
+use super::frame::{Frame, FrameError};
+use super::login::Terms;
+use super::scram::ClientFirst;
+use crate::model::{ProbeError, Proof, WireVersion};
+use bson::{Document, RawDocument, RawDocumentBuf, doc, rawdoc};
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A `hello` of 50 members with tags has some 8 kB. What comes before the proof is given no more room than it needs.
+const GREETING_BYTES_MAX: usize = 64 * 1024;
+/// For whatever a stranger says about itself.
+const WORDS_MAX: usize = 160;
+
+/// A connection, encrypted or not.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+pub(super) type Stream = Box<dyn Duplex>;
+
+/// A mongod at the other end.
+pub(super) struct Peer {
+    pub(super) stream: Stream,
+    /// What it answered to `hello` on this connection.
+    pub(super) hello: Frame,
+    /// Whether it proved itself. An arbiter need not: it may have no users.
+    pub(super) proof: Proof,
+}
+
+/// Connects by TCP, and says what stands in the way.
+pub(super) async fn dial(at: SocketAddr) -> Result<TcpStream, ProbeError> {
+    let stream = TcpStream::connect(at).await.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => ProbeError::Refused,
+        io::ErrorKind::ConnectionReset => ProbeError::Closed,
+        io::ErrorKind::TimedOut => ProbeError::Timeout,
+        kind => ProbeError::Unreachable(kind.to_string()),
+    })?;
+    // Every message is one that somebody waits for. A system that cannot do this is only slower.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// What a connection that failed after it was made says about the other end.
+pub(super) fn lost(error: &io::Error) -> ProbeError {
+    match error.kind() {
+        io::ErrorKind::TimedOut => ProbeError::Timeout,
+        // So rustls says what it does not accept.
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => ProbeError::Tls(tame(&error.to_string())),
+        _ => ProbeError::Closed,
+    }
+}
+
+impl From<FrameError> for ProbeError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Io(error) | FrameError::Unheard(error) => lost(&error),
+            other => Self::NotMongod(other.to_string()),
+        }
+    }
+}
+
+/// One line of a stranger's words.
+pub(super) fn tame(text: &str) -> String {
+    text.chars().take(WORDS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+impl Peer {
+    /// TLS where it is wanted, `hello`, and the login. The caller sets the limit.
+    pub(super) async fn meet(tcp: TcpStream, at: SocketAddr, terms: &Terms) -> Result<Self, ProbeError> {
+        let stream: Stream = match &terms.access.tls {
+            Some(tls) => Box::new(tls.connect(tcp, at).await?),
+            None => Box::new(tcp),
+        };
+        Talk { stream, requests: 0 }.introduce(terms).await
+    }
+}
+
+/// `hello` alone, on a connection to a peer that gave no proof.
+pub(super) async fn greet(stream: &mut Stream) -> Result<RawDocumentBuf, ProbeError> {
+    let mut talk = Talk { stream, requests: 0 };
+    Ok(talk.ask("admin", doc! { "hello": 1 }).await?.document()?)
+}
+
+/// Questions and answers before the driver takes over.
+pub(super) struct Talk<S> {
+    stream: S,
+    requests: i32,
+}
+
+impl Talk<Stream> {
+    async fn introduce(mut self, terms: &Terms) -> Result<Peer, ProbeError> {
+        let login =
+            terms.access.account.as_ref().map(|account| ClientFirst::new(&account.username).map(|f| (account, f)));
+        let login = login.transpose().map_err(|e| ProbeError::Broken(e.to_string()))?;
+        // The name that every version knows; `helloOk` says that the new one is known here too, as drivers do.
+        let mut question = doc! { "isMaster": 1, "helloOk": true, "client": {
+            "application": { "name": "rsctl" },
+            "driver": { "name": "rsctl", "version": env!("CARGO_PKG_VERSION") },
+            "os": { "type": "Linux" },
+        } };
+        if let Some((account, first)) = &login {
+            let mut start = account.start(first);
+            start.insert("db", &account.source);
+            question.insert("speculativeAuthenticate", start);
+        }
+        let hello = self.ask("admin", question).await?;
+        let reply = hello.document()?;
+        let refusal = refusal(&reply);
+        let leaving = matches!(refusal, Some((SHUTTING_DOWN, _)));
+        match refusal {
+            // Whether it really does is for those to say who know the secret.
+            Some((SHUTTING_DOWN, _)) if login.is_some() => {}
+            Some((SHUTTING_DOWN, _)) => return Err(ProbeError::ShuttingDown),
+            Some((code, message)) => return Err(ProbeError::Server { command: "hello", code, message }),
+            None => fits(&reply)?,
+        }
+        let Some((account, first)) = login else {
+            return Ok(Peer { stream: self.stream, hello, proof: Proof::NotAsked });
+        };
+        let begun = reply.get_document("speculativeAuthenticate").ok().map(RawDocument::to_owned);
+        let outcome = terms.log_in(&mut self, account, &first, begun).await;
+        match outcome {
+            Ok(()) if leaving => Err(ProbeError::ShuttingDown),
+            Ok(()) => Ok(Peer { stream: self.stream, hello, proof: Proof::Secret }),
+            Err(ProbeError::Login(_)) if reply.get_bool("arbiterOnly").unwrap_or(false) => {
+                Ok(Peer { stream: self.stream, hello, proof: Proof::None })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
+    /// One command, one answer.
+    pub(super) async fn ask(&mut self, database: &str, mut command: Document) -> Result<Frame, ProbeError> {
+        command.insert("$db", database);
+        let body = RawDocumentBuf::try_from(&command).unwrap_or_else(|_| rawdoc! {});
+        self.requests += 1;
+        let question = Frame::command(self.requests, &body);
+        let sent = async {
+            self.stream.write_all(question.as_bytes()).await?;
+            self.stream.flush().await
+        };
+        sent.await.map_err(|error| lost(&error))?;
+        let answer = Frame::read(&mut self.stream, GREETING_BYTES_MAX).await?;
+        if answer.answers(self.requests) { Ok(answer) } else { Err(FrameError::Alien.into()) }
+    }
+}
+
+/// Code and words of an answer that is none.
+pub(super) fn refusal(reply: &RawDocument) -> Option<(i32, String)> {
+    let ok = match reply.get("ok") {
+        Ok(Some(bson::RawBsonRef::Double(ok))) => ok == 1.0,
+        Ok(Some(bson::RawBsonRef::Int32(ok))) => ok == 1,
+        Ok(Some(bson::RawBsonRef::Int64(ok))) => ok == 1,
+        Ok(Some(bson::RawBsonRef::Boolean(ok))) => ok,
+        _ => false,
+    };
+    let words = || tame(reply.get_str("errmsg").unwrap_or("it gives no reason"));
+    (!ok).then(|| (reply.get_i32("code").unwrap_or_default(), words()))
+}
+
+/// What is too old is not asked to log in.
+fn fits(reply: &RawDocument) -> Result<(), ProbeError> {
+    let wire = reply.get_i32("maxWireVersion").map_err(|_| FrameError::Unreadable)?;
+    if WireVersion(wire) < WireVersion::OLDEST { Err(ProbeError::TooOld(WireVersion(wire))) } else { Ok(()) }
+}

@@ -1,0 +1,183 @@
+//! TLS with a mongod: whose authority signed its certificate, and whether the certificate names this mongod.
+//!
+//! A task's address cannot be known when certificates are made, so they hold names, and rsctl connects by address. A
+//! certificate counts where it is valid for the address, or for a name that DNS leads to exactly this address.
+//!
+//! **Invariant:** not a byte but the handshake's is sent before both are shown.
+
+use crate::model::ProbeError;
+use futures_util::future::{BoxFuture, join_all};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A certificate with more names than this is no mongod's of a set of 50; the rest is not asked about.
+const NAMES_MAX: usize = 64;
+
+/// The files that TLS is set up from. They are read for every new connection, so that a renewed certificate counts.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Who may sign certificates, in PEM; without it Mozilla's list counts.
+    pub authority: Option<PathBuf>,
+    /// What rsctl shows: certificate and key, in one PEM file.
+    pub certificate: Option<PathBuf>,
+    /// How names are looked up; without it only addresses count.
+    pub names: Names,
+}
+
+/// Whether a name leads to an address: to exactly this one, or for a name of the service itself, to this one too.
+#[derive(Clone, Default)]
+pub struct Names(Option<Arc<LeadsTo>>);
+
+type LeadsTo = dyn Fn(String, IpAddr) -> BoxFuture<'static, bool> + Send + Sync;
+
+impl Names {
+    /// Asks so. The answer has to come within a bound of its own, and doubt is a no.
+    pub fn by(leads_to: impl Fn(String, IpAddr) -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(leads_to)))
+    }
+
+    /// Whether any of them leads there.
+    async fn any_leads_to(&self, names: Vec<String>, ip: IpAddr) -> bool {
+        let Some(leads_to) = &self.0 else { return false };
+        join_all(names.into_iter().map(|name| leads_to(name, ip))).await.contains(&true)
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Names(DNS)" } else { "Names(none)" })
+    }
+}
+
+impl Tls {
+    /// The handshake, and the certificate's names.
+    pub(super) async fn connect(&self, tcp: TcpStream, at: SocketAddr) -> Result<TlsStream<TcpStream>, ProbeError> {
+        let connector = TlsConnector::from(Arc::new(self.config().map_err(|e| ProbeError::Tls(e.to_string()))?));
+        let stream = connector.connect(ServerName::from(at.ip()), tcp).await.map_err(|e| super::peer::lost(&e))?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let certificate = shown.ok_or_else(|| ProbeError::Tls("it shows no certificate".to_owned()))?;
+        self.check_names(certificate, at.ip()).await?;
+        Ok(stream)
+    }
+
+    async fn check_names(&self, certificate: &CertificateDer<'_>, ip: IpAddr) -> Result<(), ProbeError> {
+        let refused = |error: TlsError| ProbeError::Tls(error.to_string());
+        let parsed = ParsedCertificate::try_from(certificate).map_err(refused)?;
+        if verify_server_name(&parsed, &ServerName::from(ip)).is_ok() {
+            return Ok(());
+        }
+        let names = names_in(certificate, &parsed).map_err(refused)?;
+        let shown = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+        if self.names.any_leads_to(names, ip).await {
+            return Ok(());
+        }
+        let words =
+            format!("its certificate is neither valid for {ip} nor for a name that leads there: it has {shown}");
+        Err(ProbeError::Tls(super::peer::tame(&words)))
+    }
+
+    fn config(&self) -> Result<ClientConfig, Unusable> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Arc::new(Chain { roots: self.roots()?, provider: Arc::clone(&provider) });
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let Some(path) = &self.certificate else { return Ok(builder.with_no_client_auth()) };
+        let unreadable = |_| Unusable::Pem(path.clone());
+        let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+        let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        let key = PrivateKeyDer::from_pem_file(path).map_err(unreadable)?;
+        Ok(builder.with_client_auth_cert(certificates, key)?)
+    }
+
+    fn roots(&self) -> Result<RootCertStore, Unusable> {
+        let mut roots = RootCertStore::empty();
+        let Some(path) = &self.authority else {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            return Ok(roots);
+        };
+        let found = pem_certificates(path).ok_or_else(|| Unusable::Pem(path.clone()))?;
+        let (added, _) = roots.add_parsable_certificates(found);
+        if added == 0 { Err(Unusable::Pem(path.clone())) } else { Ok(roots) }
+    }
+}
+
+fn pem_certificates(path: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    Some(CertificateDer::pem_file_iter(path).ok()?.flatten().collect())
+}
+
+/// Why TLS cannot even begin.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("{} holds no usable PEM", .0.display())]
+    Pem(PathBuf),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+}
+
+/// The DNS names that a certificate is valid for, without wildcards: those lead nowhere.
+fn names_in(certificate: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>) -> Result<Vec<String>, TlsError> {
+    let entity = webpki::EndEntityCert::try_from(certificate)
+        .map_err(|_| TlsError::InvalidCertificate(CertificateError::BadEncoding))?;
+    let valid = |name: &&str| ServerName::try_from(*name).is_ok_and(|name| verify_server_name(parsed, &name).is_ok());
+    let plain = entity.valid_dns_names().filter(|name| !name.contains('*')).filter(valid);
+    Ok(plain.take(NAMES_MAX).map(str::to_owned).collect())
+}
+
+/// Checks who signed, and leaves the names to [`Tls::check_names`], which asks DNS.
+#[derive(Debug)]
+struct Chain {
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Chain {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls12_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls13_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
