@@ -11,16 +11,16 @@ use crate::support::dns::DnsServer;
 use crate::support::mongods::{Mongod, MongodOptions, free_ip};
 
 /// As `openssl rand -base64` writes it: several lines, of which only the characters count.
-const KEY: &str = "c2VjcmV0IG9mIHRoZSBtZW1iZXJzIGFtb25n\nIHRoZW1zZWx2ZXM+Lw==\n";
+pub const KEY: &str = "c2VjcmV0IG9mIHRoZSBtZW1iZXJzIGFtb25n\nIHRoZW1zZWx2ZXM+Lw==\n";
 
-fn keyfile(text: &str) -> PathBuf {
+pub fn keyfile(text: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("rsctl-key-{}", ObjectId::new()));
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
     path
 }
 
-async fn locked(count: usize, key: &std::path::Path, version: Option<&'static str>) -> Cluster {
+pub async fn locked(count: usize, key: &std::path::Path, version: Option<&'static str>) -> Cluster {
     let mut nodes = Vec::new();
     for _ in 0..count {
         let place = MongodOptions::at(free_ip(PORT), PORT);

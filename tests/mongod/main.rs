@@ -10,6 +10,7 @@ mod bad_input;
 mod changes;
 mod cluster;
 mod first_start;
+mod hostile;
 mod lost_majority;
 mod names;
 mod recovery;

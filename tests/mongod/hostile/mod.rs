@@ -1,0 +1,151 @@
+//! A neighbour that lies, stalls and floods: one more task of the service that knows no key, beside three real mongods
+//! that demand it. Whatever it says, the set stays as it is, and the controller serves.
+
+mod cases;
+mod fake;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mongodb::bson::{Document, doc};
+use mongodb::options::{AuthMechanism, ClientOptions, Credential, ServerAddress};
+use rsctl::publish::Status;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::auth::{KEY, keyfile, locked};
+use crate::cluster::{Cluster, LIMIT, is_settled};
+use crate::support::controller::Controller;
+use crate::support::mongods::Mongod;
+use cases::{cases, odd_greetings};
+use fake::{Fake, Script};
+
+/// No answer over HTTP may take longer.
+const HTTP_LIMIT: Duration = Duration::from_secs(1);
+/// What the controller may hold beyond its program, which a debug build makes large.
+const ANONYMOUS_KB_MAX: u64 = 40 * 1024;
+/// So many questions to each fake before a case is over.
+const QUESTIONS: usize = 4;
+
+struct Stand {
+    cluster: Cluster,
+    controller: Controller,
+    key: PathBuf,
+    primary: usize,
+    config: Document,
+    uri: String,
+}
+
+impl Stand {
+    async fn new() -> Self {
+        let key = keyfile(KEY);
+        let cluster = locked(3, &key, None).await;
+        let controller = cluster.controller(&[("RSCTL_KEYFILE", key.to_str().unwrap())]);
+        let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
+        let primary = cluster.primary(&status);
+        let config = config_of(&cluster.nodes[primary]).await;
+        let uri = controller.get("/v1/uri").await.unwrap();
+        Self { cluster, controller, key, primary, config, uri }
+    }
+
+    /// Everything is as before any fake came.
+    async fn check(&mut self, case: &str) -> Status {
+        let status = self.status(case).await;
+        let primary = self.cluster.nodes[self.primary].host();
+        assert_eq!(status.primary.as_deref(), Some(primary.as_str()), "{case}: the primary\n{status:#?}");
+        assert_eq!(status.members.len(), 3, "{case}: the members\n{status:#?}");
+        assert!(status.members.iter().all(|m| m.votes == 1), "{case}: the votes\n{status:#?}");
+        assert_eq!(self.controller.get("/v1/uri").await.unwrap(), self.uri, "{case}: the URI");
+        let hello = self.cluster.nodes[self.primary].command(doc! { "hello": 1 }).await.unwrap();
+        assert!(hello.get_bool("isWritablePrimary").unwrap(), "{case}: {hello}");
+        assert_eq!(config_of(&self.cluster.nodes[self.primary]).await, self.config, "{case}: the config");
+        status
+    }
+
+    /// The controller's own word, in time, and what it costs.
+    async fn status(&mut self, case: &str) -> Status {
+        assert!(self.controller.is_running(), "{case}: the controller has ended\n{}", self.controller.log());
+        let Ok(Some(status)) = timeout(HTTP_LIMIT, self.controller.status()).await else {
+            panic!("{case}: no status within {HTTP_LIMIT:?}\n{}", self.controller.log());
+        };
+        let held = anonymous_kb(self.controller.pid());
+        assert!(held < ANONYMOUS_KB_MAX, "{case}: {held} kB");
+        status
+    }
+
+    /// Lists fakes beside the others until each was asked often enough, and is shown as what it is.
+    async fn endure(&mut self, case: &str, scripts: Vec<Script>) {
+        let mut fakes = Vec::new();
+        for script in scripts {
+            fakes.push(Fake::start(script).await);
+        }
+        self.cluster.list(self.cluster.nodes.iter().map(Mongod::ip).chain(fakes.iter().map(|fake| fake.ip)));
+        let deadline = Instant::now() + LIMIT;
+        while !fakes.iter().all(|fake| fake.asked() >= QUESTIONS) {
+            let status = self.status(case).await;
+            let asked: Vec<usize> = fakes.iter().map(Fake::asked).collect();
+            assert!(Instant::now() < deadline, "{case}: asked {asked:?} times\n{status:#?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        let status = self.check(case).await;
+        for fake in &fakes {
+            let shown = status.others.iter().find(|other| other.host == fake.host());
+            let shown = shown.unwrap_or_else(|| panic!("{case}: {} is not shown\n{status:#?}", fake.host()));
+            let said = format!("{shown:?}");
+            assert!(!["PRIMARY", "SECONDARY", "ARBITER", "BLANK"].contains(&shown.state.as_str()), "{case}: {said}");
+            assert!(!said.contains("\\u{7}") && !said.contains("\\u{1b}"), "{case}: {said}");
+            let ways = fake.mechanisms();
+            assert!(ways.iter().all(|way| way == "SCRAM-SHA-256"), "{case}: {ways:?}");
+        }
+        self.cluster.list_all();
+    }
+
+    /// What the primary tells everybody.
+    async fn hello(&self) -> Document {
+        self.cluster.nodes[self.primary].command(doc! { "hello": 1 }).await.unwrap()
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.key);
+    }
+}
+
+/// Read as the members read it.
+async fn config_of(node: &Mongod) -> Document {
+    let credential = Credential::builder()
+        .username("__system".to_owned())
+        .source("local".to_owned())
+        .password(KEY.replace('\n', ""))
+        .mechanism(AuthMechanism::ScramSha256)
+        .build();
+    let options = ClientOptions::builder()
+        .hosts(vec![ServerAddress::from(node.address())])
+        .direct_connection(true)
+        .credential(credential)
+        .build();
+    let client = mongodb::Client::with_options(options).unwrap();
+    let config = client.database("local").collection::<Document>("system.replset").find_one(doc! {}).await;
+    client.shutdown().immediate(true).await;
+    config.unwrap().unwrap()
+}
+
+fn anonymous_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neighbour_without_the_key_changes_nothing() {
+    let mut stand = Stand::new().await;
+    let (config, hello) = (stand.config.clone(), stand.hello().await);
+    for case in cases() {
+        println!("{}", case.name);
+        stand.endure(case.name, vec![case.script(&config, &hello)]).await;
+    }
+    stand.endure("greetings with a field that is odd", odd_greetings(&config, &hello)).await;
+    let calm = |s: &Status| is_settled(3)(s) && s.findings.is_empty();
+    stand.controller.until("calm once the neighbour is gone", LIMIT, calm).await;
+    stand.check("after all").await;
+}
