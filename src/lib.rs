@@ -132,6 +132,7 @@ mod launcher;
 pub mod model;
 pub mod mongo;
 pub mod outcome;
+mod panics;
 pub mod parse;
 pub mod plan;
 pub mod protection;

@@ -7,9 +7,11 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Larger than any key or password; a device or a log file given by mistake must not fill the memory.
 const BYTES_MAX: u64 = 64 * 1024;
+const BYTES_ROOM: usize = 64 * 1024 + 64;
 
 /// What `mongod --keyFile` accepts (MongoDB manual, "Keyfile Security").
 const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 6..=1024;
@@ -42,6 +44,13 @@ impl Secret {
     }
 }
 
+/// Wiped from memory, as far as the text was not copied.
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -65,14 +74,16 @@ pub enum SecretError {
     NotAKey,
 }
 
-fn read(path: &Path) -> Result<String, SecretError> {
-    let mut bytes = Vec::new();
+fn read(path: &Path) -> Result<Zeroizing<String>, SecretError> {
+    // With room for all of it, so that no copy is left behind where it grew.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES_ROOM));
     let file = File::open(path).map_err(SecretError::Unreadable)?;
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(SecretError::Unreadable)?;
     if bytes.len() as u64 > BYTES_MAX {
         return Err(SecretError::TooLarge);
     }
-    String::from_utf8(bytes).map_err(|_| SecretError::Unreadable(io::ErrorKind::InvalidData.into()))
+    let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::Unreadable(io::ErrorKind::InvalidData.into()))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// White space does not count, so a key may be wrapped. While keys are rotated the file is a YAML list of two, of

@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::DiscoveryError;
 use crate::model::{DnsTroubleKind, Family};
+use crate::panics::contained;
 
 /// The most addresses that are taken from one answer. A replica set has at most 50 members, so a list that is several
 /// times as long is not a list of its tasks.
@@ -116,9 +117,10 @@ impl Resolver {
     async fn ask(&self, name: &str, kind: RecordType, deadline: Instant) -> Result<Vec<RData>, DnsTroubleKind> {
         let mut absolute = Name::from_ascii(name).map_err(|e| DnsTroubleKind::Other(format!("not a DNS name: {e}")))?;
         absolute.set_fqdn(true);
-        match timeout_at(deadline, self.0.lookup(absolute, kind)).await {
-            Ok(Ok(lookup)) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
-            Ok(Err(error)) => judge(error),
+        match timeout_at(deadline, contained(self.0.lookup(absolute, kind))).await {
+            Ok(Err(panic)) => Err(DnsTroubleKind::Other(panic.to_string())),
+            Ok(Ok(Ok(lookup))) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
+            Ok(Ok(Err(error))) => judge(error),
             Err(_) => Err(DnsTroubleKind::Timeout),
         }
     }

@@ -10,6 +10,7 @@ mod frame;
 mod gate;
 mod health;
 mod login;
+mod node;
 mod peer;
 mod probe;
 mod scram;
@@ -23,23 +24,20 @@ pub use probe::PublicView;
 pub use tls::{Names, Tls};
 
 use crate::model::{Host, Lock, Probe, ProbeError, ProcessId, ReplConfig};
+use crate::panics::contained;
 use bson::{Document, doc};
 use configs::Configs;
-use connect::{Connection, Way};
-use futures_util::FutureExt;
 use login::Terms;
 use mongodb::options::{Acknowledgment, WriteConcern};
-use std::any::Any;
+use node::Node;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// What the controller needs of mongods. The simulation implements it too.
 #[expect(async_fn_in_trait, reason = "the loop is one task, nobody sends these futures to another thread")]
@@ -82,13 +80,8 @@ const RECONFIG_LIMIT: Duration = Duration::from_secs(5);
 const COMMAND_LIMIT: Duration = Duration::from_secs(5);
 /// For a request that is only good to have: nothing urgent waits for it any longer.
 const HINT_LIMIT: Duration = Duration::from_millis(500);
-/// How long a connection may take where the other end has just closed the one before.
-const REOPEN_LIMIT: Duration = Duration::from_millis(50);
 /// What a call may take longer than its server-side limit.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// Who did not prove itself is not asked to again for so long: a proof costs us more than a lie costs a stranger.
-const UNPROVEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Real mongods, through the driver.
 pub struct Mongods {
@@ -98,114 +91,10 @@ pub struct Mongods {
     configs: Configs,
 }
 
-/// One address: its connection, and what need not be asked twice of one process.
-#[derive(Default)]
-struct Node {
-    slot: tokio::sync::Mutex<Slot>,
-    /// The last connection was closed by the other end, and no probe has told so yet.
-    closed: AtomicBool,
-    known: Mutex<Option<probe::Constant>>,
-}
-
-/// Where one address stands.
-#[derive(Default)]
-enum Slot {
-    #[default]
-    Empty,
-    /// It takes connections; whether it proves itself is being seen, however soon whoever asked lost patience.
-    Opening(JoinHandle<Result<Connection, ProbeError>>),
-    Open(Connection),
-    /// It did not prove itself then.
-    Unproven(Instant, ProbeError),
-}
-
-impl Slot {
-    fn open(&self) -> Option<&Connection> {
-        match self {
-            Self::Open(connection) => Some(connection),
-            Self::Empty | Self::Opening(_) | Self::Unproven(..) => None,
-        }
-    }
-
-    fn take(&mut self) -> Option<Connection> {
-        match std::mem::take(self) {
-            Self::Open(connection) => Some(connection),
-            Self::Opening(task) => {
-                task.abort();
-                None
-            }
-            Self::Empty | Self::Unproven(..) => None,
-        }
-    }
-}
-
 impl Mongods {
     /// `wake` is notified whenever a mongod's state or connection changes.
     pub fn new(access: Access, wake: Arc<Notify>) -> Self {
         Self { terms: Arc::new(Terms::new(access)), wake, nodes: Mutex::default(), configs: Configs::default() }
-    }
-
-    fn node(&self, at: SocketAddr) -> Arc<Node> {
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(nodes.entry(at).or_default())
-    }
-
-    /// A sound connection to the address, new if need be.
-    async fn way(&self, at: SocketAddr) -> Result<Way, ProbeError> {
-        let node = self.node(at);
-        let mut slot = node.slot.lock().await;
-        if let Some(broken) = slot.open().is_some_and(|c| !c.is_sound()).then(|| slot.take()).flatten() {
-            node.closed.store(broken.was_closed(), Ordering::Release);
-            broken.close();
-        }
-        match &*slot {
-            Slot::Unproven(since, error) if since.elapsed() < UNPROVEN_PAUSE => return Err(error.clone()),
-            Slot::Empty | Slot::Unproven(..) => {
-                *slot = Slot::Empty;
-                // An address that was alive a moment ago answers at once or, with its container gone, never.
-                let limit = if node.closed.load(Ordering::Acquire) { REOPEN_LIMIT } else { COMMAND_LIMIT };
-                let tcp = timeout(limit, peer::dial(at)).await.unwrap_or(Err(ProbeError::Timeout))?;
-                let opening = Connection::open(tcp, at, Arc::clone(&self.terms), Arc::clone(&self.wake));
-                *slot = Slot::Opening(tokio::spawn(opening));
-            }
-            Slot::Opening(_) | Slot::Open(_) => {}
-        }
-        if let Slot::Opening(task) = &mut *slot {
-            let opened = task.await.unwrap_or_else(|e| Err(ProbeError::Broken(e.to_string())));
-            *slot = match &opened {
-                Err(error @ (ProbeError::Unproven(_) | ProbeError::Login(_))) => {
-                    Slot::Unproven(Instant::now(), error.clone())
-                }
-                _ => Slot::Empty,
-            };
-            *slot = Slot::Open(opened?);
-        }
-        slot.open().map(|c| c.way.clone()).ok_or(ProbeError::Closed)
-    }
-
-    /// A client for the address. An arbiter without a proof has none: it is told nothing and asked for `hello` alone.
-    async fn client(&self, at: SocketAddr) -> Result<mongodb::Client, ProbeError> {
-        match self.way(at).await? {
-            Way::Driver(client, _) => Ok(client),
-            Way::Public(..) => Err(ProbeError::Unproven("it is an arbiter, to which no user can log in".to_owned())),
-        }
-    }
-
-    /// Turns a failed question into a fact about the node, and lets go of a connection that is of no more use.
-    async fn give_up(&self, at: SocketAddr, error: &mongodb::error::Error) -> ProbeError {
-        let node = self.node(at);
-        let mut slot = node.slot.lock().await;
-        let reason = slot.open().map_or(ProbeError::Closed, |c| c.explain(error));
-        if let Some(connection) = slot.take() {
-            connection.close();
-        }
-        reason
-    }
-
-    async fn let_go(&self, at: SocketAddr) {
-        if let Some(connection) = self.node(at).slot.lock().await.take() {
-            connection.close();
-        }
     }
 
     async fn command(
@@ -220,12 +109,11 @@ impl Mongods {
             Err(_) => return Err(Error::Timeout(limit.as_millis())),
         };
         let database = client.database(database);
-        let answer = AssertUnwindSafe(database.run_command(command).into_future()).catch_unwind();
-        match timeout(limit, answer).await {
+        match timeout(limit, contained(database.run_command(command).into_future())).await {
             Ok(Ok(reply)) => Ok(reply?),
             Ok(Err(panic)) => {
                 self.let_go(at).await;
-                Err(Error::Connection(mongodb::error::Error::custom(broken(&*panic))))
+                Err(Error::Connection(mongodb::error::Error::custom(panic)))
             }
             Err(_) => Err(Error::Timeout(limit.as_millis())),
         }
@@ -240,12 +128,6 @@ impl Mongods {
         self.fsync(at).await?;
         Ok(reply)
     }
-}
-
-/// A panic in a library costs one answer. Its words were logged when it happened.
-fn broken(panic: &(dyn Any + Send)) -> ProbeError {
-    let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    ProbeError::Broken(peer::tame(words.unwrap_or("a panic without words")))
 }
 
 /// `insert` and `delete` answer `ok: 1` even when the one write in them failed.
@@ -266,12 +148,11 @@ fn local_write_concern() -> Document {
 
 impl Admin for Mongods {
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError> {
-        let asking = AssertUnwindSafe(self.ask(at)).catch_unwind();
-        let answer = match timeout(limit, asking).await {
+        let answer = match timeout(limit, contained(self.ask(at))).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(panic)) => {
                 self.let_go(at).await;
-                Err(broken(&*panic))
+                Err(ProbeError::Broken(panic.to_string()))
             }
             Err(_) => Err(ProbeError::Timeout),
         };
@@ -370,11 +251,8 @@ impl Admin for Mongods {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         nodes.retain(|at, node| {
             let keep = addresses.contains(at);
-            if !keep
-                && let Ok(mut slot) = node.slot.try_lock()
-                && let Some(connection) = slot.take()
-            {
-                connection.close();
+            if !keep && let Ok(mut slot) = node.slot.try_lock() {
+                slot.clear();
             }
             keep
         });

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use mongodb::Client;
 use mongodb::bson::{Document, doc, oid::ObjectId};
+use mongodb::options::{AuthMechanism, ClientOptions, Credential, ServerAddress};
 
 use crate::cluster::{Cluster, LIMIT, PORT, blank_node, is_settled};
 use crate::support::dns::DnsServer;
@@ -62,6 +63,22 @@ pub async fn begins_with_a_keyfile(version: Option<&'static str>) {
     let log = controller.log();
     assert!(!log.contains("c2VjcmV0"), "the key is in the log");
     std::fs::remove_file(key).unwrap();
+}
+
+/// A client that logs in as the members do.
+pub fn member_client(node: &Mongod) -> Client {
+    let credential = Credential::builder()
+        .username("__system".to_owned())
+        .source("local".to_owned())
+        .password(KEY.replace('\n', ""))
+        .mechanism(AuthMechanism::ScramSha256)
+        .build();
+    let options = ClientOptions::builder()
+        .hosts(vec![ServerAddress::from(node.address())])
+        .direct_connection(true)
+        .credential(credential)
+        .build();
+    Client::with_options(options).unwrap()
 }
 
 /// `root`, and `keeper` with the role that the documentation shows.
@@ -132,4 +149,51 @@ async fn a_key_that_nobody_asks_for_does_no_harm() {
         .await;
     println!("mongods without a keyfile, a controller with one: {:?}", outcome.health);
     std::fs::remove_file(key).unwrap();
+}
+
+/// A user that is stored in the data is unknown to an arbiter, which holds none. Its key it knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arbiter_counts_with_a_key_and_with_a_password_and_a_fake_one_does_not() {
+    let (key, password) = (keyfile(KEY), keyfile("hush%/:@\n"));
+    let mut cluster = locked(3, &key, None).await;
+    let host = |n: usize| cluster.nodes[n].host();
+    let members = [
+        doc! { "_id": 0, "host": host(0), "priority": 2 },
+        doc! { "_id": 1, "host": host(1) },
+        doc! { "_id": 2, "host": host(2), "arbiterOnly": true },
+    ];
+    let arbiter = host(2);
+    let config = doc! { "_id": "rs", "members": members, "settings": { "electionTimeoutMillis": 30_000 } };
+    let client = member_client(&cluster.nodes[0]);
+    client.database("admin").run_command(doc! { "replSetInitiate": config }).await.unwrap();
+    let votes = |s: &rsctl::publish::Status| {
+        let counts = |m: &rsctl::publish::MemberStatus| m.host == arbiter && m.healthy && m.state == "ARBITER";
+        is_settled(3)(s) && s.members.iter().any(counts)
+    };
+    let by_key = cluster.controller(&[("RSCTL_KEYFILE", key.to_str().unwrap())]);
+    by_key.until("an arbiter that knows the key", LIMIT, votes).await;
+    drop(by_key);
+    make_users(&cluster.nodes[0]).await;
+    // It says that it is an arbiter, and that it is the very process that the primary is.
+    let hello = cluster.nodes[0].command(doc! { "hello": 1 }).await.unwrap();
+    let fake = crate::hostile::arbiter(&hello).await;
+    cluster.list(cluster.nodes.iter().map(Mongod::ip).chain([fake.ip]));
+    let by_password = [("RSCTL_USERNAME", "keeper"), ("RSCTL_PASSWORD_FILE", password.to_str().unwrap())];
+    let controller = cluster.controller(&by_password);
+    let told = |s: &rsctl::publish::Status| {
+        let unproven = |o: &rsctl::publish::OtherStatus| {
+            o.host == fake.host() && o.note.as_deref().is_some_and(|note| note.contains("does not prove"))
+        };
+        let believed = s.members.iter().any(|m| m.host == arbiter && m.healthy && m.state == "ARBITER");
+        believed && s.primary.is_some() && s.others.iter().any(unproven)
+    };
+    let status = controller.until("the arbiter believed, the fake one not", LIMIT, told).await;
+    assert_eq!(status.members.len(), 3, "{status:#?}");
+    cluster.list_all();
+    let old = status.primary.clone();
+    cluster.nodes[0].kill();
+    // Long before the servers' own election: the arbiter's vote is counted.
+    controller.until("another primary", LIMIT / 2, |s| s.primary.is_some() && s.primary != old).await;
+    std::fs::remove_file(key).unwrap();
+    std::fs::remove_file(password).unwrap();
 }

@@ -28,7 +28,15 @@ impl Case {
 }
 
 pub fn cases() -> Vec<Case> {
-    let case = |name, behaviour| Case { name, behaviour };
+    [lies(), logins(), messages()].into_iter().flatten().collect()
+}
+
+fn case(name: &'static str, behaviour: Behaviour) -> Case {
+    Case { name, behaviour }
+}
+
+/// Answers of one that never asks for a login.
+fn lies() -> Vec<Case> {
     vec![
         case("an arbiter with the primary's process and a config of its own", |k, name, command| {
             k.as_an_arbiter(name, command, |config| {
@@ -66,6 +74,12 @@ pub fn cases() -> Vec<Case> {
             "find" => Answer::Say(found(vec![])),
             _ => k.as_an_arbiter(name, command, |_| {}),
         }),
+    ]
+}
+
+/// Logins that prove nothing, or cost too much.
+fn logins() -> Vec<Case> {
+    vec![
         case("a short SCRAM nonce", |k, name, command| {
             k.scram(name, command, |_| "r=x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=15000".into())
         }),
@@ -87,6 +101,12 @@ pub fn cases() -> Vec<Case> {
             }
             _ => k.as_an_arbiter(name, command, |_| {}),
         }),
+    ]
+}
+
+/// Messages that are no messages, too long, or never whole.
+fn messages() -> Vec<Case> {
+    vec![
         case("48 MB of greeting", |_, _, _| Answer::Flood(48_000_000)),
         case("48 MB of challenge", |k, name, _| match name {
             "saslStart" => Answer::Flood(48_000_000),
@@ -110,6 +130,12 @@ pub fn cases() -> Vec<Case> {
             Answer::Say(doc! { "ok": 0, "code": i64::MAX, "errmsg": "\u{1b}[31m\u{7}\n" })
         }),
     ]
+}
+
+/// What a fake arbiter says that knows no config.
+pub fn arbiter(hello: &Document) -> Script {
+    let known = Known { config: doc! { "members": [] }, hello: hello.clone() };
+    Arc::new(move |name, command| known.as_an_arbiter(name, command, |_| {}))
 }
 
 /// A fake for each greeting with one field that no mongod would send.

@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
-use mongodb::options::{AuthMechanism, ClientOptions, Credential, ServerAddress};
 use rsctl::publish::Status;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::auth::{KEY, keyfile, locked};
+use crate::auth::{KEY, keyfile, locked, member_client};
 use crate::cluster::{Cluster, LIMIT, is_settled};
 use crate::support::controller::Controller;
 use crate::support::mongods::Mongod;
@@ -113,21 +112,15 @@ impl Drop for Stand {
 
 /// Read as the members read it.
 async fn config_of(node: &Mongod) -> Document {
-    let credential = Credential::builder()
-        .username("__system".to_owned())
-        .source("local".to_owned())
-        .password(KEY.replace('\n', ""))
-        .mechanism(AuthMechanism::ScramSha256)
-        .build();
-    let options = ClientOptions::builder()
-        .hosts(vec![ServerAddress::from(node.address())])
-        .direct_connection(true)
-        .credential(credential)
-        .build();
-    let client = mongodb::Client::with_options(options).unwrap();
+    let client = member_client(node);
     let config = client.database("local").collection::<Document>("system.replset").find_one(doc! {}).await;
     client.shutdown().immediate(true).await;
     config.unwrap().unwrap()
+}
+
+/// A fake that calls itself an arbiter, and that the primary's public words are known to.
+pub async fn arbiter(hello: &Document) -> Fake {
+    Fake::start(cases::arbiter(hello)).await
 }
 
 fn anonymous_kb(pid: u32) -> u64 {

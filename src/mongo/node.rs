@@ -1,0 +1,134 @@
+//! Where one address stands: connected, connecting, or left alone for a moment.
+
+use super::connect::{Connection, Way};
+use super::login::Terms;
+use super::{COMMAND_LIMIT, Mongods, peer, probe};
+use crate::model::ProbeError;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+/// How long a connection may take where the other end has just closed the one before.
+const REOPEN_LIMIT: Duration = Duration::from_millis(50);
+/// A node that did not prove itself is not asked to again for so long. A proof costs rsctl more than a lie costs a
+/// stranger.
+const UNPROVEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// One address: its connection, and what need not be asked twice of one process.
+#[derive(Default)]
+pub(super) struct Node {
+    pub(super) slot: tokio::sync::Mutex<Slot>,
+    /// The last connection was closed by the other end, and no probe has told so yet.
+    pub(super) closed: AtomicBool,
+    pub(super) known: Mutex<Option<probe::Constant>>,
+}
+
+/// The connection of one address.
+#[derive(Default)]
+pub(super) enum Slot {
+    #[default]
+    Empty,
+    /// It takes connections. Whether it proves itself takes as long as it takes: no probe's limit begins that anew.
+    Opening(JoinHandle<Result<Connection, ProbeError>>),
+    Open(Connection),
+    /// It did not prove itself then.
+    Unproven(Instant, ProbeError),
+}
+
+impl Slot {
+    pub(super) fn open(&self) -> Option<&Connection> {
+        match self {
+            Self::Open(connection) => Some(connection),
+            Self::Empty | Self::Opening(_) | Self::Unproven(..) => None,
+        }
+    }
+
+    /// Lets go of whatever there is.
+    pub(super) fn clear(&mut self) {
+        match std::mem::take(self) {
+            Self::Open(connection) => connection.close(),
+            Self::Opening(task) => task.abort(),
+            Self::Empty | Self::Unproven(..) => {}
+        }
+    }
+
+    /// Waits until it is clear whether the peer proves itself.
+    async fn settle(&mut self) -> Result<(), ProbeError> {
+        let Self::Opening(task) = self else { return Ok(()) };
+        let opened = task.await.unwrap_or_else(|e| Err(ProbeError::Broken(e.to_string())));
+        *self = match &opened {
+            Err(error @ (ProbeError::Unproven(_) | ProbeError::Login(_))) => {
+                Self::Unproven(Instant::now(), error.clone())
+            }
+            _ => Self::Empty,
+        };
+        *self = Self::Open(opened?);
+        Ok(())
+    }
+}
+
+impl Node {
+    async fn way(&self, at: SocketAddr, terms: &Arc<Terms>, wake: &Arc<Notify>) -> Result<Way, ProbeError> {
+        let mut slot = self.slot.lock().await;
+        if let Slot::Opening(task) = &*slot
+            && task.is_finished()
+        {
+            // That nobody waited for it makes a failure old: it is tried again.
+            let _ = slot.settle().await;
+        }
+        if let Some(broken) = slot.open().filter(|c| !c.is_sound()) {
+            self.closed.store(broken.was_closed(), Ordering::Release);
+            slot.clear();
+        }
+        match &*slot {
+            Slot::Unproven(since, error) if since.elapsed() < UNPROVEN_PAUSE => return Err(error.clone()),
+            Slot::Empty | Slot::Unproven(..) => {
+                // An address that was alive a moment ago answers at once or, with its container gone, never.
+                let limit = if self.closed.load(Ordering::Acquire) { REOPEN_LIMIT } else { COMMAND_LIMIT };
+                let tcp = timeout(limit, peer::dial(at)).await.unwrap_or(Err(ProbeError::Timeout))?;
+                let opening = Connection::open(tcp, at, Arc::clone(terms), Arc::clone(wake));
+                *slot = Slot::Opening(tokio::spawn(opening));
+            }
+            Slot::Opening(_) | Slot::Open(_) => {}
+        }
+        slot.settle().await?;
+        slot.open().map(|c| c.way.clone()).ok_or(ProbeError::Timeout)
+    }
+}
+
+impl Mongods {
+    pub(super) fn node(&self, at: SocketAddr) -> Arc<Node> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(nodes.entry(at).or_default())
+    }
+
+    /// A sound connection to the address, new if need be.
+    pub(super) async fn way(&self, at: SocketAddr) -> Result<Way, ProbeError> {
+        self.node(at).way(at, &self.terms, &self.wake).await
+    }
+
+    /// A client for the address. An arbiter without a proof has none: it is told nothing, and asked for `hello` alone.
+    pub(super) async fn client(&self, at: SocketAddr) -> Result<mongodb::Client, ProbeError> {
+        match self.way(at).await? {
+            Way::Driver(client, _) => Ok(client),
+            Way::Public(..) => Err(ProbeError::Unproven("it is an arbiter, to which no user can log in".to_owned())),
+        }
+    }
+
+    /// Turns a failed question into a fact about the node, and lets go of a connection that is of no more use.
+    pub(super) async fn give_up(&self, at: SocketAddr, error: &mongodb::error::Error) -> ProbeError {
+        let node = self.node(at);
+        let mut slot = node.slot.lock().await;
+        let reason = slot.open().map_or(ProbeError::Closed, |c| c.explain(error));
+        slot.clear();
+        reason
+    }
+
+    pub(super) async fn let_go(&self, at: SocketAddr) {
+        self.node(at).slot.lock().await.clear();
+    }
+}
