@@ -72,6 +72,7 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | `panics` | containment: a panic in a library costs one answer |
 //! | [`secret`] | text that must never be printed |
 //! | [`protection`] | memory that no other process may read |
 //! | [`telemetry`] | logs |
@@ -99,6 +100,9 @@
 //!
 //! **Invariant:** unknown is a value. A node that does not answer is an error inside the observation. It counts
 //! neither as gone nor as blank. An observation cannot fail.
+//!
+//! **Invariant:** with a login configured, nothing counts that a mongod says before it proves, on that connection, that it
+//! knows the secret. `docs/adr/0008-login-before-belief.md` tells how.
 //!
 //! **Invariant:** there is one step for each observation. A config is sent with exactly the version after the one that
 //! was read. If two controllers send one, the server refuses the second, and that controller observes again.
