@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -29,6 +29,9 @@ use tokio::time::{sleep, timeout};
 const REPLY_BYTES_MAX: usize = 1024 * 1024;
 /// What the driver itself sends: a config of 50 members at most. Its own limit is no other (48,000,000).
 const COMMAND_BYTES_MAX: usize = 48_000_000;
+/// What most messages fit in, in either direction (measured).
+const COMMAND_BYTES_USUAL: usize = 512;
+const REPLY_BYTES_USUAL: usize = 2048;
 /// TCP, TLS, `hello` and login of one more connection; the driver waits no longer either.
 const MEET_LIMIT: Duration = Duration::from_secs(1);
 /// After a connection that could not be accepted, which happens when there are no file descriptors left.
@@ -132,8 +135,11 @@ async fn converse(driver: &mut UnixStream, peer: Peer) -> Result<(), ProbeError>
     if driver.write_all(peer.hello.answering(greeting.request()).as_bytes()).await.is_err() {
         return Ok(());
     }
-    let (mut from_driver, mut to_driver) = driver.split();
-    let (mut from_peer, mut to_peer) = tokio::io::split(peer.stream);
+    let (from_driver, mut to_driver) = driver.split();
+    let (from_peer, mut to_peer) = tokio::io::split(peer.stream);
+    // One system call for a short message instead of three.
+    let mut from_driver = BufReader::with_capacity(COMMAND_BYTES_USUAL, from_driver);
+    let mut from_peer = BufReader::with_capacity(REPLY_BYTES_USUAL, from_peer);
     tokio::select! {
         asked = pump(&mut from_driver, &mut to_peer, COMMAND_BYTES_MAX) => match asked {
             Err(FrameError::Unheard(error)) => Err(lost(&error)),

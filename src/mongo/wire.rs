@@ -103,7 +103,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
 fn unheard_for(reply: &Document, entry: &Document) -> Option<Duration> {
     let heard = entry.get_datetime("lastHeartbeatRecv").ok()?.timestamp_millis();
     let now = reply.get_datetime("date").ok()?.timestamp_millis();
-    let passed = u64::try_from(now - heard).unwrap_or(0);
+    let passed = u64::try_from(now.saturating_sub(heard)).unwrap_or(0);
     (heard > 0).then(|| Duration::from_millis(passed))
 }
 
@@ -190,4 +190,104 @@ pub(super) fn lock(document: &Document) -> Result<Lock, Error> {
         seed: document.get_str("seed").ok().and_then(|text| text.parse().ok()).ok_or_else(unreadable)?,
         seed_process: ProcessId(document.get_object_id("seedProcess").map_err(|_| unreadable())?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bson::doc;
+    use proptest::prelude::*;
+
+    /// Every field that is read anywhere here.
+    const FIELDS: [&str; 44] = [
+        "topologyVersion",
+        "processId",
+        "maxWireVersion",
+        "setName",
+        "primary",
+        "isWritablePrimary",
+        "arbiterOnly",
+        "msg",
+        "hosts",
+        "passives",
+        "myState",
+        "optimes",
+        "members",
+        "_id",
+        "health",
+        "state",
+        "lastHeartbeatMessage",
+        "infoMessage",
+        "lastHeartbeatRecv",
+        "date",
+        "optime",
+        "term",
+        "lastCommittedOpTime",
+        "appliedOpTime",
+        "lastAppliedWallTime",
+        "syncSourceHost",
+        "optimeDate",
+        "ts",
+        "t",
+        "catalogStats",
+        "collections",
+        "timeseries",
+        "views",
+        "featureCompatibilityVersion",
+        "version",
+        "system",
+        "hostname",
+        "parsed",
+        "replication",
+        "replSet",
+        "token",
+        "seed",
+        "seedProcess",
+        "process",
+    ];
+
+    fn filled(fields: Vec<(&str, Bson)>) -> Document {
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn odd() -> impl Strategy<Value = Bson> {
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(Bson::from),
+            any::<i32>().prop_map(Bson::from),
+            any::<f64>().prop_map(Bson::from),
+            any::<bool>().prop_map(Bson::from),
+            ".{0,20}".prop_map(Bson::from),
+            any::<i64>().prop_map(|ms| bson::DateTime::from_millis(ms).into()),
+            any::<(u32, u32)>().prop_map(|(time, increment)| bson::Timestamp { time, increment }.into()),
+            any::<[u8; 12]>().prop_map(|id| bson::oid::ObjectId::from_bytes(id).into()),
+            Just(Bson::Null),
+        ];
+        leaf.prop_recursive(4, 60, 12, |inner| {
+            let field = proptest::sample::select(FIELDS.as_slice());
+            let document = proptest::collection::vec((field, inner.clone()), 0..12);
+            prop_oneof![
+                document.prop_map(|fields| filled(fields).into()),
+                proptest::collection::vec(inner, 0..4).prop_map(Bson::from),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_is_too_odd(fields in proptest::collection::vec((proptest::sample::select(FIELDS.as_slice()), odd()), 0..20)) {
+            let reply = filled(fields);
+            let _ = (hello(&reply).is_ok(), status(&reply).is_ok(), data_id(&reply).is_ok(), lock(&reply).is_ok());
+            let _ = (optime(&reply), user_data(&reply), feature(&reply), hostname(&reply), wanted_set(&reply));
+        }
+    }
+
+    #[test]
+    fn times_at_the_ends_of_time_are_no_panic() {
+        let at = |ms| bson::DateTime::from_millis(ms);
+        for (now, heard) in [(i64::MIN, i64::MAX), (i64::MAX, i64::MIN), (i64::MAX, 1), (0, 0)] {
+            let member = doc! { "_id": 0, "health": 1, "state": 2, "lastHeartbeatRecv": at(heard) };
+            let reply = doc! { "myState": 2, "date": at(now), "members": [member] };
+            assert!(status(&reply).is_ok());
+        }
+    }
 }
