@@ -209,6 +209,8 @@ mod tests {
             unlisted_for: zero,
             silent_for: zero,
             unhealthy_for: zero,
+            closed_for: zero,
+            state_for: zero,
             down_observations: 0,
             naming: Naming::Unknown,
         };
