@@ -73,11 +73,15 @@ pub(super) fn tame(text: &str) -> String {
 impl Peer {
     /// TLS where it is wanted, `hello`, and the login. The caller sets the limit.
     pub(super) async fn meet(tcp: TcpStream, at: SocketAddr, terms: &Terms) -> Result<Self, ProbeError> {
-        let stream: Stream = match &terms.access.tls {
-            Some(tls) => Box::new(tls.connect(tcp, at).await?),
-            None => Box::new(tcp),
+        let met = async {
+            let stream: Stream = match &terms.access.tls {
+                Some(tls) => Box::new(tls.connect(tcp, at).await?),
+                None => Box::new(tcp),
+            };
+            Talk { stream, requests: 0 }.introduce(terms).await
         };
-        Talk { stream, requests: 0 }.introduce(terms).await
+        // The connection was accepted, so something lives there. A mongod that has ended accepts none.
+        met.await.map_err(|error| if error == ProbeError::Closed { ProbeError::Dropped } else { error })
     }
 }
 

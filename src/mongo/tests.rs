@@ -1,10 +1,12 @@
-//! What is remembered of addresses.
+//! What is learned and remembered of addresses.
 
 use super::{Access, Admin, Mongods};
+use crate::model::ProbeError;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn ten_thousand_addresses_that_come_and_go_leave_nothing_behind() {
@@ -16,4 +18,22 @@ async fn ten_thousand_addresses_that_come_and_go_leave_nothing_behind() {
         mongods.keep_only(&BTreeSet::from([at]));
         assert_eq!(mongods.nodes.lock().unwrap().len(), 1);
     }
+}
+
+/// As a mongod at `maxConns`, or behind a firewall that resets only this controller.
+#[tokio::test]
+async fn whoever_accepts_a_connection_and_closes_it_is_alive() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let mongods = Mongods::new(Access::default(), Arc::default());
+    let closes = async {
+        loop {
+            drop(listener.accept().await.unwrap());
+        }
+    };
+    let probe = mongods.probe(at, Duration::from_secs(1));
+    let answer = tokio::select! { answer = probe => answer, () = closes => unreachable!("it never ends") };
+    assert_eq!(answer.map(drop), Err(ProbeError::Dropped));
+    drop(listener);
+    assert_eq!(mongods.probe(at, Duration::from_secs(1)).await.map(drop), Err(ProbeError::Refused));
 }
