@@ -167,5 +167,5 @@ fn without_a_controller_and_without_nodes_nothing_is_known() {
     assert_eq!(ended.code, 1, "{}", ended.err);
     let (note, error) = ended.err.split_once('\n').unwrap();
     assert!(note.contains("asking the nodes directly"), "{note}");
-    assert!(error.starts_with("error: no mongod of this set shows its config"), "{error}");
+    assert!(error.starts_with("error: no mongod shows a config of this set"), "{error}");
 }
