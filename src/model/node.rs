@@ -288,7 +288,7 @@ pub enum ProbeError {
     #[error("is shutting down")]
     ShuttingDown,
     /// rsctl's user may not run this command (13).
-    #[error("does not let rsctl's user ask for `{0}`: give it the role that README shows under Login")]
+    #[error("does not let rsctl's user ask for `{0}`: give it the role in docs/guides/login-and-tls.md")]
     Denied(&'static str),
     /// It does not accept rsctl's login, or requires one (13, 18).
     #[error("refuses our login ({0}): check that --keyfile holds the key that mongod runs with")]
