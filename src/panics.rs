@@ -1,13 +1,13 @@
-//! A panic in a library costs one answer, and not the controller with what it remembers.
+//! Containment of panics: a panic in a library costs one answer, and the controller keeps running with its history.
 //!
-//! **Invariant:** only questions and commands to the outside are contained. A panic in a rule or in the loop is a bug of
-//! rsctl, and ends it: Swarm starts it again.
+//! **Invariant:** only questions and commands to mongods and DNS are contained. A panic in a rule or in the loop is a
+//! bug in rsctl and ends rsctl. Swarm then starts it again.
 
 use futures_util::FutureExt;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
-/// What a panic said. Message and place were written to stderr when it happened.
+/// The first line of a panic's message. The full message and its location were written to stderr when it happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a panic: {0}")]
 pub(crate) struct Panicked(String);
@@ -15,12 +15,12 @@ pub(crate) struct Panicked(String);
 impl Panicked {
     fn of(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let line = text.unwrap_or("without words").lines().next().unwrap_or_default();
+        let line = text.unwrap_or("no message").lines().next().unwrap_or_default();
         Self(line.chars().filter(|c| !c.is_control()).take(160).collect())
     }
 }
 
-/// The outcome of a future, or that it panicked. What the future used must be let go of then.
+/// The outcome of a future, or its panic. After a panic, the caller must drop what the future used.
 pub(crate) async fn contained<F: Future>(future: F) -> Result<F::Output, Panicked> {
     AssertUnwindSafe(future).catch_unwind().await.map_err(|panic| Panicked::of(&*panic))
 }

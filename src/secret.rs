@@ -1,7 +1,7 @@
 //! Text that must not leave the process by accident.
 //!
-//! **Invariant:** `Secret` has no `Display` and no `Serialize`, and its `Debug` shows nothing. Whoever needs the text
-//! says [`Secret::expose`], so a search for that word is the audit.
+//! **Invariant:** `Secret` has no `Display` and no `Serialize`, and its `Debug` shows nothing. Only [`Secret::expose`]
+//! returns the text, so an audit is a search for that name.
 
 use std::fmt;
 use std::fs::File;
@@ -9,11 +9,12 @@ use std::io::{self, Read};
 use std::path::Path;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Larger than any key or password; a device or a log file given by mistake must not fill the memory.
+/// The limit for a secret file, in bytes. No key or password is so large. A device or a log file given by mistake must
+/// not fill the memory.
 const BYTES_MAX: u64 = 64 * 1024;
 const BYTES_ROOM: usize = 64 * 1024 + 64;
 
-/// What `mongod --keyFile` accepts (MongoDB manual, "Keyfile Security").
+/// The lengths that `mongod --keyFile` accepts (MongoDB manual, "Keyfile Security").
 const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 6..=1024;
 
 /// A password or key.
@@ -21,30 +22,31 @@ const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 6..=1024;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps text that is secret from here on.
+    /// Wraps a secret text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself.
+    /// The secret text.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// A password from the file that holds nothing else; line ends after it are the editor's, not the password's.
+    /// Reads a password from a file that contains nothing else. Line ends at the end of the file are not part of the
+    /// password, because editors add them.
     pub fn password_file(path: &Path) -> Result<Self, SecretError> {
         let text = read(path)?;
         let password = text.trim_end_matches(['\n', '\r']);
         if password.is_empty() { Err(SecretError::Empty) } else { Ok(Self::new(password)) }
     }
 
-    /// The key by which members of a set know each other, from the file that `mongod --keyFile` reads.
+    /// Reads the key that the members of a set share, from the file that `mongod --keyFile` reads.
     pub fn keyfile(path: &Path) -> Result<Self, SecretError> {
         key(&read(path)?)
     }
 }
 
-/// Wiped from memory, as far as the text was not copied.
+/// Overwrites the text in memory. Copies of the text are not overwritten.
 impl Drop for Secret {
     fn drop(&mut self) {
         self.0.zeroize();
@@ -57,25 +59,25 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why a file yields no secret. No variant shows what the file holds.
+/// Why a file contains no usable secret. No variant shows the content of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The system refused.
+    /// The system cannot read the file.
     #[error("cannot be read")]
     Unreadable(#[source] io::Error),
-    /// Nothing but white space.
+    /// The file contains only white space.
     #[error("is empty")]
     Empty,
-    /// Surely not the file that was meant.
+    /// The file is too large, so it is surely not the intended one.
     #[error("is larger than 64 KiB")]
     TooLarge,
-    /// Not what `mongod --keyFile` would accept either.
+    /// `mongod --keyFile` would not accept the file either.
     #[error("is no keyfile: accepted are 6 to 1024 base64 characters, or a YAML list of such keys")]
     NotAKey,
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, SecretError> {
-    // With room for all of it, so that no copy is left behind where it grew.
+    // The buffer has room for the whole file. A buffer that grows would leave a copy in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES_ROOM));
     let file = File::open(path).map_err(SecretError::Unreadable)?;
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(SecretError::Unreadable)?;
@@ -86,8 +88,8 @@ fn read(path: &Path) -> Result<Zeroizing<String>, SecretError> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// White space does not count, so a key may be wrapped. While keys are rotated the file is a YAML list of two, of
-/// which every member knows the first.
+/// The first key of a keyfile. White space is ignored, so a key may have line breaks. During a key rotation the file is
+/// a YAML list of two keys, and every member knows the first one.
 fn key(text: &str) -> Result<Secret, SecretError> {
     let is_item = |line: &&str| line.trim_start().starts_with('-');
     let mut lines = text.lines().filter(|line| !line.trim().is_empty()).peekable();

@@ -1,4 +1,4 @@
-//! What one mongod answers about itself, or why it does not answer.
+//! The answer of one mongod about itself, or the reason why it does not answer.
 
 use super::{FeatureVersion, Host, MemberId, ReplConfig, SetName, WireVersion};
 use bson::oid::ObjectId;
@@ -9,44 +9,46 @@ use std::time::Duration;
 
 /// Everything that one mongod answered in one observation.
 ///
-/// **Invariant:** of a node without a proof nothing is told but that it calls itself an arbiter: no config, no view, no
-/// data, and a `process` that rsctl made up, so that it is never merged with another.
+/// **Invariant:** a node without a proof has no field but its claim that it is an arbiter: no config, no view and no
+/// data. rsctl makes up its `process`, so that it is never merged with another node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
-    /// The process that answered. It counts once, however many addresses lead to it.
+    /// The process that answered. It counts once, even if several addresses lead to it.
     pub process: ProcessId,
-    /// Whether it showed that it knows the secret.
+    /// Whether the node proved that it knows the secret.
     pub proof: Proof,
-    /// The newest wire version that it supports.
+    /// The newest wire version that the node supports.
     pub wire: WireVersion,
-    /// The release that it behaves as. Only a primary that may behave as an older release is asked.
+    /// The feature compatibility version, which is the release that the node behaves as. Only a primary that may behave
+    /// as an older release is asked.
     pub feature: Option<FeatureVersion>,
-    /// Its state. Two states that look the same to a client, blank and removed, are told apart.
+    /// The node's state. Two states that look the same to a client, blank and removed, are different here.
     pub state: NodeState,
-    /// The set that its command line or its config names.
+    /// The set that the node's command line or config names.
     pub set: Option<SetName>,
-    /// The member that it takes for the primary.
+    /// The member that the node considers the primary.
     pub sees_primary: Option<Host>,
-    /// The host name of its machine or container, without a port.
+    /// The host name of the node's machine or container, without a port.
     pub hostname: Option<String>,
-    /// The config it stores.
+    /// The config that the node stores.
     pub config: Option<ReplConfig>,
-    /// Its data directory, once that is complete; none while it is blank or syncs.
+    /// The identity of the node's data directory. It is none while the directory is blank or in its initial sync.
     pub data: Option<DataId>,
-    /// Whether it holds user data.
+    /// Whether the node holds user data.
     pub user_data: UserData,
-    /// The bootstrap lock on it.
+    /// The bootstrap lock on the node.
     pub lock: Option<Lock>,
     /// An operator wants this process out of the set. The mark is on the node itself, so that every controller sees it.
     pub marked_removed: bool,
-    /// Its view of its set.
+    /// The node's view of its set.
     pub view: Option<SetView>,
-    /// The newest entry of its oplog. Only a REMOVED node is asked, because it shows it in no other way.
+    /// The newest entry of the node's oplog. Only a REMOVED node is asked, because no other answer of such a node shows
+    /// it.
     pub oplog_end: Option<OpTime>,
 }
 
 impl Probe {
-    /// A process in this state that tells nothing else: every other field is unknown. The start of every probe.
+    /// A probe of a process in this state in which every other field is unknown. Every probe starts with it.
     pub fn new(process: ProcessId, wire: WireVersion, state: NodeState) -> Self {
         Self {
             process,
@@ -67,7 +69,7 @@ impl Probe {
         }
     }
 
-    /// The newest write that it is known to hold.
+    /// The newest write that the node is known to hold.
     pub fn newest(&self) -> Option<OpTime> {
         // A node that has just started may not have read its oplog yet.
         let applied = self.view.as_ref().map(|view| view.applied).filter(|applied| applied.seconds > 0);
@@ -75,46 +77,47 @@ impl Probe {
     }
 }
 
-/// Whether a node proved, on the very connection that it answered on, that it knows the secret.
+/// Whether a node proved that it knows the secret, on the same connection as its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// It did, by SCRAM-SHA-256.
+    /// The node proved it by SCRAM-SHA-256.
     Secret,
-    /// No login is configured, so nobody is asked for one, and everybody is believed.
+    /// No login is configured. So no node is asked for a proof, and every node is trusted.
     NotAsked,
-    /// It did not. An arbiter holds no users, so nobody logs in to it by name and password: it is believed only where a
-    /// member that proved itself has an arbiter at that address in its config.
+    /// The node gave no proof. An arbiter holds no users, so a login by user name and password is not possible there.
+    /// An arbiter counts only if a member that proved itself has an arbiter at that address in its config.
     None,
 }
 
-/// `topologyVersion.processId`: new with every start of a mongod.
+/// The identity of a mongod process, `topologyVersion.processId`. It is new after every start of a mongod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessId(pub ObjectId);
 
 /// A state that a mongod can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NodeState {
-    /// It stores no config, and has no complete replica set data.
+    /// The mongod stores no config, and has no complete replica set data.
     Blank,
-    /// It stores a config in which it is no member, or no longer one.
+    /// The mongod stores a config in which it is not a member, or no longer a member.
     Removed,
-    /// It runs without `--replSet`.
+    /// The mongod runs without `--replSet`.
     Standalone,
-    /// It loads its config.
+    /// The mongod loads its config.
     Startup,
-    /// It takes writes.
+    /// The mongod takes writes.
     Primary,
-    /// It copies the primary's writes.
+    /// The mongod copies the primary's writes.
     Secondary,
-    /// It cannot serve reads now.
+    /// The mongod cannot serve reads now.
     Recovering,
-    /// It copies all data from another member (initial sync).
+    /// The mongod copies all data from another member (initial sync).
     Startup2,
-    /// It undoes writes that no majority has.
+    /// The mongod undoes writes that no majority has.
     Rollback,
-    /// It only votes.
+    /// The mongod votes and holds no data.
     Arbiter,
-    /// Any other state, such as DOWN and UNKNOWN of a peer; of a mongod itself: elected, and not taking writes yet.
+    /// Any other state. For a peer it is a state such as DOWN or UNKNOWN. For a mongod itself it means that it is
+    /// elected but does not take writes yet.
     Other,
 }
 
@@ -138,8 +141,8 @@ impl fmt::Display for NodeState {
 
 /// The identity of a complete data directory: `local.replset.initialSyncId._id` (MongoDB 4.4 and later).
 ///
-/// Each directory has its own. It stays through restarts and moves, is absent during an initial sync, and is new after
-/// the directory was emptied.
+/// Each directory has its own identity. The identity survives restarts and address changes. It is absent during an
+/// initial sync, and it is new after the directory was emptied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DataId(pub bson::Uuid);
 
@@ -157,31 +160,34 @@ impl FromStr for DataId {
     }
 }
 
-/// Whether a blank node holds collections of users; what is in admin, config and local does not count.
+/// Whether a blank node holds user collections. Data in admin, config and local does not count.
 ///
 /// `serverStatus.catalogStats` counts them (MongoDB 5.0 and later). Without it there is another proof: a mongod with
-/// `--replSet` whose feature compatibility version is unknown (258) has no database but `local`. The version is written
-/// with the first other database and cannot be removed. A mongod with other databases and no version does not start
-/// (40652), and a blank one takes no writes elsewhere. Seen on 4.4.2, 5.0.4 and 6.0.5; in the server's source it is
-/// `FeatureCompatibilityVersion::fassertInitializedAfterStartup`. The reverse proves nothing.
+/// `--replSet` whose feature compatibility version is unknown (258) has no database but `local`. The server writes the
+/// version with the first other database, and the version cannot be removed. A mongod that has other databases but no
+/// version does not start (40652). A blank mongod takes no writes outside `local`. This was seen on 4.4.2, 5.0.4 and
+/// 6.0.5. In the server's source it is `FeatureCompatibilityVersion::fassertInitializedAfterStartup`. The reverse is
+/// not true: a known version does not prove user data.
 ///
-/// Of no use on a blank 4.4.2: `listDatabases`, `dbStats`, `listCollections` and `find` are refused outside `local`
-/// (13436), `dbHash` aborts the server, `top` and the storage engine's numbers count what was used since the start,
-/// and `local.startup_log` goes with `local`, as when a backup is restored.
+/// Other commands do not help on a blank 4.4.2. The server refuses `listDatabases`, `dbStats`, `listCollections` and
+/// `find` outside `local` (13436). `dbHash` aborts the server. `top` and the statistics of the storage engine count
+/// only what was used since the start. `local.startup_log` disappears with `local`, for example when a backup is
+/// restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserData {
-    /// It is shown to hold none.
+    /// The node is proved to hold no user data.
     None,
-    /// It holds this many collections.
+    /// The node holds this many collections.
     Collections(u64),
-    /// The server does not tell. Unknown is not empty.
+    /// The node does not show whether it holds user data. Unknown does not mean empty.
     Unknown,
 }
 
-/// A bootstrap lock: the right of one controller to initiate the set, kept in `local.rsctl` of every task that takes part.
+/// A bootstrap lock: the right of one controller to initiate the set. It is stored in `local.rsctl` of every task that
+/// takes part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
-    /// The controller that took it.
+    /// The controller that took the lock.
     pub token: Token,
     /// The task to initiate.
     pub seed: Host,
@@ -199,18 +205,18 @@ impl fmt::Display for Token {
     }
 }
 
-/// A position in the oplog. Terms are compared first, then times.
+/// A position in the oplog. The order compares terms first, then times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct OpTime {
     /// The election term of the write.
     pub term: i64,
-    /// Seconds of its timestamp.
+    /// Seconds of the write's timestamp since 1970.
     pub seconds: u32,
-    /// Counter within the second.
+    /// The counter of the write within its second.
     pub counter: u32,
 }
 
-/// With the wall-clock time of the write, by the server's clock: `2025-11-21T12:40:11Z #3, term 4`.
+/// Shows the wall-clock time of the write, by the server's clock: `2025-11-21T12:40:11Z #3, term 4`.
 impl fmt::Display for OpTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = bson::DateTime::from_millis(i64::from(self.seconds) * 1000);
@@ -222,99 +228,100 @@ impl fmt::Display for OpTime {
 /// The answer of one node to `replSetGetStatus`.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SetView {
-    /// The newest election term that it knows.
+    /// The newest election term that the node knows.
     pub term: i64,
-    /// The newest write that it knows a majority to hold.
+    /// The newest write that the node knows a majority to hold.
     pub committed: OpTime,
-    /// The newest write that it has applied.
+    /// The newest write that the node has applied.
     pub applied: OpTime,
-    /// The newest write that is in this node's journal; zero where it does not tell.
+    /// The newest write in the node's journal. It is zero if the node does not report it.
     pub durable: OpTime,
-    /// Wall-clock time of that write in milliseconds since 1970.
+    /// Wall-clock time of the newest applied write, in milliseconds since 1970.
     pub applied_wall_ms: Option<i64>,
-    /// The member that it copies new writes from.
+    /// The member that the node copies new writes from.
     pub sync_source: Option<Host>,
-    /// Its view of each member, itself included.
+    /// The node's view of each member, itself included.
     pub peers: BTreeMap<MemberId, Peer>,
 }
 
 impl SetView {
-    /// This primary has committed a write in its own term. Before that, it may know of less than its predecessor
-    /// acknowledged.
+    /// Whether this primary has committed a write in its own term. Before that, it may know of fewer committed writes
+    /// than the previous primary acknowledged.
     pub fn knows_commit_point(&self) -> bool {
         self.committed.term >= self.term
     }
 }
 
-/// One member's view of another.
+/// One member's view of another member.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peer {
-    /// Whether the last heartbeat was answered.
+    /// Whether the other member answered the last heartbeat.
     pub healthy: bool,
-    /// Whether a heartbeat was sent, and answered or failed. Before that, `healthy` is false and says nothing.
+    /// Whether a heartbeat was sent, and was answered or failed. Before that, `healthy` is false and has no meaning.
     pub asked: bool,
-    /// Time since a heartbeat of its own came in; none before the first one.
+    /// Time since the last heartbeat from the other member. It is none before the first one.
     pub unheard_for: Option<Duration>,
-    /// Its state.
+    /// The other member's state.
     pub state: NodeState,
-    /// The newest write that it is known to have applied.
+    /// The newest write that the other member is known to have applied.
     pub applied: OpTime,
-    /// Wall-clock time of that write in milliseconds since 1970, for lag.
+    /// Wall-clock time of that write in milliseconds since 1970, used for lag.
     pub applied_wall_ms: Option<i64>,
-    /// The server's words about an error with it.
+    /// The server's message about an error with the other member.
     pub message: Option<String>,
 }
 
 /// Why an address gives no answer. None of these errors means that the node is gone, or blank.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// Nothing listens at the address.
+    /// No process listens at the address.
     #[error("refuses connections")]
     Refused,
-    /// No answer in time.
+    /// No answer came in time.
     #[error("does not answer")]
     Timeout,
-    /// The network has no route to it.
+    /// The network has no route to the address.
     #[error("cannot be reached ({0})")]
     Unreachable(String),
-    /// It accepts connections and closes them.
+    /// The node accepts connections and closes them.
     #[error("closes the connection")]
     Closed,
-    /// It accepted a new connection and closed it without an answer, as at `maxConns`, or behind a firewall. Something
-    /// lives there.
+    /// The node accepted a new connection and closed it without an answer. A mongod at `maxConns` or a firewall does
+    /// this. A process exists at the address.
     #[error("accepts connections and closes them (too many connections, or a firewall)")]
     Dropped,
-    /// It is shutting down (91).
+    /// The node is shutting down (91).
     #[error("is shutting down")]
     ShuttingDown,
     /// rsctl's user may not run this command (13).
     #[error("does not let rsctl's user ask for `{0}`: give it the role in docs/guides/login-and-tls.md")]
     Denied(&'static str),
-    /// It does not accept rsctl's login, or requires one (13, 18).
+    /// The node does not accept rsctl's login, or it requires a login (13, 18).
     #[error("refuses our login ({0}): check that --keyfile holds the key that mongod runs with")]
     Login(String),
-    /// It was asked to prove that it knows the secret, and did not.
+    /// The node was asked to prove that it knows the secret, and did not.
     #[error("does not prove that it knows the secret ({0}): nothing that it says counts")]
     Unproven(String),
     /// TLS failed.
     #[error("TLS failed: {0}")]
     Tls(String),
-    /// It is no mongod, or its answers cannot be read.
+    /// The process is no mongod, or rsctl cannot read its answers.
     #[error("does not answer as a mongod does ({0})")]
     NotMongod(String),
-    /// It is older than the oldest MongoDB that rsctl can keep safe.
+    /// The node is older than the oldest MongoDB that rsctl can keep safe.
     #[error("is {0}, and rsctl cannot keep anything before MongoDB 4.4 safe: upgrade it")]
     TooOld(WireVersion),
-    /// DNS does not know its name.
+    /// DNS does not know the node's name.
     #[error("has a name that DNS does not know")]
     NoSuchName,
-    /// DNS gives no answer about its name.
+    /// DNS gives no answer about the node's name.
     #[error("has a name that DNS gives no answer for")]
     NameUnknown,
-    /// Its name has several addresses, such as a round robin.
+    /// The node's name has several addresses, for example in a round robin.
     #[error("has a name with {0} addresses, which cannot be a member's")]
     NameAmbiguous(usize),
-    /// rsctl itself failed to ask: a bug in it or in a library, or a lack of memory or file descriptors.
+    /// rsctl itself failed to ask. The cause is a bug in rsctl or in a library, or a lack of memory or file
+    /// descriptors.
     #[error("could not be asked, for rsctl failed ({0}): please report this")]
     Broken(String),
     /// The server refused a command.
@@ -324,13 +331,13 @@ pub enum ProbeError {
         command: &'static str,
         /// The server's error code.
         code: i32,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
 }
 
 impl ProbeError {
-    /// The process at the address has stopped accepting connections.
+    /// Whether the process at the address has stopped accepting connections.
     pub fn is_down(&self) -> bool {
         matches!(self, Self::Refused | Self::Closed)
     }

@@ -1,6 +1,6 @@
-//! One observation: all that is known at one moment, and for how long each fact has held.
+//! One observation: everything that is known at one moment, and for how long each fact has held.
 //!
-//! **Invariant:** an observation cannot fail. What is unknown is a value in it, and differs from what is absent.
+//! **Invariant:** an observation cannot fail. An unknown fact is a value in it, and differs from an absent fact.
 
 use super::{
     DataId, Host, Lock, NodeState, Past, Peer, Probe, ProbeError, ProcessId, Proof, RecoveryRequest, Refusal,
@@ -12,12 +12,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything that one decision is made from.
+/// All facts for one decision.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The tasks that DNS lists.
     pub tasks: TaskList,
-    /// Every address that was asked: those of tasks, of configured members, and of seeds that a lock names.
+    /// Every address that was asked: the addresses of tasks, of configured members, and of seeds in locks.
     pub nodes: BTreeMap<Host, Node>,
     /// For how long the listed tasks have been the same processes, all of them blank.
     pub blank_for: Duration,
@@ -25,13 +25,13 @@ pub struct Observed {
     pub still_for: Duration,
     /// Time since this controller's last recovery.
     pub recovered_for: Option<Duration>,
-    /// The `replicaSetId` of the set that the controller manages, once it has seen one. In this controller's life no other
-    /// set may be initiated then.
+    /// The `replicaSetId` of the set that the controller manages. It is none until the controller has seen one. After
+    /// that, this controller run must not initiate another set.
     pub known_set: Option<ObjectId>,
     /// For how long each lock has not changed.
     pub locks: Vec<(Lock, Duration)>,
-    /// Requests to copy from another member: the last one to each secondary, and the last one between any two members. The
-    /// newest one is at the end.
+    /// Requests to copy from another member: the last request to each secondary, and the last request between any two
+    /// members. The newest one is at the end.
     pub sync_source_requests: Vec<SyncSourceRequest>,
     /// Primaries that a switchover replaced because DNS did not list them, and that DNS has not listed since.
     pub switched_over: BTreeSet<ProcessId>,
@@ -39,46 +39,47 @@ pub struct Observed {
     pub fsynced: BTreeSet<ProcessId>,
     /// What each data directory was seen to hold before this observation, in this controller's life.
     pub pasts: BTreeMap<DataId, Past>,
-    /// What an operator wants out of the set.
+    /// The members that an operator wants to remove.
     pub removals: BTreeSet<RemovalTarget>,
     /// A recovery that an operator requested.
     pub request: Option<RecoveryRequest>,
-    /// Steps that failed not long ago.
+    /// Steps that failed a short time ago.
     pub refusals: Vec<Refusal>,
 }
 
 /// One address in an observation.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The socket address that was asked; none when its name has no address.
+    /// The socket address that was asked. It is none if the node's name has no address.
     pub at: Option<SocketAddr>,
-    /// Its answer, or why there is none.
+    /// The node's answer, or the reason why there is none.
     pub answer: Result<Arc<Probe>, ProbeError>,
-    /// DNS lists it as a task now.
+    /// Whether DNS lists the node as a task now.
     pub listed: bool,
-    /// DNS has listed it as a task at some time in this controller's life.
+    /// Whether DNS has listed the node as a task at any time in this controller's life.
     pub ever_listed: bool,
-    /// For how long good DNS answers have not listed it; zero while one lists it.
+    /// For how long good DNS answers have not listed the node. It is zero while one lists it.
     pub unlisted_for: Duration,
-    /// For how long it has not answered; zero while it answers.
+    /// For how long the node has not answered. It is zero while the node answers.
     pub silent_for: Duration,
-    /// For how long the primary has seen it down; zero while it sees it up.
+    /// For how long the primary has seen the node down. It is zero while the primary sees it up.
     pub unhealthy_for: Duration,
-    /// How many observations since its last answer found its port closed, or found that DNS no longer lists it once the port
-    /// was closed. When a task that is still listed goes silent, at most one of them counts on.
+    /// The number of observations since the node's last answer that found its port closed, or that found, after its
+    /// port was closed, that DNS no longer lists it. When a task that is still listed becomes silent, at most one of
+    /// those observations counts.
     pub down_observations: u32,
-    /// For how long its port has been found closed, without an answer in between.
+    /// For how long the node's port has been closed, without an answer in between.
     pub closed_for: Duration,
-    /// For how long its mongod has reported the same state; zero while it does not answer.
+    /// For how long the node's mongod has reported the same state. It is zero while the node does not answer.
     pub state_for: Duration,
-    /// Where the host name that it reports resolves to.
+    /// What the host name that the node reports resolves to.
     pub naming: Naming,
 }
 
 /// Whether the host name that a node reports can be its address as a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// It is unknown, because the node or DNS did not answer. The IP is no substitute then.
+    /// It is unknown, because the node or DNS did not answer. The IP address does not replace the name then.
     Unknown,
     /// The name resolves to exactly this node.
     Stable(Host),
@@ -87,7 +88,7 @@ pub enum Naming {
 }
 
 impl Node {
-    /// Its answer, if there is one.
+    /// The node's answer, if there is one.
     pub fn probe(&self) -> Option<&Probe> {
         self.answer.as_deref().ok()
     }
@@ -96,13 +97,13 @@ impl Node {
 /// One mongod that answered, with all addresses that lead to it.
 #[derive(Clone, Debug)]
 pub struct Process<'a> {
-    /// Its identity.
+    /// The identity of the process.
     pub id: ProcessId,
-    /// Its answer, at its first address.
+    /// The answer of the process, at its first address.
     pub probe: &'a Probe,
-    /// Every address that leads to it, in order. There is at least one.
+    /// Every address that leads to the process, in order. There is at least one.
     pub hosts: Vec<&'a Host>,
-    /// DNS lists it as a task.
+    /// Whether DNS lists the process as a task.
     pub listed: bool,
 }
 
@@ -117,8 +118,8 @@ impl Observed {
         self.node(host).and_then(Node::probe)
     }
 
-    /// Takes back what nodes without a proof said, but for arbiters that a member with one has in its config at that
-    /// address. What is left may be merged, counted and believed.
+    /// Drops the answers of nodes without a proof. It keeps the answer of an arbiter if a member with a proof has an
+    /// arbiter at that address in its config. The remaining answers may be merged, counted and trusted.
     pub fn believe_only_the_proven(&mut self) {
         let proven = self.nodes.values().filter_map(Node::probe).filter(|probe| probe.proof != Proof::None);
         let members = proven.filter_map(|probe| probe.config.as_ref()).flat_map(ReplConfig::members);
@@ -164,12 +165,12 @@ impl Observed {
 }
 
 impl Process<'_> {
-    /// Its own state.
+    /// The state that the process reports of itself.
     pub fn state(&self) -> NodeState {
         self.probe.state
     }
 
-    /// One of its addresses is this one.
+    /// Whether this is one of the addresses of the process.
     pub fn is_at(&self, host: &Host) -> bool {
         self.hosts.contains(&host)
     }
@@ -180,9 +181,9 @@ impl Process<'_> {
 pub struct SyncSourceRequest {
     /// The secondary.
     pub on: ProcessId,
-    /// The member that it is to copy from.
+    /// The member that the secondary must copy from.
     pub source: ProcessId,
-    /// The request is recent, and may still take effect.
+    /// Whether the request is recent, and may still take effect.
     pub fresh: bool,
 }
 

@@ -1,46 +1,49 @@
-//! What one data directory held before: how a directory that went back in time is told from one that did not.
+//! The past of a data directory. It shows whether a directory went back to an older state.
 
 use super::{NodeState, OpTime, Probe};
 
-/// What is remembered of a data directory from earlier observations.
+/// What earlier observations showed of a data directory.
 ///
-/// **Invariant:** `held` is in the directory for ever. It is the oldest of three positions that the directory itself
-/// reported in one answer:
+/// **Invariant:** a directory that does not go back in time keeps the write `held` for ever. `held` is the oldest of
+/// three positions that the directory itself reported in one answer:
 ///
-/// - its commit point. Rollback undoes writes, but never one that the member knew to be committed: the server refuses
-///   and stops. A member takes over a commit point only if that is of the term of its own last write, or comes from its
-///   sync source, so the point is on its own line of history (`TopologyCoordinator::advanceLastCommittedOpTimeAndWallTime`).
-///   The highest write that it ever had would not do: after a change of the term it may be undone.
-/// - its newest durable write. What is applied and not yet in the journal is lost when a mongod is killed, even if a
-///   majority of the *others* has made it durable. From then on the directory is behind, but it did not go back: it has
-///   never said that it holds the write.
-/// - its newest applied write, to which it is compared later. MongoDB 8.0 makes writes durable before it applies them.
+/// - its commit point. A rollback undoes writes, but never a write that the member knew to be committed: the server
+///   refuses the rollback and stops. A member accepts a commit point only if it has the term of the member's own last
+///   write, or if it comes from the member's sync source. So the point is in the member's own branch of history
+///   (`TopologyCoordinator::advanceLastCommittedOpTimeAndWallTime`). The highest write that the member ever had cannot
+///   serve here: after a change of the term, a rollback can undo it.
+/// - its newest durable write. A write that is applied but not yet in the journal is lost when a mongod is killed, even
+///   if a majority of the *other* members has made it durable. After that, the directory is behind, but it did not go
+///   back: it never reported that it holds the write.
+/// - its newest applied write, because later comparisons use applied writes. MongoDB 8.0 makes writes durable before it
+///   applies them.
 ///
-/// So what lies before `held` can only be missing when the files were exchanged for older ones.
+/// So a write up to `held` is missing only if older files replaced the directory's files.
 ///
-/// A write in the same position can be another one only if it is of another term, and the term comes first in the
-/// order of positions. A directory that has moved on in a later term under a primary holds what was committed before.
+/// Two different writes at one position have different terms, and the term comes first in the order of positions. A
+/// directory that continued in a later term under a primary holds everything that was committed before.
 ///
-/// **Not known:** a directory that went back to a point after the last observation of it, and everything that happened
-/// before this controller began.
+/// **Not known:** whether a directory went back to a point after its last observation, and what happened before this
+/// controller started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Past {
-    /// The newest write that it was seen to hold for good.
+    /// The newest write that the directory was seen to hold permanently.
     pub held: OpTime,
-    /// It was once seen to hold all that a primary of its set had committed.
+    /// Whether the directory was ever seen to hold everything that a primary of its set had committed.
     pub was_whole: bool,
 }
 
 impl Probe {
-    /// The newest write that this directory cannot be without later; none where it does not tell.
+    /// The newest write that this directory cannot lose later. It is none if the node does not report its positions.
     pub fn held_for_good(&self) -> Option<OpTime> {
         let view = self.view.as_ref()?;
         let held = view.committed.min(view.durable).min(view.applied);
         (held.seconds > 0).then_some(held)
     }
 
-    /// Whether the directory lacks what it held for good. A member in ROLLBACK is not judged: its files are being changed.
-    /// One that does not say how far it is, as after its start, is not judged either.
+    /// Whether the directory lacks a write that it held permanently. A member in ROLLBACK is not judged, because its
+    /// files are changing. A member that does not report its position is not judged either, for example after its
+    /// start.
     pub fn is_rewound(&self, past: &Past) -> bool {
         self.state != NodeState::Rollback && self.newest().is_some_and(|newest| newest < past.held)
     }
@@ -67,10 +70,10 @@ mod tests {
         let held = |applied, durable, committed| {
             probe(NodeState::Secondary, at(4, applied), at(4, durable), at(4, committed)).held_for_good()
         };
-        assert_eq!(held(30, 30, 20), Some(at(4, 20)), "what is not committed can be rolled back");
-        assert_eq!(held(30, 10, 20), Some(at(4, 10)), "what is not durable goes when the mongod is killed");
+        assert_eq!(held(30, 30, 20), Some(at(4, 20)), "a write that is not committed can be rolled back");
+        assert_eq!(held(30, 10, 20), Some(at(4, 10)), "a write that is not durable is lost when the mongod is killed");
         assert_eq!(held(10, 30, 20), Some(at(4, 10)), "8.0 writes before it applies");
-        assert_eq!(held(10, 0, 20), None, "a server that does not tell");
+        assert_eq!(held(10, 0, 20), None, "the server does not report its positions");
     }
 
     #[test]
@@ -82,7 +85,7 @@ mod tests {
         assert!(!rewound(NodeState::Secondary, at(4, 20)), "everything after it may have been rolled back");
         assert!(!rewound(NodeState::Secondary, at(5, 1)), "it has moved on under a later primary");
         assert!(!rewound(NodeState::Rollback, at(4, 19)), "in between");
-        assert!(!rewound(NodeState::Recovering, OpTime::default()), "it does not tell yet");
+        assert!(!rewound(NodeState::Recovering, OpTime::default()), "it does not report its position yet");
         let removed =
             Probe { view: None, oplog_end: Some(at(4, 19)), ..probe(NodeState::Removed, at(0, 0), at(0, 0), at(0, 0)) };
         assert!(removed.is_rewound(&past));

@@ -1,6 +1,6 @@
-//! Configs as they come from mongods: nearly all members store the same bytes, look after look.
+//! A cache of the configs that mongods store. Nearly all members store the same bytes in every observation.
 //!
-//! **Invariant:** what is read depends on the bytes alone; which mongod they came from does not matter.
+//! **Invariant:** the result depends only on the bytes, not on the mongod that they come from.
 
 use super::Error;
 use crate::model::ReplConfig;
@@ -8,10 +8,10 @@ use bson::{Document, RawDocumentBuf};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// One in force and one on its way, for two sets.
+/// The number of configs to keep: the current one and the next one, for two sets.
 const KEPT: usize = 4;
 
-/// The configs that were read last, so that fifty members with one config cost one reading and one copy of it.
+/// The configs that were read last. So fifty members with one config cost one read and one copy.
 #[derive(Default)]
 pub(super) struct Configs(Mutex<VecDeque<(RawDocumentBuf, ReplConfig)>>);
 

@@ -1,8 +1,8 @@
-//! One direct client per mongod, kept while it is of use.
+//! One direct client per mongod, which lives as long as it is in use.
 //!
-//! A connection that the gate opens comes before any driver client: it tells refused from silent at once, while the
-//! driver would only tell after its server selection timeout, and the driver's own monitor never asks more often than
-//! every 500 ms. The client's monitor then takes that connection over.
+//! rsctl opens a TCP connection before it builds a driver client. This connection shows at once whether the port is
+//! closed or silent. The driver reports that only after its server selection timeout, and its own monitor does not
+//! check more often than every 500 ms. The gate then gives this connection to the client's monitor.
 
 use super::gate::Gate;
 use super::health::{Health, watch};
@@ -19,29 +19,30 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
-/// The driver gives up choosing a server after so long; there is only one to choose from.
+/// The time limit for the driver's server selection. There is only one server to select.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(1);
-/// TLS, `hello` and login of the first connection, however slow the way is.
+/// The time limit for TLS, `hello` and login of the first connection, also on a slow network.
 const MEET_LIMIT: Duration = Duration::from_secs(5);
 
-/// A way to ask one mongod, and what was noticed about it.
+/// A connection to one mongod, with the failures that were seen on it.
 pub(super) struct Connection {
     pub(super) way: Way,
     gate: Option<Gate>,
     health: Arc<Health>,
 }
 
-/// How it can be asked.
+/// How rsctl can ask the mongod.
 #[derive(Clone)]
 pub(super) enum Way {
-    /// Everything, through the driver.
+    /// All commands, through the driver.
     Driver(Client, Proof),
-    /// `hello` alone: an arbiter that gave no proof. It is called by a name of our own, for its own counts nothing.
+    /// `hello` only, for an arbiter that gave no proof. The process id is one that rsctl made, because an id without a
+    /// proof does not count.
     Public(Arc<Mutex<Stream>>, ProcessId),
 }
 
 impl Connection {
-    /// Makes the peer prove itself, then builds the client. Whatever the client's monitor notices wakes `wake`.
+    /// Lets the peer prove itself, then builds the client. Every event of the client's monitor notifies `wake`.
     pub(super) async fn open(
         tcp: TcpStream,
         at: SocketAddr,
@@ -63,7 +64,7 @@ impl Connection {
         options.app_name = Some("rsctl".to_owned());
         options.server_selection_timeout = Some(SELECTION_TIMEOUT);
         options.connect_timeout = Some(SELECTION_TIMEOUT);
-        // A write that is repeated behind our back could be a second write.
+        // The driver must not repeat a write, because the repetition can be a second write.
         options.retry_reads = Some(false);
         options.retry_writes = Some(false);
         options.max_pool_size = Some(2);
@@ -72,29 +73,29 @@ impl Connection {
         Ok(Self { way: Way::Driver(client, proof), gate: Some(gate), health })
     }
 
-    /// The monitor has not seen the connection fail.
+    /// Whether the monitor has seen no failure of the connection.
     pub(super) fn is_sound(&self) -> bool {
         self.health.is_sound()
     }
 
-    /// The other end was closed: a process ended there, or the way to it was torn down.
+    /// Whether the other end closed the connection: the process ended, or the network path was removed.
     pub(super) fn was_closed(&self) -> bool {
         self.health.cause().is_some_and(|cause| cause.is_down())
     }
 
-    /// What the monitor saw, where that is no matter of time.
+    /// The error that the monitor saw, if it is an error that waiting cannot resolve.
     pub(super) fn permanent_error(&self) -> Option<ProbeError> {
         use ProbeError as E;
         self.health.cause().filter(|c| matches!(c, E::Tls(_) | E::TooOld(_) | E::Login(_) | E::Unproven(_)))
     }
 
-    /// Why the node could not be asked.
+    /// Why a question to the node failed.
     pub(super) fn explain(&self, error: &mongodb::error::Error) -> ProbeError {
         self.health.explain(error)
     }
 
-    /// Frees sockets and tasks at once; dropping alone leaves them for up to ten seconds. The gate goes last, so that
-    /// nobody else can take its name while the driver may still use it.
+    /// Frees sockets and tasks at once. A drop alone leaves them for up to ten seconds. The gate is dropped last, so
+    /// that no other process can take its name while the driver may still use it.
     pub(super) fn close(self) {
         if let Way::Driver(client, _) = self.way {
             let gate = self.gate;

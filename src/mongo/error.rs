@@ -1,33 +1,33 @@
-//! Server error codes, by number and never by text, and what follows from each.
+//! The server's error codes, and what follows from each. Errors are recognised by number, never by text.
 
 use mongodb::error::ErrorKind;
 use std::io;
 
-/// `Unauthorized`: not logged in, or not allowed.
+/// `Unauthorized`: the connection has no login, or its user may not run the command.
 pub(super) const UNAUTHORIZED: i32 = 13;
 /// `AuthenticationFailed`.
 pub(super) const AUTHENTICATION_FAILED: i32 = 18;
-/// `IllegalOperation`: of a catch-up it means that it is over.
+/// `IllegalOperation`: for `replSetAbortPrimaryCatchUp` it means that the catch-up is over.
 pub(super) const ILLEGAL_OPERATION: i32 = 20;
-/// `AlreadyInitialized`: somebody initiated before us.
+/// `AlreadyInitialized`: the set was initiated before.
 pub(super) const ALREADY_INITIALIZED: i32 = 23;
-/// `MaxTimeMSExpired`: of a reconfig it means installed, but not yet known to be committed.
+/// `MaxTimeMSExpired`: for a reconfig it means that the config is installed, but not yet known to be committed.
 pub(super) const MAX_TIME_EXPIRED: i32 = 50;
-/// `NoReplicationEnabled`: runs without `--replSet`.
+/// `NoReplicationEnabled`: the mongod runs without `--replSet`.
 pub(super) const NO_REPLICATION: i32 = 76;
 /// `ShutdownInProgress`.
 pub(super) const SHUTTING_DOWN: i32 = 91;
-/// `InvalidReplicaSetConfig`: of `replSetGetStatus` it means REMOVED.
+/// `InvalidReplicaSetConfig`: for `replSetGetStatus` it means that the node is REMOVED.
 pub(super) const INVALID_CONFIG: i32 = 93;
 /// `NotYetInitialized`.
 pub(super) const NOT_YET_INITIALIZED: i32 = 94;
 /// `NewReplicaSetConfigurationIncompatible`.
 pub(super) const INCOMPATIBLE_CONFIG: i32 = 103;
-/// `ConfigurationInProgress`: another reconfig is under way.
+/// `ConfigurationInProgress`: another reconfig is in progress.
 pub(super) const CONFIG_IN_PROGRESS: i32 = 109;
 /// `PrimarySteppedDown`.
 pub(super) const STEPPED_DOWN: i32 = 189;
-/// `UnknownFeatureCompatibilityVersion`: of a blank mongod it means that there is no database but `local`.
+/// `UnknownFeatureCompatibilityVersion`: for a blank mongod it means that it has no database but `local`.
 pub(super) const UNKNOWN_FEATURE_VERSION: i32 = 258;
 /// `CurrentConfigNotCommittedYet`.
 pub(super) const NOT_COMMITTED: i32 = 308;
@@ -35,41 +35,42 @@ pub(super) const NOT_COMMITTED: i32 = 308;
 pub(super) const NOT_PRIMARY: i32 = 10107;
 /// `InterruptedDueToReplStateChange`.
 pub(super) const STATE_CHANGE: i32 = 11602;
-/// `DuplicateKey`: of a lock it means that somebody else holds it.
+/// `DuplicateKey`: for a lock it means that another controller has it.
 pub(super) const DUPLICATE_KEY: i32 = 11000;
 
-/// Why an admin command did not do what it should.
+/// Why an admin command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server answered with an error.
     #[error("{message} ({code_name}, {code})")]
     Server {
-        /// Its number.
+        /// The error's number.
         code: i32,
-        /// Its name.
+        /// The error's name.
         code_name: String,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
-    /// No answer in time. What became of the command is not known.
-    #[error("no answer within {0} ms; what became of the command is not known")]
+    /// No answer came in time. The outcome of the command is unknown.
+    #[error("no answer within {0} ms; the outcome of the command is unknown")]
     Timeout(u128),
-    /// The connection failed. What became of the command is not known.
+    /// The connection failed. The outcome of the command is unknown.
     #[error("the connection failed")]
     Connection(#[source] mongodb::error::Error),
-    /// A lock of somebody else stands where ours should be.
+    /// The node has another controller's lock.
     #[error("another controller holds the lock")]
     LockHeld,
-    /// Nothing was sent, because the observation that called for the command is too old. Its age is in milliseconds.
+    /// No command was sent, because the observation behind it is too old. The field is its age in milliseconds.
     #[error("the observation is {0} ms old; nothing was sent")]
     ObservationTooOld(u128),
-    /// An answer that makes no sense.
+    /// The answer has a field that is missing or has an unexpected type. The field names it.
     #[error("unreadable answer: {0}")]
     Unreadable(&'static str),
 }
 
 impl Error {
-    /// Somebody else was quicker, or the moment was wrong: look again, nothing is amiss.
+    /// Whether another process was faster, or the node was between two states. This is no fault, and the next
+    /// observation shows what to do.
     pub fn is_lost_race(&self) -> bool {
         match self {
             Self::LockHeld => true,
@@ -88,12 +89,12 @@ impl Error {
         }
     }
 
-    /// 103: the config is out of date, or the server will not have it.
+    /// Whether the error is 103: the config is out of date, or the server does not accept it.
     pub fn is_incompatible(&self) -> bool {
         self.code() == Some(INCOMPATIBLE_CONFIG)
     }
 
-    /// The server's number, if it gave one.
+    /// The server's error number, if the server answered with an error.
     pub fn code(&self) -> Option<i32> {
         match self {
             Self::Server { code, .. } => Some(*code),
@@ -105,7 +106,7 @@ impl Error {
         }
     }
 
-    /// A fixed word for logs and counters.
+    /// A fixed name for logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Server { .. } => "server",
@@ -127,7 +128,7 @@ impl From<mongodb::error::Error> for Error {
     }
 }
 
-/// Code, name and words, where the server itself answered.
+/// Number, name and message of the error, if the server itself answered.
 pub(super) fn server_error(error: &mongodb::error::Error) -> Option<(i32, String, String)> {
     match error.kind.as_ref() {
         ErrorKind::Command(e) => Some((e.code, e.code_name.clone(), e.message.clone())),
@@ -138,7 +139,7 @@ pub(super) fn server_error(error: &mongodb::error::Error) -> Option<(i32, String
     }
 }
 
-/// The kind of IO trouble below a driver error.
+/// The kind of the IO error inside a driver error.
 pub(super) fn io_kind(error: &mongodb::error::Error) -> Option<io::ErrorKind> {
     match error.kind.as_ref() {
         ErrorKind::Io(e) => Some(e.kind()),

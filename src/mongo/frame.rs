@@ -1,40 +1,40 @@
-//! MongoDB's messages as bytes: a header of 16 and a body, `OP_MSG` only (MongoDB manual, "Wire Protocol").
+//! MongoDB's messages as bytes: a header of 16 bytes and a body, `OP_MSG` only (MongoDB manual, "Wire Protocol").
 //!
-//! **Invariant:** no more is ever held of a message than its limit allows, and the length that a peer claims is checked
-//! before any memory is taken for it.
+//! **Invariant:** this module never holds more of a message than its limit allows. It checks the length that a peer
+//! states before it allocates memory for the message.
 
 use bson::{RawDocument, RawDocumentBuf};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const HEADER_BYTES: usize = 16;
-/// Header, flags, the kind of the only section, and an empty document.
+/// The shortest valid message: header, flags, the kind byte of its only section, and an empty document.
 const FRAME_BYTES_MIN: usize = HEADER_BYTES + FLAG_BYTES + 1 + 5;
 const FLAG_BYTES: usize = 4;
 const OP_MSG: i32 = 2013;
-/// The first 16 flags must be understood. `checksumPresent` and `moreToCome` are the two that exist.
+/// A receiver must know the first 16 flags. `checksumPresent` and `moreToCome` are the only two that exist.
 const FLAGS_KNOWN: u32 = 0b11;
 const CHECKSUM_PRESENT: u32 = 0b01;
 const CHECKSUM_BYTES: usize = 4;
-/// So much is passed on at once, and kept for no longer than that takes.
+/// How many bytes of a message are passed on at a time. No byte is kept after that.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// Why there is no message.
+/// Why a message cannot be read or passed on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
-    /// The connection that is read failed, or ended in the middle.
+    /// The source connection failed, or it ended in the middle of a message.
     #[error("the connection failed")]
     Io(#[from] io::Error),
-    /// Whoever the message was for is gone.
+    /// The destination connection failed.
     #[error("the message cannot be passed on")]
     Unheard(#[source] io::Error),
-    /// Not the protocol that a mongod speaks.
+    /// The bytes are not the protocol of a mongod.
     #[error("it does not speak MongoDB's protocol")]
     Alien,
-    /// More than is accepted.
-    #[error("it sends a message of {0} bytes; accepted are {1}")]
+    /// The message is longer than its limit. The fields are its length and the limit, in bytes.
+    #[error("it sends a message of {0} bytes; rsctl accepts at most {1}")]
     TooLong(usize, usize),
-    /// The message is not the one document that an answer is.
+    /// The message does not consist of exactly one document.
     #[error("its message cannot be read")]
     Unreadable,
 }
@@ -44,11 +44,11 @@ pub(super) enum FrameError {
 pub(super) struct Frame(Vec<u8>);
 
 impl Frame {
-    /// A command.
+    /// A message with a command.
     pub(super) fn command(request: i32, body: &RawDocument) -> Self {
         let length = HEADER_BYTES + FLAG_BYTES + 1 + body.as_bytes().len();
         let mut bytes = Vec::with_capacity(length);
-        // Ours are short.
+        // Commands built here are short, so the length always fits.
         bytes.extend(i32::try_from(length).unwrap_or(i32::MAX).to_le_bytes());
         bytes.extend([request, 0, OP_MSG].map(i32::to_le_bytes).concat());
         bytes.extend([0; FLAG_BYTES + 1]);
@@ -56,7 +56,7 @@ impl Frame {
         Self(bytes)
     }
 
-    /// Reads one whole message of at most so many bytes.
+    /// Reads one whole message of at most `limit` bytes.
     pub(super) async fn read(from: &mut (impl AsyncRead + Unpin), limit: usize) -> Result<Self, FrameError> {
         let header = header(from).await?.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))?;
         let length = checked_length(&header, limit)?;
@@ -78,13 +78,13 @@ impl Frame {
         number(&self.0, 8) == request
     }
 
-    /// The same message, as an answer to this request.
+    /// The same message as an answer to the request with this number.
     pub(super) fn answering(mut self, request: i32) -> Self {
         self.0[8..12].copy_from_slice(&request.to_le_bytes());
         self
     }
 
-    /// The one document of a message that has no more than that.
+    /// The document of the message, which must have exactly one.
     pub(super) fn document(&self) -> Result<RawDocumentBuf, FrameError> {
         let (flags, sections) = self.0[HEADER_BYTES..].split_at(FLAG_BYTES);
         let flags = u32::from_le_bytes(flags.try_into().map_err(|_| FrameError::Unreadable)?);
@@ -100,7 +100,7 @@ impl Frame {
     }
 }
 
-/// Passes one message on, a chunk at a time. False at the end of the connection.
+/// Passes one message on in chunks. Returns false at the end of the connection.
 pub(super) async fn pass(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
@@ -124,7 +124,7 @@ pub(super) async fn pass(
     Ok(true)
 }
 
-/// None where the connection ends before a message begins.
+/// Reads a header. Returns none if the connection ends before a message starts.
 async fn header(from: &mut (impl AsyncRead + Unpin)) -> Result<Option<[u8; HEADER_BYTES]>, FrameError> {
     let mut header = [0; HEADER_BYTES];
     let begun = from.read(&mut header).await?;
@@ -202,7 +202,7 @@ mod tests {
         bytes[HEADER_BYTES] = 1;
         assert_eq!(Frame(bytes.clone()).document().unwrap(), body);
         bytes[HEADER_BYTES] = 0b101;
-        assert!(Frame(bytes).document().is_err(), "a flag that nobody knows");
+        assert!(Frame(bytes).document().is_err(), "an unknown flag");
     }
 
     #[tokio::test]

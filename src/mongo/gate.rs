@@ -1,11 +1,11 @@
-//! The gate between the driver and a mongod: it lets the driver through to peers that have proven themselves.
+//! The gate between the driver and a mongod. It connects the driver only to peers that have proved themselves.
 //!
-//! The driver believes what a peer says before it logs in, and has no hook to change that. So it is given neither secret
-//! nor address: it connects to a socket of this process, and what answers there is a connection on which the gate has
-//! logged in already. `docs/adr/0008-login-before-belief.md` weighs this against other ways.
+//! The driver trusts what a peer says before the login, and it has no hook to change that. So the driver gets neither
+//! the secret nor the address. It connects to a socket of this process, and the gate connects that socket to a mongod
+//! on which it has already logged in. `docs/adr/0008-login-before-belief.md` compares this with other solutions.
 //!
-//! **Invariant:** not a byte passes to the driver from a peer that was asked for a proof and gave none, and none of a
-//! message that is longer than any mongod's answer here can be.
+//! **Invariant:** the driver receives no byte from a peer that was asked for a proof and gave none. It also receives no
+//! byte of a message that is longer than any valid answer to rsctl.
 
 use super::frame::{self, Frame, FrameError};
 use super::health::Health;
@@ -25,44 +25,47 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// The longest answers are those about a whole set: with 50 members some 60 kB.
+/// The limit for answers, in bytes. The longest answers describe a whole set: about 60 kB with 50 members.
 const REPLY_BYTES_MAX: usize = 1024 * 1024;
-/// What the driver itself sends: a config of 50 members at most. Its own limit is no other (48,000,000).
+/// The limit for commands from the driver, in bytes. The longest command holds a config of 50 members. The limit is the
+/// driver's own (48,000,000).
 const COMMAND_BYTES_MAX: usize = 48_000_000;
-/// What most messages fit in, in either direction (measured).
+/// Most messages fit in these sizes, in bytes, for each direction (measured).
 const COMMAND_BYTES_USUAL: usize = 512;
 const REPLY_BYTES_USUAL: usize = 2048;
-/// TCP, TLS, `hello` and login of one more connection; the driver waits no longer either.
+/// The time limit for TCP, TLS, `hello` and login of one more connection. The driver's own limit is the same.
 const MEET_LIMIT: Duration = Duration::from_secs(1);
-/// After a connection that could not be accepted, which happens when there are no file descriptors left.
+/// The pause after a connection could not be accepted, which happens when no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Where the driver connects to. Dropping it closes every connection through it.
+/// The address that the driver connects to. A drop closes every connection through it.
 pub(super) struct Gate {
     pub(super) address: ServerAddress,
-    keeper: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Gate {
-    /// Opens with the first connection made already. What becomes of it and of later ones goes to `health`.
+    /// Opens the gate with a first connection that exists already. The gate reports failures of all connections to
+    /// `health`.
     pub(super) fn open(first: Peer, at: SocketAddr, terms: Arc<Terms>, health: Arc<Health>) -> io::Result<Self> {
-        let path = PathBuf::from(nobody_s_name()?);
+        let path = PathBuf::from(abstract_socket_name()?);
         let listener = UnixListener::bind(&path)?;
-        let keeper = tokio::spawn(Keeper { at, terms, health }.keep(listener, first));
-        Ok(Self { address: ServerAddress::Unix { path }, keeper })
+        let task = tokio::spawn(GateTask { at, terms, health }.run(listener, first));
+        Ok(Self { address: ServerAddress::Unix { path }, task })
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.task.abort();
     }
 }
 
-/// A name in Linux' abstract namespace: no file, gone with the process, and not to be guessed.
-fn nobody_s_name() -> io::Result<String> {
+/// A random name in the abstract socket namespace of Linux. It creates no file, it ends with the process, and it cannot
+/// be guessed.
+fn abstract_socket_name() -> io::Result<String> {
     let mut bytes = [0_u8; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("no random bytes can be had"))?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("the operating system gives no random bytes"))?;
     let mut name = String::from("\0rsctl-");
     for byte in bytes {
         write!(name, "{byte:02x}").map_err(io::Error::other)?;
@@ -70,21 +73,22 @@ fn nobody_s_name() -> io::Result<String> {
     Ok(name)
 }
 
-/// The kernel says who connected. Others on this machine may see the name, but not use it.
+/// Whether this process made the connection, as the kernel reports it. Other processes on the machine may see the name,
+/// but cannot use it.
 fn is_this_process(driver: &UnixStream) -> bool {
     let pid = driver.peer_cred().ok().and_then(|cred| cred.pid());
     pid.and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id())
 }
 
 #[derive(Clone)]
-struct Keeper {
+struct GateTask {
     at: SocketAddr,
     terms: Arc<Terms>,
     health: Arc<Health>,
 }
 
-impl Keeper {
-    async fn keep(self, listener: UnixListener, first: Peer) {
+impl GateTask {
+    async fn run(self, listener: UnixListener, first: Peer) {
         let mut first = Some(first);
         let mut relays = JoinSet::new();
         loop {
@@ -97,13 +101,13 @@ impl Keeper {
                     Err(_) => sleep(ACCEPT_PAUSE).await,
                 },
                 Some(ended) = relays.join_next() => if ended.is_err() {
-                    self.health.gate_saw(ProbeError::Broken("a relay ended early".to_owned()));
+                    self.health.gate_saw(ProbeError::Broken("the relay of a connection panicked".to_owned()));
                 },
             }
         }
     }
 
-    /// What ends a connection is told before the driver sees its end.
+    /// Connects the driver to the mongod. The reason for an end is recorded before the driver sees the end.
     async fn relay(self, mut driver: UnixStream, first: Option<Peer>) {
         let peer = match first {
             Some(peer) => Ok(peer),
@@ -127,17 +131,17 @@ impl Keeper {
     }
 }
 
-/// Until one end closes. It is an error only where that was the mongod's.
+/// Copies messages until one end closes. The result is an error only if the mongod closed.
 async fn converse(driver: &mut UnixStream, peer: Peer) -> Result<(), ProbeError> {
-    // The driver begins with a `hello`. The server would refuse a second one that introduces a client, and the answer to
-    // the first is a moment old.
+    // The driver sends `hello` first. The server would refuse a second `hello` with client metadata, and the first
+    // answer is only a moment old. So the driver gets the first answer.
     let Ok(greeting) = Frame::read(driver, REPLY_BYTES_MAX).await else { return Ok(()) };
     if driver.write_all(peer.hello.answering(greeting.request()).as_bytes()).await.is_err() {
         return Ok(());
     }
     let (from_driver, mut to_driver) = driver.split();
     let (from_peer, mut to_peer) = tokio::io::split(peer.stream);
-    // One system call for a short message instead of three.
+    // The buffers reduce three system calls for a short message to one.
     let mut from_driver = BufReader::with_capacity(COMMAND_BYTES_USUAL, from_driver);
     let mut from_peer = BufReader::with_capacity(REPLY_BYTES_USUAL, from_peer);
     tokio::select! {

@@ -1,4 +1,4 @@
-//! What became of the connections to one mongod, and why.
+//! The state of the connections to one mongod, and why a connection failed.
 
 use super::error::io_kind;
 use crate::model::ProbeError;
@@ -10,23 +10,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// The driver's monitor notices that a connection ended; the gate knows why.
+/// Joins two sources: the driver's monitor reports that a connection ended, and the gate reports why it ended.
 #[derive(Default)]
 pub(super) struct Health {
     broken: AtomicBool,
     /// Why the monitor's last attempt failed.
     cause: Mutex<Option<ProbeError>>,
-    /// Why the gate closed a connection last.
+    /// Why the gate last closed a connection.
     gate: Mutex<Option<ProbeError>>,
 }
 
 impl Health {
-    /// The gate is about to close a connection.
+    /// Records the reason before the gate closes a connection.
     pub(super) fn gate_saw(&self, reason: ProbeError) {
         *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
 
-    /// The monitor has not seen the connection fail.
+    /// Whether the monitor has seen no failure of the connection.
     pub(super) fn is_sound(&self) -> bool {
         !self.broken.load(Ordering::Acquire)
     }
@@ -42,7 +42,8 @@ impl Health {
         self.broken.store(true, Ordering::Release);
     }
 
-    /// Why the node could not be asked, from what the monitor saw where the driver itself only says "timeout".
+    /// Why a question to the node failed. The driver itself often reports only a timeout, so the answer comes from what
+    /// the monitor saw.
     pub(super) fn explain(&self, error: &mongodb::error::Error) -> ProbeError {
         match error.kind.as_ref() {
             ErrorKind::ServerSelection { .. } | ErrorKind::ConnectionPoolCleared { .. } => {
@@ -52,7 +53,8 @@ impl Health {
         }
     }
 
-    /// The driver speaks with the gate alone, so of the node it knows nothing but silence and nonsense.
+    /// The driver talks only to the gate. So it can report only that the node sends nothing, or that the answer is
+    /// invalid.
     fn explain_failure(&self, error: &mongodb::error::Error) -> ProbeError {
         match io_kind(error) {
             Some(io::ErrorKind::TimedOut) => ProbeError::Timeout,
@@ -66,7 +68,7 @@ impl Health {
     }
 }
 
-/// Tells `health` of what the driver's monitor sees, and wakes `wake`.
+/// The event handler of the driver's monitor. It records failures in `health` and notifies `wake`.
 pub(super) fn watch(health: Arc<Health>, wake: Arc<Notify>) -> EventHandler<SdamEvent> {
     EventHandler::callback(move |event| match event {
         SdamEvent::ServerHeartbeatFailed(failed) => {
@@ -78,7 +80,7 @@ pub(super) fn watch(health: Arc<Health>, wake: Arc<Notify>) -> EventHandler<Sdam
     })
 }
 
-/// The driver's own words hold labels and whole replies; a line has to do.
+/// The first line of the driver's error text. The full text contains labels and whole replies.
 fn short(error: &mongodb::error::Error) -> String {
     super::peer::tame(error.kind.to_string().lines().next().unwrap_or_default())
 }

@@ -1,6 +1,6 @@
-//! The login that a peer has to pass before anything else it says counts.
+//! The login that a peer must pass before anything else that it says counts.
 //!
-//! **Invariant:** a secret goes to nobody: what is sent is a proof, by SCRAM-SHA-256 alone.
+//! **Invariant:** no peer receives a secret. rsctl sends only a proof, by SCRAM-SHA-256.
 
 use super::peer::{Talk, refusal, tame};
 use super::scram::{ClientFirst, Cost, Keys, MECHANISM, ScramError};
@@ -13,33 +13,33 @@ use std::sync::{Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
-/// How to speak to every mongod.
+/// How rsctl talks to every mongod.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// Who we are.
+    /// The account to log in with, if login is configured.
     pub account: Option<Account>,
-    /// TLS, if it is wanted.
+    /// The TLS settings, if TLS is configured.
     pub tls: Option<Tls>,
 }
 
-/// Who rsctl is to the mongods.
+/// The account that rsctl logs in with.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// The user.
+    /// The name of the user.
     pub username: String,
-    /// The database that knows the user.
+    /// The database that defines the user.
     pub source: String,
-    /// What both ends know.
+    /// The password or key that both ends know.
     pub password: Secret,
 }
 
 impl Account {
-    /// The identity of the members themselves: valid in every state, before the first initiate too.
+    /// The account that the members themselves use. It is valid in every state, also before the first initiate.
     pub fn of_members(key: Secret) -> Self {
         Self { username: "__system".to_owned(), source: "local".to_owned(), password: key }
     }
 
-    /// The command that begins a login.
+    /// The command that starts a login.
     pub(super) fn start(&self, first: &ClientFirst) -> Document {
         doc! {
             "saslStart": 1, "mechanism": MECHANISM, "payload": payload(first.message()),
@@ -48,12 +48,13 @@ impl Account {
     }
 }
 
-/// Keys of so many servers are kept: each has a salt of its own for as long as it lives, and a set has 50 members.
+/// The maximum number of derived keys to keep. Each server has its own salt while it lives, and a set has at most 50
+/// members.
 const KEYS_MAX: usize = 128;
-/// So many keys are derived at once, each on a thread that nobody waits for.
+/// The maximum number of derivations at the same time. Each takes a blocking thread.
 const DERIVATIONS_MAX: usize = 2;
 
-/// On what terms a peer is met, and what was derived for that.
+/// The settings for all connections, with the keys that were derived for them.
 pub(super) struct Terms {
     pub(super) access: Access,
     keys: Mutex<Vec<(Cost, Keys)>>,
@@ -65,7 +66,8 @@ impl Terms {
         Self { access, keys: Mutex::default(), derivations: Semaphore::new(DERIVATIONS_MAX) }
     }
 
-    /// Both ends prove that they know the secret. `begun` is the server's answer, where the login began with `hello`.
+    /// Logs in. Both ends prove that they know the secret. `begun` is the server's first answer, if the login started
+    /// with `hello`.
     pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         talk: &mut Talk<S>,
@@ -92,7 +94,7 @@ impl Terms {
         if !end.get_bool("done").unwrap_or(false) {
             return Err(ScramError::Unreadable.into());
         }
-        // Only what a server proved is kept, so a stranger's salts push nobody's out.
+        // Only keys that a server has proved are kept. So the salts of an unproven peer cannot displace them.
         if is_new {
             self.remember(challenge.cost, keys);
         }
@@ -115,10 +117,10 @@ impl Terms {
 
     async fn derive(&self, account: &Account, cost: Cost) -> Result<Keys, ProbeError> {
         let broken = |reason: &str| ProbeError::Broken(reason.to_owned());
-        let _permit = self.derivations.acquire().await.map_err(|_| broken("no keys are derived any more"))?;
+        let _permit = self.derivations.acquire().await.map_err(|_| broken("the derivation of keys is closed"))?;
         let password = account.password.clone();
         let deriving = tokio::task::spawn_blocking(move || Keys::derive(&password, &cost));
-        Ok(deriving.await.map_err(|_| broken("the derivation of a key ended early"))??)
+        Ok(deriving.await.map_err(|_| broken("the derivation of a key panicked"))??)
     }
 }
 
@@ -131,7 +133,7 @@ impl From<ScramError> for ProbeError {
     }
 }
 
-/// The answer, unless the server refuses.
+/// The answer, or the server's refusal as an error.
 fn accepted(reply: RawDocumentBuf) -> Result<RawDocumentBuf, ProbeError> {
     match refusal(&reply) {
         None => Ok(reply),

@@ -1,6 +1,6 @@
-//! The only endpoint to mongods: questions, and the few commands that change something.
+//! The only module that talks to mongods. It asks questions, and it sends the few commands that change something.
 //!
-//! **Invariant:** no decision is made here, every call has a deadline, and a call without an answer has an unknown
+//! **Invariant:** this module makes no decision. Every call has a deadline. A call without an answer has an unknown
 //! outcome, never an assumed one.
 
 mod configs;
@@ -39,48 +39,49 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// What the controller needs of mongods. The simulation implements it too.
-#[expect(async_fn_in_trait, reason = "the loop is one task, nobody sends these futures to another thread")]
+/// The operations of mongods that the controller needs. The simulation implements them too.
+#[expect(async_fn_in_trait, reason = "the loop is one task, so these futures stay on one thread")]
 pub trait Admin {
-    /// Asks one mongod everything, within the limit.
+    /// Asks one mongod all questions of an observation, within the limit.
     async fn probe(&self, at: SocketAddr, limit: Duration) -> Result<Probe, ProbeError>;
-    /// Whether somebody takes connections there: far cheaper than a probe, and says no more.
+    /// Whether a process accepts connections at the address. It costs much less than a probe, and it shows nothing
+    /// more.
     async fn listens(&self, at: SocketAddr) -> bool;
-    /// `replSetInitiate`.
+    /// Sends `replSetInitiate`.
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
-    /// `replSetReconfig`, not by force.
+    /// Sends `replSetReconfig` without force.
     async fn reconfig(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
-    /// `replSetReconfig` by force.
+    /// Sends `replSetReconfig` with force.
     async fn force(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error>;
-    /// `replSetStepUp`.
+    /// Sends `replSetStepUp`.
     async fn step_up(&self, at: SocketAddr) -> Result<(), Error>;
-    /// `replSetSyncFrom`.
+    /// Sends `replSetSyncFrom`.
     async fn sync_from(&self, at: SocketAddr, source: &Host) -> Result<(), Error>;
-    /// `appendOplogNote`: an entry in the primary's oplog that changes nothing.
+    /// Sends `appendOplogNote`, which writes an entry to the primary's oplog and changes nothing else.
     async fn write_noop(&self, at: SocketAddr) -> Result<(), Error>;
-    /// `replSetAbortPrimaryCatchUp`; no error when it is over.
+    /// Sends `replSetAbortPrimaryCatchUp`. It is no error if the catch-up is over.
     async fn abort_catch_up(&self, at: SocketAddr) -> Result<(), Error>;
-    /// Writes everything to disk.
+    /// Sends `fsync`: the mongod writes all data to disk.
     async fn fsync(&self, at: SocketAddr) -> Result<(), Error>;
-    /// Claims the right to initiate through this node; fails where a claim stands.
+    /// Takes the bootstrap lock on this node. It fails if the node has a lock already.
     async fn take_lock(&self, at: SocketAddr, lock: &Lock) -> Result<(), Error>;
-    /// Replaces exactly this claim.
+    /// Replaces the bootstrap lock `stale`. It fails if the node has another lock.
     async fn take_over_lock(&self, at: SocketAddr, stale: &Lock, lock: &Lock) -> Result<(), Error>;
-    /// Removes whatever claim stands there.
+    /// Removes the bootstrap lock from this node, whatever its content is.
     async fn release_lock(&self, at: SocketAddr) -> Result<(), Error>;
-    /// Notes on this node that its process is to leave the set.
+    /// Writes a mark on this node: its process must leave the set.
     async fn mark_removed(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error>;
-    /// Lets go of everything but these.
+    /// Closes the connections to all other addresses.
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>);
 }
 
-/// How long a reconfig may take on the server: it waits for a majority to have the config.
+/// The time limit for a reconfig on the server, which waits until a majority has the config.
 const RECONFIG_LIMIT: Duration = Duration::from_secs(5);
-/// How long anything else may take.
+/// The time limit for any other command.
 const COMMAND_LIMIT: Duration = Duration::from_secs(5);
-/// For a request that is only good to have: nothing urgent waits for it any longer.
+/// The time limit for an optional request. Urgent work does not wait longer for it.
 const HINT_LIMIT: Duration = Duration::from_millis(500);
-/// What a call may take longer than its server-side limit.
+/// How much longer a call may take than its limit on the server.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Real mongods, through the driver.
@@ -92,7 +93,7 @@ pub struct Mongods {
 }
 
 impl Mongods {
-    /// `wake` is notified whenever a mongod's state or connection changes.
+    /// Starts without connections. Every change of a mongod's state or connection notifies `wake`.
     pub fn new(access: Access, wake: Arc<Notify>) -> Self {
         Self { terms: Arc::new(Terms::new(access)), wake, nodes: Mutex::default(), configs: Configs::default() }
     }
@@ -119,7 +120,8 @@ impl Mongods {
         }
     }
 
-    /// A local write is not on disk before an fsync, whatever the write concern says (seen on 6.0.5).
+    /// Writes to `local` and then sends `fsync`. A local write is not on disk before an fsync, whatever the write
+    /// concern is (seen on 6.0.5).
     async fn locked_write(&self, at: SocketAddr, command: Document) -> Result<Document, Error> {
         let reply = self.command(at, "local", command, COMMAND_LIMIT).await?;
         if let Some(refused) = first_write_error(&reply) {
@@ -130,7 +132,7 @@ impl Mongods {
     }
 }
 
-/// `insert` and `delete` answer `ok: 1` even when the one write in them failed.
+/// The error of the one write in a command. `insert` and `delete` answer `ok: 1` even if that write failed.
 fn first_write_error(reply: &Document) -> Option<Error> {
     let error = reply.get_array("writeErrors").ok()?.first()?.as_document()?;
     let code = error.get_i32("code").unwrap_or_default();
@@ -156,11 +158,11 @@ impl Admin for Mongods {
             }
             Err(_) => Err(ProbeError::Timeout),
         };
-        // A container that is removed closes its connections, and its address is silent before anybody asks again.
+        // A container that is removed closes its connections. Its address can be silent before the next probe.
         let node = self.node(at);
         match (node.closed.swap(false, Ordering::AcqRel), answer) {
             (true, Err(ProbeError::Timeout)) => Err(ProbeError::Closed),
-            // The driver goes on trying where no handshake can succeed.
+            // The driver retries even where no handshake can succeed.
             (false, Err(ProbeError::Timeout)) => {
                 let seen = node.slot.try_lock().ok().and_then(|slot| slot.open()?.permanent_error());
                 Err(seen.unwrap_or(ProbeError::Timeout))
@@ -214,7 +216,7 @@ impl Admin for Mongods {
     }
 
     async fn take_lock(&self, at: SocketAddr, lock: &Lock) -> Result<(), Error> {
-        // By insert only: an explicit `create` crashes a blank 6.0.5.
+        // This uses an insert only, because an explicit `create` crashes a blank 6.0.5.
         let insert = doc! {
             "insert": "rsctl", "documents": [wire::lock_document(lock)], "writeConcern": local_write_concern(),
         };
@@ -242,7 +244,7 @@ impl Admin for Mongods {
         let note =
             doc! { "q": { "_id": wire::REMOVED_MARK_ID }, "u": wire::removed_mark_document(process), "upsert": true };
         let update = doc! { "update": "rsctl", "updates": [note], "writeConcern": local_write_concern() };
-        // Lost with the process, the note has done its part: no fsync.
+        // The mark has no use after its process ends, so it needs no fsync.
         let reply = self.command(at, "local", update, COMMAND_LIMIT).await?;
         first_write_error(&reply).map_or(Ok(()), Err)
     }

@@ -1,4 +1,4 @@
-//! Where one address stands: connected, connecting, or left alone for a moment.
+//! The state of one address: connected, connecting, or not asked for a moment.
 
 use super::connect::{Connection, Way};
 use super::login::Terms;
@@ -12,17 +12,17 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-/// How long a connection may take where the other end has just closed the one before.
+/// The time limit for a new connection after the other end has just closed the previous one.
 const REOPEN_LIMIT: Duration = Duration::from_millis(50);
-/// A node that did not prove itself is not asked to again for so long. A proof costs rsctl more than a lie costs a
-/// stranger.
+/// How long rsctl does not ask a node that did not prove itself. A check of a proof costs rsctl more than a false
+/// answer costs the peer.
 const UNPROVEN_PAUSE: Duration = Duration::from_secs(1);
 
-/// One address: its connection, and what need not be asked twice of one process.
+/// One address: its connection, and the facts that are asked once per process.
 #[derive(Default)]
 pub(super) struct Node {
     pub(super) slot: tokio::sync::Mutex<Slot>,
-    /// The last connection was closed by the other end, and no probe has told so yet.
+    /// The other end closed the last connection, and no probe has reported that yet.
     pub(super) closed: AtomicBool,
     pub(super) known: Mutex<Option<probe::Constant>>,
 }
@@ -32,10 +32,10 @@ pub(super) struct Node {
 pub(super) enum Slot {
     #[default]
     Empty,
-    /// It takes connections. Whether it proves itself takes as long as it takes: no probe's limit begins that anew.
+    /// The peer accepted a connection, and its proof is in progress. The time limit of a probe does not restart it.
     Opening(JoinHandle<Result<Connection, ProbeError>>),
     Open(Connection),
-    /// It did not prove itself then.
+    /// The peer did not prove itself at this time, for this reason.
     Unproven(Instant, ProbeError),
 }
 
@@ -47,7 +47,7 @@ impl Slot {
         }
     }
 
-    /// Lets go of whatever there is.
+    /// Closes the connection or stops the attempt.
     pub(super) fn clear(&mut self) {
         match std::mem::take(self) {
             Self::Open(connection) => connection.close(),
@@ -56,7 +56,7 @@ impl Slot {
         }
     }
 
-    /// Waits until it is clear whether the peer proves itself.
+    /// Waits until the peer has proved itself, or until that has failed.
     async fn settle(&mut self) -> Result<(), ProbeError> {
         let Self::Opening(task) = self else { return Ok(()) };
         let opened = task.await.unwrap_or_else(|e| Err(ProbeError::Broken(e.to_string())));
@@ -77,7 +77,7 @@ impl Node {
         if let Slot::Opening(task) = &*slot
             && task.is_finished()
         {
-            // That nobody waited for it makes a failure old: it is tried again.
+            // No probe waited for this result, so a failure is old. The connection is tried again.
             let _ = slot.settle().await;
         }
         if let Some(broken) = slot.open().filter(|c| !c.is_sound()) {
@@ -87,7 +87,7 @@ impl Node {
         match &*slot {
             Slot::Unproven(since, error) if since.elapsed() < UNPROVEN_PAUSE => return Err(error.clone()),
             Slot::Empty | Slot::Unproven(..) => {
-                // An address that was alive a moment ago answers at once or, with its container gone, never.
+                // An address that was alive a moment ago answers at once. If its container is gone, it never answers.
                 let limit = if self.closed.load(Ordering::Acquire) { REOPEN_LIMIT } else { COMMAND_LIMIT };
                 let tcp = timeout(limit, peer::dial(at)).await.unwrap_or(Err(ProbeError::Timeout))?;
                 let opening = Connection::open(tcp, at, Arc::clone(terms), Arc::clone(wake));
@@ -106,20 +106,20 @@ impl Mongods {
         Arc::clone(nodes.entry(at).or_default())
     }
 
-    /// A sound connection to the address, new if need be.
+    /// A sound connection to the address. It is opened if there is none.
     pub(super) async fn way(&self, at: SocketAddr) -> Result<Way, ProbeError> {
         self.node(at).way(at, &self.terms, &self.wake).await
     }
 
-    /// A client for the address. An arbiter without a proof has none: it is told nothing, and asked for `hello` alone.
+    /// A client for the address. An arbiter without a proof has none: rsctl sends it only `hello`.
     pub(super) async fn client(&self, at: SocketAddr) -> Result<mongodb::Client, ProbeError> {
         match self.way(at).await? {
             Way::Driver(client, _) => Ok(client),
-            Way::Public(..) => Err(ProbeError::Unproven("it is an arbiter, to which no user can log in".to_owned())),
+            Way::Public(..) => Err(ProbeError::Unproven("it is an arbiter, so no user can log in to it".to_owned())),
         }
     }
 
-    /// Turns a failed question into a fact about the node, and lets go of a connection that is of no more use.
+    /// Turns a failed question into a fact about the node, and closes the connection.
     pub(super) async fn give_up(&self, at: SocketAddr, error: &mongodb::error::Error) -> ProbeError {
         let node = self.node(at);
         let mut slot = node.slot.lock().await;

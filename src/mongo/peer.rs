@@ -1,7 +1,7 @@
-//! One connection to a mongod, from the first byte to the proof that it knows the secret.
+//! One connection to a mongod, from the first byte to the proof that the peer knows the secret.
 //!
-//! **Invariant:** of a peer that was asked for a proof and gave none, nothing is told but that it is an arbiter, or why
-//! it is not spoken with.
+//! **Invariant:** for a peer that was asked for a proof and gave none, this module returns only that it is an arbiter,
+//! or the reason why rsctl rejects it.
 
 use super::error::SHUTTING_DOWN;
 use super::frame::{Frame, FrameError};
@@ -14,26 +14,27 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A `hello` of 50 members with tags has some 8 kB. What comes before the proof is given no more room than it needs.
+/// The limit for messages before the proof, in bytes. A `hello` of 50 members with tags has about 8 kB, so an unproven
+/// peer gets little more room than that.
 const GREETING_BYTES_MAX: usize = 64 * 1024;
-/// For whatever a stranger says about itself.
-const WORDS_MAX: usize = 160;
+/// The limit for text that comes from an unproven peer, in characters.
+const TEXT_MAX: usize = 160;
 
-/// A connection, encrypted or not.
+/// A connection, with or without TLS.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 pub(super) type Stream = Box<dyn Duplex>;
 
-/// A mongod at the other end.
+/// A mongod at the other end of a connection.
 pub(super) struct Peer {
     pub(super) stream: Stream,
-    /// What it answered to `hello` on this connection.
+    /// Its answer to `hello` on this connection.
     pub(super) hello: Frame,
-    /// Whether it proved itself. An arbiter need not: it may have no users.
+    /// Whether it proved itself. An arbiter may give no proof, because it may have no users.
     pub(super) proof: Proof,
 }
 
-/// Connects by TCP, and says what stands in the way.
+/// Opens a TCP connection, or returns why that is not possible.
 pub(super) async fn dial(at: SocketAddr) -> Result<TcpStream, ProbeError> {
     let stream = TcpStream::connect(at).await.map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => ProbeError::Refused,
@@ -41,16 +42,16 @@ pub(super) async fn dial(at: SocketAddr) -> Result<TcpStream, ProbeError> {
         io::ErrorKind::TimedOut => ProbeError::Timeout,
         kind => ProbeError::Unreachable(kind.to_string()),
     })?;
-    // Every message is one that somebody waits for. A system that cannot do this is only slower.
+    // A caller waits for every message, so none is delayed. If the system cannot do this, messages are only slower.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 
-/// What a connection that failed after it was made says about the other end.
+/// What the failure of an open connection shows about the other end.
 pub(super) fn lost(error: &io::Error) -> ProbeError {
     match error.kind() {
         io::ErrorKind::TimedOut => ProbeError::Timeout,
-        // So rustls says what it does not accept.
+        // rustls reports in this way what it does not accept.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => ProbeError::Tls(tame(&error.to_string())),
         _ => ProbeError::Closed,
     }
@@ -65,13 +66,13 @@ impl From<FrameError> for ProbeError {
     }
 }
 
-/// One line of a stranger's words.
+/// One line of at most [`TEXT_MAX`] characters, made from text that comes from an unproven peer.
 pub(super) fn tame(text: &str) -> String {
-    text.chars().take(WORDS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().take(TEXT_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 impl Peer {
-    /// TLS where it is wanted, `hello`, and the login. The caller sets the limit.
+    /// Does TLS if it is configured, then `hello` and the login. The caller sets the time limit.
     pub(super) async fn meet(tcp: TcpStream, at: SocketAddr, terms: &Terms) -> Result<Self, ProbeError> {
         let met = async {
             let stream: Stream = match &terms.access.tls {
@@ -80,18 +81,18 @@ impl Peer {
             };
             Talk { stream, requests: 0 }.introduce(terms).await
         };
-        // The connection was accepted, so something lives there. A mongod that has ended accepts none.
+        // The peer accepted the connection, so a process listens there. A mongod that has ended accepts none.
         met.await.map_err(|error| if error == ProbeError::Closed { ProbeError::Dropped } else { error })
     }
 }
 
-/// `hello` alone, on a connection to a peer that gave no proof.
+/// Sends only `hello`, on a connection to a peer that gave no proof.
 pub(super) async fn greet(stream: &mut Stream) -> Result<RawDocumentBuf, ProbeError> {
     let mut talk = Talk { stream, requests: 0 };
     Ok(talk.ask("admin", doc! { "hello": 1 }).await?.document()?)
 }
 
-/// Questions and answers before the driver takes over.
+/// Commands and answers before the driver takes over.
 pub(super) struct Talk<S> {
     stream: S,
     requests: i32,
@@ -102,7 +103,7 @@ impl Talk<Stream> {
         let login =
             terms.access.account.as_ref().map(|account| ClientFirst::new(&account.username).map(|f| (account, f)));
         let login = login.transpose().map_err(|e| ProbeError::Broken(e.to_string()))?;
-        // The name that every version knows; `helloOk` says that the new one is known here too, as drivers do.
+        // Every version knows this command name. `helloOk` says that the client also knows the new name, as drivers do.
         let mut question = doc! { "isMaster": 1, "helloOk": true, "client": {
             "application": { "name": "rsctl" },
             "driver": { "name": "rsctl", "version": env!("CARGO_PKG_VERSION") },
@@ -118,11 +119,11 @@ impl Talk<Stream> {
         let refusal = refusal(&reply);
         let leaving = matches!(refusal, Some((SHUTTING_DOWN, _)));
         match refusal {
-            // Whether it really does is for those to say who know the secret.
+            // The shutdown counts only if a peer reports it that knows the secret. So the login comes first.
             Some((SHUTTING_DOWN, _)) if login.is_some() => {}
             Some((SHUTTING_DOWN, _)) => return Err(ProbeError::ShuttingDown),
             Some((code, message)) => return Err(ProbeError::Server { command: "hello", code, message }),
-            None => fits(&reply)?,
+            None => check_version(&reply)?,
         }
         let Some((account, first)) = login else {
             return Ok(Peer { stream: self.stream, hello, proof: Proof::NotAsked });
@@ -141,7 +142,7 @@ impl Talk<Stream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
-    /// One command, one answer.
+    /// Sends one command and reads one answer.
     pub(super) async fn ask(&mut self, database: &str, mut command: Document) -> Result<Frame, ProbeError> {
         command.insert("$db", database);
         let body = RawDocumentBuf::try_from(&command).unwrap_or_else(|_| rawdoc! {});
@@ -157,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 }
 
-/// Code and words of an answer that is none.
+/// The code and the message, if the answer is an error.
 pub(super) fn refusal(reply: &RawDocument) -> Option<(i32, String)> {
     let ok = match reply.get("ok") {
         Ok(Some(bson::RawBsonRef::Double(ok))) => ok == 1.0,
@@ -166,12 +167,12 @@ pub(super) fn refusal(reply: &RawDocument) -> Option<(i32, String)> {
         Ok(Some(bson::RawBsonRef::Boolean(ok))) => ok,
         _ => false,
     };
-    let words = || tame(reply.get_str("errmsg").unwrap_or("it gives no reason"));
-    (!ok).then(|| (reply.get_i32("code").unwrap_or_default(), words()))
+    let message = || tame(reply.get_str("errmsg").unwrap_or("it gives no reason"));
+    (!ok).then(|| (reply.get_i32("code").unwrap_or_default(), message()))
 }
 
-/// What is too old is not asked to log in.
-fn fits(reply: &RawDocument) -> Result<(), ProbeError> {
+/// Rejects a server that is too old, before the login.
+fn check_version(reply: &RawDocument) -> Result<(), ProbeError> {
     let wire = reply.get_i32("maxWireVersion").map_err(|_| FrameError::Unreadable)?;
     if WireVersion(wire) < WireVersion::OLDEST { Err(ProbeError::TooOld(WireVersion(wire))) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! Everything that one observation asks one mongod.
+//! All questions that one observation asks one mongod.
 
 use super::configs::Configs;
 use super::connect::Way;
@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::PoisonError;
 use tokio::sync::Mutex as AsyncMutex;
 
-/// What stays the same as long as the process lives.
+/// The facts that do not change while the process lives.
 #[derive(Clone)]
 pub(super) struct Constant {
     process: ProcessId,
@@ -25,7 +25,7 @@ pub(super) struct Constant {
     set: Option<SetName>,
 }
 
-/// A question that failed: by the server's word, or because there was no talking to it.
+/// Why a question failed.
 enum Trouble {
     Server { command: &'static str, code: i32, message: String },
     Driver(mongodb::error::Error),
@@ -33,19 +33,19 @@ enum Trouble {
     Unfit(ProbeError),
 }
 
-/// What a mongod tells anybody, logged in or not.
+/// What a mongod answers to any client, with or without a login.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublicView {
-    /// Its set.
+    /// The name of its set.
     pub set: Option<SetName>,
     /// Members that applications may read from.
     pub hosts: Vec<Host>,
-    /// Whom it takes for the primary.
+    /// The member that it considers the primary.
     pub primary: Option<Host>,
 }
 
 impl Mongods {
-    /// Asks what needs no login: enough for an application to find the set.
+    /// Asks `hello`, which needs no login. The answer is enough for an application to find the set.
     pub async fn hello(&self, at: SocketAddr) -> Option<PublicView> {
         let client = tokio::time::timeout(super::GRACE, self.client(at)).await.ok()?.ok()?;
         let reply = tokio::time::timeout(super::GRACE, run(&client, "hello", doc! { "hello": 1 })).await.ok()?.ok()?;
@@ -53,7 +53,7 @@ impl Mongods {
         Some(PublicView { set, hosts, primary })
     }
 
-    /// Asks one mongod everything. The caller sets the limit.
+    /// Asks one mongod all questions. The caller sets the time limit.
     pub(super) async fn ask(&self, at: SocketAddr) -> Result<Probe, ProbeError> {
         let (client, proof) = match self.way(at).await? {
             Way::Driver(client, proof) => (client, proof),
@@ -66,7 +66,7 @@ impl Mongods {
             Err(Trouble::Driver(error)) => Err(self.give_up(at, &error).await),
             Err(Trouble::Server { command, code, message }) => Err(match code {
                 SHUTTING_DOWN => ProbeError::ShuttingDown,
-                // Its words hold the whole command, which is never twice the same.
+                // The server's message is left out, because it contains the whole command, which differs each time.
                 UNAUTHORIZED if self.terms.access.account.is_some() => ProbeError::Denied(command),
                 UNAUTHORIZED | AUTHENTICATION_FAILED => ProbeError::Login(message),
                 _ => ProbeError::Server { command, code, message },
@@ -74,7 +74,8 @@ impl Mongods {
         }
     }
 
-    /// What an arbiter says that gave no proof: that it is one, and nothing else. Whether that counts is for others to say.
+    /// Asks an arbiter that gave no proof. The result holds only that it is an arbiter. The caller decides whether that
+    /// counts.
     async fn greet(&self, at: SocketAddr, stream: &AsyncMutex<Stream>, name: ProcessId) -> Result<Probe, ProbeError> {
         let reply = peer::greet(&mut *stream.lock().await).await;
         let document = match reply.map(|raw| Document::try_from(raw.as_ref())) {
@@ -87,7 +88,7 @@ impl Mongods {
                 let public = bare(hello, NodeState::Arbiter);
                 Ok(Probe { process: name, proof: Proof::None, set: None, ..public })
             }
-            // It is something else by now: whoever it is has to begin again.
+            // The peer is no arbiter now, so the connection must start again.
             Ok(_) => {
                 self.let_go(at).await;
                 Err(ProbeError::Unproven("it was an arbiter a moment ago".to_owned()))
@@ -112,7 +113,7 @@ impl Mongods {
             Err(Trouble::Server { code: NOT_YET_INITIALIZED, .. }) => (NodeState::Blank, None),
             Err(Trouble::Server { code: INVALID_CONFIG, .. }) => (NodeState::Removed, None),
             Err(Trouble::Server { code: NO_REPLICATION, .. }) => return Ok(bare(hello, NodeState::Standalone)),
-            // Without a login, `hello` is all that an arbiter tells where others need one.
+            // Some questions need a login. An arbiter without a login answers only `hello`.
             Err(Trouble::Server { code: UNAUTHORIZED, .. }) if hello.arbiter => {
                 return Ok(bare(hello, NodeState::Arbiter));
             }
@@ -123,7 +124,7 @@ impl Mongods {
         stored(client, &self.configs, probe, constant.set).await
     }
 
-    /// Asked once per process: the host name and the set that it was started for.
+    /// The facts that are asked once per process, such as the host name and the set that it was started for.
     async fn constant(&self, at: SocketAddr, client: &Client, process: ProcessId) -> Result<Constant, Trouble> {
         let node = self.node(at);
         let known = node.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -138,14 +139,14 @@ impl Mongods {
     }
 }
 
-/// What the node keeps in its `local` database, and what follows from that about its state.
+/// The facts from the node's `local` database, and the node's state as far as it follows from them.
 async fn stored(
     client: &Client,
     configs: &Configs,
     mut probe: Probe,
     wanted: Option<SetName>,
 ) -> Result<Probe, Trouble> {
-    // `replSetGetConfig` hides `newlyAdded`; the stored document shows it.
+    // `replSetGetConfig` hides `newlyAdded`. The stored document shows it.
     let config = first(client, "system.replset").await?;
     probe.config = config.map(|stored| configs.read(stored)).transpose().map_err(Trouble::Unreadable)?;
     let data: Option<Document> = first(client, "replset.initialSyncId").await?;
@@ -158,7 +159,7 @@ async fn stored(
         }
     }
     probe.set = probe.config.as_ref().map(ReplConfig::set_name).or(probe.set).or(wanted);
-    // 94 also comes from a node that has not loaded its config yet.
+    // A node that has not loaded its config yet also answers with 94.
     if probe.state == NodeState::Blank && (probe.config.is_some() || probe.data.is_some()) {
         probe.state = NodeState::Startup;
     }
@@ -176,7 +177,7 @@ async fn stored(
     Ok(probe)
 }
 
-/// Whether a blank node holds user data, and how it can be known: see [`UserData`].
+/// Whether a blank node holds user data: see [`UserData`] for how that is known.
 async fn user_data(client: &Client) -> Result<UserData, Trouble> {
     let brief = doc! { "serverStatus": 1, "catalogStats": 1, "metrics": 0, "wiredTiger": 0, "tcmalloc": 0, "locks": 0 };
     match wire::user_data(&run(client, "serverStatus", brief).await?) {
@@ -194,7 +195,7 @@ fn feature_question() -> Document {
 }
 
 fn bare(hello: Hello, state: NodeState) -> Probe {
-    // `myState: 1` comes before the node takes writes; `hello` knows.
+    // `myState` becomes 1 before the node takes writes. `hello` shows when it takes them.
     let state = if state == NodeState::Primary && !hello.writable { NodeState::Other } else { state };
     Probe { set: hello.set, sees_primary: hello.primary, ..Probe::new(hello.process, hello.wire, state) }
 }
@@ -207,7 +208,7 @@ async fn run(client: &Client, name: &'static str, command: Document) -> Result<D
     client.database("admin").run_command(command).await.map_err(|error| trouble(name, error))
 }
 
-/// The one document of its kind in a collection of `local`.
+/// The only document of a collection of `local`.
 async fn first<T>(client: &Client, collection: &'static str) -> Result<Option<T>, Trouble>
 where
     T: DeserializeOwned + Send + Sync,
@@ -216,7 +217,7 @@ where
     found.map_err(|error| trouble(collection, error))
 }
 
-/// What controllers have left there, in one question.
+/// What controllers have written to this node, read with one question.
 async fn notes(client: &Client) -> Result<Vec<Document>, Trouble> {
     let find = doc! { "find": "rsctl", "limit": 10, "singleBatch": true };
     let reply = client.database("local").run_command(find).await.map_err(|error| trouble("rsctl", error))?;

@@ -1,8 +1,8 @@
-//! SCRAM-SHA-256 (RFC 5802, RFC 7677): the client's side of a login that proves both ends.
+//! SCRAM-SHA-256 (RFC 5802, RFC 7677): the client side of a login in which both ends prove themselves.
 //!
-//! Nothing here talks to anybody. What the server sent is untrusted in every byte: each length and number has a bound.
+//! This module does no IO. Every byte from the server is untrusted, and each length and number has a limit.
 //!
-//! **Invariant:** [`Keys::verify`] succeeds only for a server that knows the secret, or what is derived from it.
+//! **Invariant:** [`Keys::verify`] succeeds only for a server that knows the secret, or the keys derived from it.
 
 use crate::secret::Secret;
 use base64::Engine;
@@ -13,41 +13,42 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use zeroize::Zeroize;
 
-/// The one mechanism that is spoken. A proof by SHA-1 can be cracked by whoever asked for it.
+/// The only mechanism that rsctl uses. A peer that asks for a SHA-1 proof can crack it.
 pub(super) const MECHANISM: &str = "SCRAM-SHA-256";
 
 const KEY_BYTES: usize = digest::SHA256_OUTPUT_LEN;
 const NONCE_BYTES: usize = 24;
-/// RFC 7677 asks for 4096 at least; MongoDB uses 15,000 and lets nobody go below 5,000
-/// (`scramSHA256IterationCount`). The upper bound costs a tenth of a second.
+/// The accepted iteration counts. RFC 7677 asks for at least 4096. MongoDB uses 15,000 and does not allow less than
+/// 5,000 (`scramSHA256IterationCount`). The upper limit costs a tenth of a second.
 const ITERATIONS: RangeInclusive<u32> = 4096..=200_000;
-/// MongoDB's salts have 28 bytes.
+/// The limit for a salt, in bytes. MongoDB's salts have 28 bytes.
 const SALT_BYTES: RangeInclusive<usize> = 8..=128;
-/// What the server adds to our nonce: MongoDB adds 32 characters.
+/// The length of what the server adds to the client's nonce. MongoDB adds 32 characters.
 const SERVER_NONCE_CHARS: RangeInclusive<usize> = 16..=256;
 /// No channel binding: `n,,` in base64.
 const NO_BINDING: &str = "biws";
 
-/// Why a server's message is of no use. None of them quotes it.
+/// Why a server's message is rejected. No variant quotes the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ScramError {
-    /// Not what the RFC describes.
+    /// The message does not have the form that the RFC describes.
     #[error("its SCRAM message cannot be read")]
     Unreadable,
-    /// A server that knows what it was sent repeats our nonce and adds to it.
-    #[error("its SCRAM nonce is not ours with an addition")]
+    /// The server's nonce must be the client's nonce with an addition.
+    #[error("its SCRAM nonce is not the nonce of rsctl with a valid addition")]
     Nonce,
-    /// Too few protect nothing, too many keep a processor busy.
-    #[error("it asks for {0} SCRAM iterations; accepted are 4096 to 200000")]
+    /// The iteration count is out of range. Few iterations do not protect the password, and many use too much processor
+    /// time.
+    #[error("it asks for {0} SCRAM iterations; rsctl accepts 4096 to 200000")]
     Iterations(u64),
-    /// It does not know the secret.
+    /// The server's signature is wrong, so the server does not know the secret.
     #[error("its SCRAM signature is wrong")]
     Signature,
-    /// A password that SASLprep does not allow (RFC 4013).
-    #[error("the password holds characters that no login may have")]
+    /// SASLprep (RFC 4013) does not allow this password.
+    #[error("the password contains characters that SASLprep does not allow")]
     Password,
     /// The operating system gives no random bytes.
-    #[error("no random bytes can be had")]
+    #[error("the operating system gives no random bytes")]
     Random,
 }
 
@@ -58,7 +59,7 @@ pub(super) struct ClientFirst {
 }
 
 impl ClientFirst {
-    /// With a nonce that nobody can guess.
+    /// The first message for this user, with a random nonce.
     pub(super) fn new(username: &str) -> Result<Self, ScramError> {
         let mut bytes = [0; NONCE_BYTES];
         SystemRandom::new().fill(&mut bytes).map_err(|_| ScramError::Random)?;
@@ -70,18 +71,18 @@ impl ClientFirst {
         Self { bare: format!("n={username},r={nonce}"), nonce: nonce.to_owned() }
     }
 
-    /// What is sent.
+    /// The text to send.
     pub(super) fn message(&self) -> String {
         format!("n,,{}", self.bare)
     }
 
-    /// Reads what the server answers to it.
+    /// Reads the server's first message.
     pub(super) fn challenge(&self, server_first: &[u8]) -> Result<Challenge, ScramError> {
         let text = std::str::from_utf8(server_first).map_err(|_| ScramError::Unreadable)?;
         let mut parts = text.split(',');
         let mut next = |key| parts.next().and_then(|part| part.strip_prefix(key)).ok_or(ScramError::Unreadable);
         let (nonce, salt, iterations) = (next("r=")?, next("s=")?, next("i=")?);
-        // What follows would be extensions, of which none is known.
+        // The rest of the message would be extensions, and none is supported.
         if parts.next().is_some() {
             return Err(ScramError::Unreadable);
         }
@@ -99,7 +100,8 @@ impl ClientFirst {
         Ok(Challenge { cost: Cost { salt, iterations }, nonce: nonce.to_owned(), message: text.to_owned() })
     }
 
-    /// The proof that we know the secret, and what the server's own proof is measured by.
+    /// The client's final message, which holds the proof, and the transcript that the server's signature is checked
+    /// against.
     pub(super) fn answer(&self, challenge: &Challenge, keys: &Keys) -> (String, Transcript) {
         let without_proof = format!("c={NO_BINDING},r={}", challenge.nonce);
         let transcript = format!("{},{},{without_proof}", self.bare, challenge.message);
@@ -110,25 +112,25 @@ impl ClientFirst {
     }
 }
 
-/// What the server asks for.
+/// The server's first message, after its checks.
 pub(super) struct Challenge {
-    /// How the keys are derived.
+    /// The parameters for the key derivation.
     pub(super) cost: Cost,
     nonce: String,
     message: String,
 }
 
-/// What keys are derived with. A server keeps to one for as long as it lives.
+/// The parameters for the key derivation. A server does not change them while it lives.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cost {
     salt: Vec<u8>,
     iterations: NonZeroU32,
 }
 
-/// Everything that both ends said.
+/// The messages of both ends, which the signatures cover.
 pub(super) struct Transcript(String);
 
-/// What stands for the password once it was derived. Wiped when dropped.
+/// The keys that are derived from the password. A drop overwrites them.
 #[derive(Clone)]
 pub(super) struct Keys {
     client: [u8; KEY_BYTES],
@@ -136,7 +138,8 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Takes milliseconds of a processor, so not for the thread that serves.
+    /// Derives the keys. It takes milliseconds of processor time, so it must not run on the thread that serves
+    /// requests.
     pub(super) fn derive(password: &Secret, cost: &Cost) -> Result<Self, ScramError> {
         let prepared = stringprep::saslprep(password.expose()).map_err(|_| ScramError::Password)?;
         let mut salted = [0; KEY_BYTES];
@@ -149,7 +152,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Whether the server's last message proves that it knows the secret.
+    /// Checks that the server's last message proves that the server knows the secret.
     pub(super) fn verify(&self, transcript: &Transcript, server_final: &[u8]) -> Result<(), ScramError> {
         let text = std::str::from_utf8(server_final).map_err(|_| ScramError::Unreadable)?;
         let signature = text.strip_prefix("v=").ok_or(ScramError::Unreadable)?;

@@ -1,9 +1,10 @@
-//! TLS with a mongod: whose authority signed its certificate, and whether the certificate names this mongod.
+//! TLS with a mongod. It checks which authority signed the certificate, and that the certificate names this mongod.
 //!
-//! A task's address cannot be known when certificates are made, so they hold names, and rsctl connects by address. A
-//! certificate counts where it is valid for the address, or for a name that DNS leads to exactly this address.
+//! The address of a task is unknown when certificates are made. So certificates contain names, but rsctl connects by
+//! address. A certificate is accepted if it is valid for the address, or for a name that DNS resolves to exactly this
+//! address.
 //!
-//! **Invariant:** not a byte but the handshake's is sent before both are shown.
+//! **Invariant:** rsctl sends only the bytes of the handshake before both checks pass.
 
 use crate::model::ProbeError;
 use futures_util::future::{BoxFuture, join_all};
@@ -24,33 +25,36 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A certificate with more names than this is no mongod's of a set of 50; the rest is not asked about.
+/// The maximum number of names to check in a certificate. A mongod of a set with 50 members needs no more. Other names
+/// are ignored.
 const NAMES_MAX: usize = 64;
 
-/// The files that TLS is set up from. They are read for every new connection, so that a renewed certificate counts.
+/// The files for TLS. They are read for every new connection, so that a renewed certificate takes effect.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// Who may sign certificates, in PEM; without it Mozilla's list counts.
+    /// The authorities that may sign certificates, in PEM. Without it, Mozilla's list applies.
     pub authority: Option<PathBuf>,
-    /// What rsctl shows: certificate and key, in one PEM file.
+    /// The certificate and key of rsctl, in one PEM file.
     pub certificate: Option<PathBuf>,
-    /// How names are looked up; without it only addresses count.
+    /// How names are resolved. Without it, a certificate must be valid for the address.
     pub names: Names,
 }
 
-/// Whether a name leads to an address: to exactly this one, or for a name of the service itself, to this one too.
+/// Checks whether a name resolves to an address. The name must resolve to exactly this address. For a name of the
+/// service itself, it is enough that this address is among its addresses.
 #[derive(Clone, Default)]
 pub struct Names(Option<Arc<LeadsTo>>);
 
 type LeadsTo = dyn Fn(String, IpAddr) -> BoxFuture<'static, bool> + Send + Sync;
 
 impl Names {
-    /// Asks so. The answer has to come within a bound of its own, and doubt is a no.
+    /// Uses this function for the check. The function must answer within its own time limit, and it must answer false
+    /// in doubt.
     pub fn by(leads_to: impl Fn(String, IpAddr) -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(leads_to)))
     }
 
-    /// Whether any of them leads there.
+    /// Whether any of the names resolves to this address.
     async fn any_leads_to(&self, names: Vec<String>, ip: IpAddr) -> bool {
         let Some(leads_to) = &self.0 else { return false };
         join_all(names.into_iter().map(|name| leads_to(name, ip))).await.contains(&true)
@@ -64,7 +68,7 @@ impl fmt::Debug for Names {
 }
 
 impl Tls {
-    /// The handshake, and the certificate's names.
+    /// Does the handshake, and checks the names in the certificate.
     pub(super) async fn connect(&self, tcp: TcpStream, at: SocketAddr) -> Result<TlsStream<TcpStream>, ProbeError> {
         let connector = TlsConnector::from(Arc::new(self.config().map_err(|e| ProbeError::Tls(e.to_string()))?));
         let stream = connector.connect(ServerName::from(at.ip()), tcp).await.map_err(|e| super::peer::lost(&e))?;
@@ -119,7 +123,7 @@ fn pem_certificates(path: &Path) -> Option<Vec<CertificateDer<'static>>> {
     Some(CertificateDer::pem_file_iter(path).ok()?.flatten().collect())
 }
 
-/// Why TLS cannot even begin.
+/// Why TLS cannot start.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     #[error("{} holds no usable PEM", .0.display())]
@@ -128,7 +132,7 @@ enum Unusable {
     Tls(#[from] TlsError),
 }
 
-/// The DNS names that a certificate is valid for, without wildcards: those lead nowhere.
+/// The DNS names that a certificate is valid for. Wildcards are left out, because they do not resolve to an address.
 fn names_in(certificate: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>) -> Result<Vec<String>, TlsError> {
     let entity = webpki::EndEntityCert::try_from(certificate)
         .map_err(|_| TlsError::InvalidCertificate(CertificateError::BadEncoding))?;
@@ -137,7 +141,7 @@ fn names_in(certificate: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>) ->
     Ok(plain.take(NAMES_MAX).map(str::to_owned).collect())
 }
 
-/// Checks who signed, and leaves the names to [`Tls::check_names`], which asks DNS.
+/// Checks who signed the certificate. It does not check names: [`Tls::check_names`] does, because that needs DNS.
 #[derive(Debug)]
 struct Chain {
     roots: RootCertStore,

@@ -1,7 +1,7 @@
-//! The server's answers, read into the model. The only place that knows their field names.
+//! Reads the server's answers into the model. Only this module knows the names of their fields.
 //!
-//! Every answer is untrusted: what is missing or of another type reads as unknown, never as a default that means
-//! something.
+//! **Invariant:** every answer is untrusted. A field that is missing or has another type is read as unknown, never as a
+//! default that has a meaning.
 
 use super::error::Error;
 use crate::model::integer;
@@ -13,7 +13,7 @@ use bson::{Bson, Document};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What `hello` says, as far as we use it. Needs no login.
+/// The part of `hello` that rsctl uses. It needs no login.
 pub(super) struct Hello {
     pub(super) process: ProcessId,
     pub(super) wire: WireVersion,
@@ -22,7 +22,7 @@ pub(super) struct Hello {
     pub(super) writable: bool,
     pub(super) arbiter: bool,
     pub(super) is_mongos: bool,
-    /// Members that applications may read from; hidden ones and arbiters are not among them.
+    /// Members that applications may read from. Hidden members and arbiters are not in the list.
     pub(super) hosts: Vec<Host>,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn hello(reply: &Document) -> Result<Hello, Error> {
         writable: reply.get_bool("isWritablePrimary").unwrap_or(false),
         arbiter: reply.get_bool("arbiterOnly").unwrap_or(false),
         is_mongos: reply.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
-        // Members with priority 0 stand apart, as `passives`.
+        // `hello` lists members with priority 0 separately, as `passives`.
         hosts: ["hosts", "passives"].iter().flat_map(|list| host_list(reply, list)).collect(),
     })
 }
@@ -48,7 +48,7 @@ fn host_list(reply: &Document, field: &str) -> Vec<Host> {
     list.iter().filter_map(Bson::as_str).filter_map(|text| text.parse().ok()).collect()
 }
 
-/// `members[n].state` and `myState` (MongoDB manual, "Replica Set Member States").
+/// Reads `members[n].state` and `myState` (MongoDB manual, "Replica Set Member States").
 pub(super) fn state(number: i64) -> NodeState {
     match number {
         0 => NodeState::Startup,
@@ -63,7 +63,7 @@ pub(super) fn state(number: i64) -> NodeState {
     }
 }
 
-/// `replSetGetStatus`: the node's own state and its view of the set.
+/// Reads `replSetGetStatus`: the node's own state and its view of the set.
 pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
     let own = integer(reply, "myState").ok_or(Error::Unreadable("replSetGetStatus.myState"))?;
     let optimes = reply.get_document("optimes").ok();
@@ -71,7 +71,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
     let list = reply.get_array("members").map_err(|_| Error::Unreadable("replSetGetStatus.members"))?;
     let peers = list.iter().filter_map(Bson::as_document).filter_map(|entry| {
         let id = MemberId(integer(entry, "_id")?);
-        // -1 until the first heartbeat is answered or fails, as after a restart (seen on 6.0.5).
+        // The value is -1 until the first heartbeat is answered or fails, as after a restart (seen on 6.0.5).
         let health = integer(entry, "health")?;
         let message = ["lastHeartbeatMessage", "infoMessage"].iter().find_map(|f| entry.get_str(f).ok());
         Some((
@@ -99,7 +99,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
     Ok((state(own), view))
 }
 
-/// Both times are of the clock of the node that answers. 1970 stands for "never".
+/// How long ago the last heartbeat came in, by the clock of the node that answers. A time in 1970 means never.
 fn unheard_for(reply: &Document, entry: &Document) -> Option<Duration> {
     let heard = entry.get_datetime("lastHeartbeatRecv").ok()?.timestamp_millis();
     let now = reply.get_datetime("date").ok()?.timestamp_millis();
@@ -107,13 +107,14 @@ fn unheard_for(reply: &Document, entry: &Document) -> Option<Duration> {
     (heard > 0).then(|| Duration::from_millis(passed))
 }
 
-/// `lastAppliedWallTime` is exact to the millisecond; `optimeDate`, of older servers, to the second.
+/// Wall-clock time of the last applied write. `lastAppliedWallTime` has milliseconds. `optimeDate`, from older servers,
+/// has seconds.
 fn wall_ms(entry: &Document) -> Option<i64> {
     let time = ["lastAppliedWallTime", "optimeDate"].iter().find_map(|f| entry.get_datetime(f).ok())?;
     Some(time.timestamp_millis()).filter(|ms| *ms > 0)
 }
 
-/// An optime, or an entry of the oplog, which has the same two fields.
+/// Reads an optime, or an oplog entry, which has the same two fields.
 pub(super) fn optime(document: &Document) -> OpTime {
     let ts = document.get_timestamp("ts").ok();
     OpTime {
@@ -123,7 +124,7 @@ pub(super) fn optime(document: &Document) -> OpTime {
     }
 }
 
-/// `local.replset.initialSyncId`.
+/// Reads `local.replset.initialSyncId`.
 pub(super) fn data_id(document: &Document) -> Result<DataId, Error> {
     match document.get("_id") {
         Some(Bson::Binary(binary)) => {
@@ -133,7 +134,8 @@ pub(super) fn data_id(document: &Document) -> Result<DataId, Error> {
     }
 }
 
-/// `serverStatus.catalogStats`. Absent is not empty. Time series and views are counted apart from collections.
+/// Reads `serverStatus.catalogStats`. If it is absent, the count is unknown, not zero. The server counts time series
+/// and views separately from collections.
 pub(super) fn user_data(reply: &Document) -> UserData {
     let Ok(stats) = reply.get_document("catalogStats") else { return UserData::Unknown };
     let Some(collections) = integer(stats, "collections") else { return UserData::Unknown };
@@ -144,12 +146,13 @@ pub(super) fn user_data(reply: &Document) -> UserData {
     }
 }
 
-/// `getParameter` of the feature compatibility version. In the middle of a change `version` is the lower one.
+/// Reads the answer to `getParameter` for the feature compatibility version. During a change, `version` is the lower
+/// one.
 pub(super) fn feature(reply: &Document) -> Option<FeatureVersion> {
     reply.get_document("featureCompatibilityVersion").ok()?.get_str("version").ok()?.parse().ok()
 }
 
-/// `hostInfo.system.hostname`, which has the port behind it.
+/// Reads `hostInfo.system.hostname`, which includes the port.
 pub(super) fn hostname(reply: &Document) -> Option<String> {
     let text = reply.get_document("system").ok()?.get_str("hostname").ok()?;
     let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
@@ -160,7 +163,7 @@ pub(super) fn hostname(reply: &Document) -> Option<String> {
 pub(super) fn wanted_set(reply: &Document) -> Option<SetName> {
     let replication = reply.get_document("parsed").ok()?.get_document("replication").ok()?;
     let name = ["replSet", "replSetName"].iter().find_map(|f| replication.get_str(f).ok())?;
-    // `--replSet name/seed,seed` is an old form that is still accepted.
+    // The server still accepts the old form `--replSet name/seed,seed`.
     Some(SetName::new(name.split('/').next().unwrap_or(name)))
 }
 
@@ -178,7 +181,7 @@ pub(super) fn removed_mark_document(process: ProcessId) -> Document {
     bson::doc! { "_id": REMOVED_MARK_ID, "process": process.0 }
 }
 
-/// Whether a note is about this process, and not about one that ran on the directory before.
+/// Whether a removed mark names this process. It may name an earlier process on the same data directory.
 pub(super) fn names_process(note: &Document, process: ProcessId) -> bool {
     note.get_object_id("process").is_ok_and(|named| named == process.0)
 }
@@ -198,7 +201,7 @@ mod tests {
     use bson::doc;
     use proptest::prelude::*;
 
-    /// Every field that is read anywhere here.
+    /// Every field that this module reads.
     const FIELDS: [&str; 44] = [
         "topologyVersion",
         "processId",

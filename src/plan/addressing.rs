@@ -1,34 +1,36 @@
-//! Which member each data directory belongs to, given where the directories answer now.
+//! Assigns each data directory to a member, based on the addresses where the directories answer now.
 //!
-//! A member's vote belongs to a directory, so a directory that moved takes its member along. One thing is impossible: an
-//! address that the config has keeps its member, because the server refuses a permutation (103, with force too). Mongods
-//! that swap addresses take over each other's members by themselves, so there the tags follow.
+//! A member's vote belongs to a directory. So when a directory moves, its member gets the directory's new address.
+//! There is one exception: an address in the config keeps its member, because the server refuses a permutation of
+//! addresses (103, with force too). If two mongods swap addresses, each becomes the other's member without a reconfig,
+//! so there the tags follow.
 
 use super::situation::Situation;
 use crate::model::{Change, DataId, Host, Member, MemberId, Process, ReplConfig};
 use std::collections::BTreeMap;
 
-/// How the config must change so that each directory has its member.
+/// The changes to the config after which each directory belongs to its member.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Addressing {
     /// New addresses, for members whose directory answers at an address that no member has.
     pub(super) moves: Vec<Change>,
-    /// New tags, for members that another member's directory took over.
+    /// New tags, for members at whose address another member's directory answers.
     pub(super) tags: Vec<Change>,
     /// Tasks whose directory moved, and whose name does not resolve to them yet.
     pub(super) unnamed: Vec<Host>,
 }
 
-/// The mongod that counts for a directory.
+/// Returns the mongod that counts for a directory.
 type WithData<'h, 'a> = &'h dyn Fn(DataId) -> Option<&'h Process<'a>>;
 
 impl Addressing {
-    /// Compares the set's config with where its directories answer.
+    /// Compares the set's config with the addresses where its directories answer.
     pub(super) fn of(now: &Situation<'_>) -> Self {
         Self::compare(now, &|data| now.process_with_data(data))
     }
 
-    /// The same, with directories that went back to an older state: for an operator who accepts the loss.
+    /// As [`Self::of`], but it includes directories that went back to an older state. It is for an operator who accepts
+    /// the loss.
     pub(super) fn of_any_state(now: &Situation<'_>) -> Self {
         Self::compare(now, &|data| now.process_with_any_state_of(data))
     }
@@ -41,7 +43,7 @@ impl Addressing {
     }
 }
 
-/// The directory that each member has from now on.
+/// The directory that each member has after the changes.
 fn assign<'a>(now: &Situation<'a>, members: &[&Member], with_data: WithData<'_, 'a>) -> BTreeMap<MemberId, DataId> {
     let owner = |data: DataId| members.iter().copied().find(|m| m.data == Some(data));
     let may_take = |data: DataId, member: &Member| owner(data).is_some_and(|from| same_rights(from, member));
@@ -51,7 +53,8 @@ fn assign<'a>(now: &Situation<'a>, members: &[&Member], with_data: WithData<'_, 
         let there = there.filter(|data| with_data(*data).is_some() && may_take(*data, member));
         assigned.extend(there.map(|data| (member.id, data)));
     }
-    // A directory without a member keeps its own if that is free. Else it gets one whose directory went elsewhere.
+    // A directory without a member keeps its own member if that is free. Otherwise it gets a member whose directory
+    // went to another one.
     let mut displaced = Vec::new();
     for member in members {
         let Some(own) = member.data.filter(|own| !assigned.values().any(|data| data == own)) else { continue };
@@ -95,7 +98,7 @@ fn changes<'a>(
     addressing
 }
 
-/// Directories may only exchange members that differ in nothing but the address.
+/// Whether two members differ only in their address. Only such members may exchange their directories.
 fn same_rights(a: &Member, b: &Member) -> bool {
     a.votes == b.votes && a.priority == b.priority && a.hidden == b.hidden && a.delayed == b.delayed
 }

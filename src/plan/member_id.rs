@@ -4,11 +4,11 @@ use super::situation::Situation;
 use crate::model::{MemberId, Process, ReplConfig};
 use std::collections::BTreeSet;
 
-/// One `_id` for each of `count` new members: above all that a config in sight has. So the newcomer is not mistaken for
-/// a former member.
+/// One `_id` for each of `count` new members. Each `_id` is above all ids in the known configs, so that a new member is
+/// not mistaken for a former member.
 ///
-/// Where the server takes none so high, after years of replacements, they are the lowest that no config in sight has,
-/// and then the lowest that `config` does not have.
+/// After years of replacements, the server may not accept an `_id` that high. Then the new ids are the lowest that no
+/// known config has. If there are too few of those, the lowest that `config` does not have follow.
 pub(super) fn new_ids(
     now: &Situation<'_>,
     config: &ReplConfig,

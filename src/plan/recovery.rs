@@ -1,9 +1,10 @@
-//! A majority that is alive, but at addresses that its config does not have: *recover*, by force, on evidence.
+//! *Recover*: a forced reconfig, based on evidence, for a majority that is alive but not at the addresses in its
+//! config.
 //!
-//! **Invariant:** only this module proposes force. A force changes where members are, never who votes: the voters are the
-//! same directories before and after. So every majority after it shares a member with every majority before it, and the
-//! rule for votes elects one that holds each acknowledged write. The one exception is in `loss`. It takes an operator's
-//! request that names the set, and the evidence that the operator was shown.
+//! **Invariant:** only this module proposes a forced reconfig. It changes the addresses of members, but never who
+//! votes: the voters have the same directories before and after it. So every majority after it shares a member with
+//! every majority before it. The election rules then select a primary that holds each acknowledged write. The one
+//! exception is in `loss`. It needs an operator's request that names the set, and the evidence that the operator saw.
 
 mod arbiters;
 mod evidence;
@@ -22,7 +23,7 @@ use crate::model::{Change, DataId, Host, Member, MemberId, NodeState, Process, R
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// For this time after a recovery there is no other one, because its elections and heartbeats come first.
+/// The minimum time between two recoveries. The elections and heartbeats of the first one must come first.
 const COOLDOWN: Duration = Duration::from_secs(60);
 
 /// Gives the members of a set without a reachable majority the addresses at which they answer now.
@@ -37,7 +38,7 @@ pub(super) fn recover(context: &Context<'_>) -> Advice {
     unrequested(context).beside(waiting)
 }
 
-/// What an operator requested, as long as the evidence is what the operator was shown.
+/// The step that an operator requested, if the evidence is still what the operator saw.
 fn requested(context: &Context<'_>) -> Option<Proposal> {
     let now = &context.situation;
     let request = now.observed.request.as_ref()?;
@@ -53,7 +54,7 @@ fn requested(context: &Context<'_>) -> Option<Proposal> {
     }
 }
 
-/// What the controller does without a request.
+/// The step that the controller takes without a request.
 fn unrequested(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some(config) = now.config.filter(|_| !context.addressing.moves.is_empty()) else { return Advice::Pass };
@@ -87,7 +88,7 @@ fn by_request(context: &Context<'_>, config: &ReplConfig) -> Option<Result<Step,
     force(context, config, &found).map(|force| force.map(|force| force.step))
 }
 
-/// What [`by_request`] finds safe, the controller does without a request.
+/// Whether the controller takes the step of [`by_request`] without a request.
 fn by_itself(now: &Situation<'_>) -> bool {
     now.policy.recovery == RecoveryMode::Auto
 }
@@ -96,13 +97,13 @@ fn newest_version(now: &Situation<'_>) -> Option<i64> {
     now.ours.iter().filter_map(|p| p.probe.config.as_ref()).map(ReplConfig::version).max()
 }
 
-/// A force, and how many voters the new config reaches.
+/// A forced reconfig, and the number of voters that the new config reaches.
 struct Force {
     step: Step,
     reached: usize,
 }
 
-/// The step that gives the members their present addresses; none when it would not reach a majority of the voters.
+/// The step that gives the members their present addresses. It is none if it would not reach a majority of the voters.
 fn force(
     context: &Context<'_>,
     config: &ReplConfig,
@@ -119,29 +120,31 @@ fn force(
     if reached.len() < config.majority() {
         return None;
     }
-    // Any of them is safe. One that keeps its address and has the newest write leads soonest.
+    // All of these are safe. A process that accepts the config and has the newest write becomes primary soonest.
     let with_data = reached.iter().filter(|(m, _)| !m.arbiter);
     let (_, target) = with_data.max_by_key(|(_, p)| (accepts(p, next.config()), p.probe.newest()))?;
     let on = target.hosts[0].clone();
     Some(Ok(Force { step: Step::Recover { on, next }, reached: reached.len() }))
 }
 
-/// The process takes this config by force. The server compares a forced config with the one that it stores, which may be
-/// older than the newest: there too an address must not change its `_id` (103).
+/// Whether the process accepts this config by force. The server compares a forced config with the config that it
+/// stores, which may be older than the newest one. Compared with that one too, an address must not change its `_id`
+/// (103).
 fn accepts(process: &Process<'_>, next: &ReplConfig) -> bool {
     let stored = process.probe.config.as_ref();
     let same = |m: &Member| stored.and_then(|s| s.member_at(&m.host)).is_none_or(|old| old.id == m.id);
     next.members().iter().all(same)
 }
 
-/// The config has a vote for the process's directory, at an address that leads to it.
+/// Whether the config has a vote for the process's directory, at an address that leads to the process.
 fn votes_in(now: &Situation<'_>, process: &Process<'_>, config: &ReplConfig) -> bool {
     let own = now.address_of(process, now.kind());
     let mut members = config.voters().filter(|m| m.data.is_some() && m.data == process.probe.data);
     members.any(|m| process.is_at(&m.host) || own.as_ref() == Some(&m.host))
 }
 
-/// Voters whose tagged directory answers and names no primary. A voter without a tag is not guessed.
+/// Voters whose tagged directory answers and names no primary. For a voter without a tag, this function does not guess
+/// the directory.
 fn tagged_voters<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a Member, &'s Process<'a>)> {
     let voters = config.voters().filter(|m| !m.arbiter);
     let with_data = voters.filter_map(|m| Some((m, now.process_with_data(m.data?)?)));
@@ -154,8 +157,9 @@ fn tagged_voters<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<
         .collect()
 }
 
-/// All of those, and voters without a tag that work as members at their configured addresses. The server counts their
-/// votes as they are, so a force that changes other members' addresses adds nothing to what they can decide.
+/// The result of [`tagged_voters`], and voters without a tag that work as members at their configured addresses. The
+/// server counts the votes of the latter already. So a forced reconfig that changes other members' addresses does not
+/// extend what they can decide.
 fn found_voters<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a Member, &'s Process<'a>)> {
     let is_named = |data: DataId| config.members().iter().any(|m| m.data == Some(data)) || now.is_copied(data);
     let is_whole = |m: &Member, p: &Process<'_>| match m.arbiter {
@@ -170,7 +174,7 @@ fn found_voters<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(
     tagged_voters(now, config).into_iter().chain(there).collect()
 }
 
-/// What a recovery still has to wait for, though it is safe.
+/// What a safe recovery must still wait for.
 fn time_to_wait(now: &Situation<'_>) -> Option<WaitingOn> {
     let cooldown = now.observed.recovered_for.and_then(|since| COOLDOWN.checked_sub(since)).filter(|d| !d.is_zero());
     if let Some(left) = cooldown {
@@ -180,17 +184,18 @@ fn time_to_wait(now: &Situation<'_>) -> Option<WaitingOn> {
     (!left.is_zero()).then_some(WaitingOn::Stability { left })
 }
 
-/// The newest config counts, when a majority of its voters is found.
+/// Whether the configs allow a recovery with the newest config, when a majority of its voters is found.
 ///
-/// Why a majority is enough: a reconfig changes one vote at most, and waits until a majority has the config before it. So
-/// a config next to the newest one seen shares a voter with every majority of it. If it is committed, some member of each
-/// majority stores it, and it would be the newest one seen. And no config comes after one that is not committed. A member
-/// that stores an older config was away for any number of changes: its config says nothing about what the others decided,
-/// and the server would give it the newest one as soon as it could reach it.
+/// Why a majority is enough: a reconfig changes at most one vote, and waits until a majority has the previous config.
+/// So the next config after the newest one seen shares a voter with every majority of the newest one. If that next
+/// config is committed, some member of each majority stores it, and then it would be the newest one seen. And no config
+/// follows a config that is not committed. A member that stores an older config was away for any number of changes. Its
+/// config shows nothing about the decisions of the others, and the server would give it the newest config as soon as it
+/// could reach it.
 ///
-/// The server promises none of this for a forced config until a primary builds on it. That gives the config a term, and
-/// takes a majority that has it. Before that, a majority whose configs differ by two votes or more from the newest shows
-/// that a person forced it, and the decision is left to the operator.
+/// For a forced config, the server promises none of this until a primary builds on it. The primary gives the config a
+/// term, and needs a majority that has the config. Before that, the configs of a majority may differ from the newest
+/// one by two votes or more. Such a difference shows that a person forced the newest config. Then the operator decides.
 fn configs_agree(config: &ReplConfig, found: &[(&Member, &Process<'_>)]) -> bool {
     if config.term().is_some() {
         return true;
@@ -204,15 +209,16 @@ fn configs_agree(config: &ReplConfig, found: &[(&Member, &Process<'_>)]) -> bool
 
 fn forced_changes(context: &Context<'_>, config: &ReplConfig) -> Vec<Change> {
     let (moves, tags) = (context.addressing.moves.clone(), context.addressing.tags.clone());
-    // Force would make a voter of a new member that does not hold the data yet.
+    // A forced reconfig would make a new member a voter before it holds the data.
     let new = config.members().iter().filter(|m| m.newly_added);
     let silenced = new.map(|m| Change::RevokeVote { id: m.id }).collect();
     let away = lost_addresses(&context.situation, config, &moves, &tags);
     [moves, tags, silenced, away].concat()
 }
 
-/// An address that leads nowhere, for each voter at whose address another directory answers. That one would join with the
-/// vote: a wiped directory, one of a member without a vote, or an older state of its own. The voter gets an address when its own directory is back.
+/// An address that leads nowhere, for each voter at whose address another directory answers. Otherwise that directory
+/// would join with the vote: an empty directory, the directory of a member without a vote, or an older state of the
+/// voter's own directory. The voter gets an address when its own directory is back.
 fn lost_addresses(now: &Situation<'_>, config: &ReplConfig, moves: &[Change], tags: &[Change]) -> Vec<Change> {
     let own = |m: &Member| tags.iter().find_map(|c| tag_of(c, m.id)).or(m.data);
     let is_moved = |m: &Member| moves.iter().any(|c| matches!(c, Change::Readdress { id, .. } if *id == m.id));
@@ -228,8 +234,8 @@ fn tag_of(change: &Change, member: MemberId) -> Option<DataId> {
     }
 }
 
-/// An address that leads nowhere: TEST-NET-1 (RFC 5737), or loopback where all members are there, because the server
-/// wants either all or none of them on loopback.
+/// An address that leads nowhere. It is in TEST-NET-1 (RFC 5737). If the members are on loopback, it is on loopback
+/// too, because the server requires all or none of the members on loopback.
 fn nowhere(config: &ReplConfig, id: MemberId) -> Host {
     let local = config.members().iter().any(|m| m.host.socket().is_some_and(|at| at.ip().is_loopback()));
     let net = if local { [127, 0, 0] } else { [192, 0, 2] };
@@ -237,7 +243,7 @@ fn nowhere(config: &ReplConfig, id: MemberId) -> Host {
     Host::ip([net[0], net[1], net[2], last].into(), 9)
 }
 
-/// What an operator should know about a set that could be recovered and is not.
+/// What an operator should know about a set that rsctl could recover but does not.
 pub(super) fn refusal(context: &Context<'_>) -> Option<Finding> {
     let now = &context.situation;
     let config = now.config.filter(|_| now.primary().is_none() && !context.addressing.moves.is_empty())?;

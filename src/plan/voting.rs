@@ -1,6 +1,6 @@
-//! Who may vote: *revoke-vote*, *restore-vote*, *finalize-member*.
+//! Which members may vote: *revoke-vote*, *restore-vote*, *finalize-member*.
 //!
-//! A voter promises that it has every write which it acknowledged. The promise belongs to a data directory, not to an
+//! A voter promises that it has every write that it acknowledged. The promise belongs to a data directory, not to an
 //! address.
 
 use super::membership::reconfig;
@@ -9,8 +9,9 @@ use super::situation::Situation;
 use super::{Advice, Context, Proposal, Reason, Step, WaitingOn};
 use crate::model::{Change, DataId, Member, NodeState, Process, ReplConfig, SetView, VOTERS_MAX};
 
-/// Revokes the vote of a member whose directory is not the one that earned it. In the middle of its initial sync such a
-/// member would help to elect a primary that lacks acknowledged writes (seen on 6.0.5), so its vote goes at once.
+/// Revokes the vote of a member whose directory is not the one that earned the vote. During its initial sync, such a
+/// member would help to elect a primary that lacks acknowledged writes (seen on 6.0.5). So rsctl revokes the vote at
+/// once.
 pub(super) fn revoke_vote(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some((primary, config)) = now.writable() else { return Advice::Pass };
@@ -24,17 +25,18 @@ pub(super) fn revoke_vote(context: &Context<'_>) -> Advice {
     reconfig(now, vec![Change::RevokeVote { id: member.id }], because)
 }
 
-/// The directory at the member's address is not one that earned this vote.
+/// Whether the directory at the member's address did not earn this vote.
 fn is_vote_unearned(now: &Situation<'_>, member: &Member, process: &Process<'_>) -> bool {
-    // An older state of a directory lacks writes that the directory acknowledged, as an empty one does.
+    // An older state of a directory lacks writes that the directory acknowledged, as an empty directory does.
     if now.is_rewound(process) {
         return true;
     }
     match (member.data, process.probe.data) {
-        // A directory without identity is not complete. A mongod in STARTUP may not have opened it yet.
+        // A directory without an identity is not complete. A mongod in STARTUP may not have opened its directory yet.
         (_, None) => process.state() != NodeState::Startup,
-        // A directory that another voter is tagged with has earned a vote: the two have swapped addresses. The directory
-        // of a member without a vote, or a copy of any directory, has not.
+        // If another voter is tagged with the directory, the directory has earned a vote, because the two mongods have
+        // swapped addresses. The directory of a member without a vote has not earned one. A copy of a directory has not
+        // earned one either.
         (Some(tagged), Some(found)) => {
             let earned = member_with_data(now, found).is_some_and(Member::votes_now) && !now.is_copied(found);
             tagged != found && !earned
@@ -47,9 +49,9 @@ fn member_with_data<'a>(now: &Situation<'a>, data: DataId) -> Option<&'a Member>
     now.config?.members().iter().find(|m| m.data == Some(data))
 }
 
-/// Restores a vote when the member holds everything that a majority holds. This goes for a revoked vote, and for the
-/// vote that a new member has to wait for. A vote that could not be revoked, because there was no majority without it,
-/// is safe again by then too, and only its tag changes.
+/// Restores a vote when the member holds everything that a majority holds. This applies to a revoked vote, and to the
+/// first vote of a new member. If a vote could not be revoked because there was no majority without it, the vote is
+/// safe again at that time too, and only its tag changes.
 pub(super) fn restore_vote(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some((primary, config)) = now.writable() else { return Advice::Pass };
@@ -64,7 +66,7 @@ pub(super) fn restore_vote(context: &Context<'_>) -> Advice {
             waiting.push(WaitingOn::Member { host: member.host.clone(), state: process.state() });
             continue;
         };
-        // Other members got votes while this one had none.
+        // Other members may have received votes while this member had none.
         if !member.votes && config.members().iter().filter(|m| m.votes).count() >= VOTERS_MAX {
             waiting.push(WaitingOn::VoterLimit { host: member.host.clone() });
             continue;
@@ -82,9 +84,9 @@ pub(super) fn restore_vote(context: &Context<'_>) -> Advice {
 
 /// What a member gets when it holds the set's data.
 enum OwedVote {
-    /// Its vote and priority.
+    /// The member gets its vote and priority.
     Vote,
-    /// It kept its vote, and only its tag changes.
+    /// The member kept its vote, and only its tag changes.
     Tag,
 }
 
@@ -109,37 +111,37 @@ fn owed_vote(now: &Situation<'_>, member: &Member, process: &Process<'_>) -> Opt
     (member.votes_now() && is_vote_unearned(now, member, process)).then_some(OwedVote::Tag)
 }
 
-/// The member holds all that the primary knows to be committed.
+/// Whether the member holds all writes that the primary knows to be committed.
 fn has_caught_up(process: &Process<'_>, primary: &SetView) -> bool {
     let Some(applied) = process.probe.view.as_ref().map(|view| view.applied) else { return false };
-    // Writes of a later term than the primary's belong to another branch of history, and are about to be rolled back.
+    // Writes of a later term than the primary's belong to another branch of history. A rollback will undo them.
     let same_history = applied.term <= primary.term;
     let is_complete = primary.knows_commit_point() && applied >= primary.committed;
     process.state() == NodeState::Secondary && same_history && is_complete
 }
 
-/// No other member is tagged with the directory, and it runs once.
+/// Whether no other member is tagged with the directory, and only one process has it.
 fn is_free_for(now: &Situation<'_>, data: DataId, member: &Member) -> bool {
     !now.is_copied(data) && member_with_data(now, data).is_none_or(|owner| owner.id == member.id)
 }
 
-/// The set has one voter with data, and an arbiter.
+/// Whether the set has one voter with data, and at least one arbiter.
 fn is_beside_an_arbiter(config: &ReplConfig) -> bool {
     let (arbiters, data): (Vec<_>, Vec<_>) = config.voters().partition(|m| m.arbiter);
     !arbiters.is_empty() && data.len() == 1
 }
 
-/// Gives a new member what it still needs: its state on disk, its directory's tag in the config, a config with a term.
+/// Completes a new member: its state is on disk, its directory has a tag in the config, and the config has a term.
 pub(super) fn finalize_member(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some((_, config)) = now.writable() else { return Advice::Pass };
     let held_up = match saved(now, config, |_| true) {
         Some(save) if is_free(now, &save.step) => return save.into(),
-        // A node that cannot save must not keep the others from their tags.
+        // If one node cannot save its state, the other nodes must still get their tags.
         save => save,
     };
     let tags = due_tags(context, config);
-    // The server is about to give a new member its vote by a reconfig of its own, which a tag now would collide with.
+    // The server will give a new member its vote by a reconfig of its own. A tag at this time would conflict with that.
     if !tags.is_empty() && !config.members().iter().any(|m| is_vote_underway(now, m)) {
         return reconfig(now, tags, Reason::DirectoriesUntagged);
     }
@@ -153,33 +155,33 @@ fn is_vote_underway(now: &Situation<'_>, member: &Member) -> bool {
     member.newly_added && now.process_at(member).is_some_and(|p| p.state() == NodeState::Secondary)
 }
 
-/// The tags that members lack, and those that follow mongods which swapped addresses: the server has given them each
-/// other's members.
+/// The tags that members lack, and the tags that must follow mongods that swapped addresses. After such a swap, each
+/// mongod is the other's member for the server.
 fn due_tags(context: &Context<'_>, config: &ReplConfig) -> Vec<Change> {
     let now = &context.situation;
     let mut tags: Vec<Change> = config.members().iter().filter_map(|m| first_tag(now, m)).collect();
     let exchanged = &context.addressing.tags;
-    // All of them or none: half an exchange would leave a voter's directory without a member.
+    // All tags of an exchange change together. Half an exchange would leave a voter's directory without a member.
     if exchanged.iter().all(|change| has_arrived(now, config, change)) {
         tags.extend(exchanged.iter().cloned());
     }
     tags
 }
 
-/// The member that the tag is for is a working member under its new role, or does not answer.
+/// Whether the member that gets the tag works in its new role, or does not answer.
 fn has_arrived(now: &Situation<'_>, config: &ReplConfig, change: &Change) -> bool {
     let Change::Tag { id, .. } = change else { return false };
     let works = |p: &Process<'_>| matches!(p.state(), NodeState::Primary | NodeState::Secondary);
     config.member(*id).is_some_and(|member| now.process_at(member).is_none_or(works))
 }
 
-/// Has a member write its state to disk. A member that is killed shortly after it joined can forget its config and its
-/// vote, and its directory gets another identity (seen on 6.0.5). So this comes before its tag.
+/// Makes a member write its state to disk. A member that is killed shortly after it joined can lose its config and its
+/// vote, and its directory gets another identity (seen on 6.0.5). So this step comes before the member's tag.
 fn saved(now: &Situation<'_>, config: &ReplConfig, concerns: impl Fn(&Member) -> bool) -> Option<Proposal> {
     let unsaved = config.members().iter().filter(|m| concerns(m)).filter_map(|member| {
         let process = now.process_at(member)?;
         let has_joined = matches!(process.state(), NodeState::Primary | NodeState::Secondary | NodeState::Arbiter);
-        // An arbiter that does not let rsctl log in shows no config, and takes no commands.
+        // An arbiter that rsctl cannot log in to shows no config, and accepts no commands.
         let takes_commands = process.probe.config.is_some();
         let on = process.hosts[0].clone();
         (has_joined && takes_commands && !now.observed.fsynced.contains(&process.id)).then_some(Step::Fsync { on })
@@ -187,7 +189,7 @@ fn saved(now: &Situation<'_>, config: &ReplConfig, concerns: impl Fn(&Member) ->
     Some(Proposal::new(first_free(now, unsaved)?, Reason::Unsaved))
 }
 
-/// The tag that a member lacks. Only tasks are tagged, because a tag lets rsctl move and remove the member.
+/// The tag that a member lacks. Only tasks get a tag, because with a tag rsctl may readdress and remove the member.
 fn first_tag(now: &Situation<'_>, member: &Member) -> Option<Change> {
     let process = now.process_at(member)?;
     let data = process.probe.data?;
@@ -198,9 +200,9 @@ fn first_tag(now: &Situation<'_>, member: &Member) -> Option<Change> {
     due.then_some(Change::Tag { id: member.id, data })
 }
 
-/// The member has no tag, or one that stands for nothing. The primary's directory is the set's data by definition,
-/// whatever its tag says. A member without a vote has promised nothing, so its new directory is as good as the old one
-/// once that one answers nowhere.
+/// Whether the member has no tag, or a tag without a meaning. The primary's directory holds the set's data by
+/// definition, whatever its tag is. A member without a vote has promised nothing. So its new directory is as good as
+/// the old one, once the old one no longer answers.
 fn needs_tag(now: &Situation<'_>, member: &Member, process: &Process<'_>) -> bool {
     let stands_for_a_vote = |data| member.votes || now.ours.iter().any(|p| p.probe.data == Some(data));
     !member.data.is_some_and(stands_for_a_vote) || process.state() == NodeState::Primary

@@ -1,8 +1,8 @@
-//! How old an observation may be when a command is sent because of it.
+//! How old an observation may be when a command that follows from it is sent.
 //!
-//! **Invariant:** after the controller was frozen (`SIGSTOP`, an overloaded host), it sends no command because of what it
-//! saw before. The clock is `CLOCK_MONOTONIC`, which runs on while the process is stopped. If a hypervisor stops the
-//! clock of the whole machine, the freeze cannot be measured.
+//! **Invariant:** after the controller was frozen (`SIGSTOP`, an overloaded host), it sends no command that follows
+//! from an observation before the freeze. The clock is `CLOCK_MONOTONIC`, which continues while the process is stopped.
+//! A freeze cannot be measured if a hypervisor stops the clock of the whole machine.
 
 use crate::model::{Host, Lock, Probe, ProbeError, ProcessId, ReplConfig};
 use crate::mongo::{Admin, Error};
@@ -11,42 +11,42 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long after the end of an observation a command may be sent. It covers the plan and the checks before a force,
-/// which take at most one second.
+/// How long after the end of an observation a command may be sent. This time covers the plan and the checks before a
+/// forced reconfig, which take at most one second.
 const ACT_WITHIN: Duration = Duration::from_secs(2);
 
-/// The age of one observation, measured from its beginning.
+/// The age of one observation, measured from its start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Age {
     began: Instant,
     phase_began: Instant,
-    /// How long the observation may have taken: of each phase no more than its deadline.
+    /// How long the observation may have taken: for each phase, at most the phase's deadline.
     allowed: Duration,
 }
 
 impl Age {
-    /// The observation begins now.
+    /// Starts the observation now.
     pub(super) fn start() -> Self {
         let now = Instant::now();
         Self { began: now, phase_began: now, allowed: Duration::ZERO }
     }
 
-    /// A phase of the observation ends that may take until `deadline`. A longer time is a freeze, and it counts as age.
+    /// Ends a phase of the observation that may take until `deadline`. A longer time is a freeze, and counts as age.
     pub(super) fn end_phase(&mut self, deadline: Duration) {
         let now = Instant::now();
         self.allowed += now.duration_since(self.phase_began).min(deadline);
         self.phase_began = now;
     }
 
-    /// Whether a command may still be sent because of the observation.
+    /// Whether a command that follows from the observation may still be sent.
     fn check(&self) -> Result<(), Error> {
         let age = self.began.elapsed();
         if age > self.allowed + ACT_WITHIN { Err(Error::ObservationTooOld(age.as_millis())) } else { Ok(()) }
     }
 }
 
-/// The mongods as one step sees them: it can ask at any time, but it can send commands only while its observation is
-/// recent. The age is checked just before each command is sent, after all other checks.
+/// The mongods as one step sees them. The step can ask at any time, but it can send commands only while its observation
+/// is recent. The age is checked just before each command is sent, after all other checks.
 pub(super) struct WhileRecent<'a, A> {
     pub(super) admin: &'a A,
     pub(super) age: Age,

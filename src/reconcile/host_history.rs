@@ -1,19 +1,19 @@
-//! What is remembered of one address: how long each fact about it has held.
+//! The history of one address: for how long each fact about it has held.
 
 use crate::model::{NameAnswer, Node, NodeState, ProbeError};
 use std::time::Duration;
 
-/// How long a fact has held, counted from the first observation that showed it. `None` while it does not hold.
+/// For how long a fact has held, counted from the first observation that showed it. `None` while it does not hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HeldFor(Option<Duration>);
 
 impl HeldFor {
-    /// One more observation shows the fact.
+    /// Records that one more observation shows the fact.
     pub(super) fn holds(&mut self, passed: Duration) {
         self.0 = Some(self.0.map_or(Duration::ZERO, |so_far| so_far.saturating_add(passed)));
     }
 
-    /// Whether one more observation shows the fact.
+    /// Records whether one more observation shows the fact.
     pub(super) fn is(&mut self, holds: bool, passed: Duration) {
         if holds { self.holds(passed) } else { self.ends() }
     }
@@ -27,7 +27,7 @@ impl HeldFor {
     }
 }
 
-/// What is remembered of one address.
+/// The history of one address.
 #[derive(Debug, Default)]
 pub(super) struct HostHistory {
     ever_listed: bool,
@@ -41,8 +41,8 @@ pub(super) struct HostHistory {
 }
 
 impl HostHistory {
-    /// Records what this observation shows of the address, and writes into it how long each fact has held. `good` says
-    /// whether DNS answered well.
+    /// Records what this observation shows of the address, and writes into it for how long each fact has held. `good`
+    /// is whether DNS answered well.
     pub(super) fn complete(&mut self, node: &mut Node, listed: Listed, good: bool, passed: Duration) {
         match listed {
             Listed::Yes => {
@@ -70,13 +70,13 @@ impl HostHistory {
         match answer {
             Ok(()) => 0,
             Err(error) if error.is_down() => before.saturating_add(1),
-            // It accepted a connection, so its process lives.
+            // The node accepted a connection, so its process lives.
             Err(ProbeError::Dropped) => 0,
-            // First the port is closed, then DNS drops the task. A removed container disappears in this order, and
-            // its address becomes silent before the port can be found closed a second time.
+            // When a container is removed, its port closes first, and then DNS drops the task. The address can become
+            // silent before an observation finds the port closed a second time.
             Err(_) if before > 0 && gone_from_dns => before.saturating_add(1),
-            // Silence says nothing about a port that was closed some time ago. The mongod may have returned, with
-            // only the path from this controller cut.
+            // Silence proves nothing about a port that was closed some time ago. The mongod may be back, and only the
+            // path from this controller may be cut.
             Err(_) => before.min(1),
         }
     }
@@ -99,7 +99,8 @@ pub(super) enum Listed {
 }
 
 impl Listed {
-    /// Whether DNS lists the member with this name. `any_listed` says whether one of the name's addresses is a task's.
+    /// Whether DNS lists the member with this name. `any_listed` is whether one of the name's addresses is a task's
+    /// address.
     pub(super) fn of_name(answer: &NameAnswer, any_listed: bool) -> Self {
         match answer {
             NameAnswer::Trouble(_) => Self::Unknown,

@@ -1,26 +1,26 @@
-//! Which addresses the mongods may make rsctl connect to.
+//! The addresses that mongods can make rsctl connect to.
 //!
-//! **Invariant:** a config of another set, one without a proof of the secret, or one larger than MongoDB allows names
-//! nobody. The rest name at most [`NAMED_MAX`] addresses, however many mongods there are.
+//! **Invariant:** a config names no address if it is of another set, comes without a proof of the secret, or is larger
+//! than MongoDB allows. The other configs name at most [`NAMED_MAX`] addresses, whatever the number of mongods is.
 
 use crate::model::{Host, MEMBERS_MAX, Policy, Probe, ReplConfig, SetName};
 use bson::oid::ObjectId;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most addresses that configs and locks may name together. A set has at most 50 members, and while addresses
-/// change, old configs name their old addresses.
+/// The maximum number of addresses that configs and locks name together. A set has at most 50 members. While addresses
+/// change, old configs name the old addresses.
 pub(super) const NAMED_MAX: usize = 4 * MEMBERS_MAX;
 
-/// The set whose configs count.
+/// Selects the configs of the controller's set.
 pub(super) struct ConfigFilter<'p> {
     set: &'p SetName,
-    /// The only generation that counts, once one is known.
+    /// The only `replicaSetId` that counts, once one is known.
     id: Option<ObjectId>,
 }
 
 impl<'p> ConfigFilter<'p> {
-    /// By the policy and by the generation that the controller has settled on.
+    /// Selects by the policy, or by the `replicaSetId` that the controller has seen.
     pub(super) fn new(policy: &'p Policy, known: Option<ObjectId>) -> Self {
         Self { set: &policy.set, id: policy.replica_set_id.or(known) }
     }
@@ -34,7 +34,7 @@ impl<'p> ConfigFilter<'p> {
     /// The address of every member in a config that counts.
     pub(super) fn members<'a>(&self, probes: impl Iterator<Item = &'a Probe>) -> BTreeSet<Host> {
         let configs = probes.filter_map(|p| p.config.as_ref()).filter(|config| self.counts(config));
-        // Most configs name the same hosts. Those that most of them name come first.
+        // Most configs name the same hosts. The hosts in most configs come first.
         let mut named: BTreeMap<&Host, usize> = BTreeMap::new();
         for member in configs.flat_map(ReplConfig::members) {
             *named.entry(&member.host).or_default() += 1;
@@ -42,7 +42,7 @@ impl<'p> ConfigFilter<'p> {
         most_named(named)
     }
 
-    /// The same, and the address of every seed that a lock names.
+    /// The address of every member in a config that counts, and of every seed in a lock.
     pub(super) fn members_and_seeds<'a>(&self, probes: impl Iterator<Item = &'a Probe> + Clone) -> BTreeSet<Host> {
         let mut hosts = self.members(probes.clone());
         for lock in probes.filter_map(|p| p.lock.as_ref()) {
@@ -57,7 +57,7 @@ impl<'p> ConfigFilter<'p> {
 
 fn most_named(named: BTreeMap<&Host, usize>) -> BTreeSet<Host> {
     let mut hosts: Vec<_> = named.into_iter().collect();
-    // The sort is stable, so equally often named hosts stay in order.
+    // The sort is stable, so hosts with the same count keep their order.
     hosts.sort_by_key(|(_, times)| Reverse(*times));
     hosts.into_iter().take(NAMED_MAX).map(|(host, _)| host.clone()).collect()
 }

@@ -1,28 +1,29 @@
-//! What each data directory has held, for the life of the controller. It decides nothing.
+//! What each data directory has held, for the life of the controller. This module makes no decision.
 //!
-//! **Invariant:** bounded. While a primary of the known set answers, only directories that its config names, or that
-//! answer now, are kept. Without one nothing is dropped, because a config that is out of date may not name the directory
-//! that matters; then no more than [`DIRECTORIES_MAX`] are learned.
+//! **Invariant:** the number of entries is bounded. While a primary of the known set answers, this module keeps only
+//! directories that the primary's config names, or that answer now. Without a primary it drops nothing, because an
+//! outdated config may not name the directory that matters. It then learns at most [`DIRECTORIES_MAX`] directories.
 
 use crate::model::{DataId, Node, NodeState, Observed, OpTime, Past, Probe, ReplConfig};
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Five times as many as a set can have members. Whoever makes up more identities does not displace those that are known.
+/// The maximum number of directories: five times as many as a set can have members. If peers invent more identities,
+/// the known ones stay.
 const DIRECTORIES_MAX: usize = 250;
 
 #[derive(Debug, Default)]
 pub(super) struct Pasts(BTreeMap<DataId, Past>);
 
 impl Pasts {
-    /// Writes into the observation what each directory held before it, and remembers the observation.
+    /// Writes into the observation what each directory held before it. Then it adds this observation to the history.
     pub(super) fn complete(&mut self, observed: &mut Observed, known_set: Option<ObjectId>) {
         observed.pasts = self.0.clone();
         let committed = committed_by_set(observed);
         let processes = observed.processes();
         for probe in processes.iter().map(|p| p.probe) {
             let Some(data) = probe.data else { continue };
-            // Of two copies it cannot be told whose past each one's word belongs to.
+            // If two processes report the same identity, it is unknown which answer belongs to which directory.
             if processes.iter().filter(|p| p.probe.data == Some(data)).count() == 1 {
                 self.learn(data, probe, &committed);
             }
@@ -41,7 +42,8 @@ impl Pasts {
         past.was_whole |= point.is_some_and(|point| probe.newest() >= Some(*point));
     }
 
-    /// An operator accepted that writes are lost. So it no longer matters which ones a directory held.
+    /// Clears the history, because an operator accepted that writes are lost. It no longer matters which writes a
+    /// directory held.
     pub(super) fn loss_was_accepted(&mut self) {
         self.0.clear();
     }
@@ -58,14 +60,14 @@ impl Pasts {
         self.0.retain(|data, _| kept.contains(data));
     }
 
-    /// How many directories are remembered.
+    /// The number of directories in the history.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 }
 
-/// The commit point of each set whose primary answers and knows it.
+/// The commit point of each set whose primary answers and knows the point.
 fn committed_by_set(observed: &Observed) -> BTreeMap<ObjectId, OpTime> {
     let mut points = BTreeMap::new();
     for probe in observed.nodes.values().filter_map(Node::probe).filter(|p| p.state == NodeState::Primary) {
@@ -102,7 +104,7 @@ mod tests {
         OpTime { term: 1, seconds, counter: 1 }
     }
 
-    /// A member of a set whose config names these directories. It has applied, and knows to be committed, so much.
+    /// A member of a set whose config names these directories, with its positions in seconds.
     fn member(n: u32, state: NodeState, applied: u32, committed: u32, names: &[u32]) -> Probe {
         let entry = |n: &u32| {
             doc! { "_id": i64::from(*n), "host": format!("10.0.0.{n}:27017"), "tags": { "rsctlData": data(*n).to_string() } }

@@ -1,4 +1,4 @@
-//! Which credential the controller logs in with, and what is put into a URI that asks for one.
+//! The credential that the controller logs in with, and the credential in a URI from `uri`, `exec` and `env`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +10,23 @@ use crate::secret::{Secret, SecretError};
 /// The credential for the nodes.
 #[derive(Clone, Debug)]
 pub enum Login {
-    /// The nodes ask for none.
+    /// The nodes require no login.
     None,
-    /// Login as `__system`, as the members do among themselves.
+    /// The controller logs in as `__system`, as the members do among themselves.
     Keyfile(Secret),
-    /// A user of the database `auth_source`.
+    /// The controller logs in as a user of the database `auth_source`.
     Password {
         /// The user.
         username: String,
-        /// Its password.
+        /// The user's password.
         password: Secret,
-        /// The database that knows it.
+        /// The database that defines the user.
         auth_source: String,
     },
 }
 
-/// Names that other tools use for the administrator: the official image first. `_FILE` may follow each of them.
+/// The variables that other tools use for the administrator. The official image's come first. `_FILE` may follow each
+/// name.
 const ADMINISTRATORS: [(&str, &str); 3] = [
     ("MONGO_INITDB_ROOT_USERNAME", "MONGO_INITDB_ROOT_PASSWORD"),
     ("MONGO_ROOT_USERNAME", "MONGO_ROOT_PASSWORD"),
@@ -72,7 +73,7 @@ impl Login {
     }
 }
 
-/// What `uri`, `exec` and `env` put into a URI.
+/// The credential that `uri`, `exec` and `env` put into a URI.
 pub(super) fn credentials(cli: cli::CredentialsArgs) -> Result<Option<Credentials>, Usage> {
     let cli::CredentialsArgs { username, password_file, auth_source } = cli;
     match (username, password_file) {
@@ -86,7 +87,8 @@ pub(super) fn credentials(cli: cli::CredentialsArgs) -> Result<Option<Credential
     }
 }
 
-/// A secret in a variable shows up in `docker inspect`, so the file form is the only one.
+/// Refuses a secret in the variable itself, because `docker inspect` shows variables. A user may set only the variable
+/// with the path of a file.
 fn secret_by_file(name: &str, environment: &Environment) -> Result<(), Usage> {
     match (environment.get(name), environment.get(&format!("{name}_FILE"))) {
         (Some(_), Some(_)) => Err(Usage::conflict(format!("{name} and {name}_FILE are both set: keep {name}_FILE"))),
@@ -103,7 +105,7 @@ fn password_at(origin: &str, path: &Path) -> Result<Secret, Usage> {
     Secret::password_file(path).map_err(|source| unusable(origin, path, source))
 }
 
-/// Whoever put the secret itself where its path belongs must not find it in the log.
+/// The path for an error text. A user may give the secret itself in place of its path, and the log must not show it.
 fn unusable(origin: &str, path: &Path, source: SecretError) -> Usage {
     let looks_like_a_path = path.is_absolute() && path.as_os_str().len() < 200;
     let shown = if looks_like_a_path || path.exists() {

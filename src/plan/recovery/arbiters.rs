@@ -1,14 +1,15 @@
-//! What becomes of the arbiters when votes are given up.
+//! Changes to the arbiters when a recovery gives up votes.
 //!
-//! From 5.0 on the server refuses a config, forced or not, that would change its implicit default write concern (103,
-//! seen on 6.0.5), and that depends on whether there is an arbiter. An arbiter cannot be without a vote either. So a
-//! missing arbiter is removed where the default stays the same without it, and else an empty mongod takes its place.
+//! From 5.0 on, the server refuses a config, forced or not, that would change its implicit default write concern (103,
+//! seen on 6.0.5). That default depends on whether the set has an arbiter. An arbiter must have a vote. So a missing
+//! arbiter is removed if the default stays the same without it. Otherwise an empty mongod replaces it.
 
 use super::super::situation::Situation;
 use super::Obstacle;
 use crate::model::{Change, Member, NodeState, Process, ReplConfig, UserData};
 
-/// The changes that leave a set of arbiters with which the server accepts the config. `next` is without them.
+/// The changes after which the server accepts the config with the remaining arbiters. `next` does not include these
+/// changes.
 pub(super) fn arbiters(now: &Situation<'_>, base: &ReplConfig, next: &ReplConfig) -> Result<Vec<Change>, Obstacle> {
     let all: Vec<&Member> = next.members().iter().filter(|m| m.arbiter).collect();
     let works = |m: &Member| now.process_at(m).is_some_and(|p| p.state() == NodeState::Arbiter);
@@ -28,7 +29,7 @@ pub(super) fn arbiters(now: &Situation<'_>, base: &ReplConfig, next: &ReplConfig
     replaced.ok_or_else(|| Obstacle::ArbiterNeeded { hosts: hosts() })
 }
 
-/// An empty mongod for each missing arbiter: the one at its address, or one that is no member.
+/// An empty mongod for each missing arbiter: the mongod at the arbiter's address, or one that is no member.
 fn replaced(now: &Situation<'_>, next: &ReplConfig, missing: &[&Member]) -> Option<Vec<Change>> {
     let is_empty = |p: &&Process<'_>| p.state() == NodeState::Blank && p.probe.user_data == UserData::None;
     let is_outside = |p: &&Process<'_>| !next.members().iter().any(|m| p.is_at(&m.host));
@@ -44,8 +45,8 @@ fn replaced(now: &Situation<'_>, next: &ReplConfig, missing: &[&Member]) -> Opti
     Some(changes)
 }
 
-/// Whether writes are acknowledged by one member by default (MongoDB manual, "Default MongoDB Read Concerns/Write
-/// Concerns"): with arbiters, and no more voters with data than a majority takes.
+/// Whether one member acknowledges a write by default (MongoDB manual, "Default MongoDB Read Concerns/Write Concerns").
+/// That is so if the set has arbiters, and its voters with data are no more than a majority needs.
 fn weak_default(data: usize, arbiters: usize) -> bool {
     arbiters > 0 && data <= (data + arbiters) / 2 + 1
 }

@@ -1,8 +1,8 @@
-//! What is known of a set without a primary: the directories that are found, the votes that are missing, and what can be
-//! done with them.
+//! The evidence about a set without a primary: the directories that are found, the votes that are missing, and what
+//! rsctl can do.
 //!
-//! **Invariant:** this module only weighs. The step that it names is a step of [`super`], and is done only on a request
-//! that names this very evidence.
+//! **Invariant:** this module only evaluates. The step that it names is a step of [`super`], and rsctl takes it only on
+//! a request that names this exact evidence.
 
 use super::super::failover::effective_config;
 use super::super::situation::{Situation, voters_but};
@@ -15,73 +15,73 @@ use crate::model::{
 };
 use std::fmt;
 
-/// What is known, and what can be done.
+/// What is known about a set without a primary, and what rsctl can do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
     /// Every data directory of this set that answers.
     pub directories: Vec<Directory>,
     /// Voters whose directory, or arbiter, is not found.
     pub missing: Vec<Missing>,
-    /// Voters that are found.
+    /// The number of voters that are found.
     pub have: usize,
-    /// Voters that an election takes; zero when no config is known.
+    /// The number of voters that an election needs. It is zero when no config is known.
     pub need: usize,
     /// The newest write that any mongod here knows a majority to hold.
     pub committed: Option<OpTime>,
-    /// Directories that may have gone back to an older state: this controller has never seen them hold what a primary had
-    /// committed, so it cannot tell. They are no part of what names the evidence.
+    /// Directories that may have gone back to an older state. This controller has never seen them hold everything that
+    /// a primary had committed, so it cannot know. They are not part of the evidence id.
     pub unchecked: Vec<Host>,
-    /// What can be done.
+    /// What rsctl can do.
     pub verdict: Verdict,
 }
 
 /// A data directory, or an arbiter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Directory {
-    /// Its identity; none for an arbiter, or while the directory is not complete.
+    /// The identity of the directory. It is none for an arbiter, or while the directory is not complete.
     pub data: Option<DataId>,
-    /// Where it answers.
+    /// The address at which the directory answers.
     pub host: Host,
-    /// The state of its mongod.
+    /// The state of the directory's mongod.
     pub state: NodeState,
-    /// Its newest write, where it shows one.
+    /// The newest write in the directory, if the mongod shows one.
     pub newest: Option<OpTime>,
-    /// The version of the config that it stores.
+    /// The version of the config that the directory stores.
     pub config_version: Option<i64>,
-    /// Its member, by its tag, or by its address where the member has no tag.
+    /// The member of the directory, by the member's tag, or by its address if the member has no tag.
     pub member: Option<MemberId>,
-    /// It has a vote that counts now.
+    /// Whether the directory has a vote that counts now.
     pub counts: bool,
 }
 
 /// A voter that is not found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Missing {
-    /// Its identity in the config.
+    /// The voter's `_id` in the config.
     pub id: MemberId,
-    /// Its address in the config.
+    /// The voter's address in the config.
     pub host: Host,
-    /// Its directory, where the config names it.
+    /// The voter's directory, if the config names it.
     pub data: Option<DataId>,
-    /// It holds no data.
+    /// Whether the voter is an arbiter, which holds no data.
     pub arbiter: bool,
-    /// What is at its address instead.
+    /// What is at the voter's address instead.
     pub instead: Absence,
 }
 
 /// Why a voter counts as missing: what is at its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Absence {
-    /// Its own directory, in a state in which its vote does not count.
+    /// The voter's own directory answers, in a state in which its vote does not count.
     InState(NodeState),
-    /// Another mongod, in this state.
+    /// Another mongod answers, in this state.
     OtherMongod(NodeState),
-    /// Its own directory, in an older state than it was seen in.
+    /// The voter's own directory answers, but in an older state than before.
     Rewound {
-        /// Where the directory answers.
+        /// The address at which the directory answers.
         at: Host,
     },
-    /// No answer.
+    /// The address gives no answer.
     NoAnswer(ProbeError),
     /// The address was not asked.
     NotAsked,
@@ -101,31 +101,31 @@ impl fmt::Display for Absence {
     }
 }
 
-/// What can be done.
+/// What rsctl can do about a set without a primary.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Nothing is needed: this member is the primary.
     Primary(Host),
-    /// Nothing is needed: a majority keeps its addresses and elects a primary by itself.
+    /// Nothing is needed: a majority keeps its addresses and elects a primary without rsctl.
     Electing,
-    /// The data of a majority is found, so that the set can be brought back without loss.
+    /// The data of a majority is found, so rsctl can bring the set back without loss.
     Safe {
-        /// The step that does it.
+        /// The step that brings the set back.
         step: Step,
-        /// The controller does it without a request.
+        /// Whether the controller takes the step without a request.
         by_itself: bool,
     },
-    /// The data of less than a majority is found, so that writes may be lost.
+    /// The data of less than a majority is found, so writes may be lost.
     Loss(Loss),
-    /// Nothing can be done, for these reasons.
+    /// rsctl can do nothing, for these reasons.
     Refused(Vec<Obstacle>),
     /// Too little is known to do anything, for these reasons.
     Unknown(Vec<Obstacle>),
 }
 
 impl Evidence {
-    /// The name of this evidence. It differs whenever something differs that could change what is done, or what is lost
-    /// by it. The same evidence has the same name in every controller of this version.
+    /// The id of this evidence. It changes whenever anything changes that affects the step, or the loss that the step
+    /// causes. The same evidence has the same id in every controller of this version.
     pub fn id(&self) -> EvidenceId {
         let mut digest = EvidenceDigest::default();
         for directory in &self.directories {
@@ -174,7 +174,7 @@ impl Verdict {
     }
 }
 
-/// A forced config: on which mongod, from which config, and every field of it.
+/// Writes a forced config to the digest: the mongod that gets it, the config that it is based on, and all its fields.
 fn write_step(digest: &mut EvidenceDigest, step: &Step) {
     let (Step::Recover { on, next } | Step::AcceptLoss { on, next }) = step else { return };
     digest.field("step", step);
@@ -184,7 +184,7 @@ fn write_step(digest: &mut EvidenceDigest, step: &Step) {
     digest.field("step.config", next.config().document());
 }
 
-/// Weighs what one observation shows.
+/// Evaluates what one observation shows.
 pub fn evidence(observed: &Observed, policy: &Policy) -> Evidence {
     weigh(&Context::new(observed, policy))
 }
@@ -297,13 +297,13 @@ fn without_config(now: &Situation<'_>) -> Vec<Obstacle> {
     std::iter::once(Obstacle::NoConfig).chain(errors(now)).chain(silent).collect()
 }
 
-/// Voters that need nothing but an election.
+/// The number of voters that need only an election.
 fn in_place(now: &Situation<'_>, config: &ReplConfig) -> usize {
     let is_ready = |p: &Process<'_>| matches!(p.state(), NodeState::Secondary | NodeState::Arbiter | NodeState::Other);
     config.voters().filter(|m| now.is_live(m) && now.process_at(m).is_some_and(is_ready)).count()
 }
 
-/// Signs that what is missing is not lost, or that some mongod is about to show more.
+/// Signs that the missing data is not lost, or that a mongod will soon show more.
 fn obstacles(now: &Situation<'_>, missing: &[Missing]) -> Vec<Obstacle> {
     let of_processes = now.ours.iter().flat_map(|process| obstacles_of(now, process, missing));
     let unreadable = now.observed.nodes.iter().filter_map(|(host, node)| {
@@ -331,7 +331,7 @@ fn obstacles_of(now: &Situation<'_>, process: &Process<'_>, missing: &[Missing])
     obstacles
 }
 
-/// There is something at the address, and it may be a member with newer writes.
+/// Whether a process exists at the address. It may be a member with newer writes.
 fn is_something(error: &ProbeError) -> bool {
     use ProbeError as E;
     match error {

@@ -1,9 +1,10 @@
-//! What is left to do when the data of a majority is gone for good: the directories that are left go on without the
-//! others' votes, and what only the others hold is lost. Only on an operator's request.
+//! The last option when the data of a majority is gone for good. The set continues with the directories that are left,
+//! without the votes of the others. Data that only the others hold is lost. rsctl does this only on an operator's
+//! request.
 //!
-//! **Invariant:** only arbiters are removed, because they hold no data, and can have neither a tag nor be without a vote.
-//! Every other member that loses its vote stays, with the tag `rsctlSavedVote`, so that *restore-vote* returns the vote
-//! when the member holds the set's data again.
+//! **Invariant:** only arbiters are removed. An arbiter holds no data, cannot have a tag, and must have a vote. Every
+//! other member that loses its vote stays, with the tag `rsctlSavedVote`. So *restore-vote* returns the vote when the
+//! member holds the set's data again.
 
 use super::super::addressing::Addressing;
 use super::super::situation::Situation;
@@ -12,12 +13,12 @@ use super::arbiters::arbiters;
 use super::{Lost, Obstacle, accepts, found_voters, newest_version};
 use crate::model::{Change, ConfigError, Host, Member, NodeState, OpTime, Process, ReplConfig};
 
-/// What would be done, and what is lost by it.
+/// A recovery with a loss: the step, and what it loses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
     /// A [`Step::AcceptLoss`].
     pub step: Step,
-    /// What is lost, or may be.
+    /// What is lost, or may be lost.
     pub lost: Vec<Lost>,
 }
 
@@ -33,7 +34,7 @@ impl From<ConfigError> for Obstacle {
     }
 }
 
-/// The force that makes the directory with the newest write lead those that are found.
+/// The forced reconfig after which, of the directories that are found, the one with the newest write leads.
 pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<OpTime>) -> Result<Loss, Obstacle> {
     let version = newest_version(now).unwrap_or(config.version()) + 1;
     let Addressing { moves, tags, unnamed } = Addressing::of_any_state(now);
@@ -55,7 +56,7 @@ pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<O
     Ok(Loss { step: Step::AcceptLoss { on: process.hosts[0].clone(), next }, lost })
 }
 
-/// The votes of voters that are not found, and of members that get a vote by the force alone.
+/// Revokes the votes of voters that are not found, and of members that would get a vote only by this forced reconfig.
 fn given_up_votes(
     config: &ReplConfig,
     next: &ReplConfig,
@@ -70,7 +71,7 @@ fn given_up_votes(
     others.filter(|m| !keeps_vote(m)).map(|m| Change::RevokeVote { id: m.id }).collect()
 }
 
-/// A vote for the leader, where it has none.
+/// Gives the leader a vote, if it has none.
 fn vote_of_leader(leader: &Member, process: &Process<'_>) -> Option<Change> {
     let id = leader.id;
     match (leader.votes, leader.saved_vote, process.probe.data) {
@@ -80,8 +81,8 @@ fn vote_of_leader(leader: &Member, process: &Process<'_>) -> Option<Change> {
     }
 }
 
-/// Directories that no tag names, for members that name no directory and do not answer. A wrong guess loses nothing: each
-/// of them is a directory of this set, and the newest of all leads.
+/// Assigns directories that no tag names to members that name no directory and do not answer. A wrong guess loses
+/// nothing: each is a directory of this set, and the one with the newest write leads.
 fn guesses(now: &Situation<'_>, config: &ReplConfig) -> Vec<Change> {
     let members = config.members();
     let belongs = |p: &Process<'_>, m: &Member| p.is_at(&m.host) || m.data.is_some() && m.data == p.probe.data;
@@ -95,7 +96,7 @@ fn guesses(now: &Situation<'_>, config: &ReplConfig) -> Vec<Change> {
     members.iter().filter(is_free).zip(addresses).map(|(m, to)| Change::Readdress { id: m.id, to }).collect()
 }
 
-/// The process that each member of the config to come has, with complete data, or as an arbiter.
+/// The process for each member of the next config, with complete data, or as an arbiter.
 fn filled_members<'c, 's, 'a>(now: &'s Situation<'a>, next: &'c ReplConfig) -> Vec<(&'c Member, &'s Process<'a>)> {
     let process = |m: &Member| now.ours.iter().find(|p| is_at(now, p, &m.host) && fills(now, next, m, p));
     next.members().iter().filter_map(|m| Some((m, process(m)?))).collect()
@@ -124,7 +125,7 @@ fn is_at_rest(process: &Process<'_>) -> bool {
     matches!(process.state(), NodeState::Removed | NodeState::Secondary)
 }
 
-/// As a voter of the config to come the member is electable, or becomes so with a vote.
+/// Whether the member can be elected as a voter of the next config, or can after it gets a vote.
 fn may_lead(member: &Member) -> bool {
     let electable = match (member.votes, member.saved_vote) {
         (true, _) => member.priority > 0.0,
@@ -134,7 +135,7 @@ fn may_lead(member: &Member) -> bool {
     electable && !member.arbiter && !member.hidden && !member.delayed
 }
 
-/// Why the config to come does not lead to a directory that has a vote.
+/// Why the next config does not reach a directory that has a vote.
 fn unreached(process: &Process<'_>, unnamed: &[Host]) -> Obstacle {
     let host = process.hosts[0].clone();
     match process.hosts.iter().any(|h| unnamed.contains(h)) {
@@ -184,7 +185,7 @@ fn silent_tasks(now: &Situation<'_>, config: &ReplConfig) -> impl Iterator<Item 
     silent.map(|(host, _)| Lost::SilentTask { host: host.clone() })
 }
 
-/// A member without a tag that gets the address of a directory.
+/// The risk of a guess: a member without a tag gets the address of a directory.
 fn guessed(config: &ReplConfig, change: &Change) -> Option<Lost> {
     let Change::Readdress { id, to } = change else { return None };
     let member = config.member(*id).filter(|m| m.data.is_none() && !m.arbiter)?;

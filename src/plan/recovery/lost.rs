@@ -1,4 +1,4 @@
-//! What is lost when a set goes on without the votes of lost directories.
+//! What is lost when a set continues without the votes of lost directories.
 
 use super::super::reason::list;
 use crate::model::{Host, OpTime};
@@ -13,7 +13,7 @@ pub enum Lost {
         after: OpTime,
         /// The missing voters.
         of: Vec<Host>,
-        /// The newest write that is known to be acknowledged by a majority.
+        /// The newest write that a majority is known to have acknowledged.
         committed: Option<OpTime>,
     },
     /// Writes that missing voters may be taking now.
@@ -26,23 +26,23 @@ pub enum Lost {
         /// The task.
         host: Host,
     },
-    /// Writes of a directory that cannot lead.
+    /// Writes of a directory whose member cannot become primary.
     Ahead {
         /// The directory's address.
         host: Host,
-        /// Its newest write.
+        /// The directory's newest write.
         newest: OpTime,
     },
-    /// Writes of a directory that is in an older state than it was seen in.
+    /// Writes of a directory that is in an older state than before.
     Rewound {
         /// The directory's address.
         host: Host,
     },
-    /// The data of a member without a tag, if the directory that is taken for it is another one.
+    /// The data of a member without a tag, if the directory that is assigned to it is not its own.
     Guessed {
         /// The member's address in the config.
         member: Host,
-        /// The address of the directory that is taken for it.
+        /// The address of the directory that is assigned to the member.
         directory: Host,
     },
     /// An arbiter, which holds no data.

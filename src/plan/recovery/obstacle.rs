@@ -1,14 +1,14 @@
-//! Why a set without a primary cannot be brought back now.
+//! The reasons why rsctl cannot bring back a set without a primary now.
 
 use super::super::reason::list;
 use super::super::{Finding, LintFault};
 use crate::model::{DnsTrouble, Host, NodeState, ProbeError};
 use std::fmt;
 
-/// One thing that keeps a set from being recovered, with what to do about it.
+/// One reason why rsctl cannot recover a set. Its text says what to do about it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Obstacle {
-    /// A finding says it.
+    /// A finding describes the reason.
     Finding(Finding),
     /// No mongod shows a config of the set.
     NoConfig,
@@ -16,7 +16,7 @@ pub enum Obstacle {
     Silent {
         /// The node.
         host: Host,
-        /// Why it gives no answer.
+        /// Why the node gives no answer.
         error: ProbeError,
     },
     /// DNS gives no good answer.
@@ -32,7 +32,7 @@ pub enum Obstacle {
     Unsettled {
         /// The mongod.
         host: Host,
-        /// Its state.
+        /// The mongod's state.
         state: NodeState,
     },
     /// A voter answers another member, but not rsctl.
@@ -42,11 +42,11 @@ pub enum Obstacle {
         /// The other member.
         other: Host,
     },
-    /// Something answers at an address, and it may be a member with newer writes.
+    /// A process exists at an address, and it may be a member with newer writes.
     Unreadable {
         /// The address.
         host: Host,
-        /// What it answers.
+        /// What the process answers.
         error: ProbeError,
     },
     /// The name that a moved voter reports does not resolve to it.
@@ -54,12 +54,12 @@ pub enum Obstacle {
         /// The voter's address.
         host: Host,
     },
-    /// A voter answers at another member's address, which a force cannot change.
+    /// A voter answers at another member's address, which a forced reconfig cannot change.
     AtAnotherMember {
         /// That address.
         host: Host,
     },
-    /// No directory that is found could lead.
+    /// No directory that is found belongs to a member that can become primary.
     NoLeader,
     /// The server refuses a config without the arbiters.
     ArbiterNeeded {
