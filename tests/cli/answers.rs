@@ -1,4 +1,4 @@
-//! What the controller of a test says.
+//! The answers of the controller in a test.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub(crate) fn healthy() -> Value {
     })
 }
 
-/// One member lost, one wiped, and strangers about.
+/// One member is lost and one is wiped. A mongod of another set and a blank one are also listed.
 pub(crate) fn troubled() -> Value {
     let mut status = healthy();
     status["health"] = "degraded".into();

@@ -1,4 +1,4 @@
-//! Runs the built binary, against a controller whose every answer the test decides.
+//! Runs the built binary against a fake controller. The test sets each answer.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A controller that answers as told.
+/// A fake controller.
 pub(crate) struct Controller {
     pub(crate) address: SocketAddr,
 }
 
-/// What such a controller says from now on, and how often it was asked.
+/// The present status of a fake controller, and the number of requests that it got.
 #[derive(Clone)]
 pub(crate) struct Said {
     status: Arc<Mutex<Option<serde_json::Value>>>,
@@ -23,7 +23,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// From now on the set has these members, the first of them primary.
+    /// Sets the members in the status. The first one is the primary.
     pub(crate) fn members(&self, seeds: &[&str]) {
         let mut status = super::answers::healthy();
         status["seeds"] = seeds.into();
@@ -32,19 +32,19 @@ impl Said {
         self.status(Some(status));
     }
 
-    /// From now on it says this, or hangs up.
+    /// Sets the status. With `None` the controller closes each connection without an answer.
     pub(crate) fn status(&self, status: Option<serde_json::Value>) {
         *self.status.lock().unwrap() = status;
     }
 
-    /// Waits until it was asked so often since.
+    /// Waits until it got this many more requests.
     pub(crate) fn until_asked(&self, times: usize) {
         let before = self.asked.load(Ordering::SeqCst);
         until("questions", || self.asked.load(Ordering::SeqCst) >= before + times);
     }
 }
 
-/// Waits for what must come, on a busy machine too.
+/// Waits until `come` is true. The limit is long enough for a busy machine.
 pub(crate) fn until(what: &str, come: impl Fn() -> bool) {
     let started = Instant::now();
     while !come() {
@@ -53,18 +53,18 @@ pub(crate) fn until(what: &str, come: impl Fn() -> bool) {
     }
 }
 
-/// What it does with a request.
+/// The reaction to a request.
 pub(crate) enum Act {
-    /// A code and a body.
+    /// An answer with this code and this body.
     Answer(u16, String),
-    /// Bytes as they are, then the end.
+    /// These bytes, and then the end of the connection.
     Bytes(Vec<u8>),
-    /// Nothing, with the connection held open.
+    /// No answer. The connection stays open.
     Silence,
 }
 
 impl Controller {
-    /// `act` gets the path and the number of earlier requests.
+    /// Starts a fake controller. `act` gets the path and the number of earlier requests.
     pub(crate) fn new(act: impl Fn(&str, usize) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -78,7 +78,7 @@ impl Controller {
         Self { address }
     }
 
-    /// The same status for everyone who asks for it.
+    /// Answers every status request with the same status.
     pub(crate) fn with(status: impl Into<String>) -> Self {
         let status = status.into();
         Self::new(move |path, _| match path {
@@ -87,7 +87,8 @@ impl Controller {
         })
     }
 
-    /// A status that the test may change or take away. It keeps nobody waiting for news, so that all come and ask again.
+    /// A status that the test can change or remove. Each request is answered at once, without a wait for a change, so
+    /// clients ask again.
     pub(crate) fn changing(status: serde_json::Value) -> (Self, Said) {
         let said = Said { status: Arc::new(Mutex::new(Some(status))), asked: Arc::default() };
         let (status, asked) = (said.status.clone(), said.asked.clone());
@@ -117,7 +118,7 @@ fn converse(mut stream: TcpStream, act: impl Fn(&str) -> Act) {
         }
     }
     let request = String::from_utf8_lossy(&request).into_owned();
-    // The client may be gone; what it makes of that is for its test to say.
+    // The client may have closed the connection. Its test checks the result.
     let _ = match act(request.split(' ').nth(1).unwrap()) {
         Act::Answer(code, body) => {
             let head = format!("HTTP/1.1 {code} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
@@ -131,10 +132,10 @@ fn converse(mut stream: TcpStream, act: impl Fn(&str) -> Act) {
     };
 }
 
-/// A run of the binary in an environment that has nothing but what the test puts there.
+/// A run of the binary. Its environment has only the variables that the test sets.
 pub(crate) struct Rsctl(Command);
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ended {
     pub(crate) code: i32,
@@ -142,11 +143,11 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-/// A run that nobody answers, unless the test says otherwise.
+/// A run for which no controller and no DNS answers, unless the test sets them.
 pub(crate) fn rsctl(args: &[&str]) -> Rsctl {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rsctl"));
     command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("RSCTL_CONTROLLER", "http://127.0.0.1:1");
-    // Nor shall an observation past the controller reach anything on the machine that runs the tests.
+    // Without a controller, `rsctl` observes by itself. It must not reach anything on the machine that runs the tests.
     command.env("RSCTL_DNS", "127.0.0.1:9").stdin(Stdio::null());
     Rsctl(command)
 }
@@ -173,7 +174,8 @@ impl Rsctl {
     }
 }
 
-/// Compares with `tests/cli/NAME.txt`; `UPDATE=1` writes it instead, to be reviewed as a change of behaviour.
+/// Compares the text with `tests/cli/NAME.txt`. `UPDATE=1` rewrites the file. The difference is then reviewed as a
+/// change of behaviour.
 pub(crate) fn golden(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cli").join(format!("{name}.txt"));
     if std::env::var_os("UPDATE").is_some() {
@@ -183,11 +185,11 @@ pub(crate) fn golden(name: &str, text: &str) {
     assert_eq!(text, expected, "differs from {}; UPDATE=1 accepts it", path.display());
 }
 
-/// A directory that is gone at the end of the test.
+/// A directory that is deleted at the end of the test.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// The path of a file that need not be there yet.
+    /// The path of a file in it. The file need not exist.
     pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }

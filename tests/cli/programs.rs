@@ -1,4 +1,4 @@
-//! `rsctl exec` and `rsctl env`: what applications are started with.
+//! `rsctl exec` and `rsctl env`: the environment of the applications that they start.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -40,7 +40,7 @@ fn credentials_come_from_a_file_when_asked_for() {
     assert_eq!(rsctl(&line).asking(&controller).run().out, uri);
     let line: Vec<&str> = ["exec", "--set", "A={uri}"].into_iter().chain(args).chain(["--", "printenv", "A"]).collect();
     assert_eq!(rsctl(&line).asking(&controller).run().out, uri);
-    // A login of the controller is no request to print it.
+    // The login in the environment is for the controller. `rsctl uri` must not print it.
     let run = rsctl(&["uri"]).asking(&controller).env("RSCTL_USERNAME", "root").env("RSCTL_PASSWORD_FILE", &password);
     assert_eq!(run.run().out, format!("mongodb://{HOSTS}/?replicaSet=rs\n"));
 }

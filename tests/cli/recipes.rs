@@ -1,4 +1,4 @@
-//! The recipes of `deploy/apps`, as far as they go without Docker: what they say is run, as it stands there.
+//! Runs the commands of the recipes in `deploy/apps`, unchanged, as far as they work without Docker.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,14 +21,14 @@ fn service<'f>(file: &'f str, name: &str) -> Vec<&'f str> {
     lines
 }
 
-/// What a key holds on its own line, without the comment after it.
+/// The value of a key on its line, without the comment after it.
 fn value<'f>(lines: &[&'f str], key: &str) -> &'f str {
     let found = lines.iter().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(": "));
     let value = found.unwrap_or_else(|| panic!("no {key}"));
     value.split(" # ").next().unwrap().trim()
 }
 
-/// A list in JSON's own form, as the program gets it.
+/// A list in JSON notation, with the words that the program gets.
 fn list(text: &str) -> Vec<String> {
     let list: Vec<String> = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     list.into_iter().map(|word| word.replace("$$", "$")).collect()

@@ -1,4 +1,4 @@
-//! `rsctl recover`, against a controller whose every answer the test decides.
+//! `rsctl recover` against a fake controller. The test sets each answer.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const EVIDENCE: &str = "3bea23bfecdf";
 
-/// A set without a primary, and what could be done.
+/// The status of a set without a primary, with its recovery options.
 fn leaderless(verdict: &str) -> Value {
     let mut status = healthy();
     status["health"] = "no-primary".into();
@@ -33,8 +33,8 @@ fn leaderless(verdict: &str) -> Value {
     status
 }
 
-/// A controller in this state that takes every order, notes it, and says this about it; once it is asked about the
-/// order, the set is as in `after`.
+/// A fake controller that starts with the status `before`. It accepts and records every admin request, and answers with
+/// this request state. After the first question about the request, its status is `after`.
 fn ordered(before: Value, request_state: &'static str, after: Value) -> (Controller, Arc<Mutex<Vec<String>>>) {
     let orders = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&orders);

@@ -1,4 +1,4 @@
-//! `rsctl exec --on-change`: real programs, told, stopped, started anew, and buried.
+//! `rsctl exec --on-change` with real programs: it signals, stops, restarts and reaps them.
 
 use std::fs::read_to_string;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use super::answers::healthy;
 use super::harness::{Act, Controller, Folder, Rsctl, rsctl, until};
 
-/// Writes a line to the file $LOG with the hosts that it was given; ends well when asked to.
+/// An application that writes its hosts to the file $LOG. It exits with 0 on SIGTERM.
 const APP: &str = "echo start $HOSTS >>$LOG; trap 'echo stop >>$LOG; exit 0' TERM; while :; do sleep 0.05; done";
 
 /// `rsctl exec` with a shell as the program.
@@ -18,7 +18,7 @@ fn exec(controller: &Controller, flags: &[&str], log: &str, script: &str) -> Rsc
     rsctl(&args).asking(controller).env("LOG", log)
 }
 
-/// A running `rsctl`, killed at the end of the test with what it started.
+/// A running `rsctl`. It and its children are killed at the end of the test.
 struct Running(Child);
 
 impl Running {
@@ -93,11 +93,11 @@ fn a_program_keeps_running_while_one_of_its_hosts_is_left_or_nobody_knows() {
     let mut running = Running::start(exec(&controller, &["--on-change", "restart"], &log, APP));
     until("the first start", || lines(&log) == [FIRST]);
     said.members(&["mongo-node3:27017", "10.0.0.8:27017"]);
-    said.until_asked(4); // each takes a second, and an answer two
+    said.until_asked(4); // each request takes a second, and an answer takes two
     said.members(&[]);
     said.until_asked(4);
-    said.status(None); // the controller is gone, and past it nobody answers
-    // Nothing may happen, so there is nothing to wait for but the time in which it would: an answer takes two at most.
+    said.status(None); // the controller is gone, and no mongod answers either
+    // Nothing may happen, so the test can only wait. A reaction would come within two seconds.
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(lines(&log), [FIRST]);
     said.members(&["10.0.0.8:27017"]);
@@ -223,14 +223,14 @@ fn a_terminal_reaches_the_program_once() {
     let (controller, _said) = Controller::changing(healthy());
     let folder = Folder::new("terminal");
     let log = folder.path("log");
-    // Nothing but the shell itself runs when the key comes: it would be interrupted too.
+    // Only the shell runs when the key arrives. The signal would also interrupt another process.
     let app = "n=0; trap 'n=$((n + 1)); echo interrupted >>$LOG; [ $n -lt 3 ] || exit 3' INT; \
                echo start >>$LOG; while :; do sleep 0.05; done";
     let mut run = exec(&controller, &["--on-change", "restart"], &log, "eval \"$APP\"").env("APP", app);
     let inner = run.command();
     let words = std::iter::once(inner.get_program()).chain(inner.get_args());
     let line: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
-    // `script` puts what it runs on a terminal of its own, and types there what it reads.
+    // `script` runs the command on a new terminal, and types its own input there.
     let mut command = Command::new("script");
     command.args(["-qec", &format!("exec {}", line.join(" ")), "/dev/null"]).env_clear();
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("SHELL", "/bin/sh");
@@ -250,7 +250,7 @@ fn a_terminal_reaches_the_program_once() {
     assert_eq!(running.code(), Some(3));
 }
 
-/// The program that makes us process 1 of a namespace of our own, as in a container; none without root.
+/// The command that runs `rsctl` as process 1 of a new PID namespace, as in a container. `None` without root.
 #[allow(clippy::print_stdout, reason = "what was not tried must be seen")]
 fn as_process_1(mut run: Rsctl) -> Option<Command> {
     let alone = ["--pid", "--fork", "--mount-proc"];
@@ -272,7 +272,7 @@ fn process_1_buries_orphans() {
     let (controller, _said) = Controller::changing(healthy());
     let folder = Folder::new("orphans");
     let log = folder.path("log");
-    // The inner shell ends at once, so its sleep is an orphan. Buried, it has no entry in /proc any more.
+    // The inner shell ends at once, so its sleep is an orphan. After it is reaped, it has no entry in /proc.
     let script = "sh -c 'sleep 0.1 & echo $! >$LOG'; orphan=$(cat $LOG); \
                   for i in $(seq 200); do [ -e /proc/$orphan ] || exit 5; sleep 0.05; done; \
                   cat /proc/$orphan/stat; exit 1";

@@ -1,4 +1,4 @@
-//! A running controller on a machine with hostile neighbours: connections that do nothing, core files, and its memory.
+//! A controller on a machine with hostile neighbours: idle connections, core files, and access to its memory.
 
 use super::harness::{Folder, rsctl, until};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -21,7 +21,7 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// A controller of no mongods, with its public and its admin address. `command` is how it is started.
+/// Starts a controller without mongods, with this command. Returns its public and its admin address too.
 fn controller(command: &mut Command) -> (Process, SocketAddr, SocketAddr) {
     let (listen, admin) = (free_address(), free_address());
     command.env("RSCTL_LISTEN", listen.to_string()).env("RSCTL_ADMIN_LISTEN", admin.to_string());
@@ -35,7 +35,7 @@ fn is_healthy(admin: SocketAddr) -> bool {
     rsctl(&["healthcheck"]).env("RSCTL_ADMIN_LISTEN", &admin.to_string()).run().code == 0
 }
 
-/// Connections that send and read nothing, from four addresses: all that the public listener has.
+/// Connections from four addresses that send and read nothing. They use all connections of the public listener.
 async fn silent_connections(to: SocketAddr) -> Vec<TcpStream> {
     let mut silent = Vec::new();
     for n in 0..512_u16 {
@@ -57,7 +57,7 @@ async fn connections_that_do_nothing_do_not_make_the_health_check_fail() {
     drop(silent);
 }
 
-/// Ends a process as a crash does. Returns whether the kernel wrote a core file.
+/// Ends a process like a crash. Returns whether the kernel wrote a core file.
 fn dumps_core(process: &mut Process) -> bool {
     let id = process.0.id().to_string();
     assert!(Command::new("kill").args(["-ABRT", &id]).status().unwrap().success());
@@ -90,7 +90,7 @@ fn comm(id: u32) -> String {
     std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default().trim().to_owned()
 }
 
-/// The kernel gives `/proc/PID` of a process that no other of its user may trace to root.
+/// If other processes of the same user may not trace a process, the kernel makes root the owner of its `/proc/PID`.
 #[test]
 fn a_program_of_the_same_user_cannot_read_the_memory_of_the_controller() {
     const NOBODY: u32 = 65_534;
@@ -108,7 +108,7 @@ fn a_program_of_the_same_user_cannot_read_the_memory_of_the_controller() {
     as_nobody(run.command());
     let (controller, ..) = controller(run.command());
     assert_eq!(owner(&controller), 0);
-    // Its figures stay readable for everybody.
+    // Its status stays readable for every user.
     let status = std::fs::read_to_string(format!("/proc/{}/status", controller.0.id())).unwrap();
     assert!(status.lines().any(|line| line.starts_with("VmRSS:")));
 }

@@ -1,13 +1,13 @@
-//! Changes to a config, as words: `add b`, `drop c`, `host b x`, `version +2` …
+//! The notation for changes to a config: `add b`, `drop c`, `host b x`, `version +2` …
 
 use bson::{Bson, Document, doc, oid::ObjectId};
 use rsctl::model::ReplConfig;
 
-/// The base with its version one higher and these changes. Members are named by their addresses.
+/// The base with these changes, and with its version raised by one. Letters name members by their addresses.
 pub fn edited(base: &ReplConfig, edits: &str, address: &mut dyn FnMut(char) -> String) -> ReplConfig {
     let mut document = base.document().clone();
     document.insert("version", base.version() + 1);
-    // As rsctl sends it: the server sets the term itself.
+    // rsctl does not send the term either: the server sets it.
     document.remove("term");
     for edit in edits.split(", ").filter(|e| !e.is_empty()) {
         let words: Vec<&str> = edit.split(' ').collect();
@@ -30,7 +30,7 @@ fn list(document: &mut Document) -> &mut Vec<Bson> {
     document.get_array_mut("members").expect("members")
 }
 
-/// Changes to the whole of it. Says whether this was one.
+/// Applies a change to the whole config. Returns false if the words are not such a change.
 fn whole(document: &mut Document, base: &ReplConfig, words: &[&str], address: &mut dyn FnMut(char) -> String) -> bool {
     match words {
         ["add", host, rest @ ..] => {
@@ -86,13 +86,13 @@ fn whole(document: &mut Document, base: &ReplConfig, words: &[&str], address: &m
     true
 }
 
-/// Changes to one member.
+/// Applies a change to one member.
 fn member(document: &mut Document, words: &[&str], address: &mut dyn FnMut(char) -> String) {
     let [what, who, rest @ ..] = words else { panic!("no such change: {words:?}") };
     let host = address(letter(who));
     let found =
         list(document).iter().position(|m| m.as_document().is_some_and(|m| m.get_str("host").is_ok_and(|h| h == host)));
-    // A made-up sequence may name one that is not there: then nothing changes.
+    // A random sequence may name a member that the config does not have. Then nothing changes.
     let Some(at) = found else { return };
     if *what == "drop" {
         list(document).remove(at);

@@ -1,11 +1,12 @@
-//! The simulated mongods of `tests/sim` and real ones are given the same commands, and must answer alike.
+//! Gives the simulated mongods of `tests/sim` and real mongods the same commands. Both must give the same results.
 //!
-//! What is written in `*.txt` holds for both: each step with its outcome, its error code, and the set that comes of
-//! it. `UPDATE=1` writes down anew what the real ones do. Beside that, sequences that a seed makes up are put to both
-//! and compared: `CONFORMANCE_SEEDS=100` asks for more of them, `CONFORMANCE_SEED=7` repeats one.
+//! The files `*.txt` hold sequences with the results that both must give: for each step its outcome, its error code,
+//! and the resulting set. `UPDATE=1` rewrites the files with the results of the real mongods. The test also runs random
+//! sequences on both and compares the results. `CONFORMANCE_SEEDS=100` sets the number of random sequences.
+//! `CONFORMANCE_SEED=7` repeats one of them.
 //!
-//! Time is left out: both are compared when they have come to rest. So are terms, exact versions after a force, and who
-//! wins an election that several can win.
+//! The comparison is made when the set has stopped changing, so it leaves out time. It also leaves out terms, the exact
+//! version after a force, and the winner of an election that several members can win.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, reason = "a failed sequence must be results")]
@@ -55,7 +56,7 @@ use script::Section;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// How many made-up sequences an ordinary run compares.
+/// The number of random sequences in a run by default.
 const SEEDS: u64 = 6;
 const SIDE_BY_SIDE: usize = 4;
 
@@ -71,7 +72,7 @@ fn updating() -> bool {
     std::env::var_os("UPDATE").is_some()
 }
 
-/// `CONFORMANCE_ONLY=wiped` picks the sequences whose title says so.
+/// Whether the run includes a sequence. `CONFORMANCE_ONLY=wiped` selects the sequences with this word in their titles.
 fn wanted(section: &Section) -> bool {
     std::env::var("CONFORMANCE_ONLY").is_ok_and(|only| section.title.contains(&only))
         || std::env::var_os("CONFORMANCE_ONLY").is_none()
@@ -81,7 +82,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// What is written holds for the model.
+/// Checks that the model gives the results in a file.
 fn model_does(name: &str) {
     for section in read(name).into_iter().filter(wanted) {
         let results = model::run_section(&section);
@@ -95,13 +96,13 @@ fn model_does(name: &str) {
     }
 }
 
-/// What is written holds for real mongods.
+/// Checks that real mongods give the results in a file.
 fn mongods_do(name: &str) {
     let mut sections = read(name);
     let wrong = Mutex::new(Vec::new());
     side_by_side(sections.iter_mut().filter(|s| wanted(s)).collect(), |section| {
         let written = run::written(section);
-        // Nobody knows yet what will come of it: the model may say what to wait for.
+        // The results in the file may be outdated. The results of the model say what to wait for.
         let hint = if updating() { model::run_section(section) } else { written.clone() };
         let results = real::run_section(section, &hint);
         if updating() {
@@ -118,7 +119,7 @@ fn mongods_do(name: &str) {
     assert!(wrong.is_empty(), "{name}: {}", wrong.join("\n"));
 }
 
-/// Sequences mostly wait, so a few run at a time.
+/// Runs a few sequences at the same time, because they mostly wait.
 fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync) {
     let tasks = Mutex::new(tasks);
     std::thread::scope(|scope| {
@@ -132,7 +133,7 @@ fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync) {
     });
 }
 
-/// The first step that differs, after all that came before it.
+/// The steps up to the first one that differs.
 fn difference(one: &[StepResult], ones: &str, other: &[StepResult], others: &str) -> String {
     let mut text = String::new();
     for (a, b) in one.iter().zip(other) {
@@ -158,7 +159,7 @@ macro_rules! files {
 }
 files!(initiate, reconfig, force, elections, locks);
 
-/// Sequences that nobody thought of.
+/// Random sequences, compared on the model and on real mongods.
 #[test]
 fn random_sequences_end_alike() {
     let seeds: Vec<u64> = match number("CONFORMANCE_SEED") {

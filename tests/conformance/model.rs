@@ -42,7 +42,7 @@ impl Model {
     }
 }
 
-/// Lets happen what is due.
+/// Runs the events of the world when they are due.
 async fn live(shared: Shared) {
     let began = Instant::now();
     loop {
@@ -70,7 +70,7 @@ fn v4(at: SocketAddr) -> Ipv4Addr {
 impl Ground for Model {
     type Commands = Port;
     const PAUSE: Duration = Duration::from_millis(500);
-    // Longer than an election, and than any initial sync of the model.
+    // This is longer than an election and than any initial sync of the model.
     const REST: Duration = Duration::from_secs(60);
 
     fn limit(&self) -> Duration {

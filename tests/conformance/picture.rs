@@ -1,23 +1,23 @@
-//! A set as its mongods describe it, without anything that time or chance decides.
+//! The state of a set as its mongods report it, without anything that depends on time or chance.
 
 use rsctl::model::{DataId, Host, NodeState, Probe, ProbeError, ReplConfig, UserData};
 use std::collections::BTreeMap;
 
-/// What can be compared of a look at all mongods.
+/// The part of an observation of all mongods that can be compared.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Picture {
-    /// The newest config anywhere.
+    /// The newest config of all mongods.
     pub set: String,
-    /// By how much its version grew since the picture before.
+    /// The growth of its version since the picture before.
     pub grown: String,
-    /// One line a mongod.
+    /// One line for each mongod.
     pub nodes: Vec<String>,
 }
 
-/// What has to be remembered from picture to picture.
+/// The state that is kept from one picture to the next.
 #[derive(Default)]
 pub struct Sketcher {
-    /// Which directories were seen on each node, in order.
+    /// The directories that were seen on each node, in the order of their appearance.
     data: BTreeMap<usize, Vec<DataId>>,
     version: i64,
 }
@@ -47,7 +47,7 @@ impl Sketcher {
                         if Some(view.applied) < most(probe) {
                             text += ", behind";
                         } else if probe.state == NodeState::Primary && view.committed < view.applied {
-                            // What secondaries know of the commit point is left out: in the model they learn it late.
+                            // The commit point of secondaries is left out: in the model they learn it late.
                             text += ", uncommitted";
                         }
                     }
@@ -66,7 +66,7 @@ impl Sketcher {
         (Picture { set, grown, nodes }, version)
     }
 
-    /// The picture with this version is the one that counts.
+    /// Records the config version of the picture that was accepted. The next growth counts from it.
     pub fn accept(&mut self, version: i64) {
         self.version = version;
     }
@@ -117,7 +117,8 @@ impl Sketcher {
     }
 }
 
-/// `*` is newly added, `-` has no vote, `!` cannot lead, `?` only votes.
+/// A config in the notation of the files: `*` is newly added, `-` has no vote, `!` cannot become primary, `?` is an
+/// arbiter.
 fn config(config: &ReplConfig, letter: &dyn Fn(&Host) -> String) -> String {
     let members = config.members().iter().map(|m| {
         let mark = ["", "*", "-", "*-"][usize::from(m.newly_added) + 2 * usize::from(!m.votes)];
@@ -143,7 +144,7 @@ impl Picture {
         self.nodes.iter().position(|line| line.contains(": PRIMARY"))
     }
 
-    /// What differs from the picture before it.
+    /// The lines that differ from the picture before.
     pub fn since(&self, before: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.set != before.set || !self.grown.is_empty() {
@@ -153,7 +154,7 @@ impl Picture {
         lines
     }
 
-    /// The other way round.
+    /// The picture after these differences: the inverse of [`Self::since`].
     pub fn with(&self, lines: &[String]) -> Self {
         let mut next = Self { grown: String::new(), ..self.clone() };
         for line in lines {
@@ -167,7 +168,7 @@ impl Picture {
         next
     }
 
-    /// Before anything happened.
+    /// The picture before the first step: every mongod is blank.
     pub fn blank(nodes: usize) -> Self {
         let nodes = (0..nodes).map(|n| format!("{}: BLANK, empty", name(n))).collect();
         Self { set: "none".to_owned(), grown: String::new(), nodes }

@@ -1,4 +1,4 @@
-//! Sequences that a seed makes up.
+//! Random sequences from a seed.
 
 use super::picture::name;
 use super::script::{Section, Step};
@@ -7,7 +7,7 @@ use super::sim::rng::Rng;
 const NODES: usize = 3;
 const STEPS: usize = 10;
 
-/// A set of three, and then ten things that may happen to it.
+/// A sequence that makes a set of three, and then has ten random steps.
 pub fn section(seed: u64) -> Section {
     let mut rng = Rng::new(seed);
     let mut up = [true; NODES];

@@ -1,4 +1,4 @@
-//! Real mongods on loopback.
+//! Runs sequences on real mongods on loopback.
 
 use super::run::{self, Ground, StepResult};
 use super::script::Section;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// `hints` say what to wait for; what comes is results, whatever it is.
+/// Runs a sequence. `hints` say what to wait for. The results are what was observed, even if it differs from the hints.
 pub fn run_section(section: &Section, hints: &[StepResult]) -> Vec<StepResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(run::run_section(Real::new(section.nodes), section, Some(hints)))
@@ -29,7 +29,7 @@ pub struct Real {
 
 impl Real {
     fn new(nodes: usize) -> Self {
-        // A port of its own for each sequence: addresses are used again, and nobody must answer for another set.
+        // Each sequence has its own port. Sequences use the same IPs, and a mongod of another set must not answer.
         static PORTS: AtomicU16 = AtomicU16::new(27100);
         Self {
             admin: Mongods::new(Access::default(), Arc::default()),
@@ -47,7 +47,7 @@ impl Real {
         for mongod in self.nodes.iter().flatten() {
             while let Some(primary) = passed_over(mongod).await {
                 assert!(Instant::now() < deadline, "{} still does not copy from {primary}", mongod.host());
-                // Refused or dropped where nothing is ahead; then nobody is copied from.
+                // The server refuses or ignores it if no member is ahead. Then this mongod has no sync source.
                 let _ = mongod.command(doc! { "replSetSyncFrom": &primary }).await;
                 // In a set at rest no member is ahead, so the request would never be followed.
                 if let Some(primary) = self.nodes.iter().flatten().find(|node| node.host() == primary) {
@@ -60,7 +60,7 @@ impl Real {
     }
 }
 
-/// The primary that this one does not copy from, though it copies; none while it is down.
+/// The primary, if this mongod copies from another member. `None` also if the mongod is down or has no sync source.
 async fn passed_over(mongod: &Mongod) -> Option<String> {
     let source = mongod.sync_source().await.filter(|source| !source.is_empty())?;
     let hello = mongod.command(doc! { "hello": 1 }).await.ok()?;
@@ -73,7 +73,7 @@ impl Ground for Real {
     const REST: Duration = Duration::from_secs(3);
 
     fn limit(&self) -> Duration {
-        // Where the model only guesses, what comes is written down.
+        // With `UPDATE=1` the model's results may be wrong, so the wait for them is short.
         Duration::from_secs(if super::updating() { 5 } else { 20 })
     }
 
@@ -94,7 +94,7 @@ impl Ground for Real {
 
     async fn start(&mut self, node: usize, at: SocketAddr) {
         let IpAddr::V4(ip) = at.ip() else { unreachable!("addresses here are IPv4") };
-        // What a mongod has not been results to save is not saved, however long the sequence takes.
+        // A mongod saves only what a command tells it to save, so that the length of a sequence makes no difference.
         let paused = r#"--setParameter=failpoint.pauseCheckpointThread={"mode":"alwaysOn"}"#;
         let args = vec![paused.to_owned()];
         match &mut self.nodes[node] {

@@ -1,4 +1,4 @@
-//! Puts a sequence to mongods, whatever they are made of, and tells what came of it.
+//! Runs a sequence on simulated or real mongods, and returns the result of each step.
 
 use super::edit::edited;
 use super::picture::{Picture, Sketcher};
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What one step gave: its outcome, and the set once it has come to rest.
+/// The result of one step: its outcome, and the state of the set when it has stopped changing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepResult {
     pub step: String,
@@ -26,30 +26,30 @@ impl fmt::Display for StepResult {
     }
 }
 
-/// Mongods, and what can be done to them besides giving them commands.
+/// Simulated or real mongods, and the actions on them that are not commands.
 pub trait Ground {
     type Commands: Admin;
     fn admin(&self) -> &Self::Commands;
-    /// What a letter stands for.
+    /// The address that a letter stands for.
     fn address(&mut self, letter: char) -> SocketAddr;
-    /// The letter of an address.
+    /// The letter that stands for an address.
     fn letter(&self, host: &Host) -> String;
     async fn start(&mut self, node: usize, at: SocketAddr);
     fn kill(&mut self, node: usize);
     fn wipe(&mut self, node: usize);
-    /// Stops replication to it, or lets it go on.
+    /// Stops replication to this node, or lets it continue.
     async fn hold(&mut self, node: usize, held: bool);
-    /// One write that nobody needs to confirm. Says whether the node took it.
+    /// Makes one write with `w: 1`. Returns whether the node accepted it.
     async fn write(&mut self, node: usize, at: SocketAddr) -> bool;
     /// The pause between two observations.
     const PAUSE: Duration;
-    /// Who has not changed for so long is at rest, where nobody knows what to expect.
+    /// Without an expected result, a set that has not changed for this time is at rest.
     const REST: Duration;
-    /// Longest wait for what is expected.
+    /// The limit of the wait for the expected result.
     fn limit(&self) -> Duration;
 }
 
-/// Two observations this many pauses apart must both show what is expected.
+/// The expected result must stay unchanged for this many pauses.
 const STEADY: u32 = 2;
 
 pub async fn run_section<G: Ground>(mut ground: G, section: &Section, hints: Option<&[StepResult]>) -> Vec<StepResult> {
@@ -71,7 +71,7 @@ pub async fn run_section<G: Ground>(mut ground: G, section: &Section, hints: Opt
     results
 }
 
-/// What is written below the steps, in the same form.
+/// The results that the file holds for these steps.
 pub fn written(section: &Section) -> Vec<StepResult> {
     let mut before = Picture::blank(section.nodes);
     let mut results = Vec::new();
@@ -93,7 +93,7 @@ pub fn write_down(section: &mut Section, results: &[StepResult]) {
 
 struct Run<G> {
     ground: G,
-    /// Where each node runs, if it does; and where it ran last.
+    /// The address of each running node, and the last address of each node.
     at: Vec<Option<SocketAddr>>,
     sketcher: Sketcher,
     before: Picture,
@@ -214,7 +214,8 @@ impl<G: Ground> Run<G> {
         self.sketcher.draw(&observations, &|host| ground.letter(host))
     }
 
-    /// Waits for the set to look as expected; where nothing is expected, or it does not come, until it stays the same.
+    /// Waits until the set is as expected. Without an expectation, or if the limit passes, it waits until the set stays
+    /// the same.
     async fn settle(&mut self, hint: Option<&Picture>) -> Picture {
         let (began, limit) = (Instant::now(), self.ground.limit());
         let (mut last, mut same_since, mut same) = (Picture::default(), Instant::now(), 0);
@@ -225,17 +226,17 @@ impl<G: Ground> Run<G> {
             } else {
                 (last, same_since, same) = (picture.clone(), Instant::now(), 0);
             }
-            // Where nothing is to change one observation has to do: what comes late shows after the next step.
+            // If no change is expected, one observation is enough: a late change shows after the next step.
             let still = |h: &Picture| h.grown.is_empty() && h.set == self.before.set && h.nodes == self.before.nodes;
             let steady = if hint.is_some_and(still) { 0 } else { STEADY };
             let expected = hint == Some(&picture) && same >= steady;
             let at_rest = same_since.elapsed() >= G::REST && (hint.is_none() || began.elapsed() >= limit);
-            // Nothing comes to rest by itself in so long a time: say what there is.
+            // After twice the limit, the set does not stop changing by itself, so the present state is the result.
             if expected || at_rest || began.elapsed() >= limit * 2 {
                 self.sketcher.accept(version);
                 return picture;
             }
-            // Chance chose another primary: let it be the expected one.
+            // Another member won the election by chance. A step-up makes the expected member the primary.
             let wanted = hint.and_then(Picture::primary).filter(|_| same >= STEADY);
             if let (Some(wanted), Some(now)) = (wanted, picture.primary())
                 && wanted != now
@@ -248,7 +249,7 @@ impl<G: Ground> Run<G> {
     }
 }
 
-/// A first config, with quick elections.
+/// A first config with a short election timeout.
 fn first(at: SocketAddr) -> ReplConfig {
     let mut document = ReplConfig::first(&SetName::new("rs"), &Host::from(at), 3).document().clone();
     document.get_document_mut("settings").expect("settings").insert("electionTimeoutMillis", 2000);

@@ -1,12 +1,12 @@
-//! Sequences as text: a step a line, and below it, indented, what it gave.
+//! The text form of sequences: one line for each step, and its results below it, indented.
 
-/// One sequence, for fresh mongods.
+/// One sequence. It starts with blank mongods.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// Comments above it.
+    /// The comments above the sequence.
     pub remarks: Vec<String>,
     pub title: String,
-    /// How many blank mongods there are: A, B, C … at the addresses a, b, c …
+    /// The number of blank mongods: A, B, C … at the addresses a, b, c …
     pub nodes: usize,
     pub steps: Vec<Step>,
 }
@@ -14,7 +14,7 @@ pub struct Section {
 #[derive(Clone, Debug)]
 pub struct Step {
     pub text: String,
-    /// What is written below it.
+    /// The lines of its result.
     pub gives: Vec<String>,
 }
 

@@ -84,7 +84,7 @@ pub fn member_client(node: &Mongod) -> Client {
 /// `root`, and `keeper` with the role that the documentation shows.
 async fn make_users(primary: &Mongod) {
     let create = |name: &str, role: &str| doc! { "createUser": name, "pwd": "hush%/:@", "roles": [role] };
-    // Who comes from the same machine may create the first user, and no more.
+    // A client on the same machine may create the first user, and may do nothing else.
     primary.command(create("root", "root")).await.unwrap();
     let page = include_str!("../../docs/guides/login-and-tls.md");
     let role = page.split("```json\n").find_map(|text| text.split("```").next().filter(|t| t.contains("createRole")));
@@ -151,7 +151,7 @@ async fn a_key_that_nobody_asks_for_does_no_harm() {
     std::fs::remove_file(key).unwrap();
 }
 
-/// A user that is stored in the data is unknown to an arbiter, which holds none. Its key it knows.
+/// Users are stored in the data. An arbiter has no data, so it knows no user. It knows the key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_arbiter_counts_with_a_key_and_with_a_password_and_a_fake_one_does_not() {
     let (key, password) = (keyfile(KEY), keyfile("hush%/:@\n"));
@@ -174,7 +174,7 @@ async fn an_arbiter_counts_with_a_key_and_with_a_password_and_a_fake_one_does_no
     by_key.until("an arbiter that knows the key", LIMIT, votes).await;
     drop(by_key);
     make_users(&cluster.nodes[0]).await;
-    // It says that it is an arbiter, and that it is the very process that the primary is.
+    // The fake claims to be an arbiter, and to be the same process as the primary.
     let hello = cluster.nodes[0].command(doc! { "hello": 1 }).await.unwrap();
     let fake = crate::hostile::arbiter(&hello).await;
     cluster.list(cluster.nodes.iter().map(Mongod::ip).chain([fake.ip]));

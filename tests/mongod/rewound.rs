@@ -12,7 +12,7 @@ use crate::support::controller::Controller;
 use crate::support::mongods::{Mongod, free_ip};
 use crate::support::writer::insert;
 
-/// Nobody is removed or replaced while its mongod is down.
+/// Settings with long times, so that no member is removed or replaced while its mongod is down.
 const PATIENT: [(&str, &str); 2] = [("RSCTL_REPLACE_AFTER", "10m"), ("RSCTL_REMOVE_AFTER", "10m")];
 /// The pause between two questions to the same mongod.
 const POLL: Duration = Duration::from_millis(20);

@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, LIMIT, PORT, is_settled};
 use crate::support::dns::{Answer, DnsServer};
 use crate::support::mongods::{Mongod, MongodOptions, free_ip};
 
-/// A certification authority, and what it has signed, in a directory of its own.
+/// A certificate authority, and a directory with the certificates that it signed.
 struct Papers {
     authority: CertifiedIssuer<'static, KeyPair>,
     dir: PathBuf,
@@ -32,12 +32,12 @@ impl Papers {
         self.dir.join("ca.pem").display().to_string()
     }
 
-    /// Certificate and key in one file, as MongoDB wants them.
+    /// A file with a certificate and its key, in the form that MongoDB needs. The certificate is for these IPs.
     fn signed_for(&self, ips: &[IpAddr]) -> String {
         self.signed(ips.iter().map(|ip| SanType::IpAddress(*ip)).collect())
     }
 
-    /// The same for names.
+    /// The same for DNS names.
     fn signed_for_names(&self, names: &[&str]) -> String {
         self.signed(names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect())
     }
@@ -59,20 +59,21 @@ impl Drop for Papers {
     }
 }
 
-/// A subject that has its issuer's name looks like its own issuer.
+/// Parameters with this subject name. Each certificate needs its own: a certificate with the name of its issuer looks
+/// self-signed.
 fn named(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params
 }
 
-/// Three that speak TLS only, to clients with a certificate only.
+/// Three mongods that accept only TLS, and only clients with a certificate.
 async fn strict(papers: &Papers) -> Cluster {
     strict_with(papers, |_, ip| papers.signed_for(&[ip])).await
 }
 
-/// The same with certificates of the test's choice. Among themselves they look at the signature alone: how members check
-/// each other's names is MongoDB's matter.
+/// The same with certificates that the test makes. Members check only the signature of each other's certificates, not
+/// the names: the test is about the controller's check of names.
 async fn strict_with(papers: &Papers, certificate: impl Fn(usize, IpAddr) -> String) -> Cluster {
     let mut nodes = Vec::new();
     for n in 0..3 {
@@ -128,7 +129,7 @@ fn name(n: usize) -> String {
     format!("member{n}.example")
 }
 
-/// A task's address cannot be known when its certificate is made, so the certificate holds a name.
+/// The address of a task is not known when its certificate is made, so the certificate has a name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_counts_for_the_one_address_that_its_name_leads_to() {
     let papers = Papers::new();
@@ -146,7 +147,7 @@ async fn a_certificate_counts_for_the_one_address_that_its_name_leads_to() {
     for (n, _) in ips.iter().enumerate() {
         cluster.dns.set_both(&name(n), Answer::Records(vec![ips[(n + 1) % 3]]));
     }
-    // Long enough for each to be asked again: the pause is a second.
+    // The controller asks each mongod again after one second, so this is long enough.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     controller.until("names that lead to another", LIMIT, refused).await;
     for n in 0..3 {

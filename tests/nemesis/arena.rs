@@ -1,4 +1,5 @@
-//! The mongods, their DNS, their controllers, and the application: what a round finds, and what it must leave behind.
+//! The environment of the rounds: mongods, their DNS, controllers, and an application. After each round, the arena
+//! checks that the set is healthy again.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -16,11 +17,11 @@ use crate::support::dns::DnsServer;
 use crate::support::mongods::{Mongod, MongodOptions};
 use crate::workload::Workload;
 
-/// After a fault has ended, the set must be right within so long. On a quiet machine it takes a few seconds.
+/// The limit until the set is right after a fault has ended. On an idle machine it takes a few seconds.
 pub const LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(30);
 
-/// One mongod and the place where it runs.
+/// A mongod, and its network namespace if namespaces are available.
 pub struct Node {
     pub mongod: Mongod,
     pub lodging: Option<Lodging>,
@@ -38,7 +39,7 @@ impl Node {
         Self { mongod, lodging }
     }
 
-    /// Starts it again, on the same data, at this address.
+    /// Restarts the mongod with the same data at this address.
     pub async fn start_at(&mut self, ip: Ipv4Addr) {
         self.mongod.kill();
         if ip != self.mongod.ip()
@@ -61,22 +62,22 @@ pub struct Arena {
     pub nodes: Vec<Node>,
     pub workload: Workload,
     pub controllers_killed: usize,
-    /// Which node led when the round began.
+    /// The index of the node that was primary when the round began.
     pub primary: usize,
     controllers: Vec<Option<Controller>>,
     stored: Stored,
-    /// What was done so far.
+    /// The actions so far.
     trace: Vec<String>,
     began: Instant,
     checked: usize,
-    /// No controller is touched in this round.
+    /// No controller is killed in this round.
     pub controllers_spared: bool,
-    /// The faults that are still to come in this dozen of rounds.
+    /// The faults that have not come yet in this block of rounds.
     pub deck: Vec<Fault>,
 }
 
 impl Arena {
-    /// A set that has settled, one or two controllers, and an application that writes.
+    /// Starts a set, one or two controllers, and an application that writes. The set has nothing left to do.
     pub async fn new(size: usize, mut rng: Rng) -> Self {
         let mut network = Network::new();
         let mut nodes = Vec::new();
@@ -125,18 +126,18 @@ impl Arena {
         self.nodes.iter().map(|n| n.mongod.ip()).collect()
     }
 
-    /// DNS lists every mongod, where it is now.
+    /// Makes DNS list every mongod at its present address.
     pub fn list_all(&self) {
         self.dns.tasks("mongo", self.ips());
     }
 
-    /// DNS lists all but these.
+    /// Makes DNS list all mongods except these.
     pub fn list_without(&self, hidden: &[usize]) {
         let kept = (0..self.nodes.len()).filter(|n| !hidden.contains(n)).map(|n| self.nodes[n].mongod.ip());
         self.dns.tasks("mongo", kept);
     }
 
-    /// Some time passes, in which a controller may die or come back.
+    /// Waits for a random time. A controller may be killed or restarted in it.
     pub async fn moment(&mut self, at_most: u64) {
         let time = Duration::from_millis(self.rng.between(0, at_most));
         sleep(time / 2).await;
@@ -154,7 +155,7 @@ impl Arena {
         sleep(time / 2).await;
     }
 
-    /// The faults are over: within the limit all is as it should be, in the controller's eyes and in ours.
+    /// Ends the round: within the limit, the controller's status and the mongods themselves must show a healthy set.
     pub async fn comes_right(&mut self) {
         self.note("the fault is over");
         for which in 0..self.controllers.len() {
@@ -193,7 +194,7 @@ impl Arena {
         self.controllers.iter().flatten().next().expect("a controller runs")
     }
 
-    /// An application that cannot write asks again where its set is, as it does when it is restarted.
+    /// Gives the application a new URI if it cannot write. A restarted application asks for it too.
     async fn help_the_application(&self) {
         if self.workload.is_stuck()
             && let Ok(uri) = self.first_controller().get("/v1/uri?database=nemesis").await
@@ -202,17 +203,17 @@ impl Arena {
         }
     }
 
-    /// Of what was acknowledged, nothing is missing where writes go now.
+    /// Checks that every acknowledged write is on the present primary.
     pub async fn every_write_is_there(&mut self) {
         let acknowledged = self.workload.acknowledged();
         let missing = self.missing(&acknowledged[self.checked..]).await;
-        // Once more at the next round: what is rolled back then is not the newest any more.
+        // The next round checks these again: a rollback in it can remove writes that are not the newest any more.
         self.checked = acknowledged.len().saturating_sub(2000);
         assert!(missing.is_empty(), "LOST {} acknowledged writes: {missing:?}\n{}", missing.len(), self.report().await);
     }
 
-    /// Asked of the primary. One that was cut off may be deposed when the ways have long been open again (seen 2.6 s
-    /// later): it counts who leads before the question and after it.
+    /// The acknowledged writes that the primary lacks. The same node must be primary before and after the question: a
+    /// primary that was cut off may step down some time after the network is whole again (seen: 2.6 s later).
     async fn missing(&mut self, acknowledged: &[i64]) -> Vec<i64> {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -223,7 +224,7 @@ impl Arena {
                     let was = std::mem::replace(&mut self.primary, stored.primary);
                     let why = format!("asked {was}, which told {found:?}, and {} leads", self.primary);
                     self.note(&why);
-                    // What it holds is shown to readers once it has committed something itself.
+                    // A new primary shows all its data to readers only after it has committed a write of its own term.
                     self.workload.goes_on(LIMIT).await;
                     why
                 }
@@ -239,7 +240,7 @@ impl Arena {
         self.every_write_is_there().await;
     }
 
-    /// A forced config betrays itself: its version jumps by a large random number.
+    /// Whether a config was forced since the last round: a force raises the version by a large random number.
     pub fn was_forced(&self, now: &Stored) -> bool {
         now.version - self.stored.version > 9000
     }
@@ -254,7 +255,7 @@ impl Arena {
         self.stored = now;
     }
 
-    /// All there is to know after a failure.
+    /// The report of a failure.
     pub async fn report(&self) -> String {
         let mut text = self.trace.join("\n");
         for controller in self.controllers.iter().flatten() {
@@ -269,7 +270,7 @@ impl Arena {
         text
     }
 
-    /// No controller from here on.
+    /// Stops all controllers for the rest of the test.
     pub fn without_controllers(&mut self) {
         self.controllers.clear();
     }
@@ -277,12 +278,12 @@ impl Arena {
 
 fn controller(dns: &DnsServer, size: usize) -> Controller {
     let expect = size.to_string();
-    // Short graces: a round must not take half a minute to believe that a mongod is gone.
+    // Short waiting times, so that a round does not need half a minute until a mongod counts as gone.
     let settings = [("RSCTL_REPLACE_AFTER", "2s"), ("RSCTL_REMOVE_AFTER", "6s"), ("RSCTL_EXPECT", &*expect)];
     Controller::start(Path::new(env!("CARGO_BIN_EXE_rsctl")), dns.address(), &settings).unwrap()
 }
 
-/// The controller has nothing left to do, and every mongod is a voter.
+/// Whether the controller has nothing left to do, and every mongod is a voter.
 fn settled(status: &Status, size: usize) -> bool {
     let well = status.members.iter().all(|m| m.healthy && m.votes == 1);
     status.primary.is_some()

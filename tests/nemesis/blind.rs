@@ -1,4 +1,4 @@
-//! Failover help against its own worst mistake: a primary that only the controller cannot see.
+//! Only the controller cannot reach the primary. Then rsctl must not ask for an election.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use crate::arena::{Arena, LIMIT};
 use crate::rng::Rng;
 use crate::support::controller::Controller;
 
-/// Nobody else on the machine has this user ID.
+/// The user ID of the controller. No other process of the machine has it.
 const USER: u32 = 42_420;
-/// Longer than MongoDB itself waits for a silent member (10 s), and than four missed heartbeats.
+/// How long the controller cannot reach the primary. This is longer than MongoDB's election timeout (10 s) and than
+/// four missed heartbeats.
 const BLIND: Duration = Duration::from_secs(15);
-/// Between two writes of a healthy set on a busy machine: less than any election of its own takes.
+/// The longest allowed time between two writes of a healthy set on a busy machine. MongoDB's own election takes longer.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Whatever reason there is to call for an election, none of it may come from the controller's own eyes.
+/// An election must not follow from the controller's own observation alone.
 pub async fn leaves_a_healthy_primary_alone() {
     let mut arena = Arena::new(3, Rng::new(1)).await;
     arena.without_controllers();
@@ -36,7 +37,7 @@ pub async fn leaves_a_healthy_primary_alone() {
     let began = Instant::now();
     let waits = |s: &Status| s.waiting.iter().any(|w| w.contains("the other members may still reach it"));
     let blinded = controller.until("the controller to lose sight of the primary", LIMIT, waits).await;
-    // The name service loses it as well: that is no evidence either.
+    // DNS does not list the primary either. That is no evidence of its death.
     arena.list_without(&[arena.primary]);
     while began.elapsed() < BLIND {
         let status = arena.nodes[arena.primary].mongod.command(doc! { "replSetGetStatus": 1 }).await.unwrap();

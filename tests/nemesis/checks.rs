@@ -1,4 +1,4 @@
-//! What must hold after every round, asked of the mongods themselves.
+//! The checks after every round. They ask the mongods, not the controller.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -12,7 +12,7 @@ use crate::arena::Node;
 use crate::support::mongods::Mongod;
 use crate::workload::collection;
 
-/// What the primary stores.
+/// The config that the primary stores.
 pub struct Stored {
     pub primary: usize,
     pub version: i64,
@@ -20,7 +20,8 @@ pub struct Stored {
     config: Document,
 }
 
-/// One primary; its config names every mongod and nobody else; the voters are seven at most, and odd.
+/// Checks that there is one primary, that its config has exactly these mongods, and that the number of voters is odd
+/// and at most seven.
 pub async fn right(nodes: &[Node]) -> Result<Stored, String> {
     let mut primaries = Vec::new();
     for (number, node) in nodes.iter().enumerate() {
@@ -50,7 +51,7 @@ pub async fn right(nodes: &[Node]) -> Result<Stored, String> {
     if unwell.is_empty() { Ok(stored) } else { Err(format!("not well: {unwell:?}")) }
 }
 
-/// A number of whatever type; absent counts as one, as votes do.
+/// A number of any BSON type. An absent field counts as 1, which is MongoDB's default for `votes`.
 fn whole(document: &Document, field: &str) -> i64 {
     match document.get(field) {
         Some(Bson::Int32(n)) => i64::from(*n),
@@ -60,7 +61,7 @@ fn whole(document: &Document, field: &str) -> i64 {
     }
 }
 
-/// The config as this mongod stores it.
+/// The config that this mongod stores.
 pub async fn stored(mongod: &Mongod, primary: usize) -> Stored {
     let client = mongod.client();
     let found = client.database("local").collection::<Document>("system.replset").find_one(doc! {}).await;
@@ -70,7 +71,7 @@ pub async fn stored(mongod: &Mongod, primary: usize) -> Stored {
     Stored { primary, version: whole(&config, "version"), set, config }
 }
 
-/// Of these writes, those that a majority read at this mongod does not find.
+/// Those of these writes that a read at this mongod with read concern `majority` does not find.
 pub async fn missing(mongod: &Mongod, numbers: &[i64]) -> mongodb::error::Result<Vec<i64>> {
     let Some(first) = numbers.first() else { return Ok(Vec::new()) };
     let client = mongod.client();
@@ -85,7 +86,7 @@ async fn newer(client: &Client, first: i64) -> mongodb::error::Result<Vec<Docume
     collection(client).find(filter).read_concern(ReadConcern::majority()).await?.try_collect().await
 }
 
-/// For the report of a failure.
+/// The state of this mongod, for the report of a failure.
 pub async fn describe(mongod: &Mongod) -> String {
     match mongod.command(doc! { "replSetGetStatus": 1 }).await {
         Ok(status) => {

@@ -1,5 +1,5 @@
-//! The check can fail: this test forces a stale node by hand, which rsctl never does, and the check finds the lost
-//! writes.
+//! Shows that the check can fail. This test forces a config on a stale node, which rsctl never does. The check then
+//! finds the lost writes.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::arena::Arena;
 use crate::checks;
 use crate::rng::Rng;
 
-/// Each of these steps takes a second or two.
+/// The limit of each step. A step takes one to two seconds.
 const LIMIT: Duration = Duration::from_secs(20);
 const PACE: Duration = Duration::from_millis(20);
 
-/// A mongod that lacks acknowledged writes is forced into a set of its own.
+/// A mongod lacks acknowledged writes. A forced config makes it the only member of the set.
 pub async fn a_lost_write_is_reported() {
     let mut arena = Arena::new(3, Rng::new(1)).await;
     let stale = chained_secondary(&arena).await;

@@ -41,7 +41,7 @@ const ALL: [Fault; 12] = [
 ];
 
 impl Fault {
-    /// Every kind once in a dozen rounds, each dozen in an order of its own.
+    /// Picks the next fault. Every twelve rounds have each kind once, in random order.
     pub fn pick(arena: &mut Arena) -> Self {
         if arena.deck.is_empty() {
             let only = std::env::var("RSCTL_NEMESIS_ONLY").unwrap_or_default();
@@ -73,7 +73,7 @@ impl Fault {
         }
     }
 
-    /// Only when a majority has moved is there no other way.
+    /// Whether the controller may force a config. Only the new addresses of a majority justify it.
     pub fn may_force(self) -> bool {
         matches!(self, Self::MoveMost | Self::MoveAll)
     }
@@ -103,7 +103,7 @@ impl Fault {
 }
 
 impl Arena {
-    /// So many different nodes, the primary among them more often than not.
+    /// Picks this many different nodes. The primary is usually one of them.
     fn victims(&mut self, count: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..self.nodes.len()).collect();
         let mut chosen = Vec::new();
@@ -118,7 +118,7 @@ impl Arena {
         chosen
     }
 
-    /// A majority, or more.
+    /// Picks a number from the majority up to all nodes.
     fn most(&mut self) -> usize {
         let (majority, all) = (self.nodes.len() / 2 + 1, self.nodes.len());
         self.rng.between(majority as u64, all as u64 + 1) as usize
@@ -137,7 +137,7 @@ impl Arena {
         }
     }
 
-    /// As Swarm does it: out of DNS first.
+    /// Stops a mongod as Swarm does: DNS drops the task first.
     async fn stops(&mut self) {
         let victim = self.victims(1)[0];
         self.list_without(&[victim]);
@@ -155,7 +155,7 @@ impl Arena {
         self.nodes[victim].mongod.thaw();
     }
 
-    /// Mostly short; sometimes longer than MongoDB's own ten seconds.
+    /// Waits. The time is usually short, and sometimes longer than MongoDB's election timeout of ten seconds.
     async fn wait_out(&mut self) {
         let long = self.rng.percent(25);
         let time = if long { self.rng.between(10_500, 13_000) } else { self.rng.between(300, 4000) };
@@ -180,7 +180,7 @@ impl Arena {
         self.list_all();
     }
 
-    /// A network that is made again gives out partly the same addresses, to other tasks.
+    /// Gives all mongods new addresses. A recreated network gives some of the same addresses to other tasks.
     async fn all_move(&mut self) {
         let mut free = self.ips();
         for node in &mut self.nodes {
@@ -216,7 +216,7 @@ impl Arena {
         self.list_all();
     }
 
-    /// Whoever is still at that address, dead, is no longer there.
+    /// Starts a node at this address. The namespace of a dead mongod that still has the address gives it up first.
     async fn start_elsewhere(&mut self, node: usize, ip: Ipv4Addr) {
         for other in (0..self.nodes.len()).filter(|o| *o != node) {
             if self.nodes[other].mongod.ip() == ip
@@ -229,7 +229,8 @@ impl Arena {
         self.nodes[node].start_at(ip).await;
     }
 
-    /// Not the primary's: until its vote is taken, what it acknowledged with one other mongod would hang on that one.
+    /// Empties the directory of a secondary. It never empties the primary's: until the vote of that directory is
+    /// revoked, only one other mongod would have the writes that both acknowledged.
     async fn wipes(&mut self) {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|n| *n != self.primary).collect();
         let victim = self.rng.pick(&others).unwrap();
@@ -265,7 +266,8 @@ impl Arena {
         self.list_all();
     }
 
-    /// Cut off from the others, from the application and the controllers, or from all; both ways or one.
+    /// Cuts a node off from other nodes, from the application and the controllers, or from all. The cut is one-way or
+    /// two-way.
     async fn cuts(&mut self, and_kill: bool) {
         let victims = self.victims(2);
         let (victim, other) = (victims[0], victims[1]);
@@ -275,9 +277,9 @@ impl Arena {
             let (from, to) = (self.nodes[victim].lodging.as_ref(), self.nodes[peer].lodging.as_ref());
             let (Some(from), Some(to)) = (from, to) else { continue };
             match kind {
-                // Nothing gets out of it, but everything in.
+                // Its packets do not arrive, but it receives all others.
                 0 => from.cut(ips[peer]),
-                // One way between two of them.
+                // One way between two nodes.
                 1 if peer != other => {}
                 // From clients and controllers only.
                 2 => {}

@@ -1,4 +1,4 @@
-//! What a run was worth, in a few lines.
+//! The summary of a run, in a few lines.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use crate::arena::Arena;
 
 #[derive(Default)]
 pub struct Figures {
-    /// By kind of fault: the longest time without a write, and the time to come right after the fault ended.
+    /// By kind of fault: the longest time without a write, and the time from the end of the fault until the set was
+    /// right.
     rounds: BTreeMap<&'static str, Vec<(Duration, Duration)>>,
 }
 

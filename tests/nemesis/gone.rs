@@ -26,7 +26,7 @@ pub async fn a_closed_end_is_told_once() {
     let mongods = Mongods::new(Access::default(), Arc::clone(&wake));
     let here = at(&node);
     mongods.probe(here, LIMIT).await.expect("it answers");
-    // Whatever the new connection had to tell.
+    // Reads all notifications that the new connection causes.
     while timeout(SILENCE, wake.notified()).await.is_ok() {}
     node.mongod.kill();
     node.lodging.as_ref().unwrap().leave();

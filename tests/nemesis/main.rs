@@ -1,14 +1,15 @@
-//! Real mongods, the real controller, an application that writes, and a nemesis beside them.
+//! Real mongods, the real controller, and an application that writes, under faults from a nemesis.
 //!
-//! Each round something goes wrong, or several things at once: mongods are killed, frozen, stopped, moved, swapped,
-//! wiped, cut off; DNS fails and lies; controllers are killed at any moment. Then the set must come right again, with
-//! every acknowledged write in it. What goes wrong comes from a seed: `RSCTL_NEMESIS_SEED=7` picks another,
-//! `RSCTL_NEMESIS_ROUNDS=500` asks for more rounds, `RSCTL_NEMESIS_ONLY=wiped` for one kind of fault. Processes and the
-//! network keep their own time, so a seed gives the same faults again, not the same moments. `RSCTL_NEMESIS_TRACE=1`
-//! tells at the end what was done.
+//! Each round has one fault or several. Mongods are killed, frozen, stopped, moved to new addresses, swapped, wiped, or
+//! cut off. DNS fails or gives wrong answers. Controllers are killed at any moment. After the faults, the set must
+//! become healthy again, and it must have every acknowledged write.
 //!
-//! Spared is what no controller can survive: a majority of the directories is never lost, and a directory is wiped only
-//! while everything else is well and another mongod leads.
+//! The faults come from a seed. `RSCTL_NEMESIS_SEED=7` picks another seed, `RSCTL_NEMESIS_ROUNDS=500` sets the number
+//! of rounds, and `RSCTL_NEMESIS_ONLY=wiped` selects one kind of fault. A seed repeats the faults but not their exact
+//! times, because processes and the network are real. `RSCTL_NEMESIS_TRACE=1` prints the actions at the end.
+//!
+//! Some faults are left out, because no controller can prevent the loss. A majority of the directories is never lost. A
+//! directory is wiped only while everything else is well and another mongod is primary.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, reason = "figures are worth seeing")]

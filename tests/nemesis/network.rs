@@ -1,9 +1,9 @@
-//! A network of its own for the test, and one for each mongod, so that they can be cut off from each other.
+//! A network namespace for the test, and one for each mongod, so that the test can cut mongods off from each other.
 //!
-//! The test runs itself again in a new network namespace, and everything it makes there goes when it ends. Each mongod
-//! sits in a namespace behind a bridge, as a container does. A way is cut by sending its packets to a link address that
-//! nobody has: silence, as behind a firewall, and not a refusal. Where namespaces cannot be made, everything runs on
-//! loopback and nothing can be cut.
+//! The test runs itself again in a new network namespace. The namespace and its contents end with the test. Each mongod
+//! runs in its own namespace behind a bridge, as a container does. To cut a connection, the test sends its packets to
+//! an unused link address. The packets then get no answer, as behind a firewall, and no refusal. Without the permission
+//! to make namespaces, everything runs on loopback, and no connection can be cut.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -16,15 +16,15 @@ use crate::support::mongods::free_ip;
 use crate::support::process::{DIE_WITH_US, spawn};
 
 pub const PORT: u16 = 27017;
-/// Where clients and controllers are (198.18.0.0/15 is for tests of networks: RFC 2544).
+/// The address of clients and controllers. RFC 2544 reserves 198.18.0.0/15 for network tests.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
-/// For `unshare` to do its one system call, on a busy machine.
+/// The limit of the one system call of `unshare`, on a busy machine.
 const NAMESPACE_LIMIT: Duration = Duration::from_secs(30);
-/// A link address that nobody has.
+/// An unused link address.
 const NOBODY: &str = "02:00:00:00:de:ad";
 const INSIDE: &str = "RSCTL_NEMESIS_INSIDE";
 
-/// Runs a test of this program in a network namespace of its own, where that is possible.
+/// Runs a test of this program in a new network namespace, if possible.
 pub fn alone(name: &str, test: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() || !has_namespaces() {
         return test();
@@ -35,7 +35,7 @@ pub fn alone(name: &str, test: impl FnOnce()) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = spawn(command).unwrap().wait_with_output().unwrap();
     let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    // Its tests must not be counted twice.
+    // The inner program also prints a test report. It is left out, so that no test counts twice.
     for line in told.lines().filter(|l| !l.starts_with("running ") && !l.starts_with("test ") && !l.is_empty()) {
         println!("{line}");
     }
@@ -52,7 +52,7 @@ fn has_namespaces() -> bool {
     possible
 }
 
-/// The network as the test sees it.
+/// The network of the test.
 pub struct Network {
     namespaces: bool,
     given: u16,
@@ -82,7 +82,7 @@ impl Network {
         Ipv4Addr::new(198, 18, (self.given / 250) as u8, (self.given % 250) as u8 + 2)
     }
 
-    /// What a program of this user sends to that address vanishes, and nobody else's does.
+    /// Drops all packets from processes of this user to that address. Packets of other users arrive.
     pub fn blind(&self, user: u32, there: Ipv4Addr) {
         ip("link add hole type veth peer name bottom");
         ip("link set hole up");
@@ -92,18 +92,18 @@ impl Network {
         ip(&format!("rule add to {there}/32 uidrange {user}-{user} lookup {user}"));
     }
 
-    /// Ends that.
+    /// Ends [`Self::blind`].
     pub fn unblind(&self) {
         ip("link del hole");
     }
 
-    /// A place for one mongod.
+    /// A network namespace for one mongod. `None` without namespaces.
     pub fn lodging(&mut self, number: usize) -> Option<Lodging> {
         self.namespaces.then(|| Lodging::new(number))
     }
 }
 
-/// A network namespace, held open by a process that sleeps.
+/// A network namespace. A sleeping process keeps it alive.
 pub struct Lodging {
     namespace_holder: Child,
 }
@@ -131,7 +131,7 @@ impl Lodging {
         format!("/proc/{}/ns/net", self.namespace_holder.id())
     }
 
-    /// What to put before a program that is to run here.
+    /// The command that runs a program in this namespace.
     pub fn entrance(&self) -> Vec<String> {
         vec!["nsenter".to_owned(), format!("--net={}", self.path())]
     }
@@ -142,8 +142,8 @@ impl Lodging {
         run(&entrance, words);
     }
 
-    /// From now on it is found at this address only. Its link address follows, as with Docker, so that nobody has to
-    /// learn it anew.
+    /// Sets the only address of the namespace. The link address is made from it, as Docker does, so that caches of the
+    /// neighbours stay right.
     pub fn settle_at(&self, at: Ipv4Addr) {
         let [a, b, c, d] = at.octets();
         self.ip("link set eth0 down");
@@ -153,17 +153,17 @@ impl Lodging {
         self.ip("link set eth0 up");
     }
 
-    /// Nobody is found here any more.
+    /// Takes the interface down. Its address is silent from then on.
     pub fn leave(&self) {
         self.ip("link set eth0 down");
     }
 
-    /// Nothing gets from here to there.
+    /// Drops all packets from this namespace to that address.
     pub fn cut(&self, there: Ipv4Addr) {
         self.ip(&format!("neigh replace {there} lladdr {NOBODY} dev eth0 nud permanent"));
     }
 
-    /// Nothing gets from here to clients and controllers.
+    /// Drops all packets from this namespace to clients and controllers.
     pub fn cut_outside(&self) {
         self.cut(OUTSIDE);
     }

@@ -1,4 +1,4 @@
-//! An application that writes all along, with `w: majority`, and remembers what was acknowledged.
+//! An application that writes during the whole run with `w: majority`, and records each acknowledged write.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,14 +9,14 @@ use mongodb::{Client, Collection};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-/// What is not acknowledged by then counts as unknown.
+/// The limit of one write. After that, its outcome is unknown.
 const WRITE_LIMIT: Duration = Duration::from_secs(4);
 const PACE: Duration = Duration::from_millis(10);
-/// An application that could not write for so long asks anew where its set is.
+/// After this time without an acknowledgement, the application asks for the URI again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 struct Tally {
-    /// The writes that were acknowledged, by their number.
+    /// The numbers of the acknowledged writes.
     acknowledged: Vec<i64>,
     unknown: u64,
     last: Instant,
@@ -25,7 +25,7 @@ struct Tally {
 
 pub struct Workload {
     tally: Arc<Mutex<Tally>>,
-    /// The set's URI, and the client that was made of it.
+    /// The set's URI, and the client for it.
     client: Arc<Mutex<(String, Client)>>,
     task: JoinHandle<()>,
 }
@@ -68,12 +68,12 @@ impl Workload {
         self.tally.lock().unwrap().longest = Duration::ZERO;
     }
 
-    /// Whether it does badly enough to ask for the URI again.
+    /// Whether the last acknowledgement is so old (`PATIENCE`) that the application asks for the URI again.
     pub fn is_stuck(&self) -> bool {
         self.tally.lock().unwrap().last.elapsed() > PATIENCE
     }
 
-    /// Goes on with this URI, if it is another one.
+    /// Uses this URI from now on. It makes a new client only if the URI differs.
     pub async fn follow(&self, uri: &str) {
         if self.client.lock().unwrap().0 != uri {
             let fresh = (uri.to_owned(), connect(uri).await);
@@ -82,7 +82,7 @@ impl Workload {
         }
     }
 
-    /// Waits for a write that begins after this call to be acknowledged.
+    /// Waits until a write that begins after this call is acknowledged. Returns false at the limit.
     pub async fn goes_on(&self, limit: Duration) -> bool {
         let goal = self.tally.lock().unwrap().acknowledged.len() + 2;
         let deadline = Instant::now() + limit;

@@ -1,4 +1,4 @@
-//! What the library says about its rules, findings and waitings, compared with documents and scenarios.
+//! Compares the library's rules, findings and reasons to wait with the documents and the scenarios.
 
 use crate::scenarios;
 use rsctl::plan::{Applies, Finding, Rule, WaitingOn, plan};
@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-/// A rule proposes a step in no fewer scenarios than this; those in which it must not come on top.
+/// The least number of scenarios in which a rule proposes a step. The scenarios in which it must not propose one come
+/// on top.
 const SCENARIOS_MIN: usize = 3;
 
 fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/development/planner-rules.md")
 }
 
-/// The page as the table of rules has it.
+/// The page that the table of rules generates.
 fn rules_page() -> String {
     let mut text = "# Planner rules
 

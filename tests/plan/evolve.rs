@@ -1,4 +1,4 @@
-//! What becomes of a world when a step is done and everything that follows from it has had its time.
+//! The world after a step is done and all its effects have happened.
 
 use crate::words;
 use crate::world::{Answer, World};
@@ -7,7 +7,8 @@ use rsctl::model::{Host, Lock, NodeState, Observed, ReplConfig};
 use rsctl::plan::Step;
 
 impl World {
-    /// Does the step. Members on their way arrive, those that were removed notice it, locks grow no older.
+    /// Does the step. New members finish their initial sync, and removed members notice their removal. The age of locks
+    /// does not change.
     pub fn apply(&mut self, step: &Step, observed: &Observed) {
         match step {
             Step::Wait => {}
@@ -51,7 +52,7 @@ impl World {
         self.refusals.clear();
     }
 
-    /// The word under which the node that answers at an address is described.
+    /// The word under which the scenario describes the node that answers at an address.
     fn task(&self, host: &Host) -> String {
         let direct = self.word(host).and_then(|word| self.owner(word)).map(|(word, _)| word.to_owned());
         direct.unwrap_or_else(|| {
@@ -83,16 +84,16 @@ impl World {
         self.unsynced.insert(word);
     }
 
-    /// Every member that the config reaches has it.
+    /// Stores the config of a step on every member that is reachable.
     fn install(&mut self, on: &Host, step: &Step) {
         let primary = self.task(on);
         let label = self.nodes[&primary].config.clone().unwrap_or_default();
-        // As it is read again when the new members have their votes.
+        // The config is parsed again, as it is when the new members have their votes.
         let next = ReplConfig::from_stored(step.resulting_config().unwrap().document().clone()).unwrap();
         let old = self.configs.insert(label.clone(), next.clone());
         assert!(old.is_some(), "there was a config");
         for member in next.members() {
-            // An address that leads nowhere.
+            // No node has this address.
             if member.host.port() == 9 {
                 continue;
             }
@@ -106,7 +107,7 @@ impl World {
         for word in outside {
             let spec = self.nodes.get_mut(&word).unwrap();
             match spec.answer {
-                // Nobody asks an address any more that neither DNS nor a config names.
+                // A controller does not probe an address that neither DNS nor a config has.
                 Answer::Error(_) if spec.unlisted.is_some() => drop(self.nodes.remove(&word)),
                 Answer::State(NodeState::Secondary | NodeState::Startup2)
                     if spec.config.as_deref().unwrap_or_default() == label =>
@@ -125,7 +126,7 @@ impl World {
             .or_else(|| words::shorten(&host.to_string()).strip_prefix('@').map(str::to_owned))
     }
 
-    /// A member that answers holds the set's data before long, and leaves `newlyAdded` behind.
+    /// A member that answers finishes its initial sync. It is then no longer `newlyAdded`.
     fn arrive(&mut self, word: &str, label: &str, arbiter: bool) {
         use NodeState as S;
         let fresh = format!("{}2", words::default_data(word));

@@ -1,4 +1,4 @@
-//! Worlds that nobody would write down: whatever they look like, a plan keeps to what must never be broken.
+//! Random worlds, beyond the written scenarios. In every world, the plan must keep the safety rules.
 
 use crate::{parse, words};
 use proptest::prelude::*;
@@ -97,7 +97,7 @@ const REST: [&str; 15] = [
 fn world() -> impl Strategy<Value = String> {
     let node = (select(&STATES[..]), select(&MORE[..]), select(&MORE[..]), select(&TIMES[..])).prop_map(
         |(state, one, two, time)| {
-            // Who answers has not been silent.
+            // A node that answers has no time of silence.
             let time = if state.chars().all(char::is_lowercase) || state.contains('-') { time } else { "" };
             format!("{state} {one} {two} {time}")
         },
@@ -116,12 +116,12 @@ fn world() -> impl Strategy<Value = String> {
     })
 }
 
-/// `PROPTEST_CASES=100000` looks longer.
+/// The number of random worlds. `PROPTEST_CASES=100000` tries more.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1500)
 }
 
-/// Only the others can be further addresses of the first node.
+/// The line of a node. The first node cannot be an alias; the others can be further addresses of the first one.
 fn told(letter: &str, node: &str) -> String {
     if letter == "a" { format!("a {}", node.replace("= a", "SECONDARY")) } else { format!("{letter} {node}") }
 }
@@ -147,7 +147,7 @@ fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'s
     match &decided.next {
         Step::Wait => {
             let said = !decided.waiting.is_empty() || !decided.findings.is_empty();
-            // A mongod that takes writes without a config is a slip of the generator.
+            // Only the generator makes a mongod that accepts writes without a config. Such a world is ignored.
             let real = primaries.iter().all(|p| p.config.is_some());
             require(said || decided.primary.is_some() || !real, "a wait that says nothing")
         }

@@ -15,9 +15,9 @@ pub struct Scenario {
     pub title: String,
     pub input: Vec<String>,
     pub expected: Vec<String>,
-    /// How many steps to do in a row.
+    /// The number of steps to do one after the other.
     pub then: usize,
-    /// Tell what is known of a set without a primary.
+    /// Whether to print the evidence about a set without a primary.
     pub evidence: bool,
     pub world: World,
 }
@@ -89,7 +89,7 @@ fn world(lines: &[String]) -> (World, usize, bool) {
     (world, then, evidence)
 }
 
-/// `c b`: c was told to copy from b; `c b in-vain`: and has had its time to.
+/// `c b`: c got the request to copy from b. `c b in-vain`: the time for it has passed.
 fn sync_source_request(text: &str) -> SyncSourceRequest {
     let words: Vec<&str> = text.split_whitespace().collect();
     let (on, source) = (words::process(words[0]), words::process(words[1]));

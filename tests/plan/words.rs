@@ -43,7 +43,7 @@ pub fn data(word: &str) -> DataId {
     DataId(bson::Uuid::from_bytes(padded(b'd', word)))
 }
 
-/// Whom an operator wants out: `d` by address, `D` by directory.
+/// The member that an operator wants to remove: `d` by address, `D` by directory.
 pub fn removal_target(word: &str) -> RemovalTarget {
     if is_host(word) { RemovalTarget::At(host(word)) } else { RemovalTarget::Holding(data(word)) }
 }
@@ -58,7 +58,7 @@ pub fn generation(word: &str) -> bson::oid::ObjectId {
     bson::oid::ObjectId::from_bytes(padded(b'r', word))
 }
 
-/// The word that a padded identity was made of.
+/// The word that a padded identity was made from.
 pub fn word_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[1..]).trim_end_matches('\0').to_owned()
 }
@@ -75,7 +75,7 @@ pub fn duration(text: &str) -> Duration {
     }
 }
 
-/// Replaces addresses and identities in a sentence by their words, so that scenarios read well.
+/// Replaces addresses and identities in a sentence with their words, so that scenarios are easy to read.
 pub fn shorten(text: &str) -> String {
     text.split(' ').map(shorten_word).collect::<Vec<_>>().join(" ")
 }
@@ -105,7 +105,7 @@ fn short(core: &str) -> Option<String> {
     Some(format!("{}6", letter(n)))
 }
 
-/// What a refusal is about, in the words of a waiting line: `add d`, `remove member 3`.
+/// The subject of a refusal, in the notation of a waiting line: `add d`, `remove member 3`.
 pub fn subject(text: &str) -> Subject {
     let id = |word: &str| MemberId(word.parse().unwrap_or_else(|_| panic!("{text}: {word} is no _id")));
     let words: Vec<&str> = text.split(' ').collect();

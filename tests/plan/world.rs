@@ -1,4 +1,4 @@
-//! The world that a scenario describes, and the observation that a controller would have at it.
+//! The world that a scenario describes, and the observation that a controller makes of it.
 
 use crate::words;
 use bson::oid::ObjectId;
@@ -12,16 +12,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything that a scenario says.
+/// All that a scenario describes.
 #[derive(Clone)]
 pub struct World {
     pub policy: Policy,
-    /// By label; the one without a name is what every node stores unless it says otherwise.
+    /// The configs by label. Every node stores the one with the empty label, unless the scenario says otherwise.
     pub configs: BTreeMap<String, ReplConfig>,
-    /// By address word.
+    /// The nodes by the word of their address.
     pub nodes: BTreeMap<String, Spec>,
     pub trouble: Vec<DnsTrouble>,
-    /// Tasks report names that lead to them: `a` is `@a`.
+    /// Whether tasks report a name that resolves to them: `a` reports `@a`.
     pub names: bool,
     pub blank_for: Duration,
     pub config_ever_seen: bool,
@@ -35,14 +35,14 @@ pub struct World {
     pub switched_over: BTreeSet<ProcessId>,
 }
 
-/// A recovery that an operator requested, on the evidence that the world shows unless it is stale.
+/// A recovery that an operator requested. It has the evidence of this world, unless it is stale.
 #[derive(Clone)]
 pub struct Request {
     pub accepts_loss_of: Option<SetName>,
     pub stale: bool,
 }
 
-/// What a scenario says about one address. `None` is the default that follows from the rest.
+/// The description of one address in a scenario. `None` means the default that follows from the rest.
 #[derive(Clone, Default)]
 pub struct Spec {
     pub answer: Answer,
@@ -58,11 +58,11 @@ pub struct Spec {
     pub unheard: Vec<(String, Duration)>,
     pub sees_up: Vec<String>,
     pub applied: Option<u32>,
-    /// Of its optimes; else that of its config.
+    /// The term of its optimes. `None`: the term of its config.
     pub term: Option<i64>,
     pub source: Option<String>,
     pub committed: Option<u32>,
-    /// What its directory was seen to hold for good before.
+    /// The last durable write that was observed in its directory before.
     pub held: Option<u32>,
     pub user_data: Option<UserData>,
     pub lock: Option<(String, String, Option<String>)>,
@@ -79,17 +79,17 @@ pub struct Spec {
 /// Whether an address answers.
 #[derive(Clone, Default)]
 pub enum Answer {
-    /// As this.
+    /// It answers with this state.
     State(NodeState),
-    /// It does not.
+    /// It does not answer.
     Error(ProbeError),
-    /// It is another way to the node at that word.
+    /// It is another address of the node at that word.
     SameAs(String),
     #[default]
     Unsaid,
 }
 
-/// How far every oplog is unless a scenario says otherwise.
+/// The last entry of every oplog, unless a scenario says otherwise.
 const APPLIED: u32 = 10;
 
 impl World {
@@ -141,7 +141,7 @@ impl World {
         spec.process.clone().unwrap_or_else(|| word.to_owned())
     }
 
-    /// Whether heartbeats of a member find that address alive.
+    /// Whether the address answers the heartbeats of a member.
     fn answers_heartbeats(&self, from: &Spec, host: &Host) -> bool {
         let Some((word, to)) = self.word(host).and_then(|word| self.owner(word)) else { return false };
         let of_the_set = !matches!(
@@ -174,7 +174,7 @@ impl World {
             let healthy = healthy && asked;
             let there = self.word(&member.host).and_then(|w| self.owner(w));
             let state = there.and_then(|(w, _)| self.state(w)).filter(|_| healthy);
-            // Whom only the others can reach is a plain secondary.
+            // A node that only the other members can reach is a secondary.
             let state = state.unwrap_or(if healthy { S::Secondary } else { S::Other });
             let applied = optime(there.and_then(|(_, s)| s.applied));
             let unheard_for = spec.unheard.iter().find(|(w, _)| words::host(w) == member.host).map(|(_, time)| *time);
@@ -187,7 +187,7 @@ impl World {
         Some(SetView { term, committed, applied, durable, applied_wall_ms: None, sync_source, peers })
     }
 
-    /// The primary of the same set as its members call it.
+    /// The host of the primary in the config that this node stores.
     fn named_primary(&self, spec: &Spec) -> Option<Host> {
         let config = self.config_of(spec)?;
         config
@@ -262,7 +262,7 @@ impl World {
             answer,
             listed,
             ever_listed: spec.unlisted != Some(None),
-            // Who was never listed has been missed for as long as it has been silent.
+            // A node that was never listed has been unlisted for as long as it has been silent.
             unlisted_for: spec.unlisted.map_or(Duration::ZERO, |said| said.unwrap_or(silent)),
             silent_for: silent,
             unhealthy_for: spec.unhealthy.unwrap_or(silent),
@@ -272,7 +272,7 @@ impl World {
         }
     }
 
-    /// What a controller sees, and what it was requested.
+    /// The observation of a controller, with the requests that it got.
     pub fn observe(&self) -> Observed {
         let mut observed = self.seen();
         observed.request = self.request.as_ref().map(|request| RecoveryRequest {
@@ -326,7 +326,7 @@ impl World {
         self.nodes.iter().filter_map(past).collect()
     }
 
-    /// A configured name leads to the task of its letter, unless the scenario says more about it.
+    /// Makes each name in a config resolve to the task of its letter, unless the scenario says otherwise.
     fn add_names(&mut self) {
         let configs = self.configs.clone();
         for (label, member) in configs.iter().flat_map(|(label, c)| c.members().iter().map(move |m| (label, m))) {

@@ -8,20 +8,20 @@ use super::world::{Machine, World};
 use rsctl::model::{Bootstrap, Member, NodeState};
 
 /// Assumption A2: this many ticks of a primary (0.5 s each) are enough to revoke a vote. In each of them the primary
-/// would have accepted the reconfig, and a well controller reached both the primary and the wiped member.
+/// would have accepted the reconfig, and a healthy controller reached both the primary and the wiped member.
 const CHANCES: u32 = 6;
 
 /// Assumption A6: this many milliseconds after `replSetInitiate` a set counts as started.
 const STARTED: u64 = 5000;
 
 impl World {
-    /// Assumption A6.
+    /// Assumption A6: the bootstrap setting of a controller that starts now.
     pub fn bootstrap(&self) -> Bootstrap {
         let started = self.checker.began_at.is_some_and(|began| began + STARTED < self.now);
         if started { Bootstrap::Never } else { Bootstrap::Auto }
     }
 
-    /// The newest config that any volume holds, and that of whoever leads.
+    /// The newest config on any volume, and the config of each primary.
     pub fn configs(&self) -> Vec<ConfRef> {
         self.configs_of(|_| true)
     }
@@ -36,7 +36,7 @@ impl World {
         newest.into_iter().chain(stored().filter(leads).filter_map(|p| p.dir.config.clone())).collect()
     }
 
-    /// Assumption A7: whether a controller could know that there is a set already.
+    /// Assumption A7: whether a controller could know that a set exists already.
     pub fn could_know_of_set(&self, controller: usize) -> bool {
         let processes_with_data = self.machines.iter().filter(|p| !p.retired && p.dir.config.is_some());
         self.checker.was_told_of_set(controller, self.now, processes_with_data.map(|p| p.addr))
@@ -126,7 +126,7 @@ impl World {
         configs.iter().flat_map(|c| c.read.members()).any(|m| m.votes && self.resolve(&m.host) == Some(address))
     }
 
-    /// Assumption A2: everybody but this machine is well.
+    /// Assumption A2: whether everything except this machine is healthy.
     pub fn all_others_well(&self, machine: usize) -> bool {
         let leads = |p: &Machine| p.proc.as_ref().is_some_and(|p| p.writable);
         let follows = !leads(&self.machines[machine]) && self.machines.iter().filter(|p| leads(p)).count() == 1;
@@ -148,7 +148,7 @@ impl World {
             && self.configs().iter().all(|config| config.read.voters().all(well))
     }
 
-    /// A primary's tick: whether the vote of a wiped directory could have been taken by now.
+    /// Counts a tick of the primary in which the vote of a wiped directory could have been revoked.
     pub fn count_chances(&mut self, leader: usize) {
         if self.machines.iter().all(|p| p.wiped.is_none()) || !self.may_reconfig(leader) {
             return;
@@ -171,7 +171,7 @@ impl World {
         })
     }
 
-    /// Whether a wiped volume may still vote without holding anything.
+    /// Whether the mongod on a wiped volume may still have a vote although it lacks acknowledged writes.
     pub fn fragile(&mut self) -> bool {
         let acked = self.checker.acked.len();
         let leads = |p: &Machine| p.proc.as_ref().is_some_and(|p| p.writable);

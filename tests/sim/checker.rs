@@ -1,4 +1,4 @@
-//! What must never happen, checked whenever something could have made it happen.
+//! The checks for violations. A check runs after every event that could cause its violation.
 
 use super::evidence::Evidence;
 use super::node::{Entry, Proc, long_silent};
@@ -9,51 +9,51 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// A member is removed only when it has been gone for so long in every eye.
+/// `--remove-after` of the simulated controllers: a member must be gone for this time before a controller removes it.
 pub const REMOVE_AFTER: Duration = Duration::from_secs(5);
 
-/// What the checker looks at.
+/// What the checker checks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CheckScope {
-    /// What happens to data, and what controllers do.
+    /// The data and the commands of controllers.
     #[default]
     All,
-    /// Blind to what controllers do: only what becomes of acknowledged writes.
+    /// Only the acknowledged writes, not the commands of controllers.
     DataOnly,
 }
 
-/// What kind of thing went wrong.
+/// The kind of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// An acknowledged write is lost, or about to be: two histories.
+    /// An acknowledged write is lost, or two histories exist and one of them will be lost.
     Lost,
-    /// A controller did what it never may.
+    /// A controller sent a command that is never allowed.
     Command,
-    /// The set does not come right.
+    /// The set does not become healthy after the faults.
     Unsettled,
-    /// The simulation itself broke down.
+    /// The simulation panicked.
     Panic,
 }
 
-/// How long an observation and the way of a command may take together, in milliseconds.
+/// The longest time of an observation and the transport of a command together, in milliseconds.
 pub const COMMAND_DELAY_MS: u64 = 500;
-/// How long a reconfig waits for the one before it.
+/// The longest time that a reconfig waits for the one before it, in milliseconds.
 pub const RECONFIG_WAIT_MS: u64 = 5000;
 
 #[derive(Default)]
 pub struct Checker {
     pub scope: CheckScope,
-    /// The first thing that went wrong.
+    /// The first violation.
     pub broken: Option<(Violation, String)>,
-    /// What a majority acknowledged, in order: the one history that there is.
+    /// The entries that a majority acknowledged, in order. This is the only valid history.
     pub acked: Vec<Entry>,
     acked_in: i64,
-    /// Who led in which term.
+    /// The primary of each term.
     leaders: BTreeMap<i64, ObjectId>,
     pub set: Option<ObjectId>,
-    /// Nothing that comes now says anything (assumption A7).
+    /// The run is over, because later events prove nothing (assumption A7).
     pub over: bool,
-    /// When the set was initiated.
+    /// The time of `replSetInitiate`.
     pub began_at: Option<u64>,
     pub evidence: Vec<Evidence>,
 }
@@ -65,12 +65,12 @@ impl Checker {
 }
 
 impl World {
-    /// A write that was acknowledged is lost.
+    /// Records that an acknowledged write is lost.
     pub fn lost(&mut self, what: String) {
         self.broke(Violation::Lost, what);
     }
 
-    /// A controller did what it never may.
+    /// Records that a controller sent a command that is never allowed.
     pub fn violated(&mut self, what: String) {
         if self.checker.scope == CheckScope::All {
             self.broke(Violation::Command, what);
@@ -82,7 +82,7 @@ impl World {
         self.checker.broken.get_or_insert((violation, what));
     }
 
-    /// A primary takes writes: the only one of its term.
+    /// A primary accepts writes. Checks that it is the only primary of its term.
     pub fn checker_primary(&mut self, machine: usize) {
         let dir = &self.machines[machine].dir;
         let Some(proc) = &self.machines[machine].proc else { return };
@@ -92,12 +92,12 @@ impl World {
         }
     }
 
-    /// A primary committed: all that was acknowledged before must be in its log.
+    /// A primary committed entries. Checks that every entry acknowledged before is in its log.
     pub fn committed(&mut self, machine: usize) {
         let dir = &self.machines[machine].dir;
         let acked = &self.checker.acked;
-        // A primary of an older term, that does not know yet, may still learn of acknowledgements that were given to
-        // it; no more than that. What it has beyond will be undone.
+        // A primary of an older term may not know of the newer term yet. It may still learn that its earlier entries
+        // are acknowledged. Its other entries will be rolled back.
         let stale = dir.term < self.checker.acked_in;
         let held = if stale { dir.commit } else { acked.len() };
         let common = held.min(acked.len()).min(dir.log.len());
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    /// A reconfig that a controller sent on the base of the config in force.
+    /// Checks a reconfig that a controller sent, based on the config in force.
     pub fn reconfig_sent(&mut self, from: usize, old: &ReplConfig, sent: &ReplConfig) {
         if sent.version() != old.version() + 1 {
             return;
@@ -144,7 +144,7 @@ impl World {
         }
     }
 
-    /// A reconfig of a controller that the server accepted, be it long after it came.
+    /// Checks a reconfig of a controller that the server accepted. The server may accept it long after its arrival.
     pub fn reconfigured(&mut self, machine: usize, from: usize, old: &ReplConfig, new: &ReplConfig, came: u64) {
         for member in old.members() {
             match new.member(member.id) {
@@ -159,14 +159,14 @@ impl World {
         }
     }
 
-    /// The last address at which a host was, whether or not anybody is there.
+    /// The last address of a member's host. No mongod need run there.
     pub fn last_address(&self, member: &Member) -> Option<Ipv4Addr> {
         let by_name = |name| self.machines.iter().find(|p| Some(p.name.as_str()) == name).map(|p| p.addr);
         by_name(member.host.name()).or_else(|| self.resolve(&member.host))
     }
 
-    /// Whether an operator asked to remove this member, which is or was the one on this machine. If another machine has
-    /// the named address since, that machine is not meant.
+    /// Whether an operator asked to remove this member, which is or was on this machine. If another machine has the
+    /// named address since, the request does not mean that machine.
     fn is_unwanted(&self, machine: usize, member: &Member) -> bool {
         let (here, address) = (&self.machines[machine], self.last_address(member));
         let passed_on = address.and_then(|at| self.machine_at(at)).is_some_and(|other| other != machine);
@@ -179,8 +179,8 @@ impl World {
         let now = self.now;
         let gone = self.last_address(member).is_some_and(|at| self.checker.evidence[from].gone(at, now));
         let peer = self.machines[machine].proc.as_ref().and_then(|p| p.peers.get(&member.id));
-        // An observation takes a while, and so does the way of a command. How long the server then lets a reconfig wait
-        // for the config before it does not count: what was sent cannot be called back, whoever returns meanwhile.
+        // An observation takes time, and so does the transport of a command. The time that a reconfig waits at the
+        // server does not count: a controller cannot withdraw a command when a member returns in the meantime.
         let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < came);
         let unwanted = (0..self.machines.len()).any(|p| self.is_unwanted(p, member));
         if !unwanted && (!gone || well) {
@@ -194,13 +194,13 @@ impl World {
             w.checker.evidence[from].answer(address).map(|(_, data, state)| (*data, *state))
         };
         let Some((data, state)) = seen(self, new) else {
-            // Behind a name there may be another task by the time the command arrives.
+            // A name may lead to another task when the command arrives.
             if new.host.name().is_none() && (old.votes != new.votes || old.host != new.host) {
                 self.violated(format!("controller {from} changes {} unseen", new.host));
             }
             return;
         };
-        // Directories may exchange members, as the server makes them do, but no directory comes in from outside.
+        // Directories may exchange member entries, as the server itself allows, but no directory comes in from outside.
         let known = base.members().iter().any(|m| m.data == data && m.votes == old.votes);
         if old.host != new.host && (data.is_none() || data != new.data || !known) {
             self.violated(format!("controller {from} gives the member {} to another directory", old.host));
@@ -215,8 +215,8 @@ impl World {
         if !old.votes && new.votes && (data.is_none() || state != NodeState::Secondary) {
             self.violated(format!("controller {from} gives a vote to {}, which is {state}", old.host));
         }
-        // What it has been told since it decided does not count against it, nor what was committed while the server had
-        // the command wait for the config before it.
+        // The controller decided before the command arrived, so later answers do not count. Neither do entries that
+        // were committed while the command waited at the server.
         let told = self.checker.evidence[from].committed.iter().rev();
         let told = told.clone().find(|(at, _)| at + COMMAND_DELAY_MS <= came);
         let committed = told.map(|(_, at)| *at).unwrap_or_default();
@@ -248,7 +248,7 @@ impl World {
             let tagged = fresh.any(|(_, data, state)| {
                 data.is_some() && *data == m.data && matches!(state, NodeState::Removed | NodeState::Secondary)
             });
-            // Who has no tag counts where it is, as it does for the server.
+            // A member without a tag is identified by its address, as the server does.
             let there = w.resolve(&m.host).and_then(|at| w.checker.evidence[from].answered.get(&at));
             let at_its_address = there
                 .is_some_and(|(at, data, state)| at + 5000 >= now && data.is_some() && *state == NodeState::Secondary);
@@ -259,8 +259,8 @@ impl World {
         if at_hand < new.majority() {
             self.violated(format!("controller {from} forces with {at_hand} voters at hand"));
         }
-        // A voter's directory may be at another voter's address: the server allows this by itself.
-        // One that the controller cannot see, at an address that stays as it was, has its vote from the server already.
+        // A voter's directory may be at another voter's address: the server itself allows this. If the controller
+        // cannot see a member and does not change its address, the server has already given it the vote.
         let seen_or_moved = |w: &Self, m: &Member| {
             let moved = newest.read.member(m.id).is_none_or(|old| old.host != m.host);
             let heard = |at| w.checker.evidence[from].answer(at).is_some_and(|(when, ..)| when + 5000 >= now);
@@ -269,7 +269,7 @@ impl World {
         let outsiders = new.voters().filter(|m| seen_or_moved(self, m)).filter(|m| {
             let found = self.machine_of(&m.host).map(|p| self.machines[p].dir.data);
             found.is_some_and(|data| {
-                // Who is not tagged is not moved either.
+                // A member without a tag must not get a new address.
                 data.is_none() || (m.data.is_some() && !new.voters().any(|v| v.data == data))
             })
         });
@@ -278,7 +278,8 @@ impl World {
         }
     }
 
-    /// An election that a controller asks for must not unseat a primary that is well, unless it is about to go.
+    /// Checks that a controller does not ask for an election against a healthy primary, unless that primary is about to
+    /// stop.
     pub fn stepped_up(&mut self, from: usize, candidate: usize) {
         let (now, evidence) = (self.now, &self.checker.evidence[from]);
         let well = |machine: usize| {
@@ -290,19 +291,21 @@ impl World {
         };
         let unseen =
             |machine: usize| evidence.answer(self.machines[machine].addr).is_none_or(|(at, ..)| at + 3000 < now);
-        // Somebody told the controller of this primary, and no port of it was ever closed since.
+        // A member named this primary to the controller within the last second.
         let told = |machine: usize| {
             let mut named = evidence.named.values();
             named.any(|(at, host)| at + 1000 > now && self.machine_of(host) == Some(machine))
         };
+        // No mongod died on this machine since the controller started, so no connection to this primary broke.
         let quiet = |machine: usize| self.machines[machine].died_at.is_none_or(|at| at < evidence.born);
-        // The observation began before its heartbeats came in again: nobody can know better.
+        // The observation began before the primary's heartbeats arrived again, so the controller could not know of
+        // them.
         let missed = |machine: usize| {
             let (Some(proc), Some(config)) = (&self.machines[machine].proc, &self.machines[machine].dir.config) else {
                 return false;
             };
             let missed_by = |other: &Machine| {
-                // It may have been elected since, for another controller (seed 101275).
+                // This voter may be primary by now, at the request of another controller (seed 101275).
                 let could_vote = |p: &&Proc| matches!(p.state, NodeState::Secondary | NodeState::Primary);
                 let voter = other.proc.as_ref().filter(could_vote)?;
                 config.read.voters().find(|m| Some(m.id) == voter.me)?;
@@ -321,7 +324,7 @@ impl World {
         }
     }
 
-    /// For the record.
+    /// Records which kinds of change a reconfig made.
     pub fn record_changes(&mut self, old: &ReplConfig, new: &ReplConfig) {
         let votes = |c: &ReplConfig, id| c.member(id).is_some_and(|m| m.votes);
         for member in old.members() {

@@ -1,4 +1,4 @@
-//! What a controller asks of a mongod, with the real answers and codes.
+//! The commands of controllers to mongods, with the server's answers and error codes.
 
 use super::conf::{Conf, ConfRef, No};
 use super::events::{Command, End, Event};
@@ -9,7 +9,7 @@ use rsctl::model::{DataId, Host, NodeState, ReplConfig};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-/// Stands for a lock that somebody else holds.
+/// The error code for a lock that another controller holds.
 pub const LOCK_HELD: i32 = 11000;
 
 impl World {
@@ -90,7 +90,8 @@ impl World {
         self.answer(machine, answer, outcome);
     }
 
-    /// Everybody copies from whoever is ahead here, so a choice is checked and then forgotten.
+    /// `replSetSyncFrom`. Simulated members copy from any member that is ahead, so the source is checked and then
+    /// ignored.
     fn sync_from(&self, machine: usize, source: &Host) -> Result<(), No> {
         let (Some(config), Some(proc)) = (self.config(machine), &self.machines[machine].proc) else {
             return Err(No(94, "not yet initialized"));
@@ -135,7 +136,8 @@ impl World {
         let jump = self.rng.between(10_000, 100_000) as i64;
         let next = own.forced(sent, jump)?;
         let hosts = |c: &ReplConfig| c.members().iter().map(|m| m.host.clone()).collect::<BTreeSet<_>>();
-        // Seen on 6.0.5: who stands outside may raise the version of a config that names the same hosts as before.
+        // Seen on 6.0.5: a mongod outside the config may raise its version if the config names the same hosts as
+        // before.
         if self.find_self(machine, &next).is_none() && hosts(sent) != hosts(&own.read) {
             return Err(No(74, "no host maps to this node"));
         }
@@ -154,7 +156,7 @@ impl World {
         self.waiting_commands(machine);
     }
 
-    /// Looks after reconfigs: those that wait for the config before, and those that wait for their own.
+    /// Continues the reconfigs that wait: for the commitment of the config before, or of their own config.
     pub fn waiting_commands(&mut self, machine: usize) {
         let Some(proc) = self.proc(machine) else { return };
         for mut one in std::mem::take(&mut proc.waiting) {
@@ -195,7 +197,7 @@ impl World {
         }
     }
 
-    /// The config in force is on a majority of its voters, and so is all that was committed before it.
+    /// Whether a majority of the voters has the config in force and every entry that was committed before it.
     pub fn may_reconfig(&self, machine: usize) -> bool {
         let settled = self.machines[machine].proc.as_ref().map_or(0, |p| p.settled);
         self.not_writable(machine).is_none() && self.config_on_majority(machine) && settled == 0
@@ -223,9 +225,9 @@ impl World {
         Ok(())
     }
 
-    /// A majority of the coming voters must answer, and nobody who answers may be of another set.
+    /// The quorum check of a new config: a majority of its voters must answer, and no answer may come from another set.
     fn quorum_check(&self, machine: usize, next: &Conf) -> Result<(), No> {
-        // Who is a majority alone waits for nobody's answer, not even for a veto.
+        // A mongod that is a majority by itself waits for no answer, so no veto counts either.
         if next.read.majority() == 1 {
             return Ok(());
         }
@@ -250,17 +252,17 @@ impl World {
         }
         self.install(machine, next);
         self.beat(machine);
-        // Where nobody else counts, nobody's answer is waited for.
+        // A single voter commits at once.
         self.advance_commit(machine);
     }
 
-    /// The primary lets newcomers vote once they hold data, by a reconfig of its own, one at a time.
+    /// The primary's own reconfig: it lets one newcomer vote when the newcomer has data.
     pub fn clear_marks(&mut self, machine: usize) {
         if !self.may_reconfig(machine) {
             return;
         }
         let (Some(config), Some(proc)) = (self.config(machine), &self.machines[machine].proc) else { return };
-        // Real servers do it when a heartbeat is answered.
+        // Real servers do this when a newcomer answers a heartbeat.
         let heard = |p: &PeerSeen| p.up && p.heard_at + 2 * HEARTBEAT >= self.now;
         let ready = |id| proc.peers.get(&id).is_some_and(|p| heard(p) && p.state == NodeState::Secondary);
         let Some(member) = config.read.members().iter().find(|m| m.newly_added && ready(m.id)) else { return };
@@ -269,7 +271,7 @@ impl World {
         }
     }
 
-    /// A mongod starts on the volume that stands there.
+    /// Starts a mongod on the volume of this machine.
     pub fn start(&mut self, machine: usize, at: Ipv4Addr) {
         let id = self.object_id();
         let due = self.now + ELECTION_TIMEOUT + self.rng.between(0, 1500);

@@ -1,4 +1,4 @@
-//! A replica set config as a server keeps it, and the checks of `replSetReconfig` with their real codes.
+//! A replica set config as a server stores it, and the checks of `replSetReconfig` with the server's error codes.
 
 use super::world::SET;
 use bson::oid::ObjectId;
@@ -7,7 +7,7 @@ use rsctl::model::{MEMBERS_MAX, Member, ReplConfig};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A stored config: the document with its `newlyAdded` marks, and the same read.
+/// A stored config: the document with its `newlyAdded` marks, and the parsed config.
 #[derive(Debug)]
 pub struct Conf {
     doc: Document,
@@ -17,7 +17,7 @@ pub struct Conf {
 
 pub type ConfRef = Arc<Conf>;
 
-/// A refusal as the server words it: code and reason.
+/// A refusal of the server: error code and reason.
 #[derive(Clone, Debug)]
 pub struct No(pub i32, pub &'static str);
 
@@ -28,7 +28,7 @@ impl Conf {
         Ok(Arc::new(Self { doc, read, rs }))
     }
 
-    /// What `replSetInitiate` makes of the config that it is given.
+    /// The config that `replSetInitiate` stores.
     pub fn initial(sent: &ReplConfig, rs: ObjectId) -> Result<ConfRef, No> {
         let mut doc = sent.document().clone();
         let fit = |m: &rsctl::model::Member| m.votes && m.priority > 0.0;
@@ -51,7 +51,7 @@ impl Conf {
         Self::stored(doc).ok()
     }
 
-    /// The server's own reconfig that lets a newcomer vote.
+    /// The config of the server's own reconfig that lets a newcomer vote.
     pub fn without_mark(&self, id: i64) -> Option<ConfRef> {
         let mut doc = self.doc.clone();
         let list = doc.get_array_mut("members").ok()?;
@@ -59,12 +59,12 @@ impl Conf {
         entry.remove("newlyAdded");
         doc.insert("version", self.read.version() + 1);
         let next = Self::stored(doc).ok()?;
-        // Seen on 6.0.5: an eighth voter is accepted as a newcomer and then fails here at every heartbeat.
+        // Seen on 6.0.5: the server accepts an eighth voter as a newcomer. Then this reconfig fails at every heartbeat.
         (next.read.voters().count() <= 7).then_some(next)
     }
 
-    /// What `replSetReconfig` makes of `sent` on a primary of `term`; whether it marks newcomers, or, as 4.4, has them
-    /// vote at once.
+    /// The config that `replSetReconfig` stores on a primary of `term`. With `marks`, new voters are `newlyAdded`.
+    /// Without, they vote at once, as in MongoDB 4.4.
     pub fn next(&self, sent: &ReplConfig, term: i64, marks: bool) -> Result<ConfRef, No> {
         if sent.version() <= self.read.version() {
             return Err(No(103, "version must be greater than old"));
@@ -73,7 +73,7 @@ impl Conf {
         let known = |id| self.read.member(id);
         let changed = self.read.members().iter().filter(|old| {
             let votes = sent.member(old.id).is_some_and(|new| new.votes);
-            // The mark goes with the member: who does not vote yet changes no majority by leaving.
+            // A member with the mark does not vote yet, so its removal changes no majority.
             old.votes_now() != (votes && !old.newly_added)
         });
         let new = |m: &&Member| m.votes && known(m.id).is_none();
@@ -89,7 +89,7 @@ impl Conf {
             }
             let id = id_of(entry);
             let member = sent.members().iter().find(|m| Some(m.id.0) == id).ok_or(No(93, "no _id"))?;
-            // A mark stays, whatever becomes of the vote meanwhile.
+            // A reconfig keeps the mark, even if it changes the member's vote.
             if known(member.id).map_or(marks && member.votes, |old| old.newly_added) {
                 entry.insert("newlyAdded", true);
             }
@@ -97,7 +97,8 @@ impl Conf {
         self.finish(doc, term)
     }
 
-    /// What a forced one makes of it: any version upwards, no term, no marks, and no check of which votes changed.
+    /// The config that a forced reconfig stores. Its version is `jump` above the sent and the present one. It has no
+    /// term and no marks. The server does not check which votes changed.
     pub fn forced(&self, sent: &ReplConfig, jump: i64) -> Result<ConfRef, No> {
         self.compatible(sent)?;
         let mut doc = sent.document().clone();

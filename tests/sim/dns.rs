@@ -13,7 +13,7 @@ pub enum DnsView {
     Stale(Vec<(String, Ipv4Addr)>),
     /// Some tasks are missing.
     Partial(BTreeSet<usize>),
-    /// The list has an address that is no task's.
+    /// The list has an address that belongs to no task.
     Foreign(Ipv4Addr),
     NoSuchService,
     ServFail,
@@ -27,7 +27,7 @@ pub enum DnsReply<T> {
 }
 
 impl World {
-    /// The tasks as they are listed now.
+    /// The tasks that Swarm's DNS lists now, if it answers right.
     pub fn listing(&self) -> Vec<(String, Ipv4Addr)> {
         let listed = self.machines.iter().filter(|p| p.listed && !p.retired);
         listed.map(|p| (p.name.clone(), p.addr)).collect()

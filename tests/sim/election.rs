@@ -1,4 +1,4 @@
-//! Elections by the server's vote rule, and stepping down.
+//! Elections by the server's vote rules, and step-down.
 
 use super::conf::{Conf, No};
 use super::events::{Event, Msg};
@@ -9,7 +9,7 @@ use rsctl::model::{MemberId, NodeState, OpTime};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// How long a candidate waits for votes.
+/// How long a candidate waits for votes, in milliseconds.
 const PATIENCE: u64 = 2000;
 const LOST: No = No(125, "Election failed.");
 
@@ -75,7 +75,7 @@ impl World {
         config.read.voters().filter(|m| up(m.id)).count() >= config.read.majority()
     }
 
-    /// Stands for election: a dry run first, which costs nobody a term.
+    /// Starts an election. The dry run comes first, and does not raise the term.
     pub fn stand(&mut self, machine: usize, answer: Option<Answer>) {
         let now = self.now;
         let term = self.machines[machine].dir.term;
@@ -106,8 +106,8 @@ impl World {
         }
     }
 
-    /// Whether this mongod gives its vote. It does so in the middle of its initial sync too: whoever wiped the volume
-    /// under a voter made it forget what it vouched for.
+    /// Whether this mongod votes for the candidate. A mongod votes during its initial sync too. If its volume was
+    /// wiped, it no longer has the writes that it acknowledged.
     pub fn vote(
         &mut self,
         machine: usize,
@@ -200,7 +200,7 @@ impl World {
         self.beat(machine);
     }
 
-    /// The new primary takes writes: its first entry, and the config in its term.
+    /// The new primary starts to accept writes. It writes its first entry, and stores the config with its term.
     pub fn drained(&mut self, machine: usize) {
         if self.machines[machine].proc.as_ref().is_none_or(|p| p.state != NodeState::Primary || p.writable) {
             return;

@@ -1,4 +1,4 @@
-//! What can happen in a world: messages between mongods, commands of controllers, and the events of the queue.
+//! The events of a world: messages between mongods, commands of controllers, and the entries of the queue.
 
 use super::conf::{ConfRef, No};
 use super::node::Answer;
@@ -21,7 +21,7 @@ pub enum Msg {
         to: Option<MemberId>,
         state: SenderState,
     },
-    /// Its answer, with the member that was asked.
+    /// The answer to a heartbeat, with the member that was asked.
     BeatAck {
         member: Option<MemberId>,
         state: SenderState,
@@ -40,7 +40,7 @@ pub enum Msg {
         granted: bool,
         voter_term: i64,
     },
-    /// How far a member has come, for the commit point.
+    /// The last entry of a member, for the commit point.
     Progress {
         member: MemberId,
         process: ObjectId,
@@ -75,12 +75,12 @@ pub enum Command {
 }
 
 pub enum Event {
-    /// A mongod's own rhythm: heartbeats, timeouts, replication.
+    /// The periodic work of a mongod: heartbeats, timeouts, replication.
     Tick(usize, ObjectId),
     Pull(usize, ObjectId),
     Drained(usize, ObjectId),
     Recovered(usize, ObjectId),
-    /// To the mongod that is at the address on arrival.
+    /// A message to the mongod that has the address when the message arrives.
     ToHost {
         from: usize,
         process: ObjectId,
@@ -94,7 +94,7 @@ pub enum Event {
         process: ObjectId,
         msg: Msg,
     },
-    /// The connections to a process that died break.
+    /// The connections to a dead process break.
     Broken {
         from: usize,
         address: Ipv4Addr,

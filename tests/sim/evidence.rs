@@ -1,32 +1,33 @@
-//! What each controller has been told. The checker judges a command by this, not by what only the world knows.
+//! The answers that each controller got. The checker judges a command by these answers, not by facts that only the
+//! world has.
 
 use super::checker::{COMMAND_DELAY_MS, Checker, RECONFIG_WAIT_MS, REMOVE_AFTER};
 use rsctl::model::{DataId, Host, MemberId, NodeState, OpTime, Probe};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// What a controller has been told.
+/// The answers that one controller got.
 #[derive(Clone)]
 pub struct Evidence {
     pub born: u64,
     pub died: u64,
-    /// Somebody who has a config answered.
+    /// Whether a mongod with a config answered.
     pub knows_set: bool,
-    /// Whom DNS named in its last answer.
+    /// The addresses in the last answer of DNS.
     pub listing: BTreeSet<Ipv4Addr>,
     pub listed: BTreeMap<Ipv4Addr, u64>,
     pub answered: BTreeMap<Ipv4Addr, (u64, Option<DataId>, NodeState)>,
-    /// Whom each named as primary, and when it did.
+    /// The primary that each mongod named, and the time of its answer.
     pub named: BTreeMap<Ipv4Addr, (u64, Host)>,
-    /// The newest write that each directory said to hold and to know as committed.
+    /// The newest write that each directory reported as both stored and committed.
     pub held: BTreeMap<DataId, OpTime>,
-    /// When each directory last said that it is behind that, and whether this was its last word.
+    /// When each directory last reported that it lacks that write, and whether this was its last answer.
     pub set_back: BTreeMap<DataId, (u64, bool)>,
-    /// What the primary said to be committed, and when.
+    /// The committed writes that the primary reported, with the times.
     pub committed: Vec<(u64, OpTime)>,
-    /// The first identity that no config has which it saw on a primary.
+    /// The lowest member `_id` above all in the configs that the controller saw on a primary.
     pub next_id: MemberId,
-    /// What its life before knew: a command of that life may still be on its way.
+    /// The evidence before its last restart: a command from before the restart may still be on its way.
     pub earlier: Option<Box<Evidence>>,
 }
 
@@ -39,7 +40,7 @@ impl Evidence {
         Self { born, died, knows_set, listing, listed, answered, named, held, set_back, committed, next_id, earlier }
     }
 
-    /// Neither DNS nor the mongod itself spoke of this address lately.
+    /// Whether neither a DNS answer nor a mongod's answer had this address lately.
     pub fn gone(&self, address: Ipv4Addr, now: u64) -> bool {
         let listed = self.listed.get(&address).copied().unwrap_or(self.born);
         let answered = self.answered.get(&address).map_or(self.born, |(at, ..)| *at);
@@ -47,17 +48,17 @@ impl Evidence {
         gone || self.before(now, RECONFIG_WAIT_MS).is_some_and(|e| e.gone(address, now))
     }
 
-    /// What its life before knew, as long as a command of that life may be on its way, or wait at the primary.
+    /// The evidence before its last restart, while a command from before may be on its way or wait at the primary.
     pub fn before(&self, now: u64, waits: u64) -> Option<&Self> {
         self.earlier.as_deref().filter(|e| e.died + COMMAND_DELAY_MS + waits > now)
     }
 
-    /// The last word of this directory was that it lacks what it held.
+    /// Whether the last answer of this directory was that it lacks a write that it held.
     pub fn is_set_back(&self, data: Option<DataId>) -> bool {
         data.and_then(|data| self.set_back.get(&data)).is_some_and(|(_, last)| *last)
     }
 
-    /// This directory said so shortly before a command arrived.
+    /// Whether this directory reported this shortly before a command arrived.
     pub fn was_set_back(&self, data: Option<DataId>, came: u64) -> bool {
         let own = data.and_then(|data| self.set_back.get(&data)).is_some_and(|(at, _)| at + 3000 >= came);
         own || self.before(came, 0).is_some_and(|e| e.was_set_back(data, came))
@@ -99,8 +100,8 @@ impl Checker {
         evidence.listing = addresses;
     }
 
-    /// A controller was told of the set, in this life or in the one whose commands may still be on their way; or DNS
-    /// just told it of one of those that hold the set's config.
+    /// Whether an answer showed the set to a controller, since its last restart or while its earlier commands may still
+    /// be on their way. A DNS answer with the address of a mongod that has the set's config also counts.
     pub fn was_told_of_set(
         &self,
         controller: usize,

@@ -1,4 +1,4 @@
-//! The random faults, and how each of them ends.
+//! The random faults, and the end of each fault.
 
 use super::dns::DnsView;
 use super::events::{End, Event};
@@ -14,32 +14,32 @@ pub enum Undo {
     Calm,
     Controller(usize),
     Unlist(usize),
-    /// A task that DNS has dropped already is stopped.
+    /// Stops a task that DNS has dropped already.
     Stop(usize),
-    /// Another member lags by now, so the volume of this machine is wiped.
+    /// Wipes the volume of this machine. Another member lags by now.
     Wipe(usize),
-    /// A volume becomes an earlier snapshot of itself.
+    /// Sets a volume back to its earlier snapshot.
     SetBack(usize),
     /// An operator empties a volume that was set back.
     Empty(usize),
     KillPrimary,
-    /// A task that an operator asked to remove is retired.
+    /// Retires a task that an operator asked to remove.
     Retire(usize),
-    /// The task stays after all.
+    /// Keeps a task that an operator had asked to remove.
     Restart(usize),
 }
 
-/// What the driver does to a simulated controller.
+/// An action of the driver on a simulated controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControllerCommand {
     Start(usize),
     Crash(usize),
-    /// An operator asks the controller to remove the node on this machine, which is known by this address.
+    /// An operator asks the controller to remove the node on this machine. The operator knows it by this address.
     Remove(usize, usize, Ipv4Addr),
 }
 
 impl World {
-    /// One fault, and the time of the next.
+    /// Starts one fault, and schedules the next one.
     pub fn fault(&mut self) {
         if !self.faults_on {
             return;
@@ -47,7 +47,7 @@ impl World {
         self.after(100, 6000, Event::Fault);
         let fragile = self.fragile();
         match self.rng.below(100) {
-            // A second fault while a wiped volume may vote (assumption A2).
+            // No second fault comes while a wiped volume may vote (assumption A2).
             _ if fragile => {}
             n if n < 11 => self.controller_crashes(),
             n if n < 20 => {
@@ -84,7 +84,7 @@ impl World {
         self.kill_so(machine, refuses);
     }
 
-    /// Kills it; its address then refuses connections, or is silent.
+    /// Kills the mongod. Its address then refuses connections or is silent.
     pub fn kill_so(&mut self, machine: usize, refuses: bool) {
         let (now, address) = (self.now, self.machines[machine].addr);
         self.record.saw("kills");
@@ -111,7 +111,7 @@ impl World {
         self.after(200, 15_000, Event::Undo(Undo::Start(machine)));
     }
 
-    /// Swarm drops a task from DNS before it stops it, and a mongod that is told to stop leads no more.
+    /// A task stops as in Swarm: DNS drops it first. A primary steps down when it gets the signal to stop.
     pub fn task_is_stopped(&mut self) {
         let Some(machine) = self.any_machine(|p| Self::up(p) && p.listed) else { return };
         self.note(|w| format!("{} is about to be stopped", w.machines[machine].name));
@@ -207,7 +207,7 @@ impl World {
 
     pub fn controller_crashes(&mut self) {
         self.forgive_whole();
-        // Assumption A9.
+        // No controller restarts now (assumption A9).
         if self.machines.iter().any(|p| p.set_back && !p.retired) {
             return;
         }
@@ -216,7 +216,7 @@ impl World {
         self.after(10, 8000, Event::Undo(Undo::Controller(controller)));
     }
 
-    /// Every controller misses another task, and all of them see enough to begin.
+    /// DNS hides a different task from each controller. Each controller still sees enough tasks to bootstrap.
     pub fn dns_differs(&mut self) {
         for controller in 0..self.wakes.len() {
             self.dns[controller] = DnsView::Partial([controller].into());
@@ -277,8 +277,8 @@ impl World {
         if self.machines[machine].proc.is_some() || self.machines[machine].retired {
             return;
         }
-        // With names every task has a new IP behind its name; with IPs the address itself may change. A name that could
-        // not be found in the first moment makes a set of IPs all the same (seed 108759).
+        // With names, each task gets a new IP behind its name. With IPs, the address of the member changes. If DNS does
+        // not have a name at the start, the config has IPs in both cases (seed 108759).
         let moves = if self.named {
             !self.goes_by_ip() || self.may_move(machine)
         } else {
@@ -288,7 +288,7 @@ impl World {
         self.start(machine, at);
     }
 
-    /// An operator keeps a task after all. Its mongod is restarted, which ends the removal request.
+    /// An operator keeps a task after all. The mongod restarts, which ends the removal request.
     pub fn take_back(&mut self, machine: usize) {
         if self.fragile() {
             self.after(500, 1000, Event::Undo(Undo::Restart(machine)));
@@ -300,7 +300,7 @@ impl World {
         }
     }
 
-    /// Everything that can be mended is.
+    /// Ends all faults, and repairs everything that can be repaired.
     pub fn heal(&mut self) {
         self.note(|_| "all faults end".to_owned());
         self.faults_on = false;
@@ -320,7 +320,7 @@ impl World {
         let kept: Vec<usize> =
             (0..self.machines.len()).filter(|i| self.machines[*i].unwanted && !self.machines[*i].retired).collect();
         for controller in 0..self.wakes.len() {
-            // Removal requests for tasks that stay are dropped, as a restart of the controller does.
+            // A restart of the controller drops its removal requests for tasks that stay.
             if !kept.is_empty() {
                 self.controller_commands.push(ControllerCommand::Crash(controller));
             }

@@ -1,7 +1,7 @@
 //! A controller with one safety rule switched off.
 //!
-//! The product's own planner decides; a mutant bends what it is told, or what it sends. So nothing in the product
-//! knows of mutants.
+//! The product's own planner decides. A mutant changes the answers that the planner gets, or the commands that it
+//! sends. So the product has no code for mutants.
 
 use super::events::{Command, End};
 use super::mutants::Mutant;
@@ -20,13 +20,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The doors to DNS and mongods, altered by a mutant.
+/// A controller's access to DNS and mongods, altered by a mutant.
 pub struct FaultyController {
     port: Port,
     mutant: Mutant,
-    /// The locks that it altered_answer to hold.
+    /// The locks that mongods seem to hold in the altered answers.
     locks: Mutex<BTreeMap<SocketAddr, Lock>>,
-    /// Who did not answer lately.
+    /// The addresses that did not answer the last probe.
     silent: Mutex<BTreeSet<SocketAddr>>,
 }
 
@@ -35,7 +35,7 @@ impl FaultyController {
         Self { port, mutant, locks: Mutex::default(), silent: Mutex::default() }
     }
 
-    /// The config that stands at an address.
+    /// The config that the mongod at an address has.
     fn base(&self, at: SocketAddr) -> Option<ReplConfig> {
         let world = self.port.shared.get();
         let machine = match at.ip() {
@@ -74,7 +74,7 @@ impl FaultyController {
         }
     }
 
-    /// Somebody is there, and not cut off from this controller.
+    /// Whether a mongod runs at this address and is not cut off from this controller.
     fn answers(&self, at: SocketAddr) -> bool {
         let (world, here) = (self.port.shared.get(), End::Controller(self.port.controller));
         let up = |p: &Machine| p.proc.is_some() && IpAddr::V4(p.addr) == at.ip();
@@ -85,14 +85,15 @@ impl FaultyController {
         self.port.shared.get().machine_of(host).is_none()
     }
 
-    /// A config of one: the node itself.
+    /// A config with this node as the only member.
     fn alone(&self, at: SocketAddr) -> Option<ReplConfig> {
         let base = self.base(at)?;
         let own = base.members().iter().find(|m| m.host == Host::from(at))?.id.0;
         Some(edited(&base, |list| list.retain(|entry| entry.as_document().and_then(id) == Some(own))))
     }
 
-    /// Votes stay where the addresses are, whoever is there now.
+    /// A config that gives the vote of a silent member to a mongod without data. It goes by the address and not by the
+    /// data directory.
     fn by_address(&self, at: SocketAddr, config: &ReplConfig) -> Option<ReplConfig> {
         let outsiders: Vec<String> = {
             let world = self.port.shared.get();
@@ -116,7 +117,7 @@ fn edited(config: &ReplConfig, edit: impl FnOnce(&mut Vec<Bson>)) -> ReplConfig 
     ReplConfig::from_stored(document).unwrap()
 }
 
-/// Those that are newcomers in `base` keep the votes that a force takes from them.
+/// The config, but the newcomers of `base` keep the votes that a force takes from them.
 fn with_newcomers(base: &ReplConfig, config: &ReplConfig) -> ReplConfig {
     let newcomers: Vec<i64> = base.members().iter().filter(|m| m.newly_added).map(|m| m.id.0).collect();
     edited(config, |list| {
@@ -137,7 +138,7 @@ fn id(entry: &Document) -> Option<i64> {
     super::conf::id_of(entry)
 }
 
-/// What is made of a node that does not answer.
+/// The altered answers.
 impl FaultyController {
     fn blank(at: SocketAddr) -> Probe {
         let mut id = [7; 12];
@@ -152,7 +153,7 @@ impl FaultyController {
         }
     }
 
-    /// A member that is assumed_member to be where some config has it.
+    /// An invented answer: the member that a config has at this address seems to be there.
     fn assumed_member(&self, at: SocketAddr) -> Option<Probe> {
         let world = self.port.shared.get();
         let config = world.configs().into_iter().next()?.read.clone();
@@ -167,9 +168,9 @@ impl FaultyController {
         !world.listing_for(self.port.controller).iter().any(|(_, ip)| IpAddr::V4(*ip) == at.ip())
     }
 
-    /// The primary sees down whom the mutant takes for gone.
+    /// The answer of a primary, changed so that it reports every member as down that the mutant treats as gone.
     fn seen_down(&self, mut probe: Probe, gone: impl Fn(&SocketAddr) -> bool) -> Probe {
-        // Not while `gone` is asked: it may want the world itself.
+        // The lock of the world is released before the call of `gone`, which may take the same lock.
         let at = |host: &Host| {
             let ip = self.port.shared.get().resolve(host).unwrap_or(Ipv4Addr::UNSPECIFIED);
             SocketAddr::new(ip.into(), host.port())
@@ -197,12 +198,13 @@ impl FaultyController {
             Mutant::UnseatsPrimaries => answer.map(|p| Probe { sees_primary: None, ..p }),
             Mutant::GivesVotesEarly => answer.map(|mut p| {
                 if let Some(view) = p.view.as_mut().filter(|_| p.state == NodeState::Secondary) {
-                    // Ahead of everybody, on the same line of history: of a newer one no vote would come back at all.
+                    // The member seems to be ahead of all others in its own term. With a newer term no vote would be
+                    // restored at all.
                     view.applied = OpTime { term: view.term, seconds: u32::MAX, counter: 0 };
                 }
                 p
             }),
-            // Nothing is durable, so nothing is held for good.
+            // No write seems durable, so the controller remembers none.
             Mutant::ForgetsThePast => answer.map(|mut p| {
                 if let Some(view) = &mut p.view {
                     view.durable = OpTime::default();

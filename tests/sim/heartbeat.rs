@@ -1,4 +1,4 @@
-//! Heartbeats: who is there, who leads, and how a config spreads.
+//! Heartbeats. They report which members are up and which one is primary, and they spread configs.
 
 use super::conf::{Conf, ConfRef};
 use super::events::{Event, Msg, SenderState};
@@ -34,7 +34,7 @@ impl World {
         })
     }
 
-    /// The rhythm of one mongod.
+    /// The periodic work of one mongod.
     pub fn tick(&mut self, machine: usize) {
         let Some(id) = self.machines[machine].proc.as_ref().map(|p| p.id) else { return };
         self.after(HEARTBEAT - 20, HEARTBEAT + 20, Event::Tick(machine, id));
@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// A connection refused or broken: the member there is down in this mongod's scope.
+    /// A connection was refused or broke. This mongod then counts the member at the address as down.
     pub fn connections_broke(&mut self, from: usize, address: Ipv4Addr) {
         let Some(config) = self.config(from) else { return };
         let down: Vec<MemberId> = config
@@ -126,8 +126,8 @@ impl World {
         }
     }
 
-    /// A heartbeat from another mongod: answered, unless it is of another set. A newer config is asked for; so is
-    /// any by a blank mongod and by one that its own config does not name.
+    /// Handles a heartbeat from another mongod. It is answered unless it comes from another set. The mongod asks for a
+    /// newer config. A blank mongod asks for any config, and so does a mongod that its own config does not name.
     fn beaten(&mut self, machine: usize, from: usize, process: ObjectId, to: Option<MemberId>, sender: &SenderState) {
         let Some(own) = self.sender_state(machine) else { return };
         let mine = &own.config;
@@ -140,7 +140,7 @@ impl World {
             return;
         }
         let now = self.now;
-        // A sender with another config is not looked for among the members.
+        // Only a sender with the same config version counts as a member.
         if mine.as_ref().is_some_and(|mine| mine.read.version() == theirs.read.version())
             && let Some(from) = sender.me
             && let Some(seen) = self.proc(machine).and_then(|p| p.peers.get_mut(&from))
@@ -169,7 +169,7 @@ impl World {
 
     fn beat_answered(&mut self, machine: usize, _from: usize, member: Option<MemberId>, sender: &SenderState) {
         let Some(own) = self.config(machine) else {
-            // Blank: the answer may bring a config that names us.
+            // This mongod is blank. The answer may have a config that names it.
             if let Some(theirs) = &sender.config {
                 self.learn(machine, theirs);
             }
@@ -187,8 +187,8 @@ impl World {
             && own.read.member(member).is_some()
         {
             let before = proc.peers.get(&member).copied();
-            // What another process reported says nothing about this one. (Real servers keep the higher optime of a
-            // member across a swap of addresses; no controller can help that, so it is left out here.)
+            // A report of another process says nothing about this one. (Real servers keep the higher optime of a member
+            // across a swap of addresses. No controller can change that, so the simulation leaves it out.)
             let optime = before.filter(|b| b.process == Some(sender.process)).map_or(sender.optime, |b| {
                 if sender.optime.term < b.optime.term { sender.optime } else { b.optime.max(sender.optime) }
             });
@@ -215,7 +215,8 @@ impl World {
         self.waiting_commands(machine);
     }
 
-    /// A config from a heartbeat. One that is not newer still makes a mongod outside look for itself again.
+    /// Handles a config from a heartbeat. If a mongod is not in its config, a config that is not newer makes it search
+    /// for itself again.
     fn learn(&mut self, machine: usize, theirs: &ConfRef) {
         let own = self.config(machine);
         let newer = own.as_ref().is_none_or(|mine| theirs.rs == mine.rs && theirs.read.is_newer_than(&mine.read));
@@ -238,7 +239,7 @@ impl World {
         config.read.members().iter().find(|m| self.resolve(&m.host) == Some(at)).map(|m| m.id)
     }
 
-    /// Stores a config and takes the member in it, if there is one.
+    /// Stores a config, and finds the member of this mongod in it.
     pub fn install(&mut self, machine: usize, config: ConfRef) {
         let me = self.find_self(machine, &config);
         let now = self.now;
@@ -260,7 +261,7 @@ impl World {
         let before = (proc.me, proc.state);
         proc.me = me;
         proc.peers.retain(|id, _| config.read.member(*id).is_some());
-        // Of a member at another address nothing is known yet.
+        // Nothing is known yet about a member with a new address.
         let host_of = |config: &ConfRef, id| config.read.member(id).map(|m| m.host.clone());
         for (id, seen) in &mut proc.peers {
             if before_it.as_ref().and_then(|old| host_of(old, *id)) != host_of(&config, *id) {
@@ -272,7 +273,7 @@ impl World {
                 up: false,
                 asked: false,
                 up_since: now,
-                // A primary gives a member it has just heard of the time of one election timeout.
+                // A primary allows a new member one election timeout until its first answer.
                 heard_at: now,
                 asked_us_at: None,
                 back_at: None,

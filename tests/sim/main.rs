@@ -1,7 +1,8 @@
-//! The real controller against simulated mongods, a simulated network and a simulated DNS, under faults from a seed.
+//! Runs the real controller against simulated mongods, a simulated network and a simulated DNS, under faults from a
+//! seed.
 //!
-//! `tests/sim/README.md` says what is modelled, what is not, and which assumptions the faults keep to. `SIM_SEED=7`
-//! runs one seed and prints everything that happens in it.
+//! `tests/sim/README.md` describes what is modelled, what is not modelled, and the assumptions of the faults.
+//! `SIM_SEED=7` runs one seed and prints everything that happens in it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failed seed must be requests")]
@@ -42,11 +43,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many seeds an ordinary run lives through, where nobody says.
+/// The number of seeds in a run without `SIM_SEEDS`.
 const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 10_000 };
-/// Within how many seeds a mutant must be found.
+/// The number of seeds within which a mutant must be detected.
 const MUTANT_SEEDS: u64 = 10_000;
-/// What one plan may cost, whatever the size of the set.
+/// The limit of the time for one plan, for sets of any size.
 const PLAN_LIMIT: Duration = Duration::from_millis(10);
 const TRACE_LINES: usize = 120;
 
@@ -57,7 +58,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Lives through the seeds on all cores, until one ends as wanted; gives the first of those.
+/// Runs the seeds on all cores until one of them ends as wanted. Returns the first such seed.
 fn first(
     seeds: std::ops::Range<u64>,
     config: RunConfig,
@@ -127,7 +128,7 @@ fn no_acknowledged_write_is_lost_and_every_set_comes_right() {
     }
 }
 
-/// The faults in which mutants are found are nothing to a controller that keeps to the rules.
+/// The controller with all its rules survives the scenarios in which mutants are detected.
 #[test]
 fn what_mutants_are_tempted_with_is_survived() {
     for scenario in SCENARIOS {
@@ -143,7 +144,8 @@ fn what_mutants_are_tempted_with_is_survived() {
     }
 }
 
-/// Far away, large, and lied to: every set comes right, and what is done about it is found in no time.
+/// Large sets over a slow network with wrong DNS answers: every set becomes healthy, and each plan is made in a short
+/// time.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn sets_of_any_size_come_right_over_a_far_network() {
@@ -187,14 +189,15 @@ fn mutants(
     assert!(missed.is_empty(), "within {seeds} seeds nobody noticed {missed:?}");
 }
 
-/// A controller without one of its safety rules is found out, each within so many seeds.
+/// The checker detects every controller without one of its safety rules, within a limited number of seeds.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn the_checker_notices_what_a_rule_prevents() {
     mutants(&mutants::ALL, CheckScope::All, |_| true, noticed);
 }
 
-/// And where the rule prevents loss, writes are lost: the checker sees that without a look at what controllers do.
+/// Without a rule that prevents loss, writes are lost. The checker detects the loss without the commands of
+/// controllers.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
 fn without_a_rule_that_prevents_loss_writes_are_lost() {

@@ -1,4 +1,4 @@
-//! A data directory, and a mongod that runs on one.
+//! A data directory, and a mongod that runs on it.
 
 use super::conf::{ConfRef, No};
 use bson::oid::ObjectId;
@@ -11,14 +11,14 @@ use tokio::sync::oneshot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub term: i64,
-    /// Which write of the client; 0 for entries that the server makes itself.
+    /// The number of the client's write. 0 for entries that the server makes itself.
     pub write: u32,
 }
 
-/// What survives a restart.
+/// A data directory: the state that survives a restart.
 #[derive(Clone, Debug, Default)]
 pub struct Dir {
-    /// `local.replset.initialSyncId`: there as soon as the directory is complete.
+    /// `local.replset.initialSyncId`. It exists as soon as the directory is complete.
     pub data: Option<DataId>,
     pub config: Option<ConfRef>,
     pub log: Vec<Entry>,
@@ -26,13 +26,14 @@ pub struct Dir {
     /// The last term in which it voted.
     pub voted_in: i64,
     pub lock: Option<Lock>,
-    /// The process that an operator asked to remove.
+    /// The process that is marked for removal.
     pub leaving: Option<ObjectId>,
-    /// `fsync` came since it joined: even an unfinished member remembers config and vote then.
+    /// Whether it got an `fsync` since it joined. After `fsync`, even a member with an unfinished initial sync keeps
+    /// its config and vote.
     pub fsynced: bool,
-    /// Its identity is not on disk yet. (Real servers also save it by themselves, within a minute or at once.)
+    /// Whether its identity is not on disk yet. (Real servers also save it by themselves, within a minute or at once.)
     pub unsaved: bool,
-    /// It was killed in that state: complete, and without an identity until a config names it again.
+    /// Whether it was killed while `unsaved`. It is complete, but has no identity until a config names it again.
     pub nameless: bool,
     pub commit: usize,
 }
@@ -46,8 +47,8 @@ impl Dir {
         at(&self.log, self.commit)
     }
 
-    /// SIGKILL. A member that has not finished its initial sync forgets that it ever joined (seen on 6.0.5); one
-    /// that was complete does not. Its identity it forgets before the first fsync, and makes another.
+    /// The effect of SIGKILL. A member with an unfinished initial sync loses its config (seen on 6.0.5). A complete
+    /// member keeps it. A complete member that had no fsync yet loses its identity, and makes a new one.
     pub fn killed(&mut self) {
         if self.unsaved {
             (self.data, self.unsaved, self.nameless) = (None, false, true);
@@ -67,22 +68,22 @@ pub fn at(log: &[Entry], length: usize) -> OpTime {
     }
 }
 
-/// After this silence, in milliseconds, a controller may replace a primary.
+/// The silence of a primary, in milliseconds, after which a controller may replace it.
 pub fn long_silent(config: &ReplConfig) -> u64 {
     3000.max(4 * config.heartbeat_interval().as_millis() as u64)
 }
 
-/// What a mongod knows of another member.
+/// The knowledge of a mongod about another member.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerSeen {
     pub up: bool,
-    /// A heartbeat was answered, or failed.
+    /// Whether a heartbeat to it was answered or has failed.
     pub asked: bool,
     pub up_since: u64,
     pub heard_at: u64,
-    /// When its last heartbeat came in.
+    /// When its last heartbeat arrived.
     pub asked_us_at: Option<u64>,
-    /// When its first heartbeat after a silence of [`long_silent`] came in.
+    /// When its first heartbeat after a silence of [`long_silent`] arrived.
     pub back_at: Option<u64>,
     pub state: NodeState,
     pub optime: OpTime,
@@ -91,17 +92,17 @@ pub struct PeerSeen {
     pub process: Option<ObjectId>,
 }
 
-/// A command whose answer is awaited; dropped without one when the process dies.
+/// The way back for the answer to a command. It is dropped without an answer if the process dies.
 pub struct Answer {
     /// The controller that asked.
     pub to: usize,
     pub way: oneshot::Sender<Result<(), No>>,
 }
 
-/// A reconfig that waits: for the current config to be committed, or for its own.
+/// A reconfig that waits for the commitment of the current config or of its own.
 pub struct Waiting {
     pub sent: Option<ReplConfig>,
-    /// When it came.
+    /// When it arrived.
     pub came: u64,
     pub deadline: u64,
     pub answer: Answer,
@@ -127,15 +128,15 @@ pub struct Proc {
     pub peers: BTreeMap<MemberId, PeerSeen>,
     pub election: Option<Election>,
     pub waiting: Vec<Waiting>,
-    /// A primary that has finished its catch-up.
+    /// Whether it is a primary that has finished its catch-up.
     pub writable: bool,
-    /// Everything up to here must be committed before the next reconfig: the first entry of its term, and what was
-    /// committed under the config before. Zero as soon as it is committed. Real servers do not check a second time
-    /// either.
+    /// All entries up to this position must be committed before the next reconfig. These are the first entry of its
+    /// term, and the entries that were committed under the config before. It is 0 as soon as they are committed. Real
+    /// servers do not check a second time either.
     pub settled: usize,
-    /// From whom, until when, and how much it copies.
+    /// The initial sync: its source, its end, and the number of entries that it copies.
     pub sync: Option<(usize, u64, usize)>,
-    /// Since when it takes writes.
+    /// The time since which it accepts writes.
     pub leads_since: u64,
     /// Replication stands still until then (a slow disk).
     pub slow_until: u64,

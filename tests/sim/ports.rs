@@ -1,4 +1,4 @@
-//! The simulated ends of the two ports: what a controller asks comes here, late, wrong, or never.
+//! The simulated DNS and mongods behind the controller's interfaces. Answers can be late, wrong, or missing.
 
 use super::commands::LOCK_HELD;
 use super::conf::No;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// One controller's way to the world.
+/// The access of one controller to the world.
 #[derive(Clone)]
 pub struct Port {
     pub shared: Shared,
@@ -66,7 +66,7 @@ fn v4(at: SocketAddr) -> Ipv4Addr {
 }
 
 impl Port {
-    /// Sends a command. It arrives even when the controller dies meanwhile.
+    /// Sends a command. It arrives even if the controller dies in the meantime.
     pub async fn command(&self, at: SocketAddr, command: Command) -> Result<(), Error> {
         let limit = if matches!(command, Command::Reconfig { .. }) { RECONFIG_LIMIT } else { COMMAND_LIMIT };
         let (way, reply) = oneshot::channel();
@@ -129,7 +129,7 @@ impl Admin for Port {
         self.command(at, Command::SyncFrom(source.clone())).await
     }
 
-    /// Somebody writes all the time here.
+    /// Always fails: the simulated clients write all the time, so no-op writes are not needed.
     async fn write_noop(&self, _: SocketAddr) -> Result<(), Error> {
         Err(Error::Timeout(0))
     }
@@ -162,7 +162,7 @@ impl Admin for Port {
 }
 
 impl World {
-    /// Which mongod takes the connection of a controller.
+    /// The machine whose mongod accepts a connection from a controller.
     fn reached(&mut self, controller: usize, at: Ipv4Addr) -> Result<usize, ProbeError> {
         let Some(machine) = self.machine_at(at) else {
             return Err(if self.refuses(at) { ProbeError::Refused } else { ProbeError::Timeout });
@@ -173,7 +173,7 @@ impl World {
         Ok(machine)
     }
 
-    /// What a mongod says about itself to a controller.
+    /// The answer of a mongod to the probe of a controller.
     pub fn probe(&mut self, controller: usize, at: Ipv4Addr) -> Result<Probe, ProbeError> {
         let machine = self.reached(controller, at)?;
         let now = self.now;

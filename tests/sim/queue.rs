@@ -1,4 +1,4 @@
-//! The events that are still to happen, sorted by time and then by the order in which they were queued.
+//! The future events, sorted by time and then by the sequence in which they were queued.
 
 use super::events::Event;
 use std::cmp::{Ordering, Reverse};
@@ -25,7 +25,7 @@ impl Queue {
         self.heap.peek().map(|due| due.at.0.0)
     }
 
-    /// The next event that is due by now.
+    /// The next event that is due.
     pub fn pop(&mut self, now: u64) -> Option<Event> {
         let due = self.next_at().is_some_and(|at| at <= now);
         due.then(|| self.heap.pop().map(|due| due.event)).flatten()

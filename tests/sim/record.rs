@@ -1,8 +1,8 @@
-//! What happened in the worlds, so that the reader of a green run knows what it covered.
+//! The kinds of event that happened in the worlds. They show what a green run covered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What happened in one world.
+/// The events of one world.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     seen: BTreeSet<&'static str>,
@@ -16,7 +16,7 @@ impl Record {
     }
 }
 
-/// What happened in many worlds.
+/// The events of many worlds.
 #[derive(Debug, Default)]
 pub struct Records {
     worlds: u64,

@@ -1,7 +1,7 @@
 //! The oplog: writes, replication, the commit point, rollback, initial sync.
 //!
-//! A sync source is the primary, or any member that is ahead. Transfers take no time once both ways are open; how far
-//! a member has come is told in a message, which may come late or never.
+//! A sync source is the primary, or any member that is ahead. A transfer takes no time if messages pass in both
+//! directions. A member reports its progress in a message, which may be late or lost.
 
 use super::events::{End, Event, Msg};
 use super::node::{Dir, Entry, at};
@@ -9,7 +9,8 @@ use super::world::World;
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, MemberId, NodeState, OpTime};
 
-/// How much two logs share. One leader a term, so equal ends mean equal beginnings.
+/// The length of the common start of two logs. Each term has one primary, so equal entries mean equal entries before
+/// them.
 fn common(own: &[Entry], theirs: &[Entry]) -> usize {
     let (mut end, shorter) = (0, own.len().min(theirs.len()));
     if shorter > 0 && own[shorter - 1] == theirs[shorter - 1] {
@@ -46,7 +47,7 @@ impl World {
         self.advance_commit(machine);
     }
 
-    /// Lets the others fetch soon.
+    /// Makes the other members fetch soon.
     pub fn spread(&mut self, machine: usize) {
         for other in (0..self.machines.len()).filter(|o| *o != machine) {
             if let Some(id) = self.machines[other].proc.as_ref().map(|p| p.id) {
@@ -55,7 +56,7 @@ impl World {
         }
     }
 
-    /// Follows whoever is ahead.
+    /// Copies entries from the sync source.
     pub fn pull(&mut self, machine: usize) {
         let Some(proc) = &self.machines[machine].proc else { return };
         let follows = matches!(proc.state, NodeState::Secondary | NodeState::Recovering);
@@ -72,7 +73,7 @@ impl World {
         let (fresh, commit) = (log[common..].to_vec(), *commit);
         let dir = &mut self.machines[machine].dir;
         if common < dir.log.len() {
-            // The server would refuse to undo what it knows to be committed, and stop.
+            // A real server refuses to roll back entries that it knows as committed, and stops.
             let (undone, committed) = (dir.log.len() - common, dir.commit);
             dir.log.truncate(common);
             self.record.saw("rollbacks");
@@ -90,7 +91,7 @@ impl World {
         self.report_progress(machine);
     }
 
-    /// Where to fetch from: the primary, else anybody who is ahead.
+    /// The sync source: the primary, else any member that is ahead.
     fn source(&mut self, machine: usize) -> Option<usize> {
         let config = self.config(machine)?;
         let (leader, me) = self.machines[machine].proc.as_ref().map(|p| (p.leader, p.me))?;
@@ -130,7 +131,7 @@ impl World {
             return;
         }
         if let Some(peer) = proc.peers.get_mut(&member) {
-            // A restart or a swap of addresses gave this member another process: what was reported is void.
+            // After a restart or a swap of addresses, the member has another process. Earlier reports are void.
             if peer.process == Some(process) {
                 peer.optime = peer.optime.max(optime);
             } else {
@@ -141,13 +142,13 @@ impl World {
         self.waiting_commands(machine);
     }
 
-    /// How much of the primary's log a report vouches for.
+    /// The length of the primary's log that a report confirms.
     fn matched(log: &[Entry], optime: OpTime) -> usize {
         let length = optime.seconds as usize;
         if length > 0 && length <= log.len() && at(log, length) == optime { length } else { 0 }
     }
 
-    /// The largest part of the primary's log that a majority of voters holds.
+    /// The length of the primary's log that a majority of voters holds.
     pub fn held_by_majority(&self, machine: usize) -> usize {
         let (Some(config), Some(proc)) = (self.config(machine), &self.machines[machine].proc) else { return 0 };
         let log = &self.machines[machine].dir.log;
@@ -172,7 +173,7 @@ impl World {
             proc.settled = 0;
         }
         let dir = &mut self.machines[machine].dir;
-        // Only an entry of its own term commits what came before it.
+        // Only an entry of its own term commits the entries before it.
         if held > dir.commit && dir.log[held - 1].term == dir.term {
             dir.commit = held;
             self.committed(machine);
@@ -180,7 +181,7 @@ impl World {
         }
     }
 
-    /// A member without complete data copies everything from another one, which takes a while.
+    /// A member without complete data copies everything from another one. This takes time.
     pub fn initial_sync(&mut self, machine: usize) {
         let now = self.now;
         let Some(proc) = &self.machines[machine].proc else { return };
@@ -211,7 +212,7 @@ impl World {
             return;
         }
         let data = DataId(bson::Uuid::from_bytes(self.rng.bytes()));
-        // What was there when it began; the rest it fetches as anybody does.
+        // It copies the entries that the source had at the start. Normal replication brings the rest.
         let from = &self.machines[source].dir;
         let log = from.log[..length.min(from.log.len())].to_vec();
         let commit = from.commit.min(log.len());

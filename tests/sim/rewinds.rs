@@ -6,7 +6,7 @@ use super::node::Dir;
 use super::world::World;
 
 impl World {
-    /// Somebody takes a snapshot of a volume, and restores it a while later.
+    /// A snapshot of a volume is taken, and restored some time later.
     pub fn snapshot_is_restored_later(&mut self) {
         if let Some(machine) = self.any_machine(Self::up) {
             self.take_snapshot(machine);
@@ -14,7 +14,7 @@ impl World {
         }
     }
 
-    /// Only of a directory that is complete: before that it has no identity.
+    /// Takes a snapshot, but only of a complete directory: an incomplete one has no identity.
     pub fn take_snapshot(&mut self, machine: usize) {
         let here = &mut self.machines[machine];
         let complete = here.dir.data.is_some() && !here.dir.unsaved && !here.set_back;
@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    /// What the finding tells an operator to do. Whoever has a vote by its address catches up by itself.
+    /// An operator empties the volume, as the finding says. A member whose address has a vote catches up by itself.
     pub fn empty_set_back(&mut self, machine: usize) {
         self.forgive_whole();
         let here = &self.machines[machine];
@@ -73,7 +73,7 @@ impl World {
         (here.dir, here.set_back) = (Dir::default(), false);
     }
 
-    /// Who has copied everything that is acknowledged is as good as before.
+    /// A member that has copied every acknowledged write no longer counts as set back.
     pub fn forgive_whole(&mut self) {
         for machine in &mut self.machines {
             machine.set_back &= !machine.dir.log.starts_with(&self.checker.acked);

@@ -1,11 +1,11 @@
-//! The only source of randomness of a world, so that a seed repeats the world exactly.
+//! The only random source of a world, so that a seed repeats the world exactly.
 
 /// splitmix64: small, and good enough for picking faults.
 pub struct Rng(u64);
 
 impl Rng {
     pub fn new(seed: u64) -> Self {
-        // Seeds next to each other must not begin with similar numbers.
+        // Neighbouring seeds must not start with similar numbers.
         let mut rng = Self(seed ^ 0x9e37_79b9_7f4a_7c15);
         rng.next();
         rng
@@ -19,7 +19,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// From `low` up to, but not including, `high`.
+    /// A number from `low` up to, but not including, `high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low).max(1)
     }

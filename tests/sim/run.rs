@@ -1,4 +1,5 @@
-//! One seed: a world, its controllers, and faults for a while. After the faults end, the set must become right again.
+//! The run of one seed: a world, its controllers, and faults for some time. After the faults, the set must become
+//! healthy again.
 
 use super::checker::{CheckScope, REMOVE_AFTER, Violation};
 use super::events::Event;
@@ -18,20 +19,20 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
-/// After the faults, a set must be right within so long.
+/// The time within which a set must be healthy after the faults, in milliseconds.
 const SETTLES_MS: u64 = 240_000;
 
-/// So long DNS hides tasks of a far set.
+/// How long DNS hides tasks of a far set, in milliseconds.
 const FAR_LIES_MS: u64 = 5_000;
 
-/// How a seed ended badly.
+/// The failure of a seed.
 pub struct Failure {
     pub violation: Violation,
     pub what: String,
     pub trace: Vec<String>,
 }
 
-/// Which controller runs under which faults, and what is checked.
+/// The controller, the faults, and the scope of the checks.
 #[derive(Clone, Copy, Debug)]
 pub struct RunConfig {
     pub mutant: Mutant,
@@ -40,13 +41,13 @@ pub struct RunConfig {
     pub trace: bool,
 }
 
-/// Lives through one seed.
+/// Runs one seed.
 pub fn run_seed(seed: u64, config: RunConfig) -> Result<Record, Failure> {
     on_paused_clock(async { Driver::new(seed, config).run().await })
 }
 
-/// Lives through the first start of a set of this size whose mongods are far from each other and from the controller,
-/// while DNS hides some tasks for a while. Gives how long it took, and what every plan cost.
+/// Runs the first start of a set of this size over a slow network, while DNS hides some tasks for some time. Returns
+/// the record, and the real time that each plan took.
 pub fn run_far(seed: u64, tasks: usize) -> Result<(Record, Vec<Duration>), Failure> {
     on_paused_clock(async {
         let driver = Driver::far(seed, tasks);
@@ -64,12 +65,12 @@ fn on_paused_clock<T>(run: impl Future<Output = T>) -> T {
 }
 
 struct Driver {
-    /// What every plan of a far set cost, in real time.
+    /// The real time that each plan of a far set took.
     costs: Arc<Mutex<Vec<Duration>>>,
     shared: Shared,
     mutant: Mutant,
     controllers: Vec<Option<JoinHandle<()>>>,
-    /// What operators requests each controller since its last start.
+    /// The admin requests to each controller since its last start.
     requests: Vec<Arc<AdminRequests>>,
     starts: u32,
     interval: Duration,
@@ -92,7 +93,7 @@ impl Driver {
         world
             .note(|_| format!("{tasks} tasks with {}, {controllers} controllers", if named { "names" } else { "IPs" }));
         begin(&mut world, tasks, 3000);
-        // DNS may lie from the beginning, when it matters most.
+        // DNS may give wrong answers from the start, when they are most dangerous.
         if tasks > world.expect && rng.percent(50) {
             world.dns_differs();
         }
@@ -107,7 +108,7 @@ impl Driver {
         Self::of(world, config.mutant, controllers, Duration::from_millis(rng.between(1000, 5000)), faults_end_at)
     }
 
-    /// Three tasks, and the faults that a scenario wants.
+    /// Three tasks, with the faults of a scenario.
     fn scripted(seed: u64, config: RunConfig) -> Self {
         let mut rng = super::rng::Rng::new(seed.rotate_left(17));
         let named = config.scenario.named().unwrap_or_else(|| rng.percent(50));
@@ -121,7 +122,7 @@ impl Driver {
         Self::of(world, config.mutant, controllers, interval, scenarios::ENDS_AT)
     }
 
-    /// 200 ms there and back, one message in a hundred lost, and all tasks to be a set.
+    /// A far set: a round trip takes 200 ms, one message in a hundred is lost, and `--expect` is the number of tasks.
     fn far(seed: u64, tasks: usize) -> Self {
         let mut world = World::new(seed, true, 1, CheckScope::All, false);
         world.way = Way { ms: 100, loss: 1 };
@@ -183,7 +184,7 @@ impl Driver {
             match (world.unsettled(), calm_since) {
                 (None, None) => {
                     calm_since = Some(now);
-                    // The last write must have time to reach everybody.
+                    // Writes stop, so that the last one has time to reach every member.
                     world.writing = false;
                 }
                 (None, Some(since)) if now >= since + 3000 => return self.last_check(&mut world),
@@ -204,7 +205,7 @@ impl Driver {
         Failure { violation, what, trace: world.trace.take().unwrap_or_default() }
     }
 
-    /// At the end every member has everything that was acknowledged.
+    /// Checks at the end that every member has every acknowledged write.
     fn last_check(&self, world: &mut World) -> Result<Record, Failure> {
         let lacks = |p: &&super::world::Machine| !p.retired && !p.dir.log.starts_with(&world.checker.acked);
         match world.machines.iter().find(lacks).map(|p| p.name.clone()) {
@@ -298,7 +299,7 @@ impl Driver {
                 let report = PlanReport { at: world.now, calm, plan: plan.clone() };
                 if world.trace.is_some() {
                     let text = if calm { String::new() } else { report.text() };
-                    // A duration that grew is no news.
+                    // A longer duration is no change.
                     let digest = text.replace(|c: char| c.is_ascii_digit(), "");
                     if digest != last {
                         last = digest;
@@ -312,7 +313,7 @@ impl Driver {
     }
 }
 
-/// So many tasks start within so many milliseconds, controllers within three seconds, and somebody writes.
+/// Starts this many tasks within this many milliseconds, the controllers within three seconds, and the client's writes.
 fn begin(world: &mut World, tasks: usize, within: u64) {
     for _ in 0..tasks {
         let machine = world.add_machine();
@@ -324,7 +325,7 @@ fn begin(world: &mut World, tasks: usize, within: u64) {
     world.at(100, Event::Write);
 }
 
-/// How long something takes in real time.
+/// The real time that a call takes.
 #[expect(clippy::disallowed_methods, reason = "the one thing here that is not about simulated time")]
 fn cost<T>(of: impl FnOnce() -> T) -> Duration {
     let began = std::time::Instant::now();
@@ -339,7 +340,7 @@ impl World {
         std::mem::take(&mut self.record)
     }
 
-    /// Why the set is not as it should be.
+    /// The reason why the set is not healthy. `None` if it is.
     pub fn unsettled(&self) -> Option<String> {
         let leads =
             |p: &super::world::Machine| p.proc.as_ref().is_some_and(|p| p.state == NodeState::Primary && p.writable);

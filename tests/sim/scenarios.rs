@@ -1,34 +1,34 @@
-//! Faults that come together on purpose: what some rules prevent takes several in the right order, which luck seldom
-//! brings. Each scenario waits until the set is complete.
+//! Scripted combinations of faults. Some rules prevent a loss that needs several faults in a certain sequence, and
+//! random faults rarely produce it. Each scenario waits until the set is complete.
 
 use super::dns::DnsView;
 use super::events::{End, Event};
 use super::faults::Undo;
 use super::world::{Machine, World};
 
-/// What a seed's faults are.
+/// The faults of a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
-    /// Any, at any time.
+    /// Random faults at random times.
     Random,
-    /// DNS hides a task from a controller for longer than it takes to be removed.
+    /// DNS hides a task from a controller for longer than `--remove-after`.
     HiddenTask,
     /// All voters get new addresses while two newcomers copy the data.
     ReaddressWhileCopying,
-    /// A majority gets new addresses, the third voter stays away, a blank task is there instead; one of those that
-    /// moved has missed writes and never meets the other, which dies when it leads again.
+    /// A majority gets new addresses. The third voter stays away, and a blank task runs instead. One of the two members
+    /// with new addresses has missed writes and cannot reach the other. The other one dies when it is primary again.
     BlankTaskWhileReaddressing,
-    /// A voter goes silent and a blank task comes, while the third has missed writes; then the primary dies too.
+    /// A voter becomes silent, and a blank task starts. The third voter has missed writes. Then the primary dies too.
     NewcomerBesideSilent,
-    /// From the first start on, one controller reaches none of the tasks, nor does it hear of all of them. Then a late
-    /// one comes, blank and first in line, which only this controller reaches.
+    /// From the first start on, one controller reaches no task, and DNS does not list all tasks to it. Then a late
+    /// blank task starts at the lowest address. Only this controller reaches it.
     TwoSides,
-    /// One voter misses writes. Then all get new addresses, one of them with an older snapshot of its volume, and the
-    /// primary stays away.
+    /// One voter misses writes. Then all voters get new addresses, and one of them has an older snapshot of its volume.
+    /// The primary stays away.
     SnapshotBesideStale,
 }
 
-/// Every scenario but luck.
+/// Every scenario except the random one.
 pub const SCENARIOS: [Scenario; 6] = [
     Scenario::HiddenTask,
     Scenario::ReaddressWhileCopying,
@@ -38,41 +38,41 @@ pub const SCENARIOS: [Scenario; 6] = [
     Scenario::SnapshotBesideStale,
 ];
 
-/// One thing that happens in a scenario.
+/// One action of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
     /// Waits for a complete set.
     Open(Scenario),
     NewTask,
-    /// It answers nobody from then on: silently, or its port is closed.
+    /// Kills a mongod. Its address is then silent or refuses connections.
     Kill {
         machine: usize,
         refuses: bool,
     },
-    /// Where it was.
+    /// Starts a task at its old address.
     Return(usize),
-    /// At a new address.
+    /// Starts a task at a new address.
     Move(usize),
-    /// At a new address, with its snapshot.
+    /// Starts a task at a new address, with its volume set back to the snapshot.
     MoveSetBack(usize),
-    /// Whoever leads then, or next.
+    /// Kills the primary. If there is none, it kills the next one.
     KillLeader,
 }
 
-/// The machine whose mongod comes late, at the lowest address.
+/// The machine whose mongod starts late, at the lowest address.
 const LATECOMER: usize = 0;
 
-/// When the faults of a scenario end, in milliseconds.
+/// The end of the faults of a scenario, in milliseconds.
 pub const ENDS_AT: u64 = 60_000;
 
 impl Scenario {
-    /// Whether members must be known by their names, or by their IPs; none where it does not matter.
+    /// Whether members must be known by name (`true`) or by IP (`false`). `None` if it makes no difference.
     pub fn named(self) -> Option<bool> {
         let by_ip = [Self::ReaddressWhileCopying, Self::BlankTaskWhileReaddressing, Self::SnapshotBesideStale];
         by_ip.contains(&self).then_some(false)
     }
 
-    /// How many controllers it takes.
+    /// The number of controllers.
     pub fn controllers(self) -> usize {
         if self == Self::TwoSides { 2 } else { 1 }
     }
@@ -124,7 +124,7 @@ impl World {
         self.after(low, high, Event::Act(act));
     }
 
-    /// Every task is a voter that is told by its directory.
+    /// Whether every task is a voter with a data tag.
     fn complete(&self, leader: usize) -> bool {
         let voters = self.config(leader).map_or(0, |c| c.read.voters().count());
         let serves = |machine: &&Machine| machine.proc.as_ref().is_some_and(|proc| proc.me.is_some());
@@ -190,13 +190,13 @@ impl World {
         }
     }
 
-    /// Until the faults end.
+    /// Cuts two ends off from each other until the faults end.
     fn cut_off(&mut self, one: End, other: End) {
         self.note(|_| format!("cut {one:?} and {other:?} off from each other"));
         self.cut.extend([(one, other), (other, one)]);
     }
 
-    /// What a scenario needs before anybody starts.
+    /// Sets up the faults that a scenario needs before anything starts.
     pub fn prepare(&mut self, scenario: Scenario) {
         if scenario != Scenario::TwoSides {
             return;

@@ -1,4 +1,4 @@
-//! How the service changes: tasks come, go for good, and are taken out by an operator.
+//! Changes of the service: tasks are added, retired, and removed by an operator.
 
 use super::events::Event;
 use super::faults::{ControllerCommand, Undo};
@@ -22,8 +22,9 @@ impl World {
         self.after(500, 15_000, Event::Undo(Undo::Retire(machine)));
     }
 
-    /// The address by which an operator knows the node: the one where it answers, or the one that the config has for
-    /// its directory, unless another node answers there. Its next address is not known yet.
+    /// The address by which an operator knows the node. If the node is up, this is its own address. If it is down, it
+    /// is the address that the config has for its directory, unless another node answers there. The next address of the
+    /// node is not known yet.
     pub fn known_at(&self, machine: usize) -> Option<Ipv4Addr> {
         let here = &self.machines[machine];
         if here.proc.is_some() {
@@ -73,7 +74,7 @@ impl World {
         Some(machine)
     }
 
-    /// A task and its volume are retired.
+    /// Retires a task and its volume.
     pub fn scale_down(&mut self) {
         if let Some(machine) = self.goes_for_good() {
             self.retire(machine);

@@ -1,4 +1,4 @@
-//! Volumes that are emptied, and the moments in which that is most dangerous.
+//! Volumes that are emptied, also at the times when this is most dangerous.
 
 use super::events::Event;
 use super::faults::Undo;

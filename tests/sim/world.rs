@@ -1,6 +1,6 @@
-//! The world: machines with volumes and mongods, the network between them, and what happens next.
+//! The world: machines with volumes and mongods, the network between them, and the queue of events.
 //!
-//! Time is tokio's paused clock. Events that are due at the same instant happen in the order in which they were queued.
+//! Time is tokio's paused clock. Events with the same time happen in the sequence in which they were queued.
 
 use super::checker::{CheckScope, Checker};
 use super::dns::DnsView;
@@ -21,41 +21,41 @@ pub const PORT: u16 = 27017;
 pub const SET: &str = "rs";
 pub const V4_4: WireVersion = WireVersion(9);
 
-/// Where a task of the service runs: a volume, and the mongod on it while there is one.
+/// A machine with a task of the service: a volume, and the mongod while one runs.
 pub struct Machine {
     pub name: String,
     pub dir: Dir,
     /// The address of the task, kept while it is down.
     pub addr: Ipv4Addr,
     pub proc: Option<Proc>,
-    /// Swarm's DNS names it.
+    /// Whether Swarm's DNS lists it.
     pub listed: bool,
-    /// The task and its volume are gone for good.
+    /// Whether the task and its volume are permanently gone.
     pub retired: bool,
     /// Its volume was emptied at an address that may have a vote. The number counts the chances to revoke that vote.
     pub wiped: Option<u32>,
     /// An earlier state of its volume, to which it may be set back.
     pub snapshot: Option<Dir>,
-    /// Its volume was set back, and lacks acknowledged writes.
+    /// Whether its volume was set back and lacks acknowledged writes.
     pub set_back: bool,
-    /// Its initial syncs take long.
+    /// Whether its initial syncs take long.
     pub slow_sync: bool,
-    /// When a mongod there died last.
+    /// When a mongod on this machine last died.
     pub died_at: Option<u64>,
-    /// An operator has asked to remove it.
+    /// Whether an operator has asked to remove it.
     pub unwanted: bool,
     /// Its address when the operator asked.
     pub unwanted_at: Option<Ipv4Addr>,
     /// Its directory when the operator asked. The volume may be empty since.
     pub unwanted_data: Option<DataId>,
-    /// Whether its address refuses connections while nobody is there, or stays silent.
+    /// Whether its address refuses connections while no mongod runs. Otherwise it is silent.
     pub refuses: bool,
 }
 
-/// The network between any two.
+/// The properties of the network between two ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Way {
-    /// How long a message takes.
+    /// The transport time of a message, in milliseconds.
     pub ms: u64,
     /// Of a hundred messages so many are lost.
     pub loss: u64,
@@ -66,32 +66,32 @@ pub struct World {
     pub rng: Rng,
     pub machines: Vec<Machine>,
     pub named: bool,
-    /// What every mongod speaks, and behaves as.
+    /// The wire version of every mongod. The mongods behave as that version of MongoDB.
     pub wire: WireVersion,
     /// Connections on which no message gets through.
     pub cut: BTreeSet<(End, End)>,
     /// Of a hundred messages so many are lost.
     pub loss: u64,
     pub slow_ms: u64,
-    /// What the way is like when nothing is wrong with it.
+    /// The network without faults.
     pub way: Way,
     pub dns: Vec<DnsView>,
     pub wakes: Vec<Arc<Notify>>,
     pub last_reports: Vec<Option<PlanReport>>,
     pub events: Queue,
-    /// Tells the driver that an event is due earlier than the one that it waits for.
+    /// Wakes the driver when an event is due earlier than the one that it waits for.
     pub sooner: Arc<Notify>,
     pub checker: Checker,
-    /// Lost answers. The caller waits until its time-out.
+    /// The answers that were lost. Their callers wait until their time-outs.
     pub lost: Vec<Answer>,
     pub writes: u32,
     pub writing: bool,
     pub faults_on: bool,
-    /// What the driver has still to do to controllers.
+    /// The actions on controllers that the driver has not done yet.
     pub controller_commands: Vec<super::faults::ControllerCommand>,
-    /// How many addresses were ever given away.
+    /// The number of addresses that were assigned so far.
     pub addresses: u32,
-    /// Which controllers run.
+    /// Whether each controller runs.
     pub alive: Vec<bool>,
     /// `--expect`.
     pub expect: usize,
@@ -102,7 +102,7 @@ pub struct World {
 /// The last plan that a controller reported.
 pub struct PlanReport {
     pub at: u64,
-    /// The plan has no step and waits for nothing.
+    /// Whether the plan has no step and waits for nothing.
     pub calm: bool,
     pub plan: Plan,
 }
@@ -116,7 +116,7 @@ impl PlanReport {
     }
 }
 
-/// What all parts of one simulation hold on to.
+/// The world, shared by all parts of one simulation.
 #[derive(Clone)]
 pub struct Shared(pub Arc<Mutex<World>>);
 
@@ -157,7 +157,7 @@ impl World {
         }
     }
 
-    /// Notes an event for the reader of a failed seed.
+    /// Adds a line to the trace of the seed.
     pub fn note(&mut self, line: impl FnOnce(&Self) -> String) {
         if self.trace.is_some() {
             let line = format!("{:>7.3} {}", self.now as f64 / 1000.0, line(self));
@@ -183,7 +183,7 @@ impl World {
         ObjectId::from_bytes(self.rng.bytes())
     }
 
-    /// Runs what is due.
+    /// Runs the events that are due.
     pub fn run_due(&mut self, now: u64) {
         self.now = now;
         while let Some(event) = self.events.pop(now) {
@@ -208,7 +208,7 @@ impl World {
             Event::Command { to, command, answer } => self.command_arrives(to, command, answer),
             Event::Answer { from, answer, outcome } => {
                 if self.open(End::Machine(from), End::Controller(answer.to)) && !self.dropped() {
-                    // Nobody may be waiting any more: the controller died.
+                    // Fails if the controller has died and no longer waits.
                     let _ = answer.way.send(outcome);
                 } else {
                     self.lost.push(answer);
@@ -230,7 +230,7 @@ impl World {
         from == to || !self.cut.contains(&(from, to))
     }
 
-    /// A question and its answer get through.
+    /// Whether messages pass in both directions.
     pub fn both_ways(&self, a: End, b: End) -> bool {
         self.open(a, b) && self.open(b, a)
     }
@@ -240,7 +240,7 @@ impl World {
         loss > 0 && self.rng.percent(loss)
     }
 
-    /// Swarm's name service as mongods see it: always right, since they only ask it for members' names.
+    /// DNS for mongods. Its answers are always right, because mongods only resolve the names of members.
     pub fn resolve(&self, host: &Host) -> Option<Ipv4Addr> {
         match host.name() {
             Some(name) => self.machines.iter().find(|p| p.name == name && !p.retired).map(|p| p.addr),
@@ -260,7 +260,7 @@ impl World {
         self.machine_at(self.resolve(host)?)
     }
 
-    /// Whether an address without a mongod says so.
+    /// Whether an address without a mongod refuses connections.
     pub fn refuses(&self, address: Ipv4Addr) -> bool {
         self.machines.iter().any(|p| p.addr == address && p.proc.is_none() && p.refuses && !p.retired)
     }
@@ -270,7 +270,7 @@ impl World {
         self.way.ms + 1 + if slow > 0 { self.rng.between(0, slow) } else { self.rng.between(0, 4) }
     }
 
-    /// Sends to whoever is at the host when the message comes there.
+    /// Sends a message to the mongod that has this host when the message arrives.
     pub fn send(&mut self, from: usize, host: Host, msg: Msg) {
         let Some(process) = self.machines[from].proc.as_ref().map(|p| p.id) else { return };
         let time = self.now + self.latency();
@@ -293,11 +293,11 @@ impl World {
         if self.dropped() || !self.open(End::Machine(from), End::Machine(to)) {
             return;
         }
-        // The sender may be another process by now; then the answer finds nobody.
+        // If the sender's process has been replaced, the answer reaches no process.
         self.receive_from(to, from, process, msg);
     }
 
-    /// A streaming `hello` tells every controller that has a way to this mongod.
+    /// Wakes every controller that reaches this mongod, as a streaming `hello` does.
     pub fn notify_controllers(&mut self, machine: usize) {
         for controller in 0..self.wakes.len() {
             if self.both_ways(End::Machine(machine), End::Controller(controller)) {

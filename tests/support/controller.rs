@@ -143,7 +143,7 @@ impl Drop for Controller {
     }
 }
 
-/// Clears the environment, so that the settings of whoever runs the tests have no effect.
+/// Clears the environment, so that settings in the environment of the tests have no effect.
 pub fn clean(command: &mut Command) -> &mut Command {
     command.env_clear();
     for kept in ["PATH", "TERM", "NO_COLOR"] {

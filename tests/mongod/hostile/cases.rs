@@ -1,4 +1,4 @@
-//! What the fake says, case by case.
+//! The answers of the fake in each case.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId, spec::BinarySubtype};
 
 use super::fake::{Answer, Script, message};
 
-/// What a fake may know: what the primary tells everybody, and what it guessed or overheard of the config.
+/// The knowledge of a fake: the primary's `hello`, which needs no login, and a config that it guessed or read on the
+/// network.
 pub struct Known {
     config: Document,
     hello: Document,
@@ -35,7 +36,7 @@ fn case(name: &'static str, behaviour: Behaviour) -> Case {
     Case { name, behaviour }
 }
 
-/// Answers of one that never asks for a login.
+/// Answers of a fake that never asks for a login.
 fn lies() -> Vec<Case> {
     vec![
         case("an arbiter with the primary's process and a config of its own", |k, name, command| {
@@ -77,7 +78,7 @@ fn lies() -> Vec<Case> {
     ]
 }
 
-/// Logins that prove nothing, or cost too much.
+/// Logins that prove nothing, or that take too much time.
 fn logins() -> Vec<Case> {
     vec![
         case("a short SCRAM nonce", |k, name, command| {
@@ -104,7 +105,7 @@ fn logins() -> Vec<Case> {
     ]
 }
 
-/// Messages that are no messages, too long, or never whole.
+/// Messages that are invalid, too long, or never complete.
 fn messages() -> Vec<Case> {
     vec![
         case("48 MB of greeting", |_, _, _| Answer::Flood(48_000_000)),
@@ -132,13 +133,13 @@ fn messages() -> Vec<Case> {
     ]
 }
 
-/// What a fake arbiter says that knows no config.
+/// The answers of a fake arbiter that does not know the config.
 pub fn arbiter(hello: &Document) -> Script {
     let known = Known { config: doc! { "members": [] }, hello: hello.clone() };
     Arc::new(move |name, command| known.as_an_arbiter(name, command, |_| {}))
 }
 
-/// A fake for each greeting with one field that no mongod would send.
+/// One fake for each greeting that has a field with an invalid value.
 pub fn odd_greetings(config: &Document, hello: &Document) -> Vec<Script> {
     let script = |(field, value): (&'static str, Bson)| {
         let known = Known { config: config.clone(), hello: hello.clone() };
@@ -149,7 +150,7 @@ pub fn odd_greetings(config: &Document, hello: &Document) -> Vec<Script> {
     oddities().into_iter().map(script).collect()
 }
 
-/// Huge, negative, of another type, with control characters, in contradiction.
+/// The invalid values: huge, negative, of another type, with control characters, or contradictory.
 fn oddities() -> Vec<(&'static str, Bson)> {
     let dark = || Bson::from("\u{7}\u{1b}[31mevil\n:99999");
     vec![
@@ -192,7 +193,7 @@ fn oddities() -> Vec<(&'static str, Bson)> {
 impl Known {
     fn hello_with(&self, change: impl Fn(&mut Document)) -> Document {
         let mut hello = self.hello.clone();
-        // As `isMaster` is answered too.
+        // The same fields as in the answer to `isMaster`.
         hello.insert("ismaster", false);
         hello.insert("helloOk", true);
         for gone in ["isWritablePrimary", "secondary", "$clusterTime", "operationTime"] {
@@ -211,7 +212,7 @@ impl Known {
         doc! { "ok": 1, "set": "rs", "myState": state, "term": 1_i64, "members": members.collect::<Vec<_>>() }
     }
 
-    /// It never asks for a login, and answers whatever it is asked.
+    /// Answers every command as an arbiter, and never asks for a login.
     fn as_an_arbiter(&self, name: &str, command: &Document, change: fn(&mut Document)) -> Answer {
         Answer::Say(match name {
             "hello" | "isMaster" | "ismaster" => self.hello_with(|hello| drop(hello.insert("arbiterOnly", true))),
@@ -229,7 +230,7 @@ impl Known {
         })
     }
 
-    /// A `hello` as it should be, and a challenge made from the client's nonce.
+    /// A correct `hello`, and a challenge that is made from the client's nonce.
     fn scram(&self, name: &str, command: &Document, challenge: fn(&str) -> String) -> Answer {
         let reply = |login: &Document| {
             let payload = login.get_binary_generic("payload").map(|p| String::from_utf8_lossy(p).into_owned());
@@ -246,7 +247,7 @@ impl Known {
 }
 
 fn challenge(nonce: &str, iterations: &str) -> String {
-    // A salt of its own every time, so that nothing is known beforehand.
+    // The salt is new every time, so that no result can be cached.
     let salt = ObjectId::new().to_hex();
     format!("r={nonce}abcdefghijklmnopqrstuvwxyz012345,s={salt},i={iterations}")
 }

@@ -1,4 +1,4 @@
-//! A scripted mongod that knows no key: it answers each command as a case wants it to.
+//! A scripted mongod that does not know the key. Each case defines its answers to commands.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,19 +15,19 @@ use tokio::time::sleep;
 use crate::cluster::PORT;
 use crate::support::mongods::free_ip;
 
-/// What comes back.
+/// The answer to a command.
 pub enum Answer {
     /// One message with this document.
     Say(Document),
-    /// These bytes, whatever they mean.
+    /// These bytes, valid or not.
     Bytes(Vec<u8>),
-    /// One message that really is so long.
+    /// One message of this many bytes.
     Flood(usize),
-    /// So much of the message as it should be, and then the end of the connection.
+    /// The first bytes of a valid message, and then the end of the connection.
     BreakOff(Document, usize),
-    /// So much of it, and then nothing more.
+    /// The first bytes of a valid message, and then nothing.
     Stall(Document, usize),
-    /// A byte at a time.
+    /// A valid message, one byte at a time.
     Drip(Document),
     /// The end of the connection at once.
     Close,
@@ -42,7 +42,7 @@ struct Notes {
     mechanisms: Mutex<BTreeSet<String>>,
 }
 
-/// It ends when dropped.
+/// A running fake. It ends when dropped.
 pub struct Fake {
     pub ip: Ipv4Addr,
     notes: Arc<Notes>,
@@ -71,12 +71,12 @@ impl Fake {
         SocketAddr::from((self.ip, PORT)).to_string()
     }
 
-    /// How many commands have come in.
+    /// The number of commands so far.
     pub fn asked(&self) -> usize {
         self.notes.asked.load(Ordering::Relaxed)
     }
 
-    /// Which ways to log in were tried.
+    /// The login mechanisms that clients tried.
     pub fn mechanisms(&self) -> BTreeSet<String> {
         self.notes.mechanisms.lock().unwrap().clone()
     }
@@ -112,7 +112,7 @@ async fn serve(mut stream: TcpStream, script: Script, notes: Arc<Notes>) -> Opti
             }
             Answer::Stall(document, bytes) => {
                 stream.write_all(&message(word(4), &document)[..bytes]).await.ok()?;
-                // Until the other end has had enough.
+                // Waits until the client closes the connection.
                 let _ = stream.read_exact(&mut header).await;
                 return None;
             }
@@ -135,7 +135,7 @@ pub fn message(answers: i32, document: &Document) -> Vec<u8> {
     [header, vec![0; 5], body].concat()
 }
 
-/// A whole message of so many bytes: one long text.
+/// Sends a valid message of this many bytes, with one long text.
 async fn flood(stream: &mut TcpStream, answers: i32, bytes: usize) -> Option<()> {
     let empty = message(answers, &doc! { "ok": 1, "text": "" });
     let added = i32::try_from(bytes - empty.len()).unwrap();

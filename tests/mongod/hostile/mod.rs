@@ -1,5 +1,6 @@
-//! A neighbour that lies, stalls and floods: one more task of the service that knows no key, beside three real mongods
-//! that demand it. Whatever it says, the set stays as it is, and the controller serves.
+//! A hostile neighbour that lies, stalls and floods. It is one more task of the service and does not know the key.
+//! Three real mongods demand the key. Whatever the neighbour answers, the set does not change, and the controller
+//! continues to serve.
 
 mod cases;
 mod fake;
@@ -18,11 +19,11 @@ use crate::support::mongods::Mongod;
 use cases::{cases, odd_greetings};
 use fake::{Fake, Script};
 
-/// No answer over HTTP may take longer.
+/// The limit of an HTTP answer.
 const HTTP_LIMIT: Duration = Duration::from_secs(1);
-/// What the controller may hold beyond its program, which a debug build makes large.
+/// The limit of the controller's memory without its program, which is large in a debug build.
 const ANONYMOUS_KB_MAX: u64 = 40 * 1024;
-/// So many questions to each fake before a case is over.
+/// The number of questions to each fake before a case ends.
 const QUESTIONS: usize = 4;
 
 struct Stand {
@@ -46,10 +47,11 @@ impl Stand {
         Self { cluster, controller, key, primary, config, uri }
     }
 
-    /// Everything is as before any fake came.
+    /// Checks that everything is as it was before the first fake.
     async fn check(&mut self, case: &str) -> Status {
         let primary = self.cluster.nodes[self.primary].host();
-        // On a busy machine an observation may find nobody in time, fake or not. No other primary may be shown meanwhile.
+        // On a busy machine an observation may get no answer in time, with or without fakes. The status must show no
+        // other primary in the meantime.
         let deadline = Instant::now() + LIMIT;
         let status = loop {
             let status = self.status(case).await;
@@ -72,7 +74,7 @@ impl Stand {
         status
     }
 
-    /// The controller's own word, in time, and what it costs.
+    /// The controller's status within the limit. Also checks its memory.
     async fn status(&mut self, case: &str) -> Status {
         assert!(self.controller.is_running(), "{case}: the controller has ended\n{}", self.controller.log());
         let Ok(Some(status)) = timeout(HTTP_LIMIT, self.controller.status()).await else {
@@ -83,7 +85,7 @@ impl Stand {
         status
     }
 
-    /// Lists fakes beside the others until each was asked often enough, and is shown as what it is.
+    /// Lists fakes in DNS beside the mongods, until each got enough questions and the status shows it correctly.
     async fn endure(&mut self, case: &str, scripts: Vec<Script>) {
         let mut fakes = Vec::new();
         for script in scripts {
@@ -110,7 +112,7 @@ impl Stand {
         self.cluster.list_all();
     }
 
-    /// What the primary tells everybody.
+    /// The `hello` of the primary, which needs no login.
     async fn hello(&self) -> Document {
         self.cluster.nodes[self.primary].command(doc! { "hello": 1 }).await.unwrap()
     }
@@ -122,7 +124,7 @@ impl Drop for Stand {
     }
 }
 
-/// Read as the members read it.
+/// The config that a mongod stores, read with the login of the members.
 async fn config_of(node: &Mongod) -> Document {
     let client = member_client(node);
     let config = client.database("local").collection::<Document>("system.replset").find_one(doc! {}).await;
@@ -130,7 +132,7 @@ async fn config_of(node: &Mongod) -> Document {
     config.unwrap().unwrap()
 }
 
-/// A fake that calls itself an arbiter, and that the primary's public words are known to.
+/// A fake that claims to be an arbiter, and knows what the primary's `hello` contains.
 pub async fn arbiter(hello: &Document) -> Fake {
     Fake::start(cases::arbiter(hello)).await
 }

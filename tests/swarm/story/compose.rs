@@ -1,5 +1,5 @@
-//! `deploy/compose` with the init container of `deploy/apps`: one engine, and an application whose image does not contain
-//! rsctl.
+//! `deploy/compose` with the init container of `deploy/apps`. It has one engine, and an application whose image does
+//! not contain rsctl.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,7 +62,7 @@ async fn told(lab: &Lab) -> Outcome<String> {
     let primary = whole.await?.primary.ok_or("no primary")?;
     agent.mark().await?;
     let (service, _) = primary.split_once(':').ok_or("no port")?;
-    // As in a crash: Docker does not restart a container that it is told to kill.
+    // The test kills the process, as a crash does: Docker does not restart a container after `docker kill`.
     let container = format!("{PROJECT}_{service}_1");
     let pid = lab.docker(DESK, &["inspect", "-f", "{{.State.Pid}}", &container]).await?;
     kill(Pid::from_raw(pid.trim().parse()?), Signal::SIGKILL)?;
