@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// `--remove-after` of the simulated controllers: a member must be gone for this time before a controller removes it.
+/// A controller may remove a member only after the member has been gone for this time in everything that the controller
+/// got. The simulated controllers have it as `--replace-after`.
 pub const REMOVE_AFTER: Duration = Duration::from_secs(5);
 
 /// What the checker checks.

@@ -25,7 +25,7 @@ pub struct Evidence {
     pub set_back: BTreeMap<DataId, (u64, bool)>,
     /// The committed writes that the primary reported, with the times.
     pub committed: Vec<(u64, OpTime)>,
-    /// The lowest member `_id` above all in the configs that the controller saw on a primary.
+    /// The next free member `_id` in the last config that the controller saw on a primary.
     pub next_id: MemberId,
     /// The evidence before its last restart: a command from before the restart may still be on its way.
     pub earlier: Option<Box<Evidence>>,

@@ -11,7 +11,7 @@ use super::world::{Machine, World};
 pub enum Scenario {
     /// Random faults at random times.
     Random,
-    /// DNS hides a task from a controller for longer than `--remove-after`.
+    /// DNS hides a task from a controller for longer than the time after which a controller removes a gone member.
     HiddenTask,
     /// All voters get new addresses while two newcomers copy the data.
     ReaddressWhileCopying,
