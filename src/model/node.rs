@@ -288,7 +288,7 @@ pub enum ProbeError {
     Closed,
     /// The node accepted a new connection and closed it without an answer. A mongod at `maxConns` or a firewall does
     /// this. A process exists at the address.
-    #[error("accepts connections and closes them (too many connections, or a firewall)")]
+    #[error("accepts connections and closes them (too many connections, a firewall, or it requires TLS)")]
     Dropped,
     /// The node is shutting down (91).
     #[error("is shutting down")]

@@ -112,8 +112,8 @@ async fn a_certificate_that_is_missing_or_not_trusted_is_named_and_nothing_begin
     let distrusts = [("RSCTL_TLS", "true"), ("RSCTL_TLS_CA_FILE", &wrong), ("RSCTL_TLS_CERT_KEY_FILE", &own)];
     let shows_none = [("RSCTL_TLS", "true"), ("RSCTL_TLS_CA_FILE", &right)];
     let cases: [(&[(&str, &str)], &str); 3] = [
-        (&[], "closes the connection"),
-        (&shows_none, "closes the connection"),
+        (&[], "accepts connections and closes them"),
+        (&shows_none, "accepts connections and closes them"),
         (&distrusts, "TLS failed: invalid peer certificate"),
     ];
     for (settings, said) in cases {
