@@ -328,7 +328,7 @@ async fn an_accepted_loss_is_done_once_even_if_it_fails() {
     fixture.run_for(120 * SECOND).await;
     assert_eq!(*fixture.world.forced.lock().unwrap(), [at(1)], "once");
     assert!(
-        matches!(fixture.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("not known"))
+        matches!(fixture.requests.request_state(&request), Some(RequestState::Dropped(why)) if why.contains("unknown"))
     );
 }
 
