@@ -88,6 +88,23 @@ pub enum Naming {
 }
 
 impl Node {
+    /// A node about whose past nothing is known yet: every duration is zero.
+    pub fn new(at: Option<SocketAddr>, answer: Result<Arc<Probe>, ProbeError>, naming: Naming, listed: bool) -> Self {
+        Self {
+            at,
+            answer,
+            listed,
+            ever_listed: false,
+            unlisted_for: Duration::ZERO,
+            silent_for: Duration::ZERO,
+            unhealthy_for: Duration::ZERO,
+            down_observations: 0,
+            closed_for: Duration::ZERO,
+            state_for: Duration::ZERO,
+            naming,
+        }
+    }
+
     /// The node's answer, if there is one.
     pub fn probe(&self) -> Option<&Probe> {
         self.answer.as_deref().ok()

@@ -154,19 +154,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
             let (at, answer, is_listed) = locate(host, &tasks, names, answers);
             let naming = naming(host.port(), &answer, names, answers);
             listed.insert(host.clone(), is_listed);
-            let node = Node {
-                at,
-                answer,
-                naming,
-                listed: is_listed == Listed::Yes,
-                ever_listed: false,
-                unlisted_for: Duration::ZERO,
-                silent_for: Duration::ZERO,
-                unhealthy_for: Duration::ZERO,
-                down_observations: 0,
-                closed_for: Duration::ZERO,
-                state_for: Duration::ZERO,
-            };
+            let node = Node::new(at, answer, naming, is_listed == Listed::Yes);
             observed.nodes.insert(host.clone(), node);
         }
         observed.tasks = tasks;

@@ -90,7 +90,6 @@ mod tests {
     use crate::model::{DataId, Host, Naming, ProcessId, SetView, WireVersion};
     use bson::doc;
     use std::sync::Arc;
-    use std::time::Duration;
 
     const SET: [u8; 12] = [7; 12];
 
@@ -127,19 +126,7 @@ mod tests {
     fn observed(probes: impl IntoIterator<Item = Probe>) -> Observed {
         let mut observed = Observed::default();
         for (n, probe) in (1_u32..).zip(probes) {
-            let node = Node {
-                at: None,
-                answer: Ok(Arc::new(probe)),
-                listed: true,
-                ever_listed: true,
-                unlisted_for: Duration::ZERO,
-                silent_for: Duration::ZERO,
-                unhealthy_for: Duration::ZERO,
-                down_observations: 0,
-                closed_for: Duration::ZERO,
-                state_for: Duration::ZERO,
-                naming: Naming::Unstable,
-            };
+            let node = Node { ever_listed: true, ..Node::new(None, Ok(Arc::new(probe)), Naming::Unstable, true) };
             observed.nodes.insert(Host::ip(std::net::Ipv4Addr::from(0x0a00_0000 + n).into(), 27017), node);
         }
         observed

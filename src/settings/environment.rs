@@ -81,8 +81,8 @@ impl Environment {
             return own;
         }
         let alias = ALIASES.iter().find(|aliases| aliases.ours == ours).and_then(|aliases| {
-            let set = aliases.theirs.iter().filter_map(|name| Some((*name, self.get(name)?)));
-            set.into_iter().find(|(_, value)| (aliases.could_be_meant)(value))
+            let mut set = aliases.theirs.iter().filter_map(|name| Some((*name, self.get(name)?)));
+            set.find(|(_, value)| (aliases.could_be_meant)(value))
         });
         let debug = || self.get("DEBUG").filter(|value| matches!(*value, "1" | "true")).map(|_| ("DEBUG", "debug"));
         if ours == "RSCTL_LOG_LEVEL" { alias.or_else(debug) } else { alias }
