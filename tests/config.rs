@@ -4,7 +4,7 @@
 
 use bson::{Bson, Document, doc};
 use proptest::prelude::*;
-use rsctl::model::{Change, DataId, MemberId, NewRole, ReplConfig, SavedVote};
+use rsctl::model::{Change, ConfigError, DataId, MemberId, NewRole, ReplConfig, SavedVote, VERSION_MAX};
 
 /// A config as an operator and several servers left it: every number type, tags, horizons, fields of the future.
 fn rich() -> Document {
@@ -128,6 +128,45 @@ fn nonsense_is_refused_and_not_repaired() {
     let mut document = rich();
     document.insert("members", vec![Bson::Int32(1)]);
     assert!(ReplConfig::from_stored(document).is_err());
+}
+
+#[test]
+fn numbers_that_no_server_has_are_refused() {
+    let mut nonsense = Vec::from([i64::MIN, -1, i64::from(i32::MAX) + 1, i64::MAX].map(Bson::Int64));
+    nonsense.extend([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300, 1.5].map(Bson::Double));
+    for number in nonsense {
+        let mut document = rich();
+        document.insert("version", number.clone());
+        assert!(ReplConfig::from_stored(document).is_err(), "version {number}");
+        let mut document = rich();
+        document.get_array_mut("members").unwrap()[0].as_document_mut().unwrap().insert("_id", number.clone());
+        assert!(ReplConfig::from_stored(document).is_err(), "_id {number}");
+    }
+    assert!(ReplConfig::from_stored(at_version(0)).is_err(), "versions begin with 1");
+}
+
+#[test]
+fn no_config_follows_the_largest_version() {
+    let next = stored(at_version(VERSION_MAX - 1)).with(&[]).unwrap();
+    assert_eq!(next.version(), VERSION_MAX);
+    assert_eq!(next.with(&[]), Err(ConfigError::NoNextVersion(VERSION_MAX)));
+}
+
+/// The server adds 10,000 or more to the version of a forced config.
+#[test]
+fn no_config_is_forced_near_the_largest_version() {
+    let last = VERSION_MAX - 10_001;
+    let config = stored(at_version(last));
+    assert_eq!(config.forced(&[], last).unwrap().version(), last + 1);
+    for newest in [last + 1, VERSION_MAX, i64::MAX] {
+        assert_eq!(config.forced(&[], newest), Err(ConfigError::NoNextVersion(newest)));
+    }
+}
+
+fn at_version(version: i64) -> Document {
+    let mut document = rich();
+    document.insert("version", version);
+    document
 }
 
 fn change() -> impl Strategy<Value = Change> {

@@ -13,6 +13,13 @@ use std::time::Duration;
 pub const MEMBERS_MAX: usize = 50;
 /// Most voters of a set. 6.0.5 accepts an eighth and then fails to promote it at every heartbeat, so rsctl counts them.
 pub const VOTERS_MAX: usize = 7;
+/// The largest version of a config. 6.0.5 refuses a larger one with 93.
+pub const VERSION_MAX: i64 = i32::MAX as i64;
+/// The largest `_id` of a member. MongoDB 4.4 accepts less: see [`super::WireVersion::member_id_max`].
+const ID_MAX: i64 = i32::MAX as i64;
+/// The server adds this and a random number to the version of a forced config (6.0.5). Above [`VERSION_MAX`] it refuses
+/// the config with 51024.
+const FORCE_ADDS_MIN: i64 = 10_000;
 
 /// A config as one node stores it. Cheap to clone, because observations, plans and steps all carry it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +34,8 @@ impl ReplConfig {
     /// Reads a config from `local.system.replset`, the only place that shows `newlyAdded`. The mark is read and removed
     /// from the document, because the server refuses a config that carries it (93).
     pub fn from_stored(mut document: Document) -> Result<Self, ConfigError> {
-        let version = integer(&document, "version").ok_or(ConfigError::Field("version"))?;
+        let version = integer(&document, "version").filter(|version| (1..=VERSION_MAX).contains(version));
+        let version = version.ok_or(ConfigError::Field("version"))?;
         let term = integer(&document, "term");
         document.get_str("_id").map_err(|_| ConfigError::Field("_id"))?;
         let list = document.get_array_mut("members").map_err(|_| ConfigError::Field("members"))?;
@@ -130,9 +138,14 @@ impl ReplConfig {
         Duration::from_millis(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(2000))
     }
 
-    /// An identity above those of all members of this config, up to the largest one that an integer holds.
+    /// The version is so large that the server refuses every forced config.
+    pub fn is_too_late_to_force(&self) -> bool {
+        next_version(self.version, FORCE_ADDS_MIN).is_err()
+    }
+
+    /// An identity above those of all members of this config.
     pub fn next_id(&self) -> MemberId {
-        MemberId(self.members.iter().map(|m| m.id.0).max().unwrap_or(-1).saturating_add(1))
+        MemberId(self.members.iter().map(|m| m.id.0).max().map_or(0, |id| id.saturating_add(1)))
     }
 
     /// Whether this config is newer, as the server compares configs: by term and version, and by version alone when one of
@@ -152,14 +165,14 @@ impl ReplConfig {
     /// The config after these changes, at exactly the next version, so that the server refuses it when another config came
     /// first.
     pub fn with(&self, changes: &[Change]) -> Result<Self, ConfigError> {
-        self.edited(changes, self.version.saturating_add(1))
+        self.edited(changes, next_version(self.version, 0)?)
     }
 
-    /// The config after these changes, for a forced reconfig. The version must be above every version seen, so that no node
-    /// keeps an older config. The server adds a large random number to it, and removes all `newlyAdded` marks, so that
-    /// every member with a vote counts.
-    pub fn forced(&self, changes: &[Change], version: i64) -> Result<Self, ConfigError> {
-        let mut next = self.edited(changes, version)?;
+    /// The config after these changes, for a forced reconfig. Its version is above `newest`, the newest version that was
+    /// seen, so that no node keeps an older config. The server adds a large random number to it, and removes all
+    /// `newlyAdded` marks, so that every member with a vote counts.
+    pub fn forced(&self, changes: &[Change], newest: i64) -> Result<Self, ConfigError> {
+        let mut next = self.edited(changes, next_version(newest, FORCE_ADDS_MIN)?)?;
         for member in Arc::make_mut(&mut next.members) {
             member.newly_added = false;
         }
@@ -181,6 +194,12 @@ impl ReplConfig {
         }
         Ok(next)
     }
+}
+
+/// The version of the config after the newest one, to which the server adds at least so much.
+fn next_version(newest: i64, added: i64) -> Result<i64, ConfigError> {
+    let next = newest.saturating_add(1);
+    if next.saturating_add(added) > VERSION_MAX { Err(ConfigError::NoNextVersion(newest)) } else { Ok(next) }
 }
 
 fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
@@ -279,7 +298,8 @@ fn remove_tag(entry: &mut Document, tag: &str) {
 
 fn read_member(entry: &mut Document) -> Result<Member, ConfigError> {
     let newly_added = entry.remove("newlyAdded").and_then(|mark| mark.as_bool()).unwrap_or(false);
-    let id = MemberId(integer(entry, "_id").ok_or(ConfigError::Field("members._id"))?);
+    let id = integer(entry, "_id").filter(|id| (0..=ID_MAX).contains(id));
+    let id = MemberId(id.ok_or(ConfigError::Field("members._id"))?);
     let host =
         entry.get_str("host").ok().and_then(|text| text.parse().ok()).ok_or(ConfigError::Field("members.host"))?;
     let flag = |name| entry.get_bool(name).unwrap_or(false);
@@ -353,4 +373,7 @@ pub enum ConfigError {
     /// A change names a member that the config does not have.
     #[error("the config has no member with _id {0}")]
     NoSuchMember(MemberId),
+    /// The version after this one would be too large for the server.
+    #[error("no config can follow version {0}, because a version is at most {VERSION_MAX}")]
+    NoNextVersion(i64),
 }

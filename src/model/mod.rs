@@ -16,7 +16,7 @@ mod request;
 mod version;
 
 pub(crate) use config::integer;
-pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VOTERS_MAX};
+pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VERSION_MAX, VOTERS_MAX};
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use evidence_id::{EvidenceDigest, EvidenceId, EvidenceIdError};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError};

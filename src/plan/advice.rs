@@ -1,6 +1,7 @@
 //! What one rule says.
 
 use super::{LintFault, Reason, Step, WaitingOn};
+use crate::model::ConfigError;
 
 /// A step that a rule proposes.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ impl Advice {
     pub(super) fn of(draft: Option<Draft>, waiting: Vec<WaitingOn>) -> Self {
         match draft {
             Some(Ok(proposal)) => Self::Do(proposal, waiting),
+            // A finding reports it: `explain::noteworthy`.
+            Some(Err(LintFault::Changes(ConfigError::NoNextVersion(_)))) => Self::of(None, waiting),
             Some(Err(fault)) => Self::Bug(fault, waiting),
             None if waiting.is_empty() => Self::Pass,
             None => Self::Wait(waiting),

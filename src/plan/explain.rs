@@ -52,6 +52,7 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     let now = &context.situation;
     let mut findings: Vec<Finding> = bootstrap::refusal(now).into_iter().chain(recovery::refusal(context)).collect();
     findings.extend(data_at_stake(now));
+    findings.extend(version_limit(now));
     let Some(config) = now.config else { return findings };
     let is_outside = |p: &Process<'_>| config.members().iter().all(|m| !p.is_at(&m.host));
     let left_out = now.ours.iter().filter(|p| p.listed && now.left_out(p) && is_outside(p));
@@ -74,6 +75,12 @@ fn data_at_stake(now: &Situation<'_>) -> Vec<Finding> {
         }
     };
     blank.iter().filter_map(finding).collect()
+}
+
+/// A version near the largest one that the server accepts.
+fn version_limit(now: &Situation<'_>) -> Option<Finding> {
+    let newest = now.ours.iter().filter_map(|p| p.probe.config.as_ref()).max_by_key(|config| config.version())?;
+    newest.is_too_late_to_force().then(|| Finding::VersionLimit { version: newest.version() })
 }
 
 /// A set that is full, or too small.

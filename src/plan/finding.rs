@@ -2,7 +2,7 @@
 
 use super::reason::list;
 use super::{LintFault, Rule};
-use crate::model::{Host, MEMBERS_MAX, NodeState, ProbeError, SetName};
+use crate::model::{Host, MEMBERS_MAX, NodeState, ProbeError, SetName, VERSION_MAX};
 use bson::oid::ObjectId;
 use std::fmt;
 
@@ -123,6 +123,11 @@ pub enum Finding {
         /// The primary.
         host: Host,
     },
+    /// The newest config's version is so large that the server accepts no forced config, and soon no config at all.
+    VersionLimit {
+        /// That version.
+        version: i64,
+    },
     /// A rule made a config that does not pass rsctl's own checks: a bug in rsctl.
     Internal {
         /// The rule.
@@ -134,7 +139,7 @@ pub enum Finding {
 
 impl Finding {
     /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 22] = [
+    pub const KINDS: [&str; 23] = [
         "foreign-set",
         "other-set-name",
         "standalone",
@@ -156,6 +161,7 @@ impl Finding {
         "left-out",
         "primary-unlisted",
         "stuck",
+        "version-limit",
         "internal",
     ];
 
@@ -183,6 +189,7 @@ impl Finding {
             Self::LeftOut { .. } => "left-out",
             Self::Stuck { .. } => "stuck",
             Self::PrimaryUnlisted { .. } => "primary-unlisted",
+            Self::VersionLimit { .. } => "version-limit",
             Self::Internal { .. } => "internal",
         }
     }
@@ -208,6 +215,7 @@ impl Finding {
             | Self::ConfigsDisagree
             | Self::Stuck { .. }
             | Self::PrimaryUnlisted { .. }
+            | Self::VersionLimit { .. }
             | Self::Internal { .. } => Severity::Error,
         }
     }
@@ -301,6 +309,12 @@ impl fmt::Display for Finding {
                 f,
                 "the primary {host} is alive, but DNS does not list its task; another member led once and does not again: \
                  check the network of its node (Swarm needs port 7946, TCP and UDP)"
+            ),
+            Self::VersionLimit { version } => write!(
+                f,
+                "the config has version {version}, and MongoDB accepts none above {VERSION_MAX}: no config can be forced \
+                 any more, and the number of changes left is {}: move the data to a new set",
+                VERSION_MAX - version
             ),
             Self::Internal { rule, fault } => write!(
                 f,

@@ -25,16 +25,16 @@ impl LintedConfig {
         Ok(Self { base: base.clone(), changes, config })
     }
 
-    /// The config after these changes at this version, for a force that keeps every vote.
-    pub fn forced(base: &ReplConfig, changes: Vec<Change>, version: i64) -> Result<Self, LintFault> {
-        let config = base.forced(&changes, version)?;
+    /// The config after these changes, above the newest version seen, for a force that keeps every vote.
+    pub fn forced(base: &ReplConfig, changes: Vec<Change>, newest: i64) -> Result<Self, LintFault> {
+        let config = base.forced(&changes, newest)?;
         check_forced(base, &config)?;
         Ok(Self { base: base.clone(), changes, config })
     }
 
-    /// The config after these changes at this version, for a force that gives up votes.
-    pub fn accepting_loss(base: &ReplConfig, changes: Vec<Change>, version: i64) -> Result<Self, LintFault> {
-        let config = base.forced(&changes, version)?;
+    /// The config after these changes, above the newest version seen, for a force that gives up votes.
+    pub fn accepting_loss(base: &ReplConfig, changes: Vec<Change>, newest: i64) -> Result<Self, LintFault> {
+        let config = base.forced(&changes, newest)?;
         check_loss(base, &config)?;
         Ok(Self { base: base.clone(), changes, config })
     }
@@ -55,7 +55,7 @@ impl LintedConfig {
     }
 }
 
-/// What is wrong with a config. Each of these is a bug in a rule.
+/// What is wrong with a config. Each of these is a bug in a rule, except [`ConfigError::NoNextVersion`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LintFault {
     /// The changes do not fit the config.

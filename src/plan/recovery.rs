@@ -110,8 +110,7 @@ fn force(
     found: &[(&Member, &Process<'_>)],
 ) -> Option<Result<Force, LintFault>> {
     let now = &context.situation;
-    let version = newest_version(now)? + 1;
-    let next = match LintedConfig::forced(config, forced_changes(context, config), version) {
+    let next = match LintedConfig::forced(config, forced_changes(context, config), newest_version(now)?) {
         Ok(next) => next,
         Err(fault) => return Some(Err(fault)),
     };

@@ -77,7 +77,7 @@ fn member_status(observed: &Observed, member: &Member, peer: Option<Peer>, newes
     // The member's own answer is preferred, because the primary's knowledge of it is up to a heartbeat interval old.
     let own = node.and_then(|n| n.probe()?.view.as_ref()?.applied_wall_ms);
     let applied = own.or(peer.as_ref().and_then(|p| p.applied_wall_ms));
-    let lag = newest.zip(applied).map(|(newest, applied)| (newest - applied).max(0));
+    let lag = newest.zip(applied).map(|(newest, applied)| milliseconds_between(applied, newest));
     MemberStatus {
         id: member.id.0,
         host: member.host.to_string(),
@@ -86,9 +86,14 @@ fn member_status(observed: &Observed, member: &Member, peer: Option<Peer>, newes
         votes: u8::from(member.votes_now()),
         priority: member.priority,
         healthy: working && peer.is_none_or(|p| p.healthy),
-        lag_ms: lag.filter(|_| working).and_then(|ms| u64::try_from(ms).ok()),
+        lag_ms: lag.filter(|_| working),
         note: if elected { Some("elected, not yet writable".to_owned()) } else { note(member, unreachable, state) },
     }
+}
+
+/// Both times are from servers, and may be anything.
+fn milliseconds_between(earlier: i64, later: i64) -> u64 {
+    u64::try_from(later.saturating_sub(earlier)).unwrap_or(0)
 }
 
 fn note(member: &Member, unreachable: Option<String>, state: Option<NodeState>) -> Option<String> {
@@ -142,4 +147,17 @@ fn finding(finding: &plan::Finding) -> FindingStatus {
         plan::Severity::Error => FindingLevel::Error,
     };
     FindingStatus { severity, text: finding.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::milliseconds_between;
+
+    #[test]
+    fn a_lag_of_any_two_times_is_a_number() {
+        assert_eq!(
+            [(7, 10), (10, 7), (i64::MIN, i64::MAX), (i64::MAX, i64::MIN)].map(|(a, b)| milliseconds_between(a, b)),
+            [3, 0, i64::MAX as u64, 0]
+        );
+    }
 }

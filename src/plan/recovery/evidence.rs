@@ -271,7 +271,7 @@ fn verdict(context: &Context<'_>, missing: &[Missing], committed: Option<OpTime>
     }
     match by_request(context, config) {
         Some(Ok(step)) => return Verdict::Safe { by_itself: by_itself(now), step },
-        Some(Err(fault)) => return Verdict::Refused(vec![Obstacle::Internal(fault)]),
+        Some(Err(fault)) => return Verdict::Refused(vec![fault.into()]),
         None => {}
     }
     let obstacles = obstacles(now, missing);

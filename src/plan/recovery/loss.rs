@@ -8,7 +8,7 @@
 
 use super::super::addressing::Addressing;
 use super::super::situation::Situation;
-use super::super::{LintFault, LintedConfig, Step};
+use super::super::{Finding, LintFault, LintedConfig, Step};
 use super::arbiters::arbiters;
 use super::{Lost, Obstacle, accepts, found_voters, newest_version};
 use crate::model::{Change, ConfigError, Host, Member, NodeState, OpTime, Process, ReplConfig};
@@ -24,22 +24,25 @@ pub struct Loss {
 
 impl From<LintFault> for Obstacle {
     fn from(fault: LintFault) -> Self {
-        Self::Internal(fault)
+        match fault {
+            LintFault::Changes(ConfigError::NoNextVersion(version)) => Self::Finding(Finding::VersionLimit { version }),
+            fault => Self::Internal(fault),
+        }
     }
 }
 
 impl From<ConfigError> for Obstacle {
     fn from(error: ConfigError) -> Self {
-        Self::Internal(error.into())
+        LintFault::from(error).into()
     }
 }
 
 /// The forced reconfig after which, of the directories that are found, the one with the newest write leads.
 pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<OpTime>) -> Result<Loss, Obstacle> {
-    let version = newest_version(now).unwrap_or(config.version()) + 1;
+    let newest = newest_version(now).unwrap_or(config.version());
     let Addressing { moves, tags, unnamed } = Addressing::of_any_state(now);
     let mut changes = [moves, tags, guesses(now, config)].concat();
-    let readdressed = config.forced(&changes, version)?;
+    let readdressed = config.forced(&changes, newest)?;
     let filled = filled_members(now, &readdressed);
     let is_out = |p: &Process<'_>| !filled.iter().any(|(_, q)| q.id == p.id);
     if let Some((_, p)) = found_voters(now, config).into_iter().find(|(_, p)| is_out(p)) {
@@ -50,9 +53,9 @@ pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<O
     let Some(&(leader, process)) = best else { return Err(Obstacle::NoLeader) };
     changes.extend(given_up_votes(config, &readdressed, leader, &filled));
     changes.extend(vote_of_leader(leader, process));
-    changes.extend(arbiters(now, config, &config.forced(&changes, version)?)?);
+    changes.extend(arbiters(now, config, &config.forced(&changes, newest)?)?);
     let lost = losses(now, config, &changes, committed, process);
-    let next = LintedConfig::accepting_loss(config, changes, version)?;
+    let next = LintedConfig::accepting_loss(config, changes, newest)?;
     Ok(Loss { step: Step::AcceptLoss { on: process.hosts[0].clone(), next }, lost })
 }
 

@@ -26,7 +26,7 @@ async fn no_recovery_is_forced_when_an_answer_has_changed_since_the_observation(
         let observed = world.observer().observe().await;
         let base = observed.probe(&host(1)).unwrap().config.clone().unwrap();
         let changes = vec![Change::Readdress { id: MemberId(1), to: host(5) }];
-        let step = Step::Recover { on: host(1), next: LintedConfig::forced(&base, changes, 2).unwrap() };
+        let step = Step::Recover { on: host(1), next: LintedConfig::forced(&base, changes, 1).unwrap() };
         change(&world);
         world.asked.lock().unwrap().clear();
         let outcome = execute(&world, &observed, &step).await;

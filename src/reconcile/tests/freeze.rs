@@ -14,7 +14,7 @@ use tokio::time::advance;
 fn recover(observed: &Observed) -> Step {
     let base = observed.probe(&host(1)).unwrap().config.clone().unwrap();
     let changes = vec![Change::Readdress { id: MemberId(1), to: host(5) }];
-    Step::Recover { on: host(1), next: LintedConfig::forced(&base, changes, 2).unwrap() }
+    Step::Recover { on: host(1), next: LintedConfig::forced(&base, changes, 1).unwrap() }
 }
 
 /// Forces after an observation, with a freeze of this length during each probe of it, before the step, and during the

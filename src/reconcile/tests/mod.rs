@@ -372,7 +372,7 @@ async fn no_loss_is_forced_when_an_answer_has_changed_since_the_observation() {
         let observed = world.observer().observe().await;
         let base = observed.probe(&host(1)).unwrap().config.clone().unwrap();
         let changes = vec![Change::RevokeVote { id: MemberId(1) }, Change::RevokeVote { id: MemberId(2) }];
-        let next = LintedConfig::accepting_loss(&base, changes, 2).unwrap();
+        let next = LintedConfig::accepting_loss(&base, changes, 1).unwrap();
         let step = Step::AcceptLoss { on: host(1), next };
         change(&world);
         let refused = execute(&world, &observed, &step).await;
