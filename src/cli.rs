@@ -118,13 +118,13 @@ pub struct LogArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Finding the nodes")]
 pub struct DiscoveryArgs {
-    /// Swarm services of the nodes, separated by commas; `_mongodb._tcp.NAME` uses SRV records
+    /// Services, hosts (HOST:PORT) or addresses of the nodes, separated by commas; `_mongodb._tcp.NAME` uses SRV records
     #[arg(long, value_name = "NAMES", env = "RSCTL_SERVICE", default_value = "mongo")]
     pub service: Services,
     /// Name of the replica set, as in `mongod --replSet`
     #[arg(long, value_name = "NAME", env = "RSCTL_REPLICA_SET", default_value = "rs", value_parser = set_name)]
     pub replica_set: SetName,
-    /// Port of every node; SRV records have their own port
+    /// Port of every node that has no port in --service or in an SRV record
     #[arg(long, env = "RSCTL_PORT", default_value = "27017", value_parser = port)]
     pub port: u16,
     /// Number of nodes of the service; a replica set is created when all of them answer

@@ -45,6 +45,16 @@ fn bad_settings_are_one_line_and_exit_code_2() {
             "RSCTL_PORT (--port): `0` is not accepted; accepted: a port from 1 to 65535",
         ),
         (
+            vec!["run"],
+            ("RSCTL_SERVICE", "mongo1,mongo2:0"),
+            "RSCTL_SERVICE (--service): `mongo1,mongo2:0` is not accepted; accepted: a port from 1 to 65535 after the colon",
+        ),
+        (
+            vec!["status", "--service", "mongodb+srv://user:secret@mongo.example"],
+            ("X", ""),
+            "--service: `mongodb+srv://…@mongo.example` is not accepted; accepted: mongodb+srv://NAME without a user, a port, a database and options; rsctl has settings for them",
+        ),
+        (
             vec!["uri", "--database", "a/b"],
             ("X", ""),
             "--database: `a/b` is not accepted; accepted: a database name of at most 63 bytes without / \\ . \" $ * < > : | ? and space",

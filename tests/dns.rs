@@ -65,24 +65,80 @@ async fn an_answer_is_never_remembered() {
     assert_eq!(trouble(&tasks(&dns).await), [("mongo", DnsTroubleKind::NoSuchService)]);
 }
 
+const OUTAGES: [(Answer, DnsTroubleKind); 3] = [
+    (Answer::ServFail, DnsTroubleKind::ServFail),
+    (Answer::Refused, DnsTroubleKind::Refused),
+    (Answer::Silence, DnsTroubleKind::Timeout),
+];
+
 #[tokio::test]
-async fn the_plain_name_is_asked_only_when_there_is_no_tasks_name() {
+async fn the_plain_name_is_asked_when_there_is_no_tasks_name() {
     let server = DnsServer::start().await;
     let dns = discovery(&server, &["mongo"]);
     server.set("mongo", RecordType::A, records(&["10.0.1.9"]));
     assert_eq!(hosts(&tasks(&dns).await), ["10.0.1.9:27017"]);
     server.set_both("tasks.mongo", Answer::NoData);
     assert_eq!(hosts(&tasks(&dns).await), ["10.0.1.9:27017"]);
-    for (outage, kind) in [
-        (Answer::ServFail, DnsTroubleKind::ServFail),
-        (Answer::Refused, DnsTroubleKind::Refused),
-        (Answer::Silence, DnsTroubleKind::Timeout),
-    ] {
-        server.set("tasks.mongo", RecordType::AAAA, outage);
+}
+
+#[tokio::test]
+async fn where_dns_fails_for_each_name_that_it_does_not_know_the_plain_name_counts() {
+    for (failure, kind) in OUTAGES {
+        let server = DnsServer::start().await;
+        server.set_both("tasks.mongo", failure.clone());
+        server.set("mongo", RecordType::A, records(&["10.0.1.9", "10.0.1.10"]));
+        let dns = discovery(&server, &["mongo"]);
         let list = tasks(&dns).await;
-        assert_eq!(hosts(&list), [""; 0], "an outage of one family hides whether tasks.mongo exists");
-        assert_eq!(trouble(&list), [("tasks.mongo", kind)]);
+        assert_eq!(hosts(&list), ["10.0.1.9:27017", "10.0.1.10:27017"], "{kind:?}");
+        assert!(list.is_good(), "{list:?}");
+        assert!(!dns.differ(&list).await);
+
+        // What is known of neither name is told of the first one.
+        for plain in [Answer::NxDomain, failure] {
+            server.set_both("mongo", plain);
+            let list = tasks(&dns).await;
+            assert_eq!((hosts(&list).len(), trouble(&list)), (0, vec![("tasks.mongo", kind.clone())]));
+        }
     }
+}
+
+#[tokio::test]
+async fn where_swarm_has_listed_the_tasks_a_failure_hides_them_and_the_plain_name_is_a_virtual_ip() {
+    for (failure, kind) in OUTAGES {
+        let server = DnsServer::start().await;
+        let dns = discovery(&server, &["mongo"]);
+        server.set("mongo", RecordType::A, records(&["10.0.1.2"]));
+        server.tasks("mongo", ["10.0.1.9", "10.0.1.10"].map(|ip| ip.parse().unwrap()));
+        assert_eq!(hosts(&tasks(&dns).await).len(), 2);
+        server.set_both("tasks.mongo", failure);
+        let list = tasks(&dns).await;
+        assert_eq!((hosts(&list).len(), trouble(&list)), (0, vec![("tasks.mongo", kind)]));
+        assert_eq!(server.asked("mongo", RecordType::A), 0);
+    }
+}
+
+#[tokio::test]
+async fn hosts_with_ports_and_addresses_are_listed_beside_services() {
+    let server = DnsServer::start().await;
+    server.set_both("mongo1", records(&["10.0.1.9", "fd00::9"]));
+    server.set("mongo2.example", RecordType::A, records(&["10.0.1.9"]));
+    let srv = "_mongodb._tcp.mongo.example";
+    server.set(srv, RecordType::SRV, Answer::Srv(vec![("mongo2.example", 27020)]));
+    let dns = discovery(
+        &server,
+        &["mongo1:27018", "mongo2.example:27019", "10.0.1.9", "[fd00::5]:27018", "mongodb+srv://mongo.example"],
+    );
+    let list = tasks(&dns).await;
+    let expected = ["10.0.1.9:27017", "10.0.1.9:27018", "10.0.1.9:27019", "10.0.1.9:27020"];
+    assert_eq!(hosts(&list), [&expected[..], &["[fd00::5]:27018", "[fd00::9]:27018"]].concat());
+    assert!(list.is_good(), "{list:?}");
+    assert!(!dns.differ(&list).await);
+
+    let dns = discovery(&server, &["10.0.1.9:27018", "10.0.1.10"]);
+    drop(server);
+    let list = tasks(&dns).await;
+    assert_eq!(hosts(&list), ["10.0.1.9:27018", "10.0.1.10:27017"]);
+    assert!(list.is_good() && !dns.differ(&list).await, "addresses need no DNS server");
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ mod service;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::model::{DnsTrouble, DnsTroubleKind, Family, Host, NameAnswer, TaskList};
 use resolver::{Answer, Resolver};
+use service::{Place, TASKS};
 pub use service::{ServiceName, ServiceNameError};
 
 /// The longest time that the question for one service or one name takes, with retries, fallbacks and SRV targets.
@@ -40,10 +43,18 @@ pub trait Discovery: Sync {
     fn name(&self, name: &str) -> impl Future<Output = NameAnswer> + Send;
 }
 
+/// A service, with what was learnt about its DNS.
+#[derive(Clone)]
+struct Service {
+    name: ServiceName,
+    /// `tasks.NAME` has listed tasks, so this is a Swarm service, whose plain name may be a virtual IP.
+    listed_by_swarm: Arc<AtomicBool>,
+}
+
 /// The DNS of a Docker Swarm, or any other DNS that lists tasks as addresses of `NAME` or as SRV records.
 #[derive(Clone)]
 pub struct SwarmDns {
-    services: Vec<ServiceName>,
+    services: Vec<Service>,
     port: u16,
     resolver: Resolver,
 }
@@ -59,6 +70,7 @@ impl SwarmDns {
             Some(server) => Resolver::with_server(server),
             None => Resolver::from_resolv_conf("/etc/resolv.conf".as_ref()),
         }?;
+        let services = services.into_iter().map(|name| Service { name, listed_by_swarm: Arc::default() }).collect();
         Ok(Self { services, port, resolver })
     }
 
@@ -72,20 +84,49 @@ impl SwarmDns {
     }
 
     /// The tasks of one service.
-    async fn service(self, service: ServiceName, only: Option<Family>) -> TaskList {
+    async fn service(self, service: Service, only: Option<Family>) -> TaskList {
         let deadline = Instant::now() + QUESTION_LIMIT;
-        if service.is_srv() {
-            return self.srv(service.as_str(), only, deadline).await;
-        }
-        // The next name is asked only if DNS answers that this one has no addresses. During an outage of `tasks.NAME`
-        // the plain name can be a virtual IP that hides the tasks.
-        for name in service.candidates() {
-            let answer = self.resolver.addresses(&name, only, deadline).await;
-            if answer != Answer::default() {
-                return self.listed(&name, self.port, answer);
+        match &service.name.0 {
+            Place::Srv(name) => self.srv(name, only, deadline).await,
+            Place::Name(name, port) => self.named(&service, name, port.unwrap_or(self.port), only, deadline).await,
+            Place::Address(ip, port) => {
+                let host = Host::ip(*ip, port.unwrap_or(self.port));
+                TaskList { hosts: [host].into(), trouble: Vec::new() }
             }
         }
-        no_such_service(service.as_str())
+    }
+
+    /// The tasks with this name. `tasks.NAME` comes first, because the plain name can be a virtual IP that hides the tasks.
+    ///
+    /// The plain name is asked if DNS answers that `tasks.NAME` does not exist. It is also asked if that question fails,
+    /// because the DNS of a network without an upstream server fails for each name that it does not know. Docker answers
+    /// both names from one table, so a service whose plain name is known, and whose `tasks.NAME` is not, is no Swarm
+    /// service. But once `tasks.NAME` was answered, its failure is an outage.
+    async fn named(
+        &self,
+        service: &Service,
+        plain: &str,
+        port: u16,
+        only: Option<Family>,
+        deadline: Instant,
+    ) -> TaskList {
+        let mut failure = None;
+        for name in service.name.candidates() {
+            let is_last = name == plain || service.listed_by_swarm.load(Ordering::Relaxed);
+            let limit = if is_last { deadline } else { deadline - QUESTION_LIMIT / 2 };
+            let answer = self.resolver.addresses(&name, only, limit).await;
+            if !answer.addresses.is_empty() {
+                service.listed_by_swarm.fetch_or(name.starts_with(TASKS), Ordering::Relaxed);
+                return listed(&name, port, answer);
+            }
+            if answer != Answer::default() {
+                failure.get_or_insert_with(|| listed(&name, port, answer));
+                if is_last {
+                    break;
+                }
+            }
+        }
+        failure.unwrap_or_else(|| no_such_service(plain))
     }
 
     /// The targets of an SRV name, each at its own port.
@@ -101,7 +142,7 @@ impl SwarmDns {
             questions.spawn(async move {
                 match dns.resolver.addresses(&target, only, deadline).await {
                     answer if answer == Answer::default() => no_such_service(&target),
-                    answer => dns.listed(&target, port, answer),
+                    answer => listed(&target, port, answer),
                 }
             });
         }
@@ -114,16 +155,10 @@ impl SwarmDns {
     /// alone, of its family. Doubt is a no.
     pub async fn leads_to(&self, name: &str, ip: IpAddr) -> bool {
         let answer = self.resolver.addresses(name, None, Instant::now() + QUESTION_LIMIT).await;
-        let is_service = self.services.iter().any(|s| s.candidates().iter().any(|own| own.eq_ignore_ascii_case(name)));
+        let is_own = |s: &Service| s.name.candidates().iter().any(|own| own.eq_ignore_ascii_case(name));
+        let is_service = self.services.iter().any(is_own);
         let alike = answer.addresses.iter().filter(|found| found.is_ipv4() == ip.is_ipv4()).count();
         answer.addresses.contains(&ip) && (alike == 1 || is_service)
-    }
-
-    fn listed(&self, name: &str, port: u16, answer: Answer) -> TaskList {
-        TaskList {
-            hosts: answer.addresses.into_iter().map(|ip| Host::ip(ip, port)).collect(),
-            trouble: answer.trouble.into_iter().map(|kind| DnsTrouble { name: name.to_owned(), kind }).collect(),
-        }
     }
 }
 
@@ -174,6 +209,13 @@ async fn union(mut questions: JoinSet<TaskList>) -> TaskList {
     all.trouble.sort();
     all.trouble.dedup();
     all
+}
+
+fn listed(name: &str, port: u16, answer: Answer) -> TaskList {
+    TaskList {
+        hosts: answer.addresses.into_iter().map(|ip| Host::ip(ip, port)).collect(),
+        trouble: answer.trouble.into_iter().map(|kind| DnsTrouble { name: name.to_owned(), kind }).collect(),
+    }
 }
 
 fn no_such_service(name: &str) -> TaskList {

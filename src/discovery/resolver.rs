@@ -166,7 +166,7 @@ fn ips(records: Vec<RData>) -> BTreeSet<IpAddr> {
     records.into_iter().filter_map(ip).collect()
 }
 
-fn could_be_a_task(ip: &IpAddr) -> bool {
+pub(super) fn could_be_a_task(ip: &IpAddr) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     !(ip.is_unspecified() || ip.is_multicast() || broadcast)
 }

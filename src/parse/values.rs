@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use tracing::level_filters::LevelFilter;
 
 use super::Wanted;
-use crate::discovery::ServiceName;
+use crate::discovery::{ServiceName, ServiceNameError};
 use crate::model::{EvidenceId, SetName};
 
 pub(crate) fn port(text: &str) -> Result<u16, Wanted> {
@@ -65,10 +65,9 @@ impl FromStr for Services {
     type Err = Wanted;
 
     fn from_str(text: &str) -> Result<Self, Wanted> {
-        let wanted = Wanted("service names separated by commas, such as mongo or _mongodb._tcp.mongo");
         let mut services = Vec::new();
         for name in text.split(',') {
-            let service = name.trim().parse().map_err(|_| wanted)?;
+            let service = name.trim().parse().map_err(|ServiceNameError(accepted)| Wanted(accepted))?;
             if !services.contains(&service) {
                 services.push(service);
             }
@@ -180,7 +179,7 @@ mod tests {
     #[test]
     fn a_list_names_each_service_once() {
         assert_eq!("a, b,a".parse::<Services>().unwrap().0.len(), 2);
-        for text in ["", "a,,b", "a/b", "mongo:27017"] {
+        for text in ["", "a,,b", "a/b", "mongo:27017,mongodb://mongo2"] {
             assert!(text.parse::<Services>().is_err(), "{text:?}");
         }
     }

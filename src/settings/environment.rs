@@ -146,7 +146,18 @@ pub(super) fn explain(error: clap::Error, command: &str, environment: &Environme
         Some((name, set)) if set == value => format!("{name} ({flag})"),
         _ => flag.to_owned(),
     };
-    Usage::Bad { origin, value: value.to_owned(), accepted }
+    Usage::Bad { origin, value: without_credentials(value), accepted }
+}
+
+/// A value as it may be shown: what stands before the `@` of a URI may be a secret.
+fn without_credentials(value: &str) -> String {
+    match value.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+            if scheme.is_empty() { format!("…@{host}") } else { format!("{scheme}://…@{host}") }
+        }
+        None => value.to_owned(),
+    }
 }
 
 fn variable_of(flag: &str, command: &str) -> Option<String> {

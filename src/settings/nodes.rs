@@ -13,11 +13,11 @@ use crate::model::SetName;
 /// The nodes. The controller needs this, and so does every command that works without one.
 #[derive(Clone, Debug)]
 pub struct Nodes {
-    /// The Swarm services whose tasks are the nodes.
+    /// The services whose tasks are the nodes, or the nodes themselves.
     pub services: Vec<ServiceName>,
     /// The name of the replica set.
     pub replica_set: SetName,
-    /// The port of every task. SRV records have their own port.
+    /// The port of every node whose service has none. SRV records have their own.
     pub port: u16,
     /// The number of nodes that must answer before the replica set is initiated.
     pub expect: usize,
