@@ -40,6 +40,12 @@ impl Secret {
         if password.is_empty() { Err(SecretError::Empty) } else { Ok(Self::new(password)) }
     }
 
+    /// Reads a text that may hold a secret, such as a URI. Every byte of the file is part of it.
+    pub fn text_file(path: &Path) -> Result<Self, SecretError> {
+        let text = read(path)?;
+        if text.trim().is_empty() { Err(SecretError::Empty) } else { Ok(Self::new(text.as_str())) }
+    }
+
     /// Reads the key that the members of a set share, from the file that `mongod --keyFile` reads.
     pub fn keyfile(path: &Path) -> Result<Self, SecretError> {
         key(&read(path)?)

@@ -34,10 +34,10 @@ pub struct UriArgs {
 /// Which variables to set, and to what.
 #[derive(Args, Debug)]
 pub struct VariablesArgs {
-    /// Variable to set; without a TEMPLATE rsctl corrects the URI that the variable holds
+    /// Variable to set; without a TEMPLATE rsctl corrects the URI in the variable, or in the file that NAME_FILE names
     #[arg(long = "set", value_name = "NAME[=TEMPLATE]", required = true)]
     pub set: Vec<String>,
-    /// Database for {uri} and {database}
+    /// Database for {uri}, {database}, and a URI that has none
     #[arg(long, value_name = "NAME")]
     pub database: Option<Database>,
     /// How long to wait for a primary and all members; 0s uses what is known now
@@ -122,7 +122,7 @@ pub struct CredentialsArgs {
     /// File with that user's password
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-    /// Authentication database of that user
-    #[arg(long, value_name = "DATABASE", default_value = "admin")]
-    pub auth_source: String,
+    /// Authentication database of that user, if it is not admin
+    #[arg(long, value_name = "DATABASE")]
+    pub auth_source: Option<String>,
 }

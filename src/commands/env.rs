@@ -13,9 +13,16 @@ pub(super) async fn env(settings: EnvSettings) -> Outcome {
         Err(outcome) => return outcome,
     };
     warn_of_length(&variables, &endpoint);
-    let text = lines(&values(&variables, &endpoint), form);
+    let values = match values(&variables, &endpoint, &out) {
+        Ok(values) => values,
+        Err(outcome) => return outcome,
+    };
+    let text = lines(&values.variables, form);
     if out.as_os_str() == "-" {
         return Outcome::print(Exit::Ok, &text);
+    }
+    if let Err(outcome) = values.write_files(readers) {
+        return outcome;
     }
     match write_atomically(&out, &text, readers) {
         Ok(()) => Outcome::silent(Exit::Ok),

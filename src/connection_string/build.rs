@@ -12,6 +12,9 @@ use crate::model::{Host, SetName};
 use crate::parse::Wanted;
 use crate::secret::Secret;
 
+/// The authentication database that nearly every user is made in.
+pub(crate) const AUTH_SOURCE: &str = "admin";
+
 /// All characters except the unreserved ones of RFC 3986, section 2.3.
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -38,8 +41,20 @@ pub struct Credentials {
     pub username: String,
     /// Its password.
     pub password: Secret,
-    /// The authentication database of the user.
-    pub auth_source: String,
+    /// The authentication database of the user. [`AUTH_SOURCE`] if it is not given.
+    pub auth_source: Option<String>,
+}
+
+impl Credentials {
+    /// `user:password@`, as a URI has it.
+    pub(super) fn userinfo(&self) -> String {
+        format!("{}:{}@", escaped(&self.username), escaped(self.password.expose()))
+    }
+
+    /// The option `authSource=…`.
+    pub(super) fn auth_option(&self) -> String {
+        format!("authSource={}", escaped(self.auth_source.as_deref().unwrap_or(AUTH_SOURCE)))
+    }
 }
 
 /// The formats of a connection string.
@@ -89,6 +104,15 @@ impl Endpoint {
         self.hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(",")
     }
 
+    /// The hosts without their ports, `h,h`, and the port that all of them have. `None` if their ports differ.
+    pub fn names_and_port(&self) -> Option<(String, u16)> {
+        let port = self.hosts.first()?.port();
+        let suffix = format!(":{port}");
+        let hosts = self.hosts.iter().map(Host::to_string).collect::<Vec<_>>();
+        let names: Option<Vec<&str>> = hosts.iter().map(|host| host.strip_suffix(&suffix)).collect();
+        Some((names?.join(","), port))
+    }
+
     /// `rs/h:p,h:p`
     pub fn seed_list(&self) -> String {
         format!("{}/{}", self.set, self.hosts())
@@ -97,10 +121,7 @@ impl Endpoint {
     /// `mongodb://h:p,h:p/DB?replicaSet=rs`, with the given database and credentials.
     pub fn uri(&self, inserts: &Inserts) -> String {
         let (user, auth_source) = match &inserts.credentials {
-            Some(Credentials { username, password, auth_source }) => (
-                format!("{}:{}@", escaped(username), escaped(password.expose())),
-                format!("&authSource={}", escaped(auth_source)),
-            ),
+            Some(credentials) => (credentials.userinfo(), format!("&{}", credentials.auth_option())),
             None => Default::default(),
         };
         let database = inserts.database.as_ref().map(Database::escaped).unwrap_or_default();
@@ -151,7 +172,8 @@ impl Database {
         &self.0
     }
 
-    fn escaped(&self) -> String {
+    /// The name as a URI has it.
+    pub(super) fn escaped(&self) -> String {
         escaped(&self.0)
     }
 }
@@ -187,7 +209,7 @@ pub(crate) mod tests {
 
     fn inserts() -> Inserts {
         let credentials =
-            Credentials { username: "chat".into(), password: Secret::new("p@ss/w:rd%"), auth_source: "admin".into() };
+            Credentials { username: "chat".into(), password: Secret::new("p@ss/w:rd%"), auth_source: None };
         Inserts { database: Some("letschat".parse().unwrap()), credentials: Some(credentials) }
     }
 
@@ -201,6 +223,14 @@ pub(crate) mod tests {
     fn credentials_are_escaped_and_addresses_bracketed() {
         let uri = endpoint(&["[fd00::5]:27017"]).uri(&inserts());
         assert_eq!(uri, "mongodb://chat:p%40ss%2Fw%3Ard%25@[fd00::5]:27017/letschat?replicaSet=rs&authSource=admin");
+    }
+
+    #[test]
+    fn names_come_without_the_port_that_all_have() {
+        let split = |hosts: &[&str]| endpoint(hosts).names_and_port();
+        assert_eq!(split(&["a:1", "b:1"]), Some(("a,b".to_owned(), 1)));
+        assert_eq!(split(&["[fd00::1]:1", "b:1"]), Some(("[fd00::1],b".to_owned(), 1)));
+        assert_eq!(split(&["a:1", "b:11"]), None);
     }
 
     #[test]
@@ -254,7 +284,7 @@ pub(crate) mod tests {
             database in "[^/\\\\.\"$*<>:|?\\s\\pC]{1,15}",
         ) {
             let credentials =
-                Credentials { username: username.clone(), password: Secret::new(password.clone()), auth_source: "admin".into() };
+                Credentials { username: username.clone(), password: Secret::new(password.clone()), auth_source: None };
             let inserts = Inserts { database: Some(database.parse().unwrap()), credentials: Some(credentials) };
             let read = ConnectionString::parse(endpoint.uri(&inserts)).unwrap();
             prop_assert_eq!(read.replica_set.as_deref(), Some(endpoint.set.as_str()));

@@ -2,10 +2,12 @@
 //!
 //! **Invariant:** nothing here knows where the hosts come from. `publish` and `client` supply them.
 
+mod assignment;
 pub(crate) mod build;
 mod rewrite;
 mod template;
 
+pub use assignment::{Assignment, AssignmentError, Place};
 pub use build::{Credentials, Database, Endpoint, Format, Inserts};
 pub use rewrite::RewriteError;
-pub use template::{Assignment, TemplateError};
+pub use template::{TemplateError, Unfillable};

@@ -1,14 +1,14 @@
 //! Replaces the hosts of an application's own URI by those of the replica set.
 //!
-//! **Invariant:** credentials, database and options keep every byte. Only the hosts and `replicaSet` change, and options
-//! that contradict them are removed. A URI that can be read in two ways is refused, because a program must not start with
+//! **Invariant:** credentials, database and options keep every byte. Only the hosts and `replicaSet` change, options that
+//! contradict them are removed, and what is given beside the URI is added if the URI has none of its own. A URI that can be read in two ways is refused, because a program must not start with
 //! a guess. No error shows any part of the URI, because it may hold a password.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-use super::build::Endpoint;
+use super::build::{AUTH_SOURCE, Credentials, Endpoint, Inserts};
 
 /// The parts of a `mongodb://` or `mongodb+srv://` URI.
 #[derive(Clone)]
@@ -26,11 +26,14 @@ pub enum RewriteError {
     /// The text is not a MongoDB URI.
     #[error("does not hold a URI that begins with mongodb:// or mongodb+srv://")]
     NoUri,
+    /// The text begins with a quote. A shell or Compose removes quotes, and `--env-file` does not.
+    #[error("holds a URI in quotes; write it without them, because `docker run --env-file` keeps quotes")]
+    Quoted,
     /// The text holds a line end, a space, or bytes that are not UTF-8.
     #[error("holds white space or unreadable characters")]
     Unclean,
-    /// It is not clear where the credentials end.
-    #[error("holds credentials with a character that must be percent-encoded (one of @ / ? #)")]
+    /// It is not clear where the credentials end, or what they are.
+    #[error("holds credentials with a character that must be percent-encoded (one of @ / ? # %)")]
     Credentials,
     /// The part between the credentials and the database is not a list of hosts.
     #[error("holds a URI whose hosts cannot be read")]
@@ -41,6 +44,15 @@ pub enum RewriteError {
     /// The options are not of the form `name=value&name=value`.
     #[error("holds a URI whose options are not of the form name=value&name=value")]
     Options,
+    /// The URI has other credentials than those that are given beside it.
+    #[error("holds a URI with a user of its own, and --username gives another one")]
+    OtherUser,
+    /// The URI has another authentication database than the one that is given beside it.
+    #[error("holds a URI with an authSource of its own, and --auth-source gives another one")]
+    OtherAuthSource,
+    /// The URI has another database than the one that is given beside it.
+    #[error("holds a URI with a database of its own, and --database gives another one")]
+    OtherDatabase,
 }
 
 impl GivenUri {
@@ -53,6 +65,7 @@ impl GivenUri {
         let (srv, rest) = match (text.strip_prefix("mongodb://"), text.strip_prefix("mongodb+srv://")) {
             (Some(rest), _) => (false, rest),
             (_, Some(rest)) => (true, rest),
+            (None, None) if text.starts_with(['"', '\'']) => return Err(RewriteError::Quoted),
             (None, None) => return Err(RewriteError::NoUri),
         };
         let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -60,7 +73,7 @@ impl GivenUri {
         let (userinfo, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
 
         let misplaced = path.contains('@') || (userinfo.is_empty() && options.contains('@')) || rest.contains('#');
-        if misplaced || userinfo.matches('@').count() > 1 {
+        if misplaced || userinfo.matches('@').count() > 1 || !is_percent_encoded(userinfo) {
             return Err(RewriteError::Credentials);
         }
         if !hosts.split(',').all(is_host) {
@@ -80,6 +93,55 @@ impl GivenUri {
             return Err(RewriteError::Options);
         }
         Ok(Self { srv, userinfo: userinfo.to_owned(), database: database.to_owned(), options })
+    }
+
+    /// The same URI with what is given beside it.
+    pub(crate) fn with(self, inserts: &Inserts) -> Result<Self, RewriteError> {
+        self.with_database(inserts)?.with_credentials(inserts)
+    }
+
+    fn with_database(mut self, inserts: &Inserts) -> Result<Self, RewriteError> {
+        let Some(database) = &inserts.database else { return Ok(self) };
+        if !self.database.is_empty() {
+            let same = percent_decode_str(&self.database).decode_utf8_lossy() == database.as_str();
+            return if same { Ok(self) } else { Err(RewriteError::OtherDatabase) };
+        }
+        // Without `authSource`, a driver looks for the user in the URI's database.
+        let mechanism = self.option("authmechanism").unwrap_or_else(|| "SCRAM".to_owned());
+        if !self.userinfo.is_empty() && self.option("authsource").is_none() && mechanism.starts_with("SCRAM") {
+            self.options.push(format!("authSource={AUTH_SOURCE}"));
+        }
+        self.database = database.escaped();
+        Ok(self)
+    }
+
+    fn with_credentials(mut self, inserts: &Inserts) -> Result<Self, RewriteError> {
+        let Some(credentials) = &inserts.credentials else { return Ok(self) };
+        let Credentials { username, password, auth_source } = credentials;
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let own = self.userinfo.trim_end_matches('@');
+        let (own_user, own_password) = own.split_once(':').map_or((own, None), |(user, rest)| (user, Some(rest)));
+        let is_other = !own.is_empty() && decoded(own_user) != *username;
+        if is_other || own_password.is_some_and(|own| decoded(own) != password.expose()) {
+            return Err(RewriteError::OtherUser);
+        }
+        let is_complete = own_password.is_some();
+        match (self.option("authsource"), auth_source) {
+            (Some(own), Some(given)) if own != *given => return Err(RewriteError::OtherAuthSource),
+            (None, given) if !is_complete || given.is_some() => self.options.push(credentials.auth_option()),
+            _ => {}
+        }
+        if !is_complete {
+            self.userinfo = credentials.userinfo();
+        }
+        Ok(self)
+    }
+
+    /// The decoded value of an option. The name is in lower case.
+    fn option(&self, wanted: &str) -> Option<String> {
+        let mut pairs = self.options.iter().filter_map(|option| option.split_once('='));
+        let (_, value) = pairs.find(|(name, _)| name.to_ascii_lowercase() == wanted)?;
+        Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
     }
 
     /// The same URI with these hosts.
@@ -111,8 +173,7 @@ impl GivenUri {
     }
 
     fn mentions_tls(&self) -> bool {
-        let name = |option: &String| option.split('=').next().unwrap_or_default().to_ascii_lowercase();
-        self.options.iter().any(|option| matches!(name(option).as_str(), "tls" | "ssl"))
+        self.option("tls").or(self.option("ssl")).is_some()
     }
 }
 
@@ -120,6 +181,12 @@ impl fmt::Debug for GivenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// Whether two digits follow every percent sign.
+fn is_percent_encoded(text: &str) -> bool {
+    let is_code = |after: &str| after.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
+    text.split('%').skip(1).all(is_code)
 }
 
 /// Accepts `name`, `name:port`, `[ip]`, `[ip]:port`, or an escaped socket path. A port that is not a number shows that

@@ -1,58 +1,53 @@
-//! Variables for a program: their names, and how their values are made.
+//! Templates: text with placeholders.
 //!
-//! **Invariant:** a `--set` is checked before rsctl waits for the replica set, and making a value from a checked
-//! [`Assignment`] cannot fail. No error shows the text of a template, because it may hold a password.
+//! **Invariant:** no error shows the text of a template, because it may hold a password.
 
 use super::build::{Database, Endpoint, Inserts};
-use super::rewrite::{GivenUri, RewriteError};
 use crate::secret::Secret;
 
-/// A parsed `NAME` or `NAME=TEMPLATE`.
+/// A parsed template.
 #[derive(Clone, Debug)]
-pub struct Assignment {
-    /// The name of the variable.
-    pub name: String,
-    recipe: Recipe,
-}
-
-#[derive(Clone, Debug)]
-enum Recipe {
-    /// The variable holds a URI, whose hosts are replaced.
-    Correct(GivenUri),
-    /// The value is made from a template.
-    Assemble(Vec<Piece>),
+pub(super) struct Template {
+    /// The variable that it is for.
+    name: String,
+    pieces: Vec<Piece>,
 }
 
 #[derive(Clone, Debug)]
 enum Piece {
     /// The text may hold a password.
     Text(Secret),
+    Placeholder(Placeholder),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placeholder {
     Uri,
     Hosts,
+    Names,
+    Port,
     ReplicaSet,
     Database,
 }
 
-/// Why a `--set` is not valid.
+impl Placeholder {
+    const ALL: [(&'static str, Self); 6] = [
+        ("uri", Self::Uri),
+        ("hosts", Self::Hosts),
+        ("names", Self::Names),
+        ("port", Self::Port),
+        ("replica_set", Self::ReplicaSet),
+        ("database", Self::Database),
+    ];
+
+    fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, other)| *other == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// Why a template is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// The name is not valid in a shell.
-    #[error("the part before `=` is not a name of a variable (letters, digits and `_`)")]
-    Name,
-    /// One variable is set twice.
-    #[error("{0} is set twice")]
-    Twice(String),
-    /// The variable has no template and no value to correct.
-    #[error("{0} is not set; set it to a mongodb:// URI, or give a template such as {0}={{uri}}")]
-    Unset(String),
-    /// The variable's value is not a URI that can be corrected.
-    #[error("{name}")]
-    Uncorrectable {
-        /// The variable.
-        name: String,
-        /// Why the value is refused.
-        source: RewriteError,
-    },
     /// The template is empty.
     #[error("{0} has an empty template; omit the `=` to correct the URI that the variable holds")]
     Empty(String),
@@ -61,7 +56,8 @@ pub enum TemplateError {
     Unclean(String),
     /// A brace is neither part of a placeholder nor doubled.
     #[error(
-        "the template of {name} has {what} at character {at}; known are {{uri}} {{hosts}} {{replica_set}} {{database}}, and {{{{ and }}}} for braces"
+        "the template of {name} has {what} at character {at}; known are {}, and {{{{ and }}}} for braces",
+        Placeholder::ALL.map(|(word, _)| format!("{{{word}}}")).join(" ")
     )]
     Brace {
         /// The variable.
@@ -76,83 +72,66 @@ pub enum TemplateError {
     NoDatabase(String),
 }
 
-impl Assignment {
-    /// Parses all `--set` arguments. `variable` returns the value of an environment variable.
-    ///
-    /// # Errors
-    ///
-    /// One of the arguments is not valid, or two have the same name.
-    pub fn list<'a>(
-        texts: &[String],
-        database: Option<&Database>,
-        variable: impl Fn(&str) -> Option<&'a str>,
-    ) -> Result<Vec<Self>, TemplateError> {
-        let mut list: Vec<Self> = Vec::new();
-        for text in texts {
-            let assignment = Self::parse(text, database, &variable)?;
-            if list.iter().any(|other| other.name == assignment.name) {
-                return Err(TemplateError::Twice(assignment.name));
-            }
-            list.push(assignment);
-        }
-        Ok(list)
-    }
-
-    fn parse<'a>(
-        text: &str,
-        database: Option<&Database>,
-        variable: &impl Fn(&str) -> Option<&'a str>,
-    ) -> Result<Self, TemplateError> {
-        let (name, template) = text.split_once('=').map_or((text, None), |(name, template)| (name, Some(template)));
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(allowed) {
-            return Err(TemplateError::Name);
-        }
-        let name = name.to_owned();
-        let recipe = match template {
-            None => {
-                let Some(held) = variable(&name) else { return Err(TemplateError::Unset(name)) };
-                match GivenUri::parse(held) {
-                    Ok(uri) => Recipe::Correct(uri),
-                    Err(source) => return Err(TemplateError::Uncorrectable { name, source }),
-                }
-            }
-            Some("") => return Err(TemplateError::Empty(name)),
-            Some(template) if template.contains(char::is_control) => return Err(TemplateError::Unclean(name)),
-            Some(template) => Recipe::Assemble(pieces(template, &name)?),
-        };
-        if let Recipe::Assemble(pieces) = &recipe
-            && database.is_none()
-            && pieces.iter().any(|piece| matches!(piece, Piece::Database))
-        {
-            return Err(TemplateError::NoDatabase(name));
-        }
-        Ok(Self { name, recipe })
-    }
-
-    /// Whether the template contains `{hosts}`.
-    pub fn lists_hosts(&self) -> bool {
-        matches!(&self.recipe, Recipe::Assemble(pieces) if pieces.iter().any(|piece| matches!(piece, Piece::Hosts)))
-    }
-
-    /// The value with the hosts of this endpoint.
-    pub fn value(&self, endpoint: &Endpoint, inserts: &Inserts) -> String {
-        match &self.recipe {
-            Recipe::Correct(uri) => uri.pointed_at(endpoint),
-            Recipe::Assemble(pieces) => pieces.iter().map(|piece| piece.text(endpoint, inserts)).collect(),
-        }
-    }
+/// Why a valid template has no value.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} has {{{placeholder}}}, but the members have different ports: use {{hosts}} or {{uri}}")]
+pub struct Unfillable {
+    name: String,
+    placeholder: &'static str,
 }
 
-impl Piece {
-    fn text(&self, endpoint: &Endpoint, inserts: &Inserts) -> String {
-        match self {
-            Self::Text(text) => text.expose().to_owned(),
-            Self::Uri => endpoint.uri(inserts),
-            Self::Hosts => endpoint.hosts(),
-            Self::ReplicaSet => endpoint.set().to_string(),
-            Self::Database => inserts.database.as_ref().map(Database::to_string).unwrap_or_default(),
+impl Template {
+    /// Parses the template of the variable `name`.
+    pub(super) fn parse(name: &str, text: &str, database_is_given: bool) -> Result<Self, TemplateError> {
+        if text.is_empty() {
+            return Err(TemplateError::Empty(name.to_owned()));
         }
+        if text.contains(char::is_control) {
+            return Err(TemplateError::Unclean(name.to_owned()));
+        }
+        let template = Self { name: name.to_owned(), pieces: pieces(text, name)? };
+        if template.has(Placeholder::Database) && !database_is_given {
+            return Err(TemplateError::NoDatabase(template.name));
+        }
+        Ok(template)
+    }
+
+    /// Whether it contains `{uri}`.
+    pub(super) fn has_uri(&self) -> bool {
+        self.has(Placeholder::Uri)
+    }
+
+    /// Whether it contains `{hosts}`.
+    pub(super) fn has_hosts(&self) -> bool {
+        self.has(Placeholder::Hosts)
+    }
+
+    fn has(&self, wanted: Placeholder) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Placeholder(placeholder) if *placeholder == wanted))
+    }
+
+    /// The text for this endpoint.
+    pub(super) fn fill(&self, endpoint: &Endpoint, inserts: &Inserts) -> Result<String, Unfillable> {
+        let text = |piece: &Piece| match piece {
+            Piece::Text(text) => Ok(text.expose().to_owned()),
+            Piece::Placeholder(placeholder) => self.value(*placeholder, endpoint, inserts),
+        };
+        self.pieces.iter().map(text).collect()
+    }
+
+    fn value(&self, placeholder: Placeholder, endpoint: &Endpoint, inserts: &Inserts) -> Result<String, Unfillable> {
+        let apart = || {
+            let differ = || Unfillable { name: self.name.clone(), placeholder: placeholder.word() };
+            endpoint.names_and_port().ok_or_else(differ)
+        };
+        Ok(match placeholder {
+            Placeholder::Uri => endpoint.uri(inserts),
+            Placeholder::Hosts => endpoint.hosts(),
+            Placeholder::Names => apart()?.0,
+            Placeholder::Port => apart()?.1.to_string(),
+            Placeholder::ReplicaSet => endpoint.set().to_string(),
+            Placeholder::Database => inserts.database.as_ref().map(Database::to_string).unwrap_or_default(),
+        })
     }
 }
 
@@ -172,15 +151,10 @@ fn pieces(template: &str, name: &str) -> Result<Vec<Piece>, TemplateError> {
         }
         let inside = rest.strip_prefix('{').ok_or_else(|| wrong("a `}` without its `{`"))?;
         let (word, after) = inside.split_once('}').ok_or_else(|| wrong("a `{` without its `}`"))?;
-        let piece = match word {
-            "uri" => Piece::Uri,
-            "hosts" => Piece::Hosts,
-            "replica_set" => Piece::ReplicaSet,
-            "database" => Piece::Database,
-            _ => return Err(wrong("an unknown placeholder")),
-        };
+        let known = Placeholder::ALL.iter().find(|(known, _)| *known == word);
+        let (_, placeholder) = known.ok_or_else(|| wrong("an unknown placeholder"))?;
         pieces.push(Piece::Text(Secret::new(std::mem::take(&mut text))));
-        pieces.push(piece);
+        pieces.push(Piece::Placeholder(*placeholder));
         rest = after;
     }
     text.push_str(rest);
@@ -192,67 +166,61 @@ fn pieces(template: &str, name: &str) -> Result<Vec<Piece>, TemplateError> {
 mod tests {
     use super::super::build::tests::endpoint;
     use super::*;
-    use crate::outcome::Chain;
 
-    fn values(sets: &[&str], database: Option<&str>) -> Result<Vec<String>, String> {
+    fn filled(template: &str, database: Option<&str>) -> Result<String, String> {
         let database: Option<Database> = database.map(|name| name.parse().unwrap());
-        let variable = |name: &str| match name {
-            "LCB_DATABASE_URI" => Some("mongodb://u:hunter2@mongo/letschat"),
-            "PLAIN" => Some("hunter2"),
-            _ => None,
-        };
-        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-        let list = Assignment::list(&sets, database.as_ref(), variable).map_err(|e| Chain(&e).to_string())?;
-        assert!(!format!("{list:?}").contains("hunter2"));
+        let template = Template::parse("X", template, database.is_some()).map_err(|error| error.to_string())?;
+        assert!(!format!("{template:?}").contains("hunter2"));
         let inserts = Inserts { database, credentials: None };
-        Ok(list.iter().map(|a| a.value(&endpoint(&["a:1", "b:2"]), &inserts)).collect())
+        template.fill(&endpoint(&["a:1", "b:1"]), &inserts).map_err(|error| error.to_string())
     }
 
     #[test]
     fn templates_are_filled() {
         for (template, expected) in [
-            ("X={uri}", "mongodb://a:1,b:2/chat?replicaSet=rs"),
-            ("X=-dbhost {hosts} -rplSet {replica_set}", "-dbhost a:1,b:2 -rplSet rs"),
-            ("X={replica_set}/{hosts}/{database}=", "rs/a:1,b:2/chat="),
-            ("X=mongodb://o:${{PWD}}@{hosts}/?replicaSet={replica_set}", "mongodb://o:${PWD}@a:1,b:2/?replicaSet=rs"),
-            ("X=none", "none"),
+            ("{uri}", "mongodb://a:1,b:1/chat?replicaSet=rs"),
+            ("-dbhost {hosts} -rplSet {replica_set}", "-dbhost a:1,b:1 -rplSet rs"),
+            ("{replica_set}/{hosts}/{database}=", "rs/a:1,b:1/chat="),
+            ("{names} {port}", "a,b 1"),
+            ("mongodb://o:${{PWD}}@{hosts}/?replicaSet={replica_set}", "mongodb://o:${PWD}@a:1,b:1/?replicaSet=rs"),
+            ("none", "none"),
+            ("hunter2", "hunter2"),
         ] {
-            assert_eq!(values(&[template], Some("chat")), Ok(vec![expected.to_owned()]), "{template}");
+            assert_eq!(filled(template, Some("chat")), Ok(expected.to_owned()), "{template}");
         }
     }
 
     #[test]
-    fn a_name_alone_corrects_what_the_variable_holds() {
-        let expected = "mongodb://u:hunter2@a:1,b:2/letschat?replicaSet=rs".to_owned();
-        assert_eq!(values(&["LCB_DATABASE_URI"], None), Ok(vec![expected]));
+    fn what_has_no_common_port_has_none() {
+        for (template, placeholder) in [("{names}", "names"), ("{port}", "port")] {
+            let template = Template::parse("X", template, false).unwrap();
+            let unfillable = Unfillable { name: "X".to_owned(), placeholder };
+            assert_eq!(template.fill(&endpoint(&["a:1", "b:2"]), &Inserts::default()), Err(unfillable));
+        }
     }
 
     #[test]
     fn mistakes_are_named_and_secrets_are_not() {
-        for (set, expected) in [
-            ("NONE", "NONE is not set; set it to a mongodb:// URI, or give a template such as NONE={uri}"),
-            ("PLAIN", "PLAIN: does not hold a URI that begins with mongodb:// or mongodb+srv://"),
-            ("X=", "X has an empty template; omit the `=` to correct the URI that the variable holds"),
-            ("1X={uri}", "the part before `=` is not a name of a variable (letters, digits and `_`)"),
-            ("X=hunter2{database}", "the template of X has {database}, which needs --database"),
-            ("X=a\nb", "the template of X holds a control character"),
+        for (template, expected) in [
+            ("", "X has an empty template; omit the `=` to correct the URI that the variable holds"),
+            ("hunter2{database}", "the template of X has {database}, which needs --database"),
+            ("a\nb", "the template of X holds a control character"),
         ] {
-            assert_eq!(values(&[set], None), Err(expected.to_owned()), "{set}");
+            assert_eq!(filled(template, None), Err(expected.to_owned()), "{template}");
         }
-        assert_eq!(values(&["X={uri}", "X={hosts}"], None), Err("X is set twice".to_owned()));
     }
 
     #[test]
     fn braces_are_placeholders_or_doubled() {
         for (template, what) in [
-            ("X=é{hunter2}", "an unknown placeholder at character 2"),
-            ("X={URI}", "an unknown placeholder at character 1"),
-            ("X={}", "an unknown placeholder at character 1"),
-            ("X={uri", "a `{` without its `}` at character 1"),
-            ("X={uri}}", "a `}` without its `{` at character 6"),
-            ("X=a}b", "a `}` without its `{` at character 2"),
+            ("é{hunter2}", "an unknown placeholder at character 2"),
+            ("{URI}", "an unknown placeholder at character 1"),
+            ("{}", "an unknown placeholder at character 1"),
+            ("{uri", "a `{` without its `}` at character 1"),
+            ("{uri}}", "a `}` without its `{` at character 6"),
+            ("a}b", "a `}` without its `{` at character 2"),
         ] {
-            let error = values(&[template], None).unwrap_err();
+            let error = filled(template, None).unwrap_err();
             assert!(error.contains(what) && !error.contains("hunter2"), "{template}: {error}");
         }
     }

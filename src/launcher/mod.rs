@@ -18,7 +18,7 @@ use crate::outcome::{Exit, Outcome};
 use crate::publish::file::{Readers, write_atomically};
 use crate::settings::ExecSettings;
 pub(crate) use supervise::supervise;
-use variables::{lines, values};
+use variables::{Values, lines, values};
 
 /// Replaces this process with the program. Returns only if the program cannot be started.
 pub(crate) fn become_program(settings: &ExecSettings, endpoint: &Endpoint) -> Outcome {
@@ -28,21 +28,26 @@ pub(crate) fn become_program(settings: &ExecSettings, endpoint: &Endpoint) -> Ou
     }
 }
 
-/// The program with its variables in its environment. Writes the file of `--out` too.
+/// The program with its variables in its environment. Writes the files too.
 fn prepare(settings: &ExecSettings, endpoint: &Endpoint) -> Result<Command, Outcome> {
     let Some((name, args)) = settings.program.split_first() else {
         return Err(Outcome::because(Exit::Usage, "no program after `--`"));
     };
-    keep_file(settings, endpoint)?;
+    let values = keep_files(settings, endpoint)?;
     let mut command = Command::new(name);
-    command.args(args).envs(values(&settings.variables, endpoint));
+    command.args(args).envs(values.variables);
     Ok(command)
 }
 
-fn keep_file(settings: &ExecSettings, endpoint: &Endpoint) -> Result<(), Outcome> {
-    let Some(path) = &settings.out else { return Ok(()) };
-    let text = lines(&values(&settings.variables, endpoint), EnvForm::Env);
-    write_atomically(path, &text, Readers::Owner).map_err(|error| Outcome::error(Exit::Failed, &error))
+/// Writes the files, and returns all values.
+fn keep_files<'s>(settings: &'s ExecSettings, endpoint: &Endpoint) -> Result<Values<'s>, Outcome> {
+    let values = values(&settings.variables, endpoint, &settings.secret_files)?;
+    values.write_files(Readers::Owner)?;
+    if let Some(path) = &settings.out {
+        let text = lines(&values.variables, EnvForm::Env);
+        write_atomically(path, &text, Readers::Owner).map_err(|error| Outcome::error(Exit::Failed, &error))?;
+    }
+    Ok(values)
 }
 
 fn unstartable(settings: &ExecSettings, error: &io::Error) -> Outcome {

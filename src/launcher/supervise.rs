@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::child::{Child, Reaper};
 use super::signals::{Signals, asks_to_stop};
 use super::variables::values;
-use super::{keep_file, name, prepare, unstartable};
+use super::{keep_files, name, prepare, unstartable};
 use crate::connection_string::Endpoint;
 use crate::model::Host;
 use crate::outcome::{Exit, Outcome, note};
@@ -40,9 +40,14 @@ pub(crate) async fn supervise(
         (Ok(signals), Ok(reaper)) => (signals, reaper),
         (Err(error), _) | (_, Err(error)) => return unwatchable(&error),
     };
+    let files = values(&settings.variables, &given, &settings.secret_files);
     let supervisor =
         Supervisor { settings, given, newest, signals, reaper, delays: Delays::new(), told_to_stop: false };
-    supervisor.run().await
+    let outcome = supervisor.run().await;
+    if let Ok(values) = files {
+        values.remove_files();
+    }
+    outcome
 }
 
 fn unwatchable(error: &io::Error) -> Outcome {
@@ -111,7 +116,7 @@ impl Supervisor<'_> {
             };
             match self.settings.on_change {
                 OnChange::Signal(signal) => {
-                    if let Err(outcome) = keep_file(self.settings, &endpoint) {
+                    if let Err(outcome) = keep_files(self.settings, &endpoint) {
                         note(outcome); // the program keeps the old file, and the next change tries again
                     } else {
                         child.send(signal);
@@ -176,7 +181,10 @@ fn needed(settings: &ExecSettings, given: &Endpoint, status: &Status) -> Option<
     let needed = match settings.on_change {
         OnChange::Ignore => false,
         OnChange::Restart => status.primary.is_some() && endpoint_lost(given, &endpoint, status),
-        OnChange::Signal(_) => values(&settings.variables, given) != values(&settings.variables, &endpoint),
+        OnChange::Signal(_) => {
+            let values = |endpoint| values(&settings.variables, endpoint, &settings.secret_files).ok();
+            values(given) != values(&endpoint)
+        }
     };
     needed.then_some(endpoint)
 }

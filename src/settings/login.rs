@@ -77,6 +77,7 @@ impl Login {
 pub(super) fn credentials(cli: cli::CredentialsArgs) -> Result<Option<Credentials>, Usage> {
     let cli::CredentialsArgs { username, password_file, auth_source } = cli;
     match (username, password_file) {
+        (None, None) if auth_source.is_some() => Err(Usage::conflict("--auth-source needs --username")),
         (None, None) => Ok(None),
         (Some(username), Some(path)) => {
             let password = password_at("--password-file", &path)?;

@@ -10,8 +10,9 @@ mod login;
 mod nodes;
 
 use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::FromArgMatches;
@@ -26,11 +27,11 @@ pub use login::Login;
 pub use nodes::{Nodes, Tls};
 
 use crate::cli::{self, EnvForm, Output};
-use crate::connection_string::{Assignment, Format, Inserts, TemplateError};
+use crate::connection_string::{Assignment, AssignmentError, Format, Inserts, Place};
 use crate::parse::values::{ControllerUrl, OnChange};
 use crate::parse::written;
 use crate::publish::file::Readers;
-use crate::secret::SecretError;
+use crate::secret::{Secret, SecretError};
 use crate::telemetry::LogFormat;
 
 /// The settings of one run of the program.
@@ -156,6 +157,8 @@ pub struct ExecSettings {
     pub stop_grace: Duration,
     /// A file to keep the variables in too.
     pub out: Option<PathBuf>,
+    /// How the paths of files begin that hold a secret value.
+    pub secret_files: PathBuf,
     /// The program and its arguments.
     pub program: Vec<OsString>,
 }
@@ -201,7 +204,7 @@ pub enum Usage {
     },
     /// A `--set` that is not valid.
     #[error("--set")]
-    Set(#[source] TemplateError),
+    Set(#[source] AssignmentError),
     /// Settings that contradict each other, or a file that cannot be opened.
     #[error("{0}")]
     Conflict(String),
@@ -255,16 +258,8 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         cli::Command::Remove(remove) => Command::Remove(RemoveSettings::new(*remove)),
         cli::Command::Recover(recover) => Command::Recover(Box::new(RecoverSettings::new(*recover, environment)?)),
         cli::Command::Uri(uri) => Command::Uri(Box::new(UriSettings::new(*uri)?)),
-        cli::Command::Exec(exec) => {
-            let cli::ExecArgs { variables, on_change, stop_grace, out, command } = *exec;
-            let variables = Variables::new(variables, environment)?;
-            Command::Exec(Box::new(ExecSettings { variables, on_change, stop_grace, out, program: command }))
-        }
-        cli::Command::Env(env) => {
-            let cli::EnvArgs { variables, out, format, readers } = *env;
-            let variables = Variables::new(variables, environment)?;
-            Command::Env(Box::new(EnvSettings { variables, out, form: format, readers }))
-        }
+        cli::Command::Exec(exec) => Command::Exec(Box::new(ExecSettings::new(*exec, environment)?)),
+        cli::Command::Env(env) => Command::Env(Box::new(EnvSettings::new(*env, environment)?)),
         cli::Command::Wait(wait) => {
             let cli::WaitArgs { timeout, source } = *wait;
             Command::Wait(Box::new(Source::new(source, Login::None)?), timeout)
@@ -340,12 +335,44 @@ impl UriSettings {
 impl Variables {
     fn new(cli: cli::VariablesArgs, environment: &Environment) -> Result<Self, Usage> {
         let cli::VariablesArgs { source, credentials, set, database, wait } = cli;
+        let inserts = Inserts { credentials: login::credentials(credentials)?, database };
+        let assignments = Assignment::list(&set, &inserts, |name| environment.get(name), Secret::text_file);
         Ok(Self {
             source: Source::new(source, Login::None)?,
-            assignments: Assignment::list(&set, database.as_ref(), |name| environment.get(name)).map_err(Usage::Set)?,
-            inserts: Inserts { credentials: login::credentials(credentials)?, database },
+            assignments: assignments.map_err(Usage::Set)?,
+            inserts,
             wait: Some(wait).filter(|wait| !wait.is_zero()),
         })
+    }
+}
+
+impl ExecSettings {
+    fn new(cli: cli::ExecArgs, environment: &Environment) -> Result<Self, Usage> {
+        let cli::ExecArgs { variables, on_change, stop_grace, out, command: program } = cli;
+        let variables = Variables::new(variables, environment)?;
+        // In memory, if there is such a folder. The random name is unique: several containers may share it.
+        let folder = Path::new("/dev/shm");
+        let folder = if folder.is_dir() { folder } else { Path::new("/tmp") };
+        let secret_files = folder.join(format!("rsctl-{:016x}", RandomState::new().hash_one(0u8)));
+        Ok(Self { variables, on_change, stop_grace, out, secret_files, program })
+    }
+}
+
+impl EnvSettings {
+    fn new(cli: cli::EnvArgs, environment: &Environment) -> Result<Self, Usage> {
+        let cli::EnvArgs { variables, out, format: form, readers } = cli;
+        let variables = Variables::new(variables, environment)?;
+        for Assignment { name, place, .. } in &variables.assignments {
+            if *place == Place::File && out.as_os_str() == "-" {
+                return Err(Usage::conflict(format!("--out -: {name} names a file, which needs a place beside FILE")));
+            }
+        }
+        if form == EnvForm::Export
+            && let Some(other) = variables.assignments.iter().find(|assignment| !assignment.suits_a_shell())
+        {
+            return Err(Usage::conflict(format!("--format export: no shell has a variable named {}", other.name)));
+        }
+        Ok(Self { variables, out, form, readers })
     }
 }
 

@@ -166,7 +166,7 @@ fn secrets_come_from_files_and_show_nowhere() {
     assert!(matches!(&run.nodes.login, Login::Password { username, .. } if username == "root"));
     let args = ["exec", "--set", "A=mongodb://u:hunter2@{hosts}", "--set", "B", "--username", "u", "--password-file"];
     let args: Vec<&str> = args.into_iter().chain([file.path(), "--", "true"]).collect();
-    let environment = Environment::from([("B", "mongodb://u:hunter2@h/"), ("C", "hunter2")]);
+    let environment = Environment::from([("B", "mongodb://u:hunter2secret@h/"), ("C", "hunter2")]);
     let settings = parsed(&args, &environment).unwrap();
     for text in [format!("{run:?}"), format!("{settings:?}"), format!("{environment:?}")] {
         assert!(!text.contains("hunter2"), "{text}");

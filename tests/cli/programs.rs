@@ -46,6 +46,69 @@ fn credentials_come_from_a_file_when_asked_for() {
 }
 
 #[test]
+fn a_program_never_starts_without_the_user_that_it_was_given() {
+    let folder = Folder::new("user");
+    let password = folder.file("password", "p@ss\n");
+    let controller = Controller::with(healthy().to_string());
+    let start = |set: &str, uri: &str| {
+        let args = ["exec", "--username", "chat", "--password-file", &password, "--set", set, "--", "printenv", "URL"];
+        rsctl(&args).asking(&controller).env("URL", uri).run()
+    };
+    let uri = format!("mongodb://chat:p%40ss@{HOSTS}/chat?authSource=admin&replicaSet=rs\n");
+    assert_eq!(start("URL", "mongodb://mongo/chat"), Ended { code: 0, out: uri, err: String::new() });
+    let refused = |error: &str| Ended { code: 2, out: String::new(), err: format!("error: --set: {error}\n") };
+    let other = "URL: holds a URI with a user of its own, and --username gives another one";
+    assert_eq!(start("URL", "mongodb://other:p@mongo/chat"), refused(other));
+    let nowhere = "no variable has a place for --username: give one a mongodb:// URI, or a template with {uri}";
+    assert_eq!(start("HOSTS={hosts}", "mongodb://mongo/chat"), refused(nowhere));
+}
+
+#[test]
+fn names_may_have_dots_and_hosts_may_come_without_their_port() {
+    let controller = Controller::with(healthy().to_string());
+    let name = "spring.data.mongodb.uri";
+    let run = rsctl(&["exec", "--set", name, "--", "printenv", name]).asking(&controller);
+    let ended = run.env(name, "mongodb://mongo/app").run();
+    assert_eq!(ended.out, format!("mongodb://{HOSTS}/app?replicaSet=rs\n"));
+    let args = ["exec", "--set", "H={names}", "--set", "P={port}", "--", "sh", "-c", "echo $H $P"];
+    assert_eq!(rsctl(&args).asking(&controller).run().out, "mongo-node1,mongo-node2,mongo-node3 27017\n");
+    let args = ["env", "--format", "export", "--out", "-", "--set", "a.b={uri}"];
+    let err = "error: --format export: no shell has a variable named a.b\n".to_owned();
+    assert_eq!(rsctl(&args).asking(&controller).run(), Ended { code: 2, out: String::new(), err });
+}
+
+#[test]
+fn a_uri_in_a_secret_file_is_passed_on_in_another_one() {
+    let controller = Controller::with(healthy().to_string());
+    let folder = Folder::new("secret-file");
+    let secret = folder.file("uri", "mongodb://u:hunter2@mongo/db\n");
+    let expected = format!("mongodb://u:hunter2@{HOSTS}/db?replicaSet=rs\n");
+    let show = "stat -c %a $URL_FILE; cat $URL_FILE; echo ${URL-unset}; readlink -f $URL_FILE >$PATH_OF";
+    for (set, on_change, stays) in [("URL", "ignore", true), ("URL_FILE", "restart", false)] {
+        let path_of = folder.path("path");
+        let args = ["exec", "--set", set, "--on-change", on_change, "--", "sh", "-c", show];
+        let ended = rsctl(&args).asking(&controller).env("URL_FILE", &secret).env("PATH_OF", &path_of).run();
+        assert_eq!(ended, Ended { code: 0, out: format!("600\n{expected}unset\n"), err: String::new() });
+        let path = std::fs::read_to_string(&path_of).unwrap();
+        assert_eq!(std::fs::exists(path.trim()).unwrap(), stays, "rsctl removes it if it is still there");
+        let _ = std::fs::remove_file(path.trim());
+    }
+    let out = folder.path("app.env");
+    let env = |out: &str| rsctl(&["env", "--set", "URL", "--out", out]).asking(&controller).env("URL_FILE", &secret);
+    assert_eq!(env(&out).run(), Ended { code: 0, out: String::new(), err: String::new() });
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), format!("URL_FILE={out}.URL_FILE\n"));
+    assert_eq!(std::fs::read_to_string(format!("{out}.URL_FILE")).unwrap(), expected);
+    assert_eq!(std::fs::metadata(format!("{out}.URL_FILE")).unwrap().permissions().mode() & 0o777, 0o600);
+    let err = "error: --out -: URL_FILE names a file, which needs a place beside FILE\n".to_owned();
+    assert_eq!(env("-").run(), Ended { code: 2, out: String::new(), err });
+    assert_eq!(
+        std::fs::read_to_string(&secret).unwrap(),
+        "mongodb://u:hunter2@mongo/db\n",
+        "the secret stays as it is"
+    );
+}
+
+#[test]
 fn a_program_that_cannot_start_is_told_as_a_shell_would() {
     let controller = Controller::with(healthy().to_string());
     let folder = Folder::new("programs");
@@ -60,17 +123,27 @@ fn a_program_that_cannot_start_is_told_as_a_shell_would() {
 
 #[test]
 fn a_program_never_starts_with_what_cannot_be_meant() {
-    let known = "known are {uri} {hosts} {replica_set} {database}, and {{ and }} for braces";
+    let known = "known are {uri} {hosts} {names} {port} {replica_set} {database}, and {{ and }} for braces";
     let controller = Controller::with(healthy().to_string());
     for (flags, variable, expected) in [
         (vec!["A"], "", "--set: A is not set; set it to a mongodb:// URI, or give a template such as A={uri}"),
         (vec!["A"], "mongo:27017", "--set: A: does not hold a URI that begins with mongodb:// or mongodb+srv://"),
         (vec!["A"], "http://mongo/db", "--set: A: does not hold a URI that begins with mongodb:// or mongodb+srv://"),
+        (
+            vec!["A"],
+            "\"mongodb://mongo/db\"",
+            "--set: A: holds a URI in quotes; write it without them, because `docker run --env-file` keeps quotes",
+        ),
+        (
+            vec!["A"],
+            "mongodb://u:p%zz@mongo/db",
+            "--set: A: holds credentials with a character that must be percent-encoded (one of @ / ? # %)",
+        ),
         (vec!["A"], "mongodb://mongo/a/b", "--set: A: holds a URI whose database has a slash"),
         (vec!["A"], "mongodb:///db", "--set: A: holds a URI whose hosts cannot be read"),
         (vec!["A"], "mongodb://mongo:99999/db", "--set: A: holds a URI whose hosts cannot be read"),
         (vec!["A", "--set", "A={hosts}"], "mongodb://mongo/db", "--set: A is set twice"),
-        (vec!["=x"], "", "--set: the part before `=` is not a name of a variable (letters, digits and `_`)"),
+        (vec!["=x"], "", "--set: the part before `=` is not a name of a variable (letters, digits, `_`, `.` and `-`)"),
         (vec!["B={hots}"], "", &format!("--set: the template of B has an unknown placeholder at character 1; {known}")),
         (vec!["B={uri"], "", &format!("--set: the template of B has a `{{` without its `}}` at character 1; {known}")),
         (
@@ -112,7 +185,7 @@ fn mistakes_are_found_before_anybody_waits() {
     let started = tokio::time::Instant::now();
     let run = rsctl(&["exec", "--set", "URI", "--", "echo", "started"]).asking(&controller);
     let ended = run.env("URI", "mongodb://u:hunter2/x@mongo/db").run();
-    let err = "error: --set: URI: holds credentials with a character that must be percent-encoded (one of @ / ? #)\n";
+    let err = "error: --set: URI: holds credentials with a character that must be percent-encoded (one of @ / ? # %)\n";
     assert_eq!(ended, Ended { code: 2, out: String::new(), err: err.to_owned() });
     assert!(started.elapsed() < std::time::Duration::from_secs(3));
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::connection_string::build::tests::{any_endpoint, endpoint};
+use crate::secret::Secret;
 
 fn rewritten(text: &str) -> Result<String, RewriteError> {
     GivenUri::parse(text).map(|uri| uri.pointed_at(&endpoint(&["a:1", "b:2"])))
@@ -20,7 +21,6 @@ fn only_hosts_and_replica_set_change() {
         ("mongodb://m1,m2:2,[::1]:3/db", "mongodb://a:1,b:2/db?replicaSet=rs"),
         ("mongodb://%2Ftmp%2Fmongodb-27017.sock/db", "mongodb://a:1,b:2/db?replicaSet=rs"),
         ("mongodb://u:p%40ss@mongo/db?w=2", "mongodb://u:p%40ss@a:1,b:2/db?w=2&replicaSet=rs"),
-        ("mongodb://u:%zz%4@mongo/db", "mongodb://u:%zz%4@a:1,b:2/db?replicaSet=rs"),
         ("mongodb://orion:${PWD}@mongo/", "mongodb://orion:${PWD}@a:1,b:2/?replicaSet=rs"),
         ("mongodb://u@mongo/?appName=a@b", "mongodb://u@a:1,b:2/?appName=a@b&replicaSet=rs"),
         ("mongodb://m/?replicaset=old&w=1&replicaSet=older", "mongodb://a:1,b:2/?replicaSet=rs&w=1"),
@@ -51,7 +51,8 @@ fn what_can_be_read_in_two_ways_is_refused() {
     for (given, why) in [
         ("", RewriteError::NoUri),
         ("mongo:27017", RewriteError::NoUri),
-        ("\"mongodb://mongo/db\"", RewriteError::NoUri),
+        ("\"mongodb://mongo/db\"", RewriteError::Quoted),
+        ("'mongodb://mongo/db'", RewriteError::Quoted),
         ("mongodb://mongo/db\n", RewriteError::Unclean),
         ("mongodb://u:\u{fffd}@mongo/db", RewriteError::Unclean),
         ("mongodb://", RewriteError::Hosts),
@@ -61,6 +62,10 @@ fn what_can_be_read_in_two_ways_is_refused() {
         ("mongodb://u:1?w=@mongo", RewriteError::Credentials),
         ("mongodb://u:p?w@mongo", RewriteError::Credentials),
         ("mongodb://u:p@w@mongo", RewriteError::Credentials),
+        ("mongodb://u:p%zz@mongo/db", RewriteError::Credentials),
+        ("mongodb://u:p%4@mongo/db", RewriteError::Credentials),
+        ("mongodb://u:100%@mongo/db", RewriteError::Credentials),
+        ("mongodb://u%é:p@mongo/db", RewriteError::Credentials),
         ("mongodb://mongo/db#x", RewriteError::Credentials),
         ("mongodb://mongo:port/db", RewriteError::Hosts),
         ("mongodb://a,,b/db", RewriteError::Hosts),
@@ -72,6 +77,58 @@ fn what_can_be_read_in_two_ways_is_refused() {
     ] {
         assert_eq!(rewritten(given), Err(why), "{given}");
     }
+}
+
+fn with(text: &str, username: &str, auth_source: Option<&str>, database: Option<&str>) -> Result<String, RewriteError> {
+    let credentials = Credentials {
+        username: username.to_owned(),
+        password: Secret::new("p@ss"),
+        auth_source: auth_source.map(str::to_owned),
+    };
+    let credentials = Some(credentials).filter(|_| !username.is_empty());
+    let inserts = Inserts { database: database.map(|name| name.parse().unwrap()), credentials };
+    GivenUri::parse(text)?.with(&inserts).map(|uri| uri.pointed_at(&endpoint(&["a:1"])))
+}
+
+#[test]
+fn a_uri_without_a_user_gets_the_one_that_is_given() {
+    for (given, auth_source, expected) in [
+        ("mongodb://m/db", None, "mongodb://u:p%40ss@a:1/db?authSource=admin&replicaSet=rs"),
+        ("mongodb://m/db", Some("x"), "mongodb://u:p%40ss@a:1/db?authSource=x&replicaSet=rs"),
+        ("mongodb://u@m/db", None, "mongodb://u:p%40ss@a:1/db?authSource=admin&replicaSet=rs"),
+        ("mongodb://m/db?AuthSource=x", None, "mongodb://u:p%40ss@a:1/db?AuthSource=x&replicaSet=rs"),
+        ("mongodb://m/db?authSource=%78", Some("x"), "mongodb://u:p%40ss@a:1/db?authSource=%78&replicaSet=rs"),
+        // All is in the URI already, so every byte stays.
+        ("mongodb://%75:p%40ss@m/db", None, "mongodb://%75:p%40ss@a:1/db?replicaSet=rs"),
+        ("mongodb://u:p%40ss@m/db", Some("x"), "mongodb://u:p%40ss@a:1/db?authSource=x&replicaSet=rs"),
+    ] {
+        assert_eq!(with(given, "u", auth_source, None).as_deref(), Ok(expected), "{given}");
+    }
+    for (given, why) in [
+        ("mongodb://u:other@m/db", RewriteError::OtherUser),
+        ("mongodb://other:p%40ss@m/db", RewriteError::OtherUser),
+        ("mongodb://other@m/db", RewriteError::OtherUser),
+        ("mongodb://:p%40ss@m/db", RewriteError::OtherUser),
+        ("mongodb://m/db?authSource=y", RewriteError::OtherAuthSource),
+    ] {
+        assert_eq!(with(given, "u", Some("x"), None), Err(why), "{given}");
+    }
+}
+
+#[test]
+fn a_uri_without_a_database_gets_the_one_that_is_given_and_its_user_stays_where_it_is() {
+    for (given, expected) in [
+        ("mongodb://m", "mongodb://a:1/chat?replicaSet=rs"),
+        ("mongodb://m/ch%61t", "mongodb://a:1/ch%61t?replicaSet=rs"),
+        ("mongodb://u:p@m/", "mongodb://u:p@a:1/chat?authSource=admin&replicaSet=rs"),
+        ("mongodb://u:p@m/?authSource=x", "mongodb://u:p@a:1/chat?authSource=x&replicaSet=rs"),
+        ("mongodb://u@m/?authMechanism=MONGODB-X509", "mongodb://u@a:1/chat?authMechanism=MONGODB-X509&replicaSet=rs"),
+    ] {
+        assert_eq!(with(given, "", None, Some("chat")).as_deref(), Ok(expected), "{given}");
+    }
+    assert_eq!(with("mongodb://m/other", "", None, Some("chat")), Err(RewriteError::OtherDatabase));
+    let both = with("mongodb://m", "u", None, Some("chat"));
+    assert_eq!(both.as_deref(), Ok("mongodb://u:p%40ss@a:1/chat?authSource=admin&replicaSet=rs"));
 }
 
 #[test]
