@@ -50,6 +50,20 @@ fn plan_and_model_are_pure() {
     assert!(wrong.is_empty(), "src/plan and src/model must have no side effects, but:\n{}", wrong.join("\n"));
 }
 
+/// Which write counts for votes and elections depends on the server's version: only `model/version.rs` chooses.
+#[test]
+fn no_rule_chooses_between_applied_and_written() {
+    let mut wrong = Vec::new();
+    let fields = ["applied", "written"];
+    for file in ["src/plan", "src/reconcile"].into_iter().flat_map(rust_files) {
+        for (number, line) in code(&file) {
+            let reads = |field: &&&str| line.contains(&format!(".{field}")) && has_word(&line, field);
+            wrong.extend(fields.iter().filter(reads).map(|field| at(&file, number, field)));
+        }
+    }
+    assert!(wrong.is_empty(), "use `newest()` instead:\n{}", wrong.join("\n"));
+}
+
 /// The rooms of the house, from the cellar up: each may use only those before it. So there is no circle.
 const MODULES: [&str; 21] = [
     "panics",

@@ -72,8 +72,8 @@ impl Probe {
     /// The newest write that the node is known to hold.
     pub fn newest(&self) -> Option<OpTime> {
         // A node that has just started may not have read its oplog yet.
-        let applied = self.view.as_ref().map(|view| view.applied).filter(|applied| applied.seconds > 0);
-        applied.or(self.oplog_end)
+        let reported = self.view.as_ref().map(SetView::newest).filter(|newest| newest.seconds > 0);
+        reported.or(self.oplog_end)
     }
 }
 
@@ -232,8 +232,10 @@ pub struct SetView {
     pub term: i64,
     /// The newest write that the node knows a majority to hold.
     pub committed: OpTime,
-    /// The newest write that the node has applied.
+    /// The newest write that the node has applied. Decisions use [`SetView::newest`].
     pub applied: OpTime,
+    /// The newest write in the node's oplog. It is none if the server does not report it.
+    pub written: Option<OpTime>,
     /// The newest write in the node's journal. It is zero if the node does not report it.
     pub durable: OpTime,
     /// Wall-clock time of the newest applied write, in milliseconds since 1970.
@@ -263,8 +265,10 @@ pub struct Peer {
     pub unheard_for: Option<Duration>,
     /// The other member's state.
     pub state: NodeState,
-    /// The newest write that the other member is known to have applied.
+    /// The newest write that the other member is known to have applied. Decisions use [`Peer::newest`].
     pub applied: OpTime,
+    /// The newest write that is known to be in the other member's oplog. It is none if the server does not report it.
+    pub written: Option<OpTime>,
     /// Wall-clock time of that write in milliseconds since 1970, used for lag.
     pub applied_wall_ms: Option<i64>,
     /// The server's message about an error with the other member.

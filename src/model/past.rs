@@ -1,5 +1,7 @@
 //! The past of a data directory. It shows whether a directory went back to an older state.
 
+#[cfg(doc)]
+use super::SetView;
 use super::{NodeState, OpTime, Probe};
 
 /// What earlier observations showed of a data directory.
@@ -15,8 +17,9 @@ use super::{NodeState, OpTime, Probe};
 /// - its newest durable write. A write that is applied but not yet in the journal is lost when a mongod is killed, even
 ///   if a majority of the *other* members has made it durable. After that, the directory is behind, but it did not go
 ///   back: it never reported that it holds the write.
-/// - its newest applied write, because later comparisons use applied writes. MongoDB 8.0 makes writes durable before it
-///   applies them.
+/// - its newest write as [`SetView::newest`] has it, because later comparisons use that. From MongoDB 8.0 on it is the
+///   newest *written* one, and a durable write need not be applied yet. It counts all the same: the server itself
+///   acknowledges by it, and applies what its oplog holds when it starts again, before it reports a position.
 ///
 /// So a write up to `held` is missing only if older files replaced the directory's files.
 ///
@@ -37,7 +40,7 @@ impl Probe {
     /// The newest write that this directory cannot lose later. It is none if the node does not report its positions.
     pub fn held_for_good(&self) -> Option<OpTime> {
         let view = self.view.as_ref()?;
-        let held = view.committed.min(view.durable).min(view.applied);
+        let held = view.committed.min(view.durable).min(view.newest());
         (held.seconds > 0).then_some(held)
     }
 
@@ -72,8 +75,21 @@ mod tests {
         };
         assert_eq!(held(30, 30, 20), Some(at(4, 20)), "a write that is not committed can be rolled back");
         assert_eq!(held(30, 10, 20), Some(at(4, 10)), "a write that is not durable is lost when the mongod is killed");
-        assert_eq!(held(10, 30, 20), Some(at(4, 10)), "8.0 writes before it applies");
+        assert_eq!(held(10, 30, 20), Some(at(4, 10)), "a server that reports no written write has what it applied");
         assert_eq!(held(10, 0, 20), None, "the server does not report its positions");
+    }
+
+    #[test]
+    fn from_8_0_on_what_is_written_and_durable_is_held_for_good_before_it_is_applied() {
+        let of_8_0 = |written, applied, durable, committed| {
+            let mut probe = probe(NodeState::Secondary, at(4, applied), at(4, durable), at(4, committed));
+            probe.view.as_mut().unwrap().written = Some(at(4, written));
+            probe
+        };
+        assert_eq!(of_8_0(30, 10, 20, 25).held_for_good(), Some(at(4, 20)));
+        let past = Past { held: at(4, 20), was_whole: true };
+        assert!(!of_8_0(20, 10, 20, 25).is_rewound(&past), "it has yet to apply what its oplog holds");
+        assert!(of_8_0(19, 19, 19, 19).is_rewound(&past));
     }
 
     #[test]

@@ -15,14 +15,14 @@
 //! | 5.0 | that refusal of a config which changes the implicit default write concern (103) holds with force too (T 6.0.5) | [`WireVersion::guards_default_write_concern`] |
 //! | 5.0 | beside an arbiter, a second voter with data may not become a voter and electable at once: 103 (T 6.0.5) | `Change::RestoreVoteWithoutPriority` |
 //! | 6.0 | `__system` no longer logs in by SCRAM-SHA-1 (18) (T) | SCRAM-SHA-256, which all take (T) |
-//! | 8.0 | a majority has acknowledged what it has written to its oplog, applied or not (D) (8.0 compatibility changes, "Write Concern Majority") | what is chosen by applied writes may not win its election at once; nothing that must be safe rests on that choice |
+//! | 8.0 | votes, elections and the commit point go by what is written to the oplog, applied or not (D) (SERVER-84196, SERVER-85701; 8.0 compatibility changes, "Write Concern Majority"). It is reported as `optimes.writtenOpTime` and `members[n].optimeWritten` (D). Whether an 8.0 with the feature version 7.0 does so is not known | [`SetView::newest`], [`Peer::newest`] |
 //!
 //! The same on 4.4.2, 5.0.4 and 6.0.5 (T): `replSetStepUp`, `replSetSyncFrom`, `replSetAbortPrimaryCatchUp` (20 when there is
 //! none), force, hosts that change in place, a moved node's `hello` without set name and its 93, `maxTimeMS` of a
 //! reconfig. `create` in `local` aborts a blank 6.0.5, and `dbHash` there a blank 4.4.2: rsctl sends neither.
 //! `replSetStepUp` is in the source of 7.0 (D) and in no manual; should a server not have it, MongoDB elects by itself.
 
-use super::{MemberId, Probe};
+use super::{MemberId, OpTime, Peer, Probe, SetView};
 use std::fmt;
 use std::str::FromStr;
 
@@ -109,4 +109,24 @@ impl Probe {
         }
         self.wire >= WireVersion::V5_0
     }
+}
+
+impl SetView {
+    /// The newest write that the node holds by the rule of its own version: the one that counts when it votes, when it
+    /// stands for election, and when a majority acknowledges.
+    pub fn newest(&self) -> OpTime {
+        held(self.applied, self.written)
+    }
+}
+
+impl Peer {
+    /// The newest write that the other member is known to hold, by the same rule as [`SetView::newest`].
+    pub fn newest(&self) -> OpTime {
+        held(self.applied, self.written)
+    }
+}
+
+/// What is written, where the server reports it (8.0 and later). Older servers write and apply as one.
+fn held(applied: OpTime, written: Option<OpTime>) -> OpTime {
+    written.unwrap_or(applied)
 }

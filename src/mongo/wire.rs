@@ -82,6 +82,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
                 unheard_for: unheard_for(reply, entry),
                 state: state(integer(entry, "state")?),
                 applied: entry.get_document("optime").map(optime).unwrap_or_default(),
+                written: entry.get_document("optimeWritten").ok().and_then(written),
                 applied_wall_ms: wall_ms(entry),
                 message: message.filter(|text| !text.is_empty()).map(str::to_owned),
             },
@@ -91,6 +92,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
         term: integer(reply, "term").unwrap_or(0),
         committed: optime_of("lastCommittedOpTime"),
         applied: optime_of("appliedOpTime"),
+        written: optimes.and_then(|o| o.get_document("writtenOpTime").ok()).and_then(written),
         durable: optime_of("durableOpTime"),
         applied_wall_ms: optimes.and_then(|o| o.get_datetime("lastAppliedWallTime").ok()).map(|t| t.timestamp_millis()),
         sync_source: reply.get_str("syncSourceHost").ok().and_then(|text| text.parse().ok()),
@@ -122,6 +124,11 @@ pub(super) fn optime(document: &Document) -> OpTime {
         seconds: ts.map_or(0, |ts| ts.time),
         counter: ts.map_or(0, |ts| ts.increment),
     }
+}
+
+/// Reads the optime of a written entry. A node that has just started reports a zero, which says nothing.
+fn written(document: &Document) -> Option<OpTime> {
+    Some(optime(document)).filter(|written| written.seconds > 0)
 }
 
 /// Reads `local.replset.initialSyncId`.
@@ -202,7 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Every field that this module reads.
-    const FIELDS: [&str; 44] = [
+    const FIELDS: [&str; 46] = [
         "topologyVersion",
         "processId",
         "maxWireVersion",
@@ -227,6 +234,8 @@ mod tests {
         "term",
         "lastCommittedOpTime",
         "appliedOpTime",
+        "writtenOpTime",
+        "optimeWritten",
         "lastAppliedWallTime",
         "syncSourceHost",
         "optimeDate",
@@ -281,6 +290,25 @@ mod tests {
             let reply = filled(fields);
             let _ = (hello(&reply).is_ok(), status(&reply).is_ok(), data_id(&reply).is_ok(), lock(&reply).is_ok());
             let _ = (optime(&reply), user_data(&reply), feature(&reply), hostname(&reply), wanted_set(&reply));
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_where_it_is_reported() {
+        let at = |seconds: u32| doc! { "ts": bson::Timestamp { time: seconds, increment: 1 }, "t": 4_i64 };
+        let member = |written: Option<u32>| {
+            let mut member = doc! { "_id": 0, "health": 1, "state": 2, "optime": at(10) };
+            member.extend(written.map(|seconds| ("optimeWritten".to_owned(), at(seconds).into())));
+            member
+        };
+        // A member that has just started reports a zero.
+        for (written, newest) in [(Some(12), 12), (None, 10), (Some(0), 10)] {
+            let mut optimes = doc! { "appliedOpTime": at(10) };
+            optimes.extend(written.map(|seconds| ("writtenOpTime".to_owned(), at(seconds).into())));
+            let reply = doc! { "myState": 2, "optimes": optimes, "members": [member(written)] };
+            let (_, view) = status(&reply).unwrap();
+            let seconds = [view.newest().seconds, view.peers[&MemberId(0)].newest().seconds];
+            assert_eq!((seconds, view.applied.seconds), ([newest, newest], 10));
         }
     }
 

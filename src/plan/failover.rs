@@ -6,7 +6,7 @@
 
 use super::situation::{Situation, voters_but};
 use super::{Advice, Context, Proposal, Reason, Step, WaitingOn};
-use crate::model::{Host, Member, Node, NodeState, OpTime, ProbeError, Process, ReplConfig};
+use crate::model::{Host, Member, Node, NodeState, ProbeError, Process, ReplConfig};
 use std::time::Duration;
 
 /// So many observations in a row must find the old primary's port closed.
@@ -40,7 +40,7 @@ pub(super) fn step_up(context: &Context<'_>) -> Advice {
     let electable = ready.iter().filter(|(m, p)| p.state() == NodeState::Secondary && can_lead(m));
     // The member that others copy from can lead without a pause: they need no other source.
     let followers = |m: &Member| ready.iter().filter(|(_, p)| sync_source(p) == Some(&m.host)).count();
-    let best = electable.max_by_key(|(m, p)| (applied(p), followers(m))).map(|(m, _)| &m.host);
+    let best = electable.max_by_key(|(m, p)| (p.probe.newest(), followers(m))).map(|(m, _)| &m.host);
     let proposal =
         best.map(|best| Proposal::new(Step::StepUp { on: best.clone() }, Reason::NoLivePrimary { best: best.clone() }));
     Advice::of(proposal.map(Ok), vec![WaitingOn::Election])
@@ -81,7 +81,7 @@ pub(super) fn abort_catchup(context: &Context<'_>) -> Advice {
         return Advice::Pass;
     }
     let some_are_silent = config.members().iter().any(|m| now.process_at(m).is_none());
-    let has_newer = |m: &Member| now.process_at(m).is_some_and(|p| applied(p) > applied(elected));
+    let has_newer = |m: &Member| now.process_at(m).is_some_and(|p| p.probe.newest() > elected.probe.newest());
     if !some_are_silent || config.voters().any(has_newer) {
         return Advice::Pass;
     }
@@ -97,11 +97,6 @@ pub(super) fn sync_source<'a>(process: &'a Process<'_>) -> Option<&'a Host> {
 /// The config lets the member be elected.
 pub(super) fn can_lead(member: &Member) -> bool {
     member.priority > 0.0 && !member.hidden && !member.delayed
-}
-
-/// The newest write that the process has applied; the oldest possible one when it shows none.
-pub(super) fn applied(process: &Process<'_>) -> OpTime {
-    process.probe.view.as_ref().map_or_else(OpTime::default, |view| view.applied)
 }
 
 /// A primary that some mongod names and that nothing shows to be dead.

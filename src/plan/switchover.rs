@@ -1,9 +1,9 @@
 //! Another primary before this one leaves: *switchover*.
 
-use super::failover::{applied, can_lead};
+use super::failover::can_lead;
 use super::situation::Situation;
 use super::{Advice, Context, Proposal, Reason, Step, WaitingOn};
-use crate::model::{Host, Member, Node, NodeState, OpTime, Process, ReplConfig, SetView};
+use crate::model::{Host, Member, Node, NodeState, OpTime, Peer, Process, ReplConfig, SetView};
 
 /// Has another member lead when DNS drops the primary's task: Swarm does that before it stops a task.
 pub(super) fn switchover(context: &Context<'_>) -> Advice {
@@ -48,13 +48,12 @@ pub(super) fn successor(now: &Situation<'_>, primary: &Process<'_>, config: &Rep
     let ready = staying.filter(|(_, p)| p.listed && p.state() == NodeState::Secondary);
     let (best, held) = ready.map(|(m, p)| (m, newest_known(view, m, p))).max_by_key(|(_, held)| *held)?;
     let host = best.host.clone();
-    let is_ready = view.knows_commit_point() && held >= view.committed;
+    let is_ready = view.knows_commit_point() && held >= Some(view.committed);
     Some(if is_ready { Successor::Ready(host) } else { Successor::Lags(host) })
 }
 
 /// The newest write that a member is known to hold. It was asked at another moment than the primary, whose answer shows
 /// too how far the member had come by then.
-fn newest_known(primary: &SetView, member: &Member, process: &Process<'_>) -> OpTime {
-    let own = applied(process);
-    own.max(primary.peers.get(&member.id).map_or(own, |peer| peer.applied))
+fn newest_known(primary: &SetView, member: &Member, process: &Process<'_>) -> Option<OpTime> {
+    process.probe.newest().max(primary.peers.get(&member.id).map(Peer::newest))
 }

@@ -1,6 +1,6 @@
 //! Which member a secondary copies from: *reset-sync-source*, *chain-secondary*.
 
-use super::failover::{SILENCE_MIN, applied, can_lead, hears_nothing, sync_source};
+use super::failover::{SILENCE_MIN, can_lead, hears_nothing, sync_source};
 use super::safety::first_free;
 use super::situation::Situation;
 use super::{Advice, Context, Proposal, Reason, Step};
@@ -82,7 +82,7 @@ fn chain(now: &Situation<'_>, secondaries: &[Secondary<'_, '_>; 2]) -> Option<Pr
     // over, and the one with the newest write comes first.
     let followers = |host: &Host| secondaries.iter().filter(|(_, p)| sync_source(p) == Some(host)).count();
     let electable = secondaries.iter().filter(|(m, _)| can_lead(m));
-    let rank = |(m, p): &&Secondary<'_, '_>| (followers(&m.host), !had_no_effect(p), applied(p), Reverse(m.id));
+    let rank = |(m, p): &&Secondary<'_, '_>| (followers(&m.host), !had_no_effect(p), p.probe.newest(), Reverse(m.id));
     let (source, _) = electable.max_by_key(rank)?;
     let primary = now.primary_host()?;
     let copies_from_primary = |(m, p): &&Secondary<'_, '_>| m.id != source.id && sync_source(p) == Some(primary);

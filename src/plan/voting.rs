@@ -113,10 +113,10 @@ fn owed_vote(now: &Situation<'_>, member: &Member, process: &Process<'_>) -> Opt
 
 /// Whether the member holds all writes that the primary knows to be committed.
 fn has_caught_up(process: &Process<'_>, primary: &SetView) -> bool {
-    let Some(applied) = process.probe.view.as_ref().map(|view| view.applied) else { return false };
+    let Some(newest) = process.probe.view.as_ref().map(SetView::newest) else { return false };
     // Writes of a later term than the primary's belong to another branch of history. A rollback will undo them.
-    let same_history = applied.term <= primary.term;
-    let is_complete = primary.knows_commit_point() && applied >= primary.committed;
+    let same_history = newest.term <= primary.term;
+    let is_complete = primary.knows_commit_point() && newest >= primary.committed;
     process.state() == NodeState::Secondary && same_history && is_complete
 }
 

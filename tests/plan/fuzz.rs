@@ -28,7 +28,7 @@ const STATES: [&str; 20] = [
     "shutting-down",
     "= a",
 ];
-const MORE: [&str; 30] = [
+const MORE: [&str; 31] = [
     "",
     "",
     "",
@@ -52,6 +52,7 @@ const MORE: [&str; 30] = [
     "unasked=a,b",
     "applied=9",
     "applied=9 held=12",
+    "applied=9 written=12",
     "committed=12",
     "user-data=2",
     "user-data=unknown",

@@ -293,6 +293,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "source" => spec.source = Some(value.to_owned()),
         "term" => spec.term = Some(value.parse().unwrap()),
         "applied" => spec.applied = Some(value.parse().unwrap()),
+        "written" => spec.written = Some(value.parse().unwrap()),
         "held" => spec.held = Some(value.parse().unwrap()),
         "committed" => spec.committed = Some(value.parse().unwrap()),
         "user-data" if value == "unknown" => spec.user_data = Some(UserData::Unknown),

@@ -58,6 +58,8 @@ pub struct Spec {
     pub unheard: Vec<(String, Duration)>,
     pub sees_up: Vec<String>,
     pub applied: Option<u32>,
+    /// `None`: the server does not report it, as before MongoDB 8.0.
+    pub written: Option<u32>,
     /// The term of its optimes. `None`: the term of its config.
     pub term: Option<i64>,
     pub source: Option<String>,
@@ -177,14 +179,19 @@ impl World {
             // A node that only the other members can reach is a secondary.
             let state = state.unwrap_or(if healthy { S::Secondary } else { S::Other });
             let applied = optime(there.and_then(|(_, s)| s.applied));
+            let written = there.and_then(|(_, s)| s.written).map(|at| optime(Some(at)));
             let unheard_for = spec.unheard.iter().find(|(w, _)| words::host(w) == member.host).map(|(_, time)| *time);
-            (member.id, Peer { healthy, asked, unheard_for, state, applied, applied_wall_ms: None, message: None })
+            (
+                member.id,
+                Peer { healthy, asked, unheard_for, state, applied, written, applied_wall_ms: None, message: None },
+            )
         });
         let committed = optime(spec.committed);
         let sync_source = spec.source.as_ref().map(|word| words::host(word));
         let (applied, peers) = (optime(spec.applied), peers.collect());
-        let durable = applied;
-        Some(SetView { term, committed, applied, durable, applied_wall_ms: None, sync_source, peers })
+        let written = spec.written.map(|at| optime(Some(at)));
+        let durable = written.unwrap_or(applied);
+        Some(SetView { term, committed, applied, written, durable, applied_wall_ms: None, sync_source, peers })
     }
 
     /// The host of the primary in the config that this node stores.

@@ -75,7 +75,7 @@ impl Evidence {
             }
         }
         if let Some(view) = &probe.view {
-            self.held.insert(data, held.max(view.committed.min(view.applied)));
+            self.held.insert(data, held.max(view.committed.min(view.newest())));
         }
     }
 

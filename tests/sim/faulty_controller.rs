@@ -201,6 +201,14 @@ impl FaultyController {
                     // The member seems to be ahead of all others in its own term. With a newer term no vote would be
                     // restored at all.
                     view.applied = OpTime { term: view.term, seconds: u32::MAX, counter: 0 };
+                    view.written = view.written.map(|_| view.applied);
+                }
+                p
+            }),
+            Mutant::ComparesApplied => answer.map(|mut p| {
+                if let Some(view) = &mut p.view {
+                    view.written = None;
+                    view.peers.values_mut().for_each(|peer| peer.written = None);
                 }
                 p
             }),

@@ -42,6 +42,8 @@ pub enum Mutant {
     TrustsDnsAlone,
     /// Does not remember what a directory held.
     ForgetsThePast,
+    /// Compares what members have applied where the server goes by what they have written (8.0).
+    ComparesApplied,
 }
 
 impl Mutant {
@@ -66,10 +68,12 @@ pub enum DetectedBy {
     Commands(&'static str),
     /// By acknowledged writes that are lost.
     LostWrites,
+    /// By a set that does not come right. The text says why.
+    Unsettled(&'static str),
 }
 
 /// Every mutant that must be detected.
-pub const ALL: [(Mutant, DetectedBy); 16] = [
+pub const ALL: [(Mutant, DetectedBy); 17] = [
     (Mutant::InitiatesTwice, DetectedBy::LostWrites),
     (Mutant::IgnoresLocks, DetectedBy::LostWrites),
     (Mutant::TakesSilenceForBlank, DetectedBy::LostWrites),
@@ -88,6 +92,10 @@ pub const ALL: [(Mutant, DetectedBy); 16] = [
     (
         Mutant::UnseatsPrimaries,
         DetectedBy::Commands("an election keeps what was acknowledged; service stops for a moment"),
+    ),
+    (
+        Mutant::ComparesApplied,
+        DetectedBy::Unsettled("a wiped member gets its vote back in no pause between two writes"),
     ),
     (Mutant::RemovesEarly, DetectedBy::Commands("a reconfig loses nothing; one more loss may stop the set")),
     (Mutant::TakesSilenceForGone, DetectedBy::Commands("a reconfig loses nothing; one more loss may stop the set")),

@@ -3,7 +3,7 @@
 use super::conf::{ConfRef, No};
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, Lock, MemberId, NodeState, OpTime, ReplConfig};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use tokio::sync::oneshot;
 
@@ -140,6 +140,9 @@ pub struct Proc {
     pub leads_since: u64,
     /// Replication stands still until then (a slow disk).
     pub slow_until: u64,
+    /// What is written and not applied yet: at each time, the entries from this position on are applied. A restart
+    /// applies everything.
+    pub unapplied: VecDeque<(u64, usize)>,
 }
 
 impl Proc {
@@ -159,6 +162,13 @@ impl Proc {
             sync: None,
             leads_since: 0,
             slow_until: 0,
+            unapplied: VecDeque::new(),
         }
+    }
+
+    /// How many entries of a log of this length are applied at this time. A primary applies what it writes.
+    pub fn applied(&self, now: u64, log: usize) -> usize {
+        let first = self.unapplied.iter().find(|(at, _)| *at > now).filter(|_| self.state != NodeState::Primary);
+        first.map_or(log, |(_, from)| log.min(*from))
     }
 }

@@ -4,8 +4,8 @@ use super::commands::LOCK_HELD;
 use super::conf::No;
 use super::dns::DnsReply;
 use super::events::{Command, End, Event};
-use super::node::Answer;
-use super::world::{SET, Shared, World};
+use super::node::{Answer, at};
+use super::world::{SET, Shared, V8_0, World};
 use rsctl::discovery::{Discovery, QUESTION_LIMIT};
 use rsctl::model::{
     DnsTrouble, DnsTroubleKind, Host, Lock, NameAnswer, NodeState, Peer, Probe, ProbeError, ProcessId, ReplConfig,
@@ -211,6 +211,8 @@ impl World {
     fn view(&self, machine: usize) -> Option<SetView> {
         let here = &self.machines[machine];
         let proc = here.proc.as_ref().filter(|p| !matches!(p.state, NodeState::Blank | NodeState::Removed))?;
+        let (log, written) = (&here.dir.log, here.dir.last());
+        let applied = at(log, proc.applied(self.now, log.len()));
         let mut peers = BTreeMap::new();
         for (id, seen) in &proc.peers {
             let own = Some(*id) == proc.me;
@@ -219,13 +221,23 @@ impl World {
                 asked: own || seen.asked,
                 unheard_for: seen.asked_us_at.map(|then| Duration::from_millis(self.now.saturating_sub(then))),
                 state: if own { proc.state } else { seen.state },
-                applied: if own { here.dir.last() } else { seen.optime },
+                applied: if own { applied } else { seen.optime },
+                written: (self.wire >= V8_0).then_some(if own { written } else { seen.optime }),
                 applied_wall_ms: None,
                 message: None,
             };
             peers.insert(*id, peer);
         }
-        let (term, committed, applied) = (here.dir.term, here.dir.committed(), here.dir.last());
-        Some(SetView { term, committed, applied, durable: applied, applied_wall_ms: None, sync_source: None, peers })
+        let (term, committed) = (here.dir.term, here.dir.committed());
+        Some(SetView {
+            term,
+            committed,
+            applied,
+            written: (self.wire >= V8_0).then_some(written),
+            durable: written,
+            applied_wall_ms: None,
+            sync_source: None,
+            peers,
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! The oplog: writes, replication, the commit point, rollback, initial sync.
 //!
 //! A sync source is the primary, or any member that is ahead. A transfer takes no time if messages pass in both
-//! directions. A member reports its progress in a message, which may be late or lost.
+//! directions. A member reports its progress in a message, which may be late or lost. A log holds what is written; in a
+//! world of 8.0, a secondary applies it later.
 
 use super::events::{End, Event, Msg};
 use super::node::{Dir, Entry, at};
@@ -86,9 +87,20 @@ impl World {
             self.after(50, 400, Event::Recovered(machine, id));
             return;
         }
+        let from = dir.log.len();
         dir.log.extend_from_slice(&fresh);
         dir.commit = dir.commit.max(commit.min(dir.log.len()));
+        self.apply_later(machine, from);
         self.report_progress(machine);
+    }
+
+    /// 8.0 and later write entries first, which is what counts for elections and the commit point, and apply them later.
+    fn apply_later(&mut self, machine: usize, from: usize) {
+        let (now, due) = (self.now, self.now + self.apply_ms);
+        if let Some(proc) = self.proc(machine).filter(|_| due > now) {
+            proc.unapplied.retain(|(at, _)| *at > now);
+            proc.unapplied.push_back((due, from));
+        }
     }
 
     /// The sync source: the primary, else any member that is ahead.

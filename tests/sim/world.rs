@@ -20,6 +20,19 @@ use tokio::sync::Notify;
 pub const PORT: u16 = 27017;
 pub const SET: &str = "rs";
 pub const V4_4: WireVersion = WireVersion(9);
+const V6_0: WireVersion = WireVersion(17);
+pub const V8_0: WireVersion = WireVersion(25);
+
+/// The version of a world's mongods, and how long they take to apply. Clients write at least every 500 ms, so in a life
+/// of slow disks no secondary ever has applied all that is committed.
+fn version(seed: u64) -> (WireVersion, u64) {
+    match seed % 8 {
+        1 | 5 => (V4_4, 0),
+        3 => (V8_0, 700),
+        7 => (V8_0, 20),
+        _ => (V6_0, 0),
+    }
+}
 
 /// A machine with a task of the service: a volume, and the mongod while one runs.
 pub struct Machine {
@@ -68,6 +81,8 @@ pub struct World {
     pub named: bool,
     /// The wire version of every mongod. The mongods behave as that version of MongoDB.
     pub wire: WireVersion,
+    /// How much later than it writes an entry a secondary applies it, in milliseconds. Zero before 8.0.
+    pub apply_ms: u64,
     /// Connections on which no message gets through.
     pub cut: BTreeSet<(End, End)>,
     /// Of a hundred messages so many are lost.
@@ -128,12 +143,14 @@ impl Shared {
 
 impl World {
     pub fn new(seed: u64, named: bool, controllers: usize, scope: CheckScope, trace: bool) -> Self {
+        let (wire, apply_ms) = version(seed);
         Self {
             now: 0,
             rng: Rng::new(seed),
             machines: Vec::new(),
             named,
-            wire: if seed % 4 == 1 { V4_4 } else { WireVersion(17) },
+            wire,
+            apply_ms,
             cut: BTreeSet::new(),
             loss: 0,
             slow_ms: 0,

@@ -135,6 +135,7 @@ pub(super) fn member(n: u8, state: NodeState, members: &[Host], down: &[usize]) 
         unheard_for: None,
         state: NodeState::Secondary,
         applied: Default::default(),
+        written: None,
         applied_wall_ms: None,
         message: None,
     };
