@@ -1,6 +1,6 @@
 //! Follows the status while a program runs: by long polls of the controller, or by direct observations without it.
 //!
-//! **Invariant:** a round always ends, whether or not there is an answer, and takes at least [`ROUND_MIN`].
+//! **Invariant:** a round always ends, whether or not there is an answer, and takes at least [`ROUND_UNREADY`].
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -17,8 +17,11 @@ use crate::settings::Source;
 const ROUND_MIN: Duration = Duration::from_secs(1);
 /// How long one poll waits for a different URI.
 const POLL: Duration = Duration::from_secs(30);
-/// How long one poll waits while there is no primary. The election of a primary does not change the URI.
-const POLL_UNREADY: Duration = Duration::from_secs(2);
+/// The time of a round while there is no primary, because the election of one does not change the URI.
+const ROUND_UNREADY: Duration = Duration::from_millis(200);
+/// After this time without a primary a round takes [`ROUND_UNREADY_LONG`].
+const SOON: Duration = Duration::from_secs(60);
+const ROUND_UNREADY_LONG: Duration = Duration::from_secs(2);
 /// The pause between two direct observations when no controller answers.
 const WITHOUT_CONTROLLER: Duration = Duration::from_secs(5);
 
@@ -26,15 +29,21 @@ const WITHOUT_CONTROLLER: Duration = Duration::from_secs(5);
 pub(crate) async fn follow(source: &Source, newest: &watch::Sender<Option<Status>>) -> Infallible {
     let mut inquiry = Inquiry::new(source);
     let mut tag = None;
+    let mut unready_since = None;
     loop {
         let started = Instant::now();
         // This request follows the one that returned the tag, so no change is missed between them.
         let status = inquiry.status().await.ok();
         let writable = status.as_ref().is_some_and(|status| status.primary.is_some());
+        unready_since = if writable { None } else { unready_since.or(Some(started)) };
+        let (wait, round) = match unready_since.map(|since: Instant| since.elapsed()) {
+            None => (POLL, ROUND_MIN),
+            Some(so_far) if so_far < SOON => (ROUND_UNREADY, ROUND_UNREADY),
+            Some(_) => (ROUND_UNREADY_LONG, ROUND_UNREADY_LONG),
+        };
         if status.is_some() {
             newest.send_replace(status);
         }
-        let wait = if writable { POLL } else { POLL_UNREADY };
         match controller::changed_tag(&source.controller, tag.as_deref(), wait).await {
             Ok(current) => tag = current,
             Err(_) => {
@@ -42,6 +51,6 @@ pub(crate) async fn follow(source: &Source, newest: &watch::Sender<Option<Status
                 sleep(WITHOUT_CONTROLLER).await;
             }
         }
-        sleep_until(started + ROUND_MIN).await;
+        sleep_until(started + round).await;
     }
 }
