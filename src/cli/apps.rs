@@ -57,7 +57,7 @@ pub struct ExecArgs {
     /// What to do when the members change: ignore, restart or signal[=NAME]
     #[arg(long, value_name = "ACTION", default_value = "ignore")]
     pub on_change: OnChange,
-    /// How long the program may take to end before a restart; then it is killed
+    /// How long the program may take to end before a restart, and all that it started at any end; then they are killed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
     pub stop_grace: Duration,
     /// File to keep the variables in too, as NAME=VALUE; only its owner can read it

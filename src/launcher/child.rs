@@ -1,23 +1,24 @@
-//! The program as a child process: starts it, sends it signals, kills it, and reaps it. As PID 1 of a container it reaps
-//! orphaned processes too.
+//! The program as a child process: starts it, sends it signals, kills it, and reaps it with all that it leaves behind.
+//!
+//! rsctl adopts the orphans of the program ([PR_SET_CHILD_SUBREAPER]): when npm ends before the server that it started,
+//! the server becomes a child of rsctl, in whatever process group it is.
 //!
 //! **Invariant:** no other code waits for children. Code of `std` or `tokio` would race with this module for exit codes.
+//!
+//! [PR_SET_CHILD_SUBREAPER]: https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
-use tokio::time::{Instant, sleep};
-
-/// How long to wait until killed processes are gone. The kernel normally needs a few milliseconds.
-const CLEAR_WITHIN: Duration = Duration::from_secs(5);
-const CLEAR_POLL: Duration = Duration::from_millis(5);
 
 /// The running program.
 pub(super) struct Child {
@@ -55,69 +56,64 @@ impl Child {
     pub(super) fn kill(&self) {
         let _ = if self.own_group { killpg(self.id, Signal::SIGKILL) } else { kill(self.id, Signal::SIGKILL) };
     }
-
-    /// Whether a process is left in the program's own process group.
-    fn has_descendants(&self) -> bool {
-        self.own_group && killpg(self.id, None).is_ok()
-    }
 }
 
 /// Reaps children.
 pub(super) struct Reaper {
     ended: Stream,
-    scope: Scope,
-}
-
-/// Which children rsctl reaps.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    /// The program only. Another process is PID 1 and reaps orphaned processes.
-    Program,
-    /// All children. rsctl is PID 1.
-    AllChildren,
+    /// Children that this process had before it started the program. A script that becomes rsctl may have started them.
+    before: BTreeSet<Pid>,
 }
 
 impl Reaper {
     /// Must be called before the first child is started.
     pub(super) fn new() -> io::Result<Self> {
-        let scope = if std::process::id() == 1 { Scope::AllChildren } else { Scope::Program };
-        Ok(Self { ended: signal(SignalKind::child())?, scope })
+        set_child_subreaper(true)?;
+        Ok(Self { ended: signal(SignalKind::child())?, before: children() })
     }
 
     /// Waits for the end of the child. Returns its exit code, or 128 plus the number of the signal that ended it.
     pub(super) async fn wait(&mut self, child: &Child) -> u8 {
         loop {
-            if let Some(code) = self.reap(child.id) {
+            if let Some(code) = reap(child.id) {
                 return code;
             }
             self.ended.recv().await;
         }
     }
 
-    /// Kills the descendants of an ended child and waits until they are gone, because they may hold a port.
-    pub(super) async fn clear(&self, child: &Child) {
-        let deadline = Instant::now() + CLEAR_WITHIN;
-        while child.has_descendants() && Instant::now() < deadline {
-            child.kill();
-            sleep(CLEAR_POLL).await;
-            self.reap(child.id);
-        }
+    /// The processes that an ended child left behind and that are children of rsctl now. Reaps those that have ended.
+    /// The children of a process that is left are in the list when that process has ended.
+    pub(super) fn left_behind(&self, child: &Child) -> Vec<Pid> {
+        reap(child.id);
+        children().difference(&self.before).copied().collect()
     }
+}
 
-    fn reap(&self, child: Pid) -> Option<u8> {
-        let any = Pid::from_raw(-1);
-        let target = if self.scope == Scope::AllChildren { any } else { child };
-        loop {
-            match waitpid(target, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(id, code)) if id == child => return u8::try_from(code).ok(),
-                Ok(WaitStatus::Signaled(id, signal, _)) if id == child => {
-                    return u8::try_from(128 + signal as i32).ok();
-                }
-                Ok(WaitStatus::StillAlive) => return None,
-                Ok(_) | Err(Errno::EINTR) => {}
-                // `nix` cannot represent some ends, such as one by a real-time signal.
-                Err(_) => return kill(child, None).is_err().then_some(u8::MAX),
-            }
+/// Reaps all ended children. Returns the exit code of `child` if it is among them.
+fn reap(child: Pid) -> Option<u8> {
+    let mut ended = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(id, code)) if id == child => ended = u8::try_from(code).ok(),
+            Ok(WaitStatus::Signaled(id, signal, _)) if id == child => ended = u8::try_from(128 + signal as i32).ok(),
+            Ok(WaitStatus::StillAlive) => return ended,
+            Ok(_) | Err(Errno::EINTR) => {}
+            // `nix` cannot represent some ends, such as one by a real-time signal.
+            Err(_) => return ended.or_else(|| kill(child, None).is_err().then_some(u8::MAX)),
         }
     }
+}
+
+/// The children of this process that have not been reaped.
+fn children() -> BTreeSet<Pid> {
+    let own = getpid().to_string();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_ours = |id: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // The name, in parentheses, may hold anything. The state and the parent follow.
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)) == Some(own.as_str())
+    };
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    ids.filter(is_ours).map(Pid::from_raw).collect()
 }

@@ -1,15 +1,17 @@
 //! Supervises the program: forwards signals, returns its exit code, and reacts when the members change.
 //!
 //! **Invariant:** after a signal that asks for an end, the program is not restarted. While the state of the replica set
-//! is unknown, nothing is done to the program.
+//! is unknown, nothing is done to the program. No process that it started outlives it for longer than the grace time.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use nix::sys::signal::{Signal, kill};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::child::{Child, Reaper};
 use super::signals::{Signals, asks_to_stop};
@@ -24,11 +26,17 @@ use crate::publish::Status;
 use crate::settings::ExecSettings;
 
 /// The shortest time from a change to the reaction. One reaction covers all changes in this time.
-const DELAY_MIN: Duration = Duration::from_secs(1);
+const DELAY_MIN: Duration = Duration::from_millis(200);
+/// Each further delay is longer by this factor. Only what repeats is delayed.
+const DELAY_FACTOR: f32 = 4.0;
 /// The longest time from a change to the reaction, when changes continue.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 /// After this time without a reaction, the next reaction is quick again.
 const CALM: Duration = Duration::from_secs(120);
+/// How often to look for processes that the program left behind.
+const CLEAR_POLL: Duration = Duration::from_millis(20);
+/// How long to wait until killed processes are gone. The kernel normally needs a few milliseconds.
+const CLEAR_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs the program until it ends, by itself or because a signal asks for it. `newest` holds the newest known status.
 pub(crate) async fn supervise(
@@ -51,7 +59,7 @@ pub(crate) async fn supervise(
 }
 
 fn unwatchable(error: &io::Error) -> Outcome {
-    Outcome::because(Exit::Failed, format_args!("cannot listen for signals: {error}"))
+    Outcome::because(Exit::Failed, format_args!("cannot supervise a program: {error}"))
 }
 
 struct Supervisor<'s> {
@@ -82,7 +90,10 @@ impl Supervisor<'_> {
                 Err(outcome) => return outcome,
             };
             let end = match self.attend(&child).await {
-                End::Code(code) => code,
+                End::Code(code) => {
+                    self.clear(&child, Instant::now() + self.settings.stop_grace).await;
+                    code
+                }
                 End::EndpointLost(endpoint) => {
                     let name = name(self.settings);
                     note(format_args!("none of the hosts that {name} knows is a member any more: restarting it"));
@@ -128,10 +139,10 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Ends the program: sends SIGTERM, and after the grace time kills it and its descendants.
+    /// Ends the program: sends SIGTERM, and after the grace time kills it. All that it started gets the same time.
     async fn stop(&mut self, child: &Child) -> u8 {
-        child.send(nix::sys::signal::Signal::SIGTERM);
-        let mut grace = pin!(sleep(self.settings.stop_grace));
+        let deadline = Instant::now() + self.settings.stop_grace;
+        child.send(Signal::SIGTERM);
         let code = loop {
             tokio::select! {
                 code = self.reaper.wait(child) => break code,
@@ -139,17 +150,48 @@ impl Supervisor<'_> {
                     child.forward(signal);
                     self.told_to_stop |= asks_to_stop(signal);
                 }
-                () = &mut grace => {
-                    let name = name(self.settings);
-                    note(format_args!("{name} has not ended within {}: killing it", written(self.settings.stop_grace)));
+                () = sleep_until(deadline) => {
+                    self.note_killing("");
                     child.kill();
                     break self.reaper.wait(child).await;
                 }
             }
         };
-        // A shell may end before the server that it started, which then still holds its port.
-        self.reaper.clear(child).await;
+        self.clear(child, deadline).await;
         code
+    }
+
+    /// Ends what the ended program left behind, because it may hold a port: sends SIGTERM to each process once, and kills
+    /// it after the deadline. npm ends at once on SIGTERM, and the server that it started does not even get the signal.
+    async fn clear(&mut self, child: &Child, deadline: Instant) {
+        let mut told = BTreeSet::new();
+        let mut killing = false;
+        while Instant::now() < deadline + CLEAR_WITHIN {
+            let left = self.reaper.left_behind(child);
+            if left.is_empty() {
+                return;
+            }
+            if Instant::now() >= deadline {
+                if !std::mem::replace(&mut killing, true) && self.settings.stop_grace > Duration::ZERO {
+                    self.note_killing("what was started by ");
+                }
+                child.kill();
+                left.iter().for_each(|id| _ = kill(*id, Signal::SIGKILL));
+            }
+            left.iter().filter(|id| told.insert(**id)).for_each(|id| _ = kill(*id, Signal::SIGTERM));
+            tokio::select! {
+                () = sleep(CLEAR_POLL) => {}
+                signal = self.signals.next() => {
+                    left.iter().for_each(|id| _ = kill(*id, signal));
+                    self.told_to_stop |= asks_to_stop(signal);
+                }
+            }
+        }
+    }
+
+    fn note_killing(&self, what: &str) {
+        let (name, grace) = (name(self.settings), written(self.settings.stop_grace));
+        note(format_args!("{what}{name} has not ended within {grace}: killing it"));
     }
 }
 
@@ -218,7 +260,7 @@ fn waits() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(DELAY_MIN)
         .with_max_delay(DELAY_MAX)
-        .with_factor(2.0)
+        .with_factor(DELAY_FACTOR)
         .with_jitter()
         .without_max_times()
         .build()
@@ -285,7 +327,7 @@ mod tests {
         let storm = async {
             for round in 0..9 {
                 sender.send_replace(Some(seen(&[&format!("x{round}:1")])));
-                sleep(Duration::from_millis(100)).await;
+                sleep(DELAY_MIN / 10).await;
             }
             std::future::pending::<()>().await;
         };

@@ -137,6 +137,77 @@ fn what_a_shell_left_behind_is_gone_before_the_next_start() {
     assert!(!is_alive(server));
 }
 
+/// A shell that ends at once on SIGTERM, as npm does, and the server that it started. That one holds its port for 2 s
+/// after SIGTERM. `$ALONE` may be `setsid`, which takes it out of the process group.
+const NPM: &str = r#"$ALONE perl -MIO::Socket::INET -e '
+    sub say { open(my $log, ">>", $ENV{LOG}); print $log "@_\n"; close $log }
+    my $socket = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$ENV{PORT}", Listen => 1, ReuseAddr => 1);
+    say($socket ? "serve" : "taken");
+    $SIG{TERM} = sub { select(undef, undef, undef, 2); say("served"); exit 0 };
+    sleep 1 while 1;
+' & wait"#;
+
+#[test]
+fn a_server_below_npm_has_the_grace_time_at_a_restart_and_at_a_stop() {
+    for alone in ["", "setsid"] {
+        let (controller, said) = Controller::changing(healthy());
+        let folder = Folder::new("npm");
+        let log = folder.path("log");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let run = exec(&controller, &["--on-change", "restart"], &log, NPM).env("ALONE", alone);
+        let mut running = Running::start(run.env("PORT", &port.to_string()));
+        until("the first start", || lines(&log) == ["serve"]);
+        said.members(&["a:1"]);
+        until("the second start", || lines(&log).len() == 3);
+        assert_eq!(lines(&log), ["serve", "served", "serve"], "the port was free again: {alone}");
+        running.tell(Signal::SIGTERM);
+        assert_eq!(running.code(), Some(143), "the end is npm's own");
+        assert_eq!(lines(&log), ["serve", "served", "serve", "served"], "rsctl waited for the server: {alone}");
+        assert!(std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
+    }
+}
+
+#[test]
+fn what_does_not_end_within_the_grace_time_of_a_stop_is_killed() {
+    for alone in ["", "setsid"] {
+        let (controller, _said) = Controller::changing(healthy());
+        let folder = Folder::new("outlive");
+        let log = folder.path("log");
+        let flags = ["--on-change", "restart", "--stop-grace", "300ms"];
+        let script = "$ALONE sh -c \"trap '' TERM; echo \\$\\$ >>$LOG; while :; do sleep 0.05; done\" & wait";
+        let mut running = Running::start(exec(&controller, &flags, &log, script).env("ALONE", alone));
+        until("the start", || lines(&log).len() == 1);
+        let server: u32 = lines(&log)[0].parse().unwrap();
+        assert!(is_alive(server));
+        running.tell(Signal::SIGTERM);
+        assert_eq!(running.code(), Some(143));
+        assert!(!is_alive(server), "{alone}");
+    }
+}
+
+#[test]
+fn what_ran_before_rsctl_is_not_its_to_end() {
+    let (controller, said) = Controller::changing(healthy());
+    let folder = Folder::new("before");
+    let log = folder.path("log");
+    let mut run = exec(&controller, &["--on-change", "restart"], &log, "echo start >>$LOG; exec sleep 60");
+    let words: Vec<_> = std::iter::once(run.command().get_program().to_owned())
+        .chain(run.command().get_args().map(ToOwned::to_owned))
+        .collect();
+    let mut command = Command::new("sh");
+    command.args(["-c", "sleep 60 & echo $! >>$LOG.before; exec \"$@\"", "sh"]).args(words).env_clear();
+    command.envs(run.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut running = Running(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    until("the start", || lines(&log) == ["start"]);
+    let before: u32 = lines(&format!("{log}.before"))[0].parse().unwrap();
+    said.members(&["a:1"]);
+    until("the second start", || lines(&log) == ["start", "start"]);
+    running.tell(Signal::SIGTERM);
+    assert_eq!(running.code(), Some(143));
+    assert!(is_alive(before));
+    kill(Pid::from_raw(before as i32), Signal::SIGKILL).unwrap();
+}
+
 #[test]
 fn a_program_is_told_and_finds_the_new_values_in_a_file() {
     let (controller, said) = Controller::changing(healthy());
