@@ -33,7 +33,8 @@ async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Run
     let ours = views.into_iter().flatten().filter(|view| view.set.as_ref() == Some(&runtime.policy().set));
     // The view of a node that knows the primary is the newest.
     let Some(view) = ours.max_by_key(|view| (view.primary.is_some(), view.hosts.len())) else { return status };
-    let hosts: BTreeSet<Host> = view.hosts.into_iter().collect();
+    let leads = |host: &Host| !observed.tasks.leads_nowhere(host);
+    let hosts: BTreeSet<Host> = view.hosts.into_iter().filter(leads).collect();
     status.seeds = hosts.iter().map(Host::to_string).collect();
     status.primary = view.primary.as_ref().map(Host::to_string);
     status.health = if status.primary.is_some() { Health::Degraded } else { Health::NoPrimary };

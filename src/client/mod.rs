@@ -92,6 +92,7 @@ impl<'a> Inquiry<'a> {
                 let exit = if status.health == Health::Unknown { Exit::Failed } else { Exit::NoPrimary };
                 Outcome::because(exit, format_args!("no members are known{}", first_wait(&status)))
             }
+            SeedsError::Local(_) => Outcome::error(Exit::NoPrimary, &error),
             SeedsError::Invalid => Outcome::error(Exit::Failed, &error),
         })
     }

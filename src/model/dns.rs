@@ -22,6 +22,12 @@ impl TaskList {
     pub fn is_good(&self) -> bool {
         self.trouble.is_empty()
     }
+
+    /// Whether this address leads nowhere, because every machine means itself by it. If a task is listed under such an
+    /// address, the controller runs on the machine of the tasks, and the address is as good as any.
+    pub fn leads_nowhere(&self, host: &Host) -> bool {
+        host.is_local() && !self.hosts.iter().any(Host::is_local)
+    }
 }
 
 /// The answer of DNS about one name.

@@ -1,7 +1,7 @@
 //! Addresses as MongoDB writes them: `10.0.1.5:27017`, `mongo-node1:27017`, `[fd00::5]:27017`.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -56,6 +56,19 @@ impl Host {
         }
     }
 
+    /// Whether every machine means itself by this address: `localhost`, 127.0.0.1 or ::1.
+    pub fn is_local(&self) -> bool {
+        match &self.name {
+            NameOrIp::Ip(ip) => [IpAddr::from([127, 0, 0, 1]), Ipv6Addr::LOCALHOST.into()].contains(&ip.to_canonical()),
+            NameOrIp::Name(name) => name.eq_ignore_ascii_case("localhost"),
+        }
+    }
+
+    /// Whether the name is the default host name of a Docker container.
+    pub fn is_container_id(&self) -> bool {
+        self.name().is_some_and(is_container_id)
+    }
+
     /// The TCP port.
     pub fn port(&self) -> u16 {
         self.port
@@ -75,6 +88,11 @@ impl fmt::Display for Host {
             NameOrIp::Name(name) => write!(f, "{name}:{}", self.port),
         }
     }
+}
+
+/// Whether this is the default host name of a Docker container: twelve hexadecimal digits, new with every task.
+pub fn is_container_id(hostname: &str) -> bool {
+    hostname.len() == 12 && hostname.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Text that is no address.
@@ -153,6 +171,24 @@ mod tests {
     fn a_missing_port_is_mongodbs() {
         assert_eq!("mongo".parse::<Host>().unwrap().to_string(), "mongo:27017");
         assert_eq!("fd00::5".parse::<Host>().unwrap().to_string(), "[fd00::5]:27017");
+    }
+
+    #[test]
+    fn only_the_machine_itself_is_local() {
+        for text in ["localhost:27017", "LOCALHOST:1", "127.0.0.1:27017", "[::1]:27017", "[::ffff:127.0.0.1]:1"] {
+            assert!(text.parse::<Host>().unwrap().is_local(), "{text}");
+        }
+        for text in ["127.0.10.1:27017", "localhost.example.org:1", "10.0.0.1:1", "[fd00::1]:1"] {
+            assert!(!text.parse::<Host>().unwrap().is_local(), "{text}");
+        }
+    }
+
+    #[test]
+    fn container_ids_are_twelve_hexadecimal_digits() {
+        assert!("3f2504e04f89:27017".parse::<Host>().unwrap().is_container_id());
+        for text in ["mongo-node1:1", "3f2504e04f8:1", "3f2504e04f8g:1", "10.0.0.1:1"] {
+            assert!(!text.parse::<Host>().unwrap().is_container_id(), "{text}");
+        }
     }
 
     #[test]

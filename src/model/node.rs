@@ -244,6 +244,8 @@ pub struct SetView {
     pub sync_source: Option<Host>,
     /// The node's view of each member, itself included.
     pub peers: BTreeMap<MemberId, Peer>,
+    /// The member that the node itself is, in its own config.
+    pub me: Option<MemberId>,
 }
 
 impl SetView {
@@ -315,6 +317,9 @@ pub enum ProbeError {
     /// The node is older than the oldest MongoDB that rsctl can keep safe.
     #[error("is {0}, and rsctl cannot keep anything before MongoDB 4.4 safe: upgrade it")]
     TooOld(WireVersion),
+    /// Every machine means itself by the address, so it does not lead to the node.
+    #[error("is an address by which every machine means itself")]
+    Local,
     /// DNS does not know the node's name.
     #[error("has a name that DNS does not know")]
     NoSuchName,

@@ -74,6 +74,19 @@ pub struct Node {
     pub state_for: Duration,
     /// What the host name that the node reports resolves to.
     pub naming: Naming,
+    /// How the node's mongod was found.
+    pub found: Found,
+}
+
+/// How the mongod of an address was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Found {
+    /// The address leads to it.
+    #[default]
+    AtAddress,
+    /// The address leads nowhere: DNS does not know the name, or every machine means itself by it. The mongod answers at
+    /// another address and says that it is the member with this one.
+    ByItsWord,
 }
 
 /// Whether the host name that a node reports can be its address as a member.
@@ -102,6 +115,7 @@ impl Node {
             closed_for: Duration::ZERO,
             state_for: Duration::ZERO,
             naming,
+            found: Found::AtAddress,
         }
     }
 
@@ -231,6 +245,7 @@ mod tests {
             state_for: zero,
             down_observations: 0,
             naming: Naming::Unknown,
+            found: Found::AtAddress,
         };
         (Host::from(at), node)
     }

@@ -2,6 +2,7 @@
 
 use super::{SetName, Token};
 use bson::oid::ObjectId;
+use std::fmt;
 use std::time::Duration;
 
 /// The operator's settings, as far as decisions depend on them.
@@ -39,6 +40,37 @@ pub enum MemberAddress {
     Hostname,
     /// IPs only.
     Ip,
+}
+
+/// A kind of address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressKind {
+    /// A host name.
+    Name,
+    /// An IP address.
+    Ip,
+}
+
+impl AddressKind {
+    /// Every kind with its word in `rsctl readdress`.
+    pub const CHOICES: [(&str, Self); 2] = [("names", Self::Name), ("ips", Self::Ip)];
+
+    /// The value of `--member-address` for this kind.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Name => "hostname",
+            Self::Ip => "ip",
+        }
+    }
+}
+
+impl fmt::Display for AddressKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "names",
+            Self::Ip => "ips",
+        })
+    }
 }
 
 /// Whether a set whose majority answers at new addresses is recovered without a request.

@@ -97,8 +97,15 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
         applied_wall_ms: optimes.and_then(|o| o.get_datetime("lastAppliedWallTime").ok()).map(|t| t.timestamp_millis()),
         sync_source: reply.get_str("syncSourceHost").ok().and_then(|text| text.parse().ok()),
         peers: peers.collect::<BTreeMap<_, _>>(),
+        me: me(list),
     };
     Ok((state(own), view))
+}
+
+/// The member that the node says it is itself.
+fn me(list: &[Bson]) -> Option<MemberId> {
+    let mut own = list.iter().filter_map(Bson::as_document).filter(|entry| entry.get_bool("self").unwrap_or(false));
+    own.next().and_then(|entry| integer(entry, "_id")).map(MemberId)
 }
 
 /// How long ago the last heartbeat came in, by the clock of the node that answers. A time in 1970 means never.

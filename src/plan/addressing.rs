@@ -16,6 +16,8 @@ pub(super) struct Addressing {
     pub(super) moves: Vec<Change>,
     /// New tags, for members at whose address another member's directory answers.
     pub(super) tags: Vec<Change>,
+    /// New addresses, for members whose address leads nowhere while their mongod says which member it is.
+    pub(super) nowhere: Vec<Change>,
     /// Tasks whose directory moved, and whose name does not resolve to them yet.
     pub(super) unnamed: Vec<Host>,
 }
@@ -39,7 +41,7 @@ impl Addressing {
         let Some(config) = now.config else { return Self::default() };
         let members: Vec<&Member> = config.members().iter().filter(|m| m.data.is_some() && !m.arbiter).collect();
         let assigned = assign(now, &members, with_data);
-        changes(now, config, &assigned, with_data)
+        Self { nowhere: nowhere(now, config), ..changes(now, config, &assigned, with_data) }
     }
 }
 
@@ -86,7 +88,7 @@ fn changes<'a>(
         if config.members().iter().any(|m| now.process_at(m).is_some_and(|p| p.id == process.id)) {
             continue;
         }
-        match now.address_of(process, now.kind()) {
+        match now.address_of(process, now.kind_of(member)) {
             Some(to) if config.member_at(&to).is_none() => {
                 addressing.moves.push(Change::Readdress { id: member.id, to });
             }
@@ -96,6 +98,23 @@ fn changes<'a>(
         }
     }
     addressing
+}
+
+/// Addresses for members that only their mongods' own words identify. A member that another member reaches under its name
+/// stays: only rsctl's DNS does not know the name. The servers want all or none of the members on the machine itself, so
+/// such members get their addresses together.
+fn nowhere(now: &Situation<'_>, config: &ReplConfig) -> Vec<Change> {
+    let members = || config.members().iter().filter(|m| !m.arbiter);
+    let change = |m: &Member| {
+        let to = now.address_of(now.process_at(m)?, now.kind_of(m))?;
+        config.member_at(&to).is_none().then_some(Change::Readdress { id: m.id, to })
+    };
+    let is_lost_name = |m: &&Member| m.host.is_container_id() || now.is_forgotten(&m.host);
+    let lost_names = members().filter(|m| now.is_by_its_word(m) && is_lost_name(m) && !now.is_reached(m));
+    let local: Vec<Change> = members().filter(|m| now.leads_nowhere(m)).filter_map(change).collect();
+    let all = config.members().iter().filter(|m| now.leads_nowhere(m)).count();
+    let local = if local.len() == all { local } else { Vec::new() };
+    lost_names.filter_map(change).chain(local).collect()
 }
 
 /// Whether two members differ only in their address. Only such members may exchange their directories.

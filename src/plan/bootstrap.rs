@@ -114,16 +114,10 @@ fn member_address(now: &Situation<'_>, process: &Process<'_>) -> Result<Host, Wa
         MemberAddress::Ip => ip(),
         MemberAddress::Hostname => stable,
         MemberAddress::Auto if stable.is_none() && is_unknown => None,
-        MemberAddress::Auto if all_stable(now) => stable,
+        MemberAddress::Auto if now.all_stable() => stable,
         MemberAddress::Auto => ip(),
     };
     address.ok_or_else(|| WaitingOn::Name { host: process.hosts[0].clone() })
-}
-
-/// Every task has a name that leads to it. The whole set uses one kind of address.
-fn all_stable(now: &Situation<'_>) -> bool {
-    let mut tasks = now.ours.iter().filter(|p| p.listed);
-    tasks.all(|p| p.hosts.iter().filter_map(|h| now.observed.node(h)).any(|n| matches!(n.naming, Naming::Stable(_))))
 }
 
 fn is_stale(now: &Situation<'_>, lock: &Lock) -> bool {

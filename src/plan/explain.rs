@@ -3,7 +3,10 @@
 use super::situation::Situation;
 use super::{Context, Finding, Reason, WaitingOn};
 use super::{bootstrap, recovery};
-use crate::model::{MEMBERS_MAX, Member, NodeState, ProbeError, Process, ReplConfig, UserData};
+use crate::model::{
+    AddressKind, Host, MEMBERS_MAX, Member, MemberAddress, NodeState, ProbeError, Process, ReplConfig, UserData,
+};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// RECOVERING for this long is more than a pause.
@@ -58,6 +61,7 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     let left_out = now.ours.iter().filter(|p| p.listed && now.left_out(p) && is_outside(p));
     findings.extend(left_out.map(|p| Finding::LeftOut { host: p.hosts[0].clone() }));
     findings.extend(size(now, config));
+    findings.extend(addresses(now, config));
     findings.extend(config.members().iter().flat_map(|member| unwell(now, member)));
     findings
 }
@@ -81,6 +85,40 @@ fn data_at_stake(now: &Situation<'_>) -> Vec<Finding> {
 fn version_limit(now: &Situation<'_>) -> Option<Finding> {
     let newest = now.ours.iter().filter_map(|p| p.probe.config.as_ref()).max_by_key(|config| config.version())?;
     newest.is_too_late_to_force().then(|| Finding::VersionLimit { version: newest.version() })
+}
+
+/// Addresses that lead nowhere, to several mongods, or are not of the kind that the operator wants.
+fn addresses(now: &Situation<'_>, config: &ReplConfig) -> Vec<Finding> {
+    let unknown = config.members().iter().filter(|m| now.leads_nowhere(m) && now.process_at(m).is_none());
+    let local = unknown.map(|m| Finding::LocalMember { id: m.id, host: m.host.clone() });
+    let wanted = match now.policy.member_address {
+        MemberAddress::Auto => None,
+        MemberAddress::Hostname => Some(AddressKind::Name),
+        MemberAddress::Ip => Some(AddressKind::Ip),
+    };
+    let others = wanted.and_then(|wanted| {
+        let is_other = |m: &&Member| m.host.name().is_some() != (wanted == AddressKind::Name);
+        let is_task = |m: &&Member| now.process_at(m).is_some_and(|p| p.listed);
+        let hosts: Vec<Host> =
+            config.members().iter().filter(is_other).filter(is_task).map(|m| m.host.clone()).collect();
+        (!hosts.is_empty()).then_some(Finding::OtherKind { hosts, wanted })
+    });
+    local.chain(same_names(now, config)).chain(others).collect()
+}
+
+/// Host names that several tasks report, as clones of one machine do. They matter where members have or get names.
+fn same_names(now: &Situation<'_>, config: &ReplConfig) -> Vec<Finding> {
+    let mut tasks: BTreeMap<Host, Vec<Host>> = BTreeMap::new();
+    for process in now.ours.iter().filter(|p| p.listed) {
+        let Some(at) = process.hosts.iter().find(|h| h.name().is_none()) else { continue };
+        let name = process.probe.hostname.as_deref().and_then(|name| Host::named(name, at.port()).ok());
+        if let Some(name) = name.filter(|name| !name.is_container_id() && !name.is_local()) {
+            tasks.entry(name).or_default().push((*at).clone());
+        }
+    }
+    let matters = |name: &Host| config.member_at(name).is_some() || now.gives_names();
+    let shared = tasks.into_iter().filter(|(name, hosts)| hosts.len() > 1 && matters(name));
+    shared.map(|(name, hosts)| Finding::SameName { name, hosts }).collect()
 }
 
 /// A set that is full, or too small.

@@ -2,7 +2,7 @@
 
 use super::reason::list;
 use super::{LintFault, Rule};
-use crate::model::{Host, MEMBERS_MAX, NodeState, ProbeError, SetName, VERSION_MAX};
+use crate::model::{AddressKind, Host, MEMBERS_MAX, MemberId, NodeState, ProbeError, SetName, VERSION_MAX};
 use bson::oid::ObjectId;
 use std::fmt;
 
@@ -128,6 +128,27 @@ pub enum Finding {
         /// That version.
         version: i64,
     },
+    /// Every machine means itself by a member's address, and no task says that it is this member.
+    LocalMember {
+        /// The member.
+        id: MemberId,
+        /// Its address.
+        host: Host,
+    },
+    /// Tasks report one host name, so that it leads to none of them for certain.
+    SameName {
+        /// The name.
+        name: Host,
+        /// The tasks.
+        hosts: Vec<Host>,
+    },
+    /// Members have addresses of another kind than the operator wants for members.
+    OtherKind {
+        /// The members.
+        hosts: Vec<Host>,
+        /// The kind that the operator wants.
+        wanted: AddressKind,
+    },
     /// A rule made a config that does not pass rsctl's own checks: a bug in rsctl.
     Internal {
         /// The rule.
@@ -139,7 +160,7 @@ pub enum Finding {
 
 impl Finding {
     /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 23] = [
+    pub const KINDS: [&str; 26] = [
         "foreign-set",
         "other-set-name",
         "standalone",
@@ -162,6 +183,9 @@ impl Finding {
         "primary-unlisted",
         "stuck",
         "version-limit",
+        "local-member",
+        "same-name",
+        "other-kind",
         "internal",
     ];
 
@@ -190,6 +214,9 @@ impl Finding {
             Self::Stuck { .. } => "stuck",
             Self::PrimaryUnlisted { .. } => "primary-unlisted",
             Self::VersionLimit { .. } => "version-limit",
+            Self::LocalMember { .. } => "local-member",
+            Self::SameName { .. } => "same-name",
+            Self::OtherKind { .. } => "other-kind",
             Self::Internal { .. } => "internal",
         }
     }
@@ -197,7 +224,11 @@ impl Finding {
     /// How much the finding matters.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::TwoVoters | Self::Full { .. } | Self::LeftOut { .. } | Self::VoteRevoked { .. } => Severity::Warning,
+            Self::TwoVoters
+            | Self::Full { .. }
+            | Self::LeftOut { .. }
+            | Self::VoteRevoked { .. }
+            | Self::OtherKind { .. } => Severity::Warning,
             Self::ForeignSet { .. }
             | Self::OtherSetName { .. }
             | Self::Standalone { .. }
@@ -216,6 +247,8 @@ impl Finding {
             | Self::Stuck { .. }
             | Self::PrimaryUnlisted { .. }
             | Self::VersionLimit { .. }
+            | Self::LocalMember { .. }
+            | Self::SameName { .. }
             | Self::Internal { .. } => Severity::Error,
         }
     }
@@ -315,6 +348,24 @@ impl fmt::Display for Finding {
                 "the config has version {version}, and MongoDB accepts none above {VERSION_MAX}: no config can be forced \
                  any more, and the number of changes left is {}: move the data to a new set",
                 VERSION_MAX - version
+            ),
+            Self::LocalMember { id, host } => write!(
+                f,
+                "member {id} has the address {host}, by which every machine means itself, and no task says that it is \
+                 this member: list its mongod under --service, or give it an address that the others reach with \
+                 rs.reconfig() in mongosh on its machine"
+            ),
+            Self::SameName { name, hosts } => write!(
+                f,
+                "{} report one host name, {name}, so no member is added or moved under it: give each its own host name",
+                list(hosts)
+            ),
+            Self::OtherKind { hosts, wanted } => write!(
+                f,
+                "members keep their addresses ({}), and --member-address {} is for new members only: `rsctl readdress \
+                 --to {wanted}` changes the addresses of members",
+                list(hosts),
+                wanted.setting()
             ),
             Self::Internal { rule, fault } => write!(
                 f,

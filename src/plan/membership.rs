@@ -6,7 +6,8 @@ use super::safety::{Attempt, tried_fairly};
 use super::situation::Situation;
 use super::{Advice, Context, Draft, LintedConfig, Proposal, Reason, Step, WaitingOn};
 use crate::model::{
-    Change, Host, MEMBERS_MAX, Member, MemberId, NewRole, NodeState, Process, ReplConfig, UserData, VOTERS_MAX,
+    Change, Host, MEMBERS_MAX, Member, MemberId, NewRole, NodeState, ProbeError, Process, ReplConfig, UserData,
+    VOTERS_MAX,
 };
 
 /// Gives members the addresses at which their directories answer now; identity and vote stay. All of them go in one
@@ -14,18 +15,24 @@ use crate::model::{
 pub(super) fn readdress(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some((primary, config)) = now.writable() else { return Advice::Pass };
+    if let Some(hosts) = hosts_of(config, &context.addressing.nowhere) {
+        return reconfig(now, context.addressing.nowhere.clone(), Reason::LeadsNowhere { hosts });
+    }
     let mut waiting: Vec<_> =
         context.addressing.unnamed.iter().map(|host| WaitingOn::Name { host: host.clone() }).collect();
     let has_left = |c: &&Change| moved_member(config, c).is_some_and(|m| has_left(now, primary, config, m));
     let moves = context.addressing.moves.iter().filter(has_left).cloned().collect();
     let Attempt { changes: moves, held_up } = tried_fairly(now, moves);
     waiting.extend(held_up);
-    if moves.is_empty() {
-        return Advice::of(None, waiting);
-    }
-    let hosts = moves.iter().filter_map(|c| moved_member(config, c)).map(|m| m.host.clone()).collect();
+    let Some(hosts) = hosts_of(config, &moves) else { return Advice::of(None, waiting) };
     let changes = [moves, context.addressing.tags.clone()].concat();
     reconfig(now, changes, Reason::Moved { hosts }).beside(waiting)
+}
+
+/// The addresses that the moved members have now. None if nothing moves.
+fn hosts_of(config: &ReplConfig, moves: &[Change]) -> Option<Vec<Host>> {
+    let hosts = moves.iter().filter_map(|c| moved_member(config, c)).map(|m| m.host.clone());
+    (!moves.is_empty()).then(|| hosts.collect())
 }
 
 fn moved_member<'a>(config: &'a ReplConfig, change: &Change) -> Option<&'a Member> {
@@ -60,6 +67,9 @@ fn is_outside(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>) -
 pub(super) fn add_member(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some((primary, config)) = now.writable() else { return Advice::Pass };
+    if let Some(wait) = unreachable(now, config) {
+        return Advice::Wait(vec![wait]);
+    }
     let room = MEMBERS_MAX.saturating_sub(config.members().len());
     let mut waiting = Vec::new();
     let mut newcomers = Vec::new();
@@ -67,7 +77,7 @@ pub(super) fn add_member(context: &Context<'_>) -> Advice {
         if newcomers.len() == room {
             break;
         }
-        match now.address_of(process, now.kind()) {
+        match now.address_of(process, now.kind_for_new()) {
             Some(host) if config.member_at(&host).is_none() => newcomers.push(host),
             Some(_) => {}
             None => waiting.push(WaitingOn::Name { host: process.hosts[0].clone() }),
@@ -79,6 +89,21 @@ pub(super) fn add_member(context: &Context<'_>) -> Advice {
         return Advice::of(None, waiting);
     }
     reconfig(now, changes, Reason::NewTask).beside(waiting)
+}
+
+/// A member that no new member could reach. The servers refuse a new member beside one that every machine takes for
+/// itself.
+fn unreachable(now: &Situation<'_>, config: &ReplConfig) -> Option<WaitingOn> {
+    let wait = |m: &Member, error| Some(WaitingOn::Node { host: m.host.clone(), error });
+    config.members().iter().find_map(|m| {
+        if now.leads_nowhere(m) {
+            wait(m, ProbeError::Local)
+        } else if now.is_by_its_word(m) && !now.is_reached(m) {
+            wait(m, ProbeError::NoSuchName)
+        } else {
+            None
+        }
+    })
 }
 
 /// One change for each new member, with the role that it joins in.

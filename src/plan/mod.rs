@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** [`plan`] is total and pure: no IO, no clock, no log. The same observation always gives the same plan.
 
+mod address_kind;
 mod addressing;
 mod advice;
 mod bootstrap;

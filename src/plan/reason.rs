@@ -59,6 +59,11 @@ pub enum Reason {
         /// The members' addresses in the config.
         hosts: Vec<Host>,
     },
+    /// Nobody else reaches these members at their addresses in the config.
+    LeadsNowhere {
+        /// Those addresses.
+        hosts: Vec<Host>,
+    },
     /// A member that is to be removed still runs, and no controller may add it again.
     RemovalMustBeMarked,
     /// An operator wants the primary out of the set.
@@ -177,6 +182,7 @@ impl fmt::Display for Reason {
             Self::NoTerm => f.write_str("the config has no term, as after a forced reconfig"),
             Self::Unsaved => f.write_str("a member that is killed soon after it joined can forget its config and vote"),
             Self::Moved { hosts } => write!(f, "the data of {} answers there", list(hosts)),
+            Self::LeadsNowhere { hosts } => write!(f, "nobody else reaches it at {}", list(hosts)),
             Self::RemovalMustBeMarked => f.write_str("no other controller may add it again while it runs"),
             Self::PrimaryRemovalRequested => f.write_str("an operator wants the primary out of the set"),
             Self::RemovalRequested { host } => write!(f, "an operator wants {host} out of the set"),

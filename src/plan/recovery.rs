@@ -137,9 +137,8 @@ fn accepts(process: &Process<'_>, next: &ReplConfig) -> bool {
 
 /// Whether the config has a vote for the process's directory, at an address that leads to the process.
 fn votes_in(now: &Situation<'_>, process: &Process<'_>, config: &ReplConfig) -> bool {
-    let own = now.address_of(process, now.kind());
     let mut members = config.voters().filter(|m| m.data.is_some() && m.data == process.probe.data);
-    members.any(|m| process.is_at(&m.host) || own.as_ref() == Some(&m.host))
+    members.any(|m| now.leads_to(&m.host, process))
 }
 
 /// Voters whose tagged directory answers and names no primary. For a voter without a tag, this function does not guess

@@ -187,8 +187,7 @@ fn objection_to_loss(now: &Situation<'_>, on: &Host, next: &ReplConfig) -> Optio
 
 /// The process answers at the voter's address, with complete data or, for an arbiter, with what it takes to be one.
 fn fills(now: &Situation<'_>, process: &Process<'_>, voter: &Member) -> bool {
-    let is_at = process.is_at(&voter.host) || now.address_of(process, now.kind()).as_ref() == Some(&voter.host);
-    is_at
+    now.leads_to(&voter.host, process)
         && match voter.arbiter {
             true => matches!(process.state(), NodeState::Arbiter | NodeState::Blank),
             false => process.probe.data.is_some(),

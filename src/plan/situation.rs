@@ -101,24 +101,6 @@ impl<'a> Situation<'a> {
         Some(process.id) != self.primary && self.observed.is_rewound(process.probe)
     }
 
-    /// The address that a process gets as a member, of the kind that the set uses. None while its name does not resolve
-    /// to it, because a set uses one kind of address only.
-    pub(super) fn address_of(&self, process: &Process<'a>, kind: AddressKind) -> Option<Host> {
-        match kind {
-            AddressKind::Ip => process.hosts.iter().find(|h| self.listed(h) && h.name().is_none()).map(|&h| h.clone()),
-            AddressKind::Name => process.hosts.iter().find_map(|h| match &self.observed.node(h)?.naming {
-                Naming::Stable(name) => Some(name.clone()),
-                Naming::Unknown | Naming::Unstable => None,
-            }),
-        }
-    }
-
-    /// The kind of address that the config's members have.
-    pub(super) fn kind(&self) -> AddressKind {
-        let named = self.config.is_some_and(|c| c.members().iter().any(|m| m.host.name().is_some()));
-        if named { AddressKind::Name } else { AddressKind::Ip }
-    }
-
     /// The member answers the primary's heartbeats.
     pub(super) fn healthy_at_primary(&self, member: &Member) -> bool {
         let view = self.primary().and_then(|p| p.probe.view.as_ref());
@@ -202,23 +184,12 @@ impl<'a> Situation<'a> {
         is_serving(probe.state)
             && probe.data.is_some_and(|data| own || is_another_voters(data) && !self.is_copied(data))
     }
-
-    fn listed(&self, host: &Host) -> bool {
-        self.observed.node(host).is_some_and(|node| node.listed)
-    }
 }
 
 fn answering(observed: &Observed, ours: &[Process<'_>], config: &ReplConfig) -> BTreeMap<MemberId, usize> {
     let ids: BTreeMap<ProcessId, usize> = ours.iter().enumerate().map(|(nth, p)| (p.id, nth)).collect();
     let found = |m: &Member| Some((m.id, *ids.get(&observed.probe(&m.host)?.process)?));
     config.members().iter().filter_map(found).collect()
-}
-
-/// The kind of the members' addresses. A set uses one kind only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AddressKind {
-    Ip,
-    Name,
 }
 
 fn is_serving(state: NodeState) -> bool {

@@ -140,11 +140,14 @@ pub enum FindingLevel {
 }
 
 /// Why a status has no connection string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeedsError {
     /// The replica set does not exist yet, or no node that answers knows its config.
     #[error("no members are known")]
     NoSeeds,
+    /// Every machine means itself by the addresses of the members.
+    #[error("the members have only local addresses ({0}), which lead nowhere from another machine: see `rsctl status`")]
+    Local(String),
     /// A set name or an address is not valid. The answer does not come from an rsctl controller.
     #[error("the answer holds no usable addresses")]
     Invalid,
@@ -200,7 +203,13 @@ impl Status {
     pub fn endpoint(&self) -> Result<Endpoint, SeedsError> {
         let set = self.set.parse().map_err(|_| SeedsError::Invalid)?;
         let hosts: Result<Vec<Host>, _> = self.seeds.iter().map(|seed| seed.parse()).collect();
-        Endpoint::new(set, hosts.map_err(|_| SeedsError::Invalid)?).ok_or(SeedsError::NoSeeds)
+        Endpoint::new(set, hosts.map_err(|_| SeedsError::Invalid)?).ok_or_else(|| self.no_seeds())
+    }
+
+    fn no_seeds(&self) -> SeedsError {
+        let hosts: Vec<Host> = self.members.iter().filter_map(|m| m.host.parse().ok()).collect();
+        let local: Vec<String> = hosts.iter().filter(|host| host.is_local()).map(Host::to_string).collect();
+        if local.is_empty() { SeedsError::NoSeeds } else { SeedsError::Local(local.join(", ")) }
     }
 
     fn seeds_wanted(&self) -> usize {

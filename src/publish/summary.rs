@@ -16,7 +16,7 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
         primary: plan.primary.as_ref().map(Host::to_string),
         term: config.and_then(ReplConfig::term),
         config_version: config.map(ReplConfig::version),
-        seeds: config.map(seeds).unwrap_or_default(),
+        seeds: config.map(|c| seeds(observed, c)).unwrap_or_default(),
         expect: policy.expect,
         others: others(observed, config),
         members,
@@ -33,9 +33,10 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
     }
 }
 
-/// The seed list: the members that an application can read from.
-fn seeds(config: &ReplConfig) -> Vec<String> {
-    let mut hosts: Vec<&Host> = config.members().iter().filter(|m| m.serves_reads()).map(|m| &m.host).collect();
+/// The seed list: the members that an application can reach and read from.
+fn seeds(observed: &Observed, config: &ReplConfig) -> Vec<String> {
+    let serves = |m: &&Member| m.serves_reads() && !observed.tasks.leads_nowhere(&m.host);
+    let mut hosts: Vec<&Host> = config.members().iter().filter(serves).map(|m| &m.host).collect();
     hosts.sort();
     hosts.into_iter().map(Host::to_string).collect()
 }

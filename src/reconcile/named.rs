@@ -25,7 +25,8 @@ impl<'p> ConfigFilter<'p> {
         Self { set: &policy.set, id: policy.replica_set_id.or(known) }
     }
 
-    fn counts(&self, config: &ReplConfig) -> bool {
+    /// Whether the config is of the controller's set.
+    pub(super) fn counts(&self, config: &ReplConfig) -> bool {
         config.set_name() == *self.set
             && config.members().len() <= MEMBERS_MAX
             && (self.id.is_none() || config.replica_set_id() == self.id)

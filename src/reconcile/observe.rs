@@ -8,7 +8,8 @@ use super::host_history::Listed;
 use super::named::ConfigFilter;
 use crate::discovery::{Discovery, QUESTION_LIMIT};
 use crate::model::{
-    Host, MemberAddress, NameAnswer, Naming, Node, Observed, Policy, Probe, ProbeError, ReplConfig, TaskList,
+    Found, Host, MemberAddress, NameAnswer, Naming, Node, Observed, Policy, Probe, ProbeError, ProcessId, ReplConfig,
+    TaskList, is_container_id,
 };
 use crate::mongo::Admin;
 use futures_util::future::{join, join_all};
@@ -77,7 +78,8 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let (tasks, found) = join(self.discovery.tasks(), self.resolve(wanted)).await;
         age.end_phase(QUESTION_LIMIT);
         names.extend(found);
-        self.ask(sockets(tasks.hosts.iter().chain(&self.known), &names), &mut answers).await;
+        let leads = |host: &&Host| !tasks.leads_nowhere(host);
+        self.ask(sockets(tasks.hosts.iter().chain(&self.known).filter(leads), &names), &mut answers).await;
         age.end_phase(PROBE_LIMIT);
         // Addresses that the answers name are probed in the same observation, so that no decision misses a member.
         let known = self.filter().members_and_seeds(probes(&answers));
@@ -86,7 +88,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let new_names: BTreeSet<String> = new_names.filter(|n| !names.contains_key(n)).collect();
         names.extend(self.resolve(new_names).await);
         age.end_phase(QUESTION_LIMIT);
-        self.ask(sockets(&known, &names), &mut answers).await;
+        self.ask(sockets(known.iter().filter(leads), &names), &mut answers).await;
         age.end_phase(PROBE_LIMIT);
         self.age = age;
         let previously_known = self.known.clone();
@@ -150,17 +152,40 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     fn assemble(&mut self, tasks: TaskList, names: &Names, answers: &Answers) -> Observed {
         let mut observed = Observed::default();
         let mut listed = BTreeMap::new();
+        let claims = self.claims(answers);
         for host in tasks.hosts.iter().chain(&self.known) {
-            let (at, answer, is_listed) = locate(host, &tasks, names, answers);
-            let naming = naming(host.port(), &answer, names, answers);
+            let (mut at, mut answer, is_listed) = locate(host, &tasks, names, answers);
+            let mut found = Found::AtAddress;
+            if matches!(answer, Err(ProbeError::Local | ProbeError::NoSuchName))
+                && let Some(claimed_at) = claims.get(host).and_then(only_one)
+                && let Some(claim) = answers.get(&claimed_at)
+            {
+                (at, answer, found) = (Some(claimed_at), claim.clone(), Found::ByItsWord);
+            }
+            let port = at.map_or(host.port(), |at| at.port());
+            let naming = naming(port, &answer, names, answers);
             listed.insert(host.clone(), is_listed);
-            let node = Node::new(at, answer, naming, is_listed == Listed::Yes);
+            let node = Node { found, ..Node::new(at, answer, naming, is_listed == Listed::Yes) };
             observed.nodes.insert(host.clone(), node);
         }
         observed.tasks = tasks;
         observed.believe_only_the_proven();
         self.history.complete(&mut observed, &listed, Instant::now(), self.interval.saturating_mul(2));
         observed
+    }
+
+    /// For each member's address, the mongods that say in their own config that they are that member.
+    fn claims(&self, answers: &Answers) -> BTreeMap<Host, BTreeMap<ProcessId, SocketAddr>> {
+        let filter = self.filter();
+        let mut claims: BTreeMap<Host, BTreeMap<ProcessId, SocketAddr>> = BTreeMap::new();
+        for (at, probe) in answers.iter().filter_map(|(at, answer)| Some((at, answer.as_deref().ok()?))) {
+            let config = probe.config.as_ref().filter(|config| filter.counts(config));
+            let me = probe.view.as_ref().and_then(|view| view.me);
+            if let Some(member) = config.zip(me).and_then(|(config, me)| config.member(me)) {
+                claims.entry(member.host.clone()).or_default().entry(probe.process).or_insert(*at);
+            }
+        }
+        claims
     }
 
     /// Forgets addresses that neither a task nor a member of the known set names any more. A node that DNS has dropped
@@ -200,6 +225,11 @@ fn silent_limit(took: Duration) -> Duration {
     (took * SILENT_TIMES).clamp(SILENT_MIN, SILENT_LIMIT)
 }
 
+/// Where the only claimant is. Of two mongods that say to be one member, neither counts.
+fn only_one(claimants: &BTreeMap<ProcessId, SocketAddr>) -> Option<SocketAddr> {
+    claimants.values().next().copied().filter(|_| claimants.len() == 1)
+}
+
 fn probes(answers: &Answers) -> impl Iterator<Item = &Probe> + Clone {
     answers.values().filter_map(|answer| answer.as_deref().ok())
 }
@@ -223,6 +253,9 @@ fn locate(
     names: &Names,
     answers: &Answers,
 ) -> (Option<SocketAddr>, Result<Arc<Probe>, ProbeError>, Listed) {
+    if tasks.leads_nowhere(host) {
+        return (None, Err(ProbeError::Local), Listed::Unknown);
+    }
     let sockets = sockets_of(host, names);
     let any_listed = sockets.iter().any(|at| tasks.hosts.contains(&Host::from(*at)));
     let answer_at = |at: &SocketAddr| answers.get(at).cloned().unwrap_or(Err(ProbeError::Timeout));
@@ -274,9 +307,4 @@ fn naming(port: u16, answer: &Result<Arc<Probe>, ProbeError>, names: &Names, ans
     };
     let there = one_process(&sockets, answers).and_then(|at| answers.get(&at)?.as_ref().ok());
     if there.is_some_and(|p| p.process == probe.process) { Naming::Stable(host) } else { Naming::Unstable }
-}
-
-/// Whether this is the default host name of a Docker container: twelve hexadecimal digits, new with every task.
-fn is_container_id(hostname: &str) -> bool {
-    hostname.len() == 12 && hostname.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -106,6 +106,10 @@ impl World {
         let outside: Vec<String> = self.nodes.keys().filter(|word| !is_member(self, word)).cloned().collect();
         for word in outside {
             let spec = self.nodes.get_mut(&word).unwrap();
+            if spec.by_its_word && !hosts.contains(&words::host(&word)) {
+                self.nodes.remove(&word);
+                continue;
+            }
             match spec.answer {
                 // A controller does not probe an address that neither DNS nor a config has.
                 Answer::Error(_) if spec.unlisted.is_some() => drop(self.nodes.remove(&word)),

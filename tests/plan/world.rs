@@ -3,8 +3,8 @@
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    DataId, DnsTrouble, EvidenceId, FeatureVersion, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Past, Peer,
-    Policy, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView,
+    DataId, DnsTrouble, EvidenceId, FeatureVersion, Found, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Past,
+    Peer, Policy, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView,
     SyncSourceRequest, TaskList, Token, UserData, WireVersion,
 };
 use rsctl::plan::evidence;
@@ -76,6 +76,10 @@ pub struct Spec {
     pub down_observations: Option<u32>,
     pub closed: Duration,
     pub state_for: Duration,
+    /// The host name that it reports.
+    pub hostname: Option<String>,
+    /// Nothing leads there, and the node says that it is the member with this address.
+    pub by_its_word: bool,
 }
 
 /// Whether an address answers.
@@ -191,7 +195,17 @@ impl World {
         let (applied, peers) = (optime(spec.applied), peers.collect());
         let written = spec.written.map(|at| optime(Some(at)));
         let durable = written.unwrap_or(applied);
-        Some(SetView { term, committed, applied, written, durable, applied_wall_ms: None, sync_source, peers })
+        Some(SetView {
+            term,
+            committed,
+            applied,
+            written,
+            durable,
+            applied_wall_ms: None,
+            sync_source,
+            peers,
+            me: None,
+        })
     }
 
     /// The host of the primary in the config that this node stores.
@@ -229,6 +243,7 @@ impl World {
         let wire = WireVersion(spec.wire.unwrap_or(17));
         Ok(Probe {
             feature: spec.feature,
+            hostname: spec.hostname.clone(),
             set: spec.set.clone().or_else(|| (state != NodeState::Standalone).then(|| SetName::new("rs"))),
             sees_primary: match &spec.sees {
                 Some(said) => said.as_deref().map(words::host),
@@ -259,7 +274,7 @@ impl World {
     fn node(&self, word: &str, spec: &Spec) -> Node {
         let (owner, owned) = self.owner(word).unwrap_or_else(|| panic!("{word}: nothing is said about it"));
         let answer = self.probe(owner, owned).map(Arc::new);
-        let listed = spec.unlisted.is_none();
+        let listed = spec.unlisted.is_none() && !spec.by_its_word;
         let answers = answer.is_ok();
         let silent = spec.silent.unwrap_or(if answers { Duration::ZERO } else { Duration::from_secs(5) });
         let down = answer.as_ref().is_err_and(ProbeError::is_down);
@@ -276,6 +291,7 @@ impl World {
             down_observations: spec.down_observations.unwrap_or(u32::from(down)),
             closed_for: spec.closed,
             state_for: spec.state_for,
+            found: if spec.by_its_word { Found::ByItsWord } else { Found::AtAddress },
         }
     }
 

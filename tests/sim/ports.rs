@@ -238,6 +238,7 @@ impl World {
             applied_wall_ms: None,
             sync_source: None,
             peers,
+            me: None,
         })
     }
 }

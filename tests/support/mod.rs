@@ -7,6 +7,7 @@
 pub mod controller;
 pub mod dns;
 pub mod mongods;
+pub mod private_network;
 pub mod process;
 pub mod report;
 pub mod writer;

@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::private_network::is_private;
 use super::process::{DIE_WITH_US, spawn};
 
 /// The limit from the start to the first accepted connection, on a busy machine.
@@ -349,7 +350,8 @@ pub fn free_ip(port: u16) -> Ipv4Addr {
     let block = std::process::id() % 64_000;
     for _ in 0..254 {
         let last = 1 + COUNTER.fetch_add(1, Ordering::Relaxed) % 254;
-        let ip = Ipv4Addr::new(127, 1 + (block / 256) as u8, (block % 256) as u8, last as u8);
+        let net = if is_private() { 10 } else { 127 };
+        let ip = Ipv4Addr::new(net, 1 + (block / 256) as u8, (block % 256) as u8, last as u8);
         if TcpListener::bind((ip, port)).is_ok() {
             return ip;
         }

@@ -34,7 +34,7 @@ fn replaced(now: &Situation<'_>, next: &ReplConfig, missing: &[&Member]) -> Opti
     let is_empty = |p: &&Process<'_>| p.state() == NodeState::Blank && p.probe.user_data == UserData::None;
     let is_outside = |p: &&Process<'_>| !next.members().iter().any(|m| p.is_at(&m.host));
     let outside = now.ours.iter().filter(is_empty).filter(is_outside);
-    let free = outside.filter_map(|p| now.address_of(p, now.kind()));
+    let free = outside.filter_map(|p| now.address_of(p, now.kind_for_new()));
     let mut free = free.filter(|host| next.member_at(host).is_none());
     let mut changes = Vec::new();
     for arbiter in missing {

@@ -346,6 +346,6 @@ fn is_something(error: &ProbeError) -> bool {
         | E::NameUnknown
         | E::NameAmbiguous(_) => true,
         E::Refused | E::Timeout | E::Unreachable(_) | E::Closed => false,
-        E::NotMongod(_) | E::TooOld(_) | E::NoSuchName => false,
+        E::NotMongod(_) | E::TooOld(_) | E::NoSuchName | E::Local => false,
     }
 }

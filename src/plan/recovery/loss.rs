@@ -40,7 +40,7 @@ impl From<ConfigError> for Obstacle {
 /// The forced reconfig after which, of the directories that are found, the one with the newest write leads.
 pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<OpTime>) -> Result<Loss, Obstacle> {
     let newest = newest_version(now).unwrap_or(config.version());
-    let Addressing { moves, tags, unnamed } = Addressing::of_any_state(now);
+    let Addressing { moves, tags, unnamed, .. } = Addressing::of_any_state(now);
     let mut changes = [moves, tags, guesses(now, config)].concat();
     let readdressed = config.forced(&changes, newest)?;
     let filled = filled_members(now, &readdressed);
@@ -93,7 +93,7 @@ fn guesses(now: &Situation<'_>, config: &ReplConfig) -> Vec<Change> {
     let is_stray = |p: &&Process<'_>| is_whole(p) && !members.iter().any(|m| belongs(p, m));
     let mut strays: Vec<_> = now.ours.iter().filter(is_stray).collect();
     strays.sort_by_key(|p| std::cmp::Reverse(p.probe.newest()));
-    let addresses = strays.into_iter().filter_map(|p| now.address_of(p, now.kind()));
+    let addresses = strays.into_iter().filter_map(|p| now.address_of(p, now.kind_for_new()));
     let is_free =
         |m: &&Member| m.data.is_none() && !m.arbiter && m.votes_now() && now.observed.probe(&m.host).is_none();
     members.iter().filter(is_free).zip(addresses).map(|(m, to)| Change::Readdress { id: m.id, to }).collect()
@@ -106,7 +106,7 @@ fn filled_members<'c, 's, 'a>(now: &'s Situation<'a>, next: &'c ReplConfig) -> V
 }
 
 fn is_at(now: &Situation<'_>, process: &Process<'_>, host: &Host) -> bool {
-    process.is_at(host) || now.address_of(process, now.kind()).as_ref() == Some(host)
+    now.leads_to(host, process)
 }
 
 fn fills(now: &Situation<'_>, next: &ReplConfig, member: &Member, process: &Process<'_>) -> bool {

@@ -1,6 +1,7 @@
 //! Observations of a small fake world, on a paused clock.
 
 mod bounded;
+mod by_its_word;
 mod chain_secondary;
 mod eyesight;
 mod force;

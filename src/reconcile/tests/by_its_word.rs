@@ -1,0 +1,56 @@
+//! Members whose address leads nowhere: the mongod says which member it is.
+
+use super::world::{World, at, host, member};
+use crate::model::{Found, Host, MemberId, NodeState, ProbeError};
+
+/// A set of one under this address. Its primary is the task at 10.0.0.1.
+fn set_at(address: &str) -> (World, Host) {
+    let world = World::of_blank_tasks(2);
+    let address: Host = address.parse().unwrap();
+    world.put(1, Ok(member(1, NodeState::Primary, std::slice::from_ref(&address), &[])));
+    claim(&world, 1);
+    (world, address)
+}
+
+/// The mongod says that it is the first member.
+fn claim(world: &World, n: u8) {
+    world.change(n, |p| p.view.as_mut().unwrap().me = Some(MemberId(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mongod_that_says_who_it_is_is_found() {
+    for address in ["localhost:27017", "127.0.0.1:27017", "[::1]:27017", "3f2504e04f89:27017", "db1:27017"] {
+        let (world, address) = set_at(address);
+        let node = world.observer().observe().await.nodes[&address].clone();
+        assert_eq!((node.found, node.at), (Found::ByItsWord, Some(at(1))), "{address}");
+        assert!(!node.listed);
+        let asked: Vec<_> = world.asked.lock().unwrap().iter().map(|(at, _)| *at).collect();
+        assert!(asked.iter().all(|at| !at.ip().is_loopback()), "the controller's own machine is no member");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_say_so_neither_counts() {
+    let (world, address) = set_at("localhost:27017");
+    world.put(2, Ok(member(2, NodeState::Secondary, std::slice::from_ref(&address), &[])));
+    claim(&world, 2);
+    let node = world.observer().observe().await.nodes[&address].clone();
+    assert_eq!((node.found, node.answer.err()), (Found::AtAddress, Some(ProbeError::Local)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_leads_somewhere_is_believed_more() {
+    let (world, address) = set_at("db1:27017");
+    world.name("db1", &["10.0.0.2"]);
+    let node = world.observer().observe().await.nodes[&address].clone();
+    assert_eq!((node.found, node.at), (Found::AtAddress, Some(at(2))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_tasks_at_loopback_localhost_is_an_address_as_good_as_any() {
+    let (world, address) = set_at("127.0.0.1:27017");
+    world.tasks.lock().unwrap().hosts.insert(address.clone());
+    let node = world.observer().observe().await.nodes[&address].clone();
+    assert_eq!((node.found, node.answer.err()), (Found::AtAddress, Some(ProbeError::Refused)));
+    assert_ne!(address, host(1));
+}

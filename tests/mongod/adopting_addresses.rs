@@ -1,0 +1,178 @@
+//! Sets whose members have addresses as people give them: localhost, a container id, names beside IPs.
+
+use std::net::IpAddr;
+
+use mongodb::bson::{Document, doc};
+use rsctl::publish::Status;
+
+use crate::cluster::{Cluster, LIMIT, PORT, blank_node, hosts_file, is_settled, member, stored_config};
+use crate::support::dns::{Answer, DnsServer};
+use crate::support::mongods::{Mongod, MongodOptions, NamedNode, can_be_named, free_ip};
+use crate::support::private_network::in_private_network;
+
+const NEVER: (&str, &str) = ("RSCTL_BOOTSTRAP", "never");
+
+/// A set whose members have these addresses, initiated by hand, with a primary.
+async fn initiate(node: &Mongod, hosts: &[&str]) {
+    let members: Vec<Document> =
+        hosts.iter().enumerate().map(|(id, host)| doc! { "_id": id as i32, "host": *host }).collect();
+    node.command(doc! { "replSetInitiate": { "_id": "rs", "members": members } }).await.unwrap();
+    wait_for_primary(node).await;
+}
+
+async fn wait_for_primary(node: &Mongod) {
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while !node.command(doc! { "hello": 1 }).await.unwrap().get_bool("isWritablePrimary").unwrap() {
+        assert!(tokio::time::Instant::now() < deadline, "no primary");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// The first of these mongods means itself by `localhost`, and is a set of one under that address.
+async fn at_localhost(version: Option<&'static str>) -> Cluster {
+    let mut cluster = Cluster::named(3, version).await;
+    let ips: Vec<_> = cluster.nodes.iter().map(Mongod::ip).collect();
+    let mut hosts = hosts_file(&ips);
+    hosts.push((IpAddr::V4(ips[0]), "localhost".to_owned()));
+    cluster.nodes[0].set_hosts(hosts);
+    initiate(&cluster.nodes[0], &["localhost:27017"]).await;
+    cluster
+}
+
+/// What the server answers to a reconfig that makes these the members.
+async fn answer_to(node: &Mongod, hosts: &[&str]) -> String {
+    let mut config = stored_config(node).await;
+    let version = config.get("version").and_then(|v| v.as_i64().or(v.as_i32().map(i64::from))).unwrap();
+    let member = |(id, host): (usize, &&str)| doc! { "_id": id as i32, "host": *host };
+    config.insert("version", version + 1);
+    config.remove("term");
+    config.insert("members", hosts.iter().enumerate().map(member).collect::<Vec<Document>>());
+    match node.command(doc! { "replSetReconfig": config }).await {
+        Ok(_) => "accepted".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn localhost_grows(version: Option<&'static str>) {
+    if !can_be_named() {
+        println!("skipped: naming a mongod needs namespaces (root)");
+        return;
+    }
+    let cluster = at_localhost(version).await;
+    let mixed = answer_to(&cluster.nodes[0], &["localhost:27017", "mongo-node2:27017"]).await;
+    println!("figures: {version:?}: a second member beside localhost: {mixed}");
+    assert!(mixed.contains("localhost"), "{mixed}");
+
+    // Its name is not known yet: the address is given to nobody.
+    cluster.dns.set_both("mongo-node1", Answer::ServFail);
+    let controller = cluster.controller(&[NEVER]);
+    let seen = |s: &Status| s.members.iter().any(|m| m.host == "localhost:27017" && m.state == "PRIMARY");
+    let status = controller.until("the member at localhost", LIMIT, seen).await;
+    assert!(status.seeds.is_empty(), "{:?}", status.seeds);
+    let uri = controller.run(&["uri"]).await.unwrap();
+    assert_eq!(uri.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&uri.stderr).contains("local addresses (localhost:27017)"), "{uri:?}");
+    assert!(controller.get("/v1/uri").await.unwrap_err().to_string().contains("localhost:27017"));
+    let run = controller.run(&["exec", "--set", "X={uri}", "--wait", "1s", "--", "true"]).await.unwrap();
+    assert_eq!(run.status.code(), Some(124), "{run:?}");
+
+    cluster.tell_names();
+    let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
+    assert_eq!(status.seeds, ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"]);
+    assert_eq!(stored_config(&cluster.nodes[0]).await.get_array("members").unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_at_localhost_gets_its_name_and_others_join() {
+    localhost_grows(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_at_localhost_gets_its_name_on_4_4() {
+    localhost_grows(Some("4.4.2")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_at_localhost_gets_its_name_on_5_0() {
+    localhost_grows(Some("5.0.4")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_named_by_a_container_id_is_followed_by_its_address() {
+    if !can_be_named() {
+        println!("skipped: naming a mongod needs namespaces (root)");
+        return;
+    }
+    let ip = free_ip(PORT);
+    let hostname = "3f2504e04f89".to_owned();
+    let name = Some(NamedNode { hosts: vec![(IpAddr::V4(ip), hostname.clone())], hostname });
+    let first = Mongod::start(MongodOptions { name, ..MongodOptions::at(ip, PORT) }).await.unwrap();
+    // As a bare `rs.initiate()` in the container does it.
+    initiate(&first, &["3f2504e04f89:27017"]).await;
+    let member_host = |config: &Document| {
+        let members = config.get_array("members").unwrap();
+        members[0].as_document().unwrap().get_str("host").unwrap().to_owned()
+    };
+
+    let nodes = vec![first, blank_node().await, blank_node().await];
+    let mut cluster = Cluster { dns: DnsServer::start().await, nodes };
+    cluster.list_all();
+    let controller = cluster.controller(&[NEVER]);
+    controller.until("a settled set", LIMIT, is_settled(3)).await;
+    assert_eq!(member_host(&stored_config(&cluster.nodes[0]).await), format!("{ip}:{PORT}"));
+
+    // The stack is removed and comes back with other container ids and addresses.
+    for node in &mut cluster.nodes {
+        node.kill();
+    }
+    for node in &mut cluster.nodes {
+        node.restart_at(free_ip(PORT), PORT).await.unwrap();
+    }
+    cluster.list_all();
+    let status = controller.until("the set at its new addresses", LIMIT, is_settled(3)).await;
+    let moved = format!("{}:{PORT}", cluster.nodes[0].ip());
+    assert_eq!(member(&status, &moved).id, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_member_by_name_beside_two_by_ip_each_keeps_its_kind() {
+    // On 127.0.0.0/8 the servers take every IP for localhost, which must not stand beside a name.
+    if !in_private_network("adopting_addresses::one_member_by_name_beside_two_by_ip_each_keeps_its_kind") {
+        return;
+    }
+    let mut cluster = Cluster::named(3, None).await;
+    let ip_host = |node: &Mongod| format!("{}:{PORT}", node.ip());
+    let (first, second) = (ip_host(&cluster.nodes[0]), ip_host(&cluster.nodes[1]));
+    initiate(&cluster.nodes[0], &[&first, &second, "mongo-node3:27017"]).await;
+    let controller = cluster.controller(&[NEVER]);
+    controller.until("a settled set", LIMIT, is_settled(3)).await;
+
+    // The two secondaries move: one is followed by its IP, the other one by its name.
+    let mut ips: Vec<_> = cluster.nodes.iter().map(Mongod::ip).collect();
+    for n in [1, 2] {
+        cluster.nodes[n].kill();
+        ips[n] = free_ip(PORT);
+    }
+    for node in &mut cluster.nodes {
+        node.set_hosts(hosts_file(&ips));
+    }
+    for n in [1, 2] {
+        cluster.nodes[n].restart_at(ips[n], PORT).await.unwrap();
+    }
+    cluster.tell_names();
+    let expected = [first.clone(), ip_host(&cluster.nodes[1]), "mongo-node3:27017".to_owned()];
+    let has = |s: &Status| expected.iter().all(|host| s.members.iter().any(|m| &m.host == host));
+    let settled = is_settled(3);
+    controller.until("both at their new addresses", LIMIT, |s| settled(s) && has(s)).await;
+
+    // A fourth task gets an IP, as most members have.
+    cluster.nodes.push(blank_node().await);
+    cluster.tell_names();
+    let fourth = ip_host(&cluster.nodes[3]);
+    controller.until("the fourth", LIMIT, |s| settled(s) && s.members.iter().any(|m| m.host == fourth)).await;
+
+    // The primary is killed.
+    cluster.nodes[0].kill();
+    let other = |s: &Status| s.primary.as_ref().is_some_and(|primary| *primary != first);
+    controller.until("another primary", LIMIT, other).await;
+}
