@@ -3,7 +3,7 @@
 //! The HTTP side receives an operator's request, and the loop executes it. This trait is all that they know of each
 //! other.
 
-use crate::model::{RecoveryRequest, RequestState};
+use crate::model::{AddressKind, RecoveryRequest, RequestState};
 
 /// The header that every admin request has. Its value does not matter.
 pub(crate) const HEADER: &str = "x-rsctl";
@@ -16,6 +16,9 @@ pub trait AdminEndpoint: Send + Sync {
     ///
     /// It is not clear which node the operator means.
     fn remove(&self, host: &str) -> Result<(), NotRemovable>;
+
+    /// Asks that all members that are tasks get this kind of address.
+    fn readdress(&self, kind: AddressKind);
 
     /// Asks for a recovery. Called only for the evidence of the newest status.
     fn recover(&self, request: RecoveryRequest);

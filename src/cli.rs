@@ -19,7 +19,7 @@ mod admin;
 mod apps;
 pub mod defaults;
 
-pub use admin::{RecoverArgs, RemoveArgs};
+pub use admin::{ReaddressArgs, RecoverArgs, RemoveArgs};
 pub use apps::{CredentialsArgs, EnvArgs, EnvForm, ExecArgs, UriArgs, VariablesArgs, WaitArgs};
 
 /// Creates, monitors and repairs a MongoDB replica set on Docker Swarm, and provides its connection string.
@@ -55,6 +55,16 @@ that still runs does not join again until its task is gone or the controller res
 
 Exit code: 0 the members are removed, 1 not possible, 124 timed out (the controller continues).")]
     Remove(Box<RemoveArgs>),
+    /// Give the members host names instead of IP addresses, or the other way round
+    #[command(after_help = "\
+Run it in the controller's container (docker exec): the controller accepts requests on loopback only. It changes one
+member at a time, and waits until that member works before it changes the next one; the primary is the last. Members
+keep their data, their votes and their `_id`. A request ends with the controller: run the command again to go on. The
+opposite request undoes it. Members that are no tasks keep their addresses.
+
+Exit code: 0 all members have such an address, 1 not possible, 3 --dry-run: there is something to change, 5 refused,
+because no such address leads to a member, 124 timed out (the controller continues).")]
+    Readdress(Box<ReaddressArgs>),
     /// Show what is known about a replica set without a primary, and recover it
     #[command(after_help = "\
 Run it in the controller's container (docker exec): the controller accepts requests on loopback only. If a majority of

@@ -26,8 +26,20 @@ use tokio::time::Instant;
 
 #[test]
 fn help_is_as_recorded() {
-    let commands =
-        ["run", "status", "plan", "remove", "recover", "uri", "exec", "env", "wait", "healthcheck", "completions"];
+    let commands = [
+        "run",
+        "status",
+        "plan",
+        "remove",
+        "readdress",
+        "recover",
+        "uri",
+        "exec",
+        "env",
+        "wait",
+        "healthcheck",
+        "completions",
+    ];
     for command in commands {
         let Ended { code, out, err } = rsctl(&[command, "--help"]).env("RSCTL_PORT", "secret").run();
         assert_eq!((code, err.as_str()), (0, ""));

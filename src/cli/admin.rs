@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{DiscoveryArgs, LoginArgs, Output, one_of};
-use crate::model::{EvidenceId, SetName};
+use crate::model::{AddressKind, EvidenceId, SetName};
 use crate::parse::span;
 use crate::parse::values::{ControllerUrl, evidence_id, set_name};
 
@@ -21,6 +21,29 @@ pub struct RemoveArgs {
     /// How long to wait until the members are removed
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
+}
+
+/// `rsctl readdress`.
+#[derive(Args, Debug)]
+pub struct ReaddressArgs {
+    /// The kind of address that the members get
+    #[arg(long, required = true, value_name = "KIND", value_parser = one_of(&AddressKind::CHOICES))]
+    pub to: AddressKind,
+    /// Only show what would be changed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long to wait until all members have such an address
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
+    pub wait: Duration,
+    /// The controller's admin endpoint
+    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
+    pub admin: ControllerUrl,
+    /// Where the nodes are.
+    #[command(flatten)]
+    pub discovery: DiscoveryArgs,
+    /// How to log in to them.
+    #[command(flatten)]
+    pub login: LoginArgs,
 }
 
 /// `rsctl recover`.

@@ -8,6 +8,7 @@ mod env;
 mod exec;
 mod healthcheck;
 mod plan;
+mod readdress;
 mod recover;
 mod remove;
 pub mod run;
@@ -29,6 +30,7 @@ pub async fn dispatch(command: Command) -> Outcome {
         Command::Status(settings) => stoppable(status::status(*settings)).await,
         Command::Plan(settings) => stoppable(plan::plan(*settings)).await,
         Command::Remove(settings) => stoppable(remove::remove(settings)).await,
+        Command::Readdress(settings) => stoppable(readdress::readdress(*settings)).await,
         Command::Recover(settings) => stoppable(recover::recover(*settings)).await,
         Command::Uri(settings) => stoppable(uri::uri(*settings)).await,
         Command::Env(settings) => stoppable(env::env(*settings)).await,

@@ -3,8 +3,8 @@
 //! **Invariant:** an observation cannot fail. An unknown fact is a value in it, and differs from an absent fact.
 
 use super::{
-    DataId, Host, Lock, NodeState, Past, Peer, Probe, ProbeError, ProcessId, Proof, RecoveryRequest, Refusal,
-    RemovalTarget, ReplConfig, TaskList,
+    AddressKind, DataId, Host, Lock, NodeState, Past, Peer, Probe, ProbeError, ProcessId, Proof, RecoveryRequest,
+    Refusal, RemovalTarget, ReplConfig, TaskList,
 };
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +41,8 @@ pub struct Observed {
     pub pasts: BTreeMap<DataId, Past>,
     /// The members that an operator wants to remove.
     pub removals: BTreeSet<RemovalTarget>,
+    /// The kind of address that an operator wants all members to have.
+    pub readdress: Option<AddressKind>,
     /// A recovery that an operator requested.
     pub request: Option<RecoveryRequest>,
     /// Steps that failed a short time ago.

@@ -4,7 +4,7 @@
 //! name to its next name, whatever the other members have. Two kinds of address do not last, so their members get an
 //! address as a new member does: a container id or `localhost`, and a name that DNS has not known for long.
 //!
-//! The kind of a new member: `--member-address` decides. Where it is `auto`, it is the kind that most members have, and
+//! The kind of a new member: `rsctl readdress` decides while it runs, then `--member-address`. Where it is `auto`, it is the kind that most members have, and
 //! for a set in which no address lasts the kind that all tasks can have.
 
 use super::situation::Situation;
@@ -47,6 +47,9 @@ impl<'a> Situation<'a> {
 
     /// The kind of address that a new member gets.
     pub(super) fn kind_for_new(&self) -> Wanted {
+        if let Some(kind) = self.observed.readdress {
+            return Wanted::Kind(kind);
+        }
         match self.policy.member_address {
             MemberAddress::Ip => IP,
             MemberAddress::Hostname => NAME,

@@ -2,6 +2,7 @@
 
 use super::failover;
 use super::member_id::new_ids;
+use super::readdressing;
 use super::safety::{Attempt, tried_fairly};
 use super::situation::Situation;
 use super::{Advice, Context, Draft, LintedConfig, Proposal, Reason, Step, WaitingOn};
@@ -24,7 +25,9 @@ pub(super) fn readdress(context: &Context<'_>) -> Advice {
     let moves = context.addressing.moves.iter().filter(has_left).cloned().collect();
     let Attempt { changes: moves, held_up } = tried_fairly(now, moves);
     waiting.extend(held_up);
-    let Some(hosts) = hosts_of(config, &moves) else { return Advice::of(None, waiting) };
+    let Some(hosts) = hosts_of(config, &moves) else {
+        return readdressing::requested(now, config).beside(waiting);
+    };
     let changes = [moves, context.addressing.tags.clone()].concat();
     reconfig(now, changes, Reason::Moved { hosts }).beside(waiting)
 }

@@ -1,6 +1,6 @@
 //! Why a plan is as it is, in one sentence.
 
-use crate::model::{Host, Token};
+use crate::model::{AddressKind, Host, Token};
 use std::fmt;
 use std::time::Duration;
 
@@ -58,6 +58,11 @@ pub enum Reason {
     Moved {
         /// The members' addresses in the config.
         hosts: Vec<Host>,
+    },
+    /// An operator wants the members to have this kind of address.
+    ReaddressRequested {
+        /// The kind.
+        kind: AddressKind,
     },
     /// Nobody else reaches these members at their addresses in the config.
     LeadsNowhere {
@@ -182,6 +187,7 @@ impl fmt::Display for Reason {
             Self::NoTerm => f.write_str("the config has no term, as after a forced reconfig"),
             Self::Unsaved => f.write_str("a member that is killed soon after it joined can forget its config and vote"),
             Self::Moved { hosts } => write!(f, "the data of {} answers there", list(hosts)),
+            Self::ReaddressRequested { kind } => write!(f, "an operator wants the members to have {kind}"),
             Self::LeadsNowhere { hosts } => write!(f, "nobody else reaches it at {}", list(hosts)),
             Self::RemovalMustBeMarked => f.write_str("no other controller may add it again while it runs"),
             Self::PrimaryRemovalRequested => f.write_str("an operator wants the primary out of the set"),

@@ -22,7 +22,7 @@ use crate::model::{
 };
 use crate::mongo::Admin;
 use crate::outcome::Chain;
-use crate::plan::{Plan, Step, Verdict, evidence, plan};
+use crate::plan::{Plan, Step, Verdict, evidence, plan, readdressing};
 use age::WhileRecent;
 use execute::StepError;
 use futures_util::future::join_all;
@@ -83,6 +83,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             self.requests.show(&observed);
             let plan = plan(&observed, self.policy);
             self.judge_request(&observed, &plan);
+            self.judge_readdressing(&observed, &plan);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
                 observer.history.known_set = Some(set);
             }
@@ -134,7 +135,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
 
     /// Makes one observation and the plan for it. Changes nothing.
     pub async fn once(&self) -> (Observed, Plan) {
-        let observed = Observer::new(self.discovery, self.admin, self.policy, self.interval).observe().await;
+        let mut observer = Observer::new(self.discovery, self.admin, self.policy, self.interval);
+        observer.wanted = self.requests.to_readdress();
+        let observed = observer.observe().await;
         let plan = plan(&observed, self.policy);
         (observed, plan)
     }
@@ -218,7 +221,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
 
     /// Makes one observation and adds the operator's requests that apply to it.
     async fn observe(&self, observer: &mut Observer<'_, D, A>) -> Observed {
+        observer.wanted = self.requests.to_readdress();
         let mut observed = observer.observe().await;
+        observed.readdress = observer.wanted;
         self.take_requests(&mut observed);
         observed
     }
@@ -239,6 +244,16 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     fn record_state(&self, request: Option<&RecoveryRequest>, request_state: RequestState) {
         if let Some(request) = request {
             self.requests.record(request, request_state);
+        }
+    }
+
+    /// Ends a request for another kind of address when every member that is a task has it.
+    fn judge_readdressing(&self, observed: &Observed, plan: &Plan) {
+        if let Some(kind) = observed.readdress
+            && plan.primary.is_some()
+            && readdressing(observed, self.policy, kind).is_empty()
+        {
+            self.requests.all_readdressed(kind);
         }
     }
 

@@ -8,8 +8,8 @@ use super::host_history::Listed;
 use super::named::ConfigFilter;
 use crate::discovery::{Discovery, QUESTION_LIMIT};
 use crate::model::{
-    Found, Host, MemberAddress, NameAnswer, Naming, Node, Observed, Policy, Probe, ProbeError, ProcessId, ReplConfig,
-    TaskList, is_container_id,
+    AddressKind, Found, Host, MemberAddress, NameAnswer, Naming, Node, Observed, Policy, Probe, ProbeError, ProcessId,
+    ReplConfig, TaskList, is_container_id,
 };
 use crate::mongo::Admin;
 use futures_util::future::{join, join_all};
@@ -58,6 +58,8 @@ pub(super) struct Observer<'p, D, A> {
     /// How long the last answer of each address took.
     took: BTreeMap<SocketAddr, Duration>,
     pub(super) history: History,
+    /// The kind of address that an operator wants the members to have.
+    pub(super) wanted: Option<AddressKind>,
     /// The age of the last observation.
     pub(super) age: Age,
 }
@@ -66,7 +68,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     pub(super) fn new(discovery: &'p D, admin: &'p A, policy: &'p Policy, interval: Duration) -> Self {
         let (known, silent, took) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let (history, age) = (History::default(), Age::start());
-        Self { discovery, admin, policy, interval, known, silent, took, history, age }
+        Self { discovery, admin, policy, interval, known, silent, took, history, wanted: None, age }
     }
 
     /// Makes one complete observation.
@@ -138,12 +140,14 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         }
     }
 
-    /// The host names to resolve: those that nodes report whose address is no member's.
+    /// The host names to resolve: those that nodes report whose address is no member's, and all if members get names.
     fn reported(&self, answers: &Answers, names: &Names) -> BTreeSet<String> {
-        if self.policy.member_address == MemberAddress::Ip {
+        let by_name = self.wanted == Some(AddressKind::Name);
+        let has_names = || self.known.iter().any(|host| host.name().is_some());
+        if self.policy.member_address == MemberAddress::Ip && !by_name && !has_names() {
             return BTreeSet::new();
         }
-        let members = sockets(&self.filter().members(probes(answers)), names);
+        let members = if by_name { BTreeSet::new() } else { sockets(&self.filter().members(probes(answers)), names) };
         let outside = answers.iter().filter(|(at, _)| !members.contains(at));
         let hostnames = outside.filter_map(|(_, answer)| answer.as_ref().ok()?.hostname.clone());
         hostnames.filter(|name| !is_container_id(name)).collect()

@@ -2,7 +2,9 @@
 //! not begun. A removal that was begun is marked on the mongods themselves.
 
 use crate::admin::{AdminEndpoint, NotRemovable};
-use crate::model::{DataId, Host, Node, Observed, RecoveryRequest, RemovalTarget, ReplConfig, RequestState};
+use crate::model::{
+    AddressKind, DataId, Host, Node, Observed, RecoveryRequest, RemovalTarget, ReplConfig, RequestState,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +22,7 @@ pub struct AdminRequests {
     shown: Mutex<Arc<Observed>>,
     /// By address, with the data directory that was there when the request came, if it was known.
     removals: Mutex<BTreeMap<Host, Option<DataId>>>,
+    readdress: Mutex<Option<AddressKind>>,
     recovery: Mutex<Option<Recovery>>,
     wake: Arc<Notify>,
 }
@@ -41,6 +44,11 @@ impl AdminEndpoint for AdminRequests {
         Ok(())
     }
 
+    fn readdress(&self, kind: AddressKind) {
+        *self.readdress.lock().unwrap_or_else(PoisonError::into_inner) = Some(kind);
+        self.wake.notify_one();
+    }
+
     fn recover(&self, request: RecoveryRequest) {
         let recovery = Recovery { request, received_at: Instant::now(), request_state: RequestState::Pending };
         *self.recovery.lock().unwrap_or_else(PoisonError::into_inner) = Some(recovery);
@@ -56,7 +64,13 @@ impl AdminEndpoint for AdminRequests {
 impl AdminRequests {
     /// Starts without requests. Every new request notifies `wake`.
     pub fn new(wake: Arc<Notify>) -> Self {
-        Self { shown: Mutex::default(), removals: Mutex::default(), recovery: Mutex::default(), wake }
+        Self {
+            shown: Mutex::default(),
+            removals: Mutex::default(),
+            readdress: Mutex::default(),
+            recovery: Mutex::default(),
+            wake,
+        }
     }
 
     /// Sets the observation that later requests are about.
@@ -108,6 +122,16 @@ impl AdminRequests {
             kept
         });
         removal_targets
+    }
+
+    /// The kind of address that the members are to have, until all have it.
+    pub(super) fn to_readdress(&self) -> Option<AddressKind> {
+        *self.readdress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends this request, if it is still the newest.
+    pub(super) fn all_readdressed(&self, kind: AddressKind) {
+        self.readdress.lock().unwrap_or_else(PoisonError::into_inner).take_if(|newest| *newest == kind);
     }
 
     /// The request to recover that is still to be executed.

@@ -2,7 +2,7 @@
 
 use super::{Environment, Login, Nodes, Usage};
 use crate::cli::{self, Output};
-use crate::model::{EvidenceId, SetName};
+use crate::model::{AddressKind, EvidenceId, SetName};
 use crate::parse::values::ControllerUrl;
 use std::time::Duration;
 
@@ -15,6 +15,21 @@ pub struct RemoveSettings {
     pub admin: ControllerUrl,
     /// How long to wait until they are removed.
     pub wait: Duration,
+}
+
+/// `rsctl readdress`.
+#[derive(Debug)]
+pub struct ReaddressSettings {
+    /// The kind of address that the members get.
+    pub to: AddressKind,
+    /// Whether to change nothing and only show what would be changed.
+    pub dry_run: bool,
+    /// How long to wait until all members have such an address.
+    pub wait: Duration,
+    /// The controller's admin endpoint.
+    pub admin: ControllerUrl,
+    /// The nodes, to find out which addresses lead to them.
+    pub nodes: Nodes,
 }
 
 /// `rsctl recover`.
@@ -40,6 +55,14 @@ impl RemoveSettings {
     pub(super) fn new(cli: cli::RemoveArgs) -> Self {
         let cli::RemoveArgs { nodes, admin, wait } = cli;
         Self { nodes, admin, wait }
+    }
+}
+
+impl ReaddressSettings {
+    pub(super) fn new(cli: cli::ReaddressArgs, environment: &Environment) -> Result<Self, Usage> {
+        let cli::ReaddressArgs { to, dry_run, wait, admin, discovery, login } = cli;
+        let nodes = Nodes::new(discovery, Login::new(login, environment)?)?;
+        Ok(Self { to, dry_run, wait, admin, nodes })
     }
 }
 

@@ -20,7 +20,7 @@ use clap::error::ErrorKind;
 use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
-pub use admin::{RecoverSettings, RemoveSettings};
+pub use admin::{ReaddressSettings, RecoverSettings, RemoveSettings};
 pub use behaviour::Behaviour;
 pub use environment::Environment;
 pub use login::Login;
@@ -69,6 +69,8 @@ pub enum Command {
     Plan(Box<StatusSettings>),
     /// Remove members.
     Remove(RemoveSettings),
+    /// Give the members another kind of address.
+    Readdress(Box<ReaddressSettings>),
     /// Recover a replica set without a primary.
     Recover(Box<RecoverSettings>),
     /// Print the URI.
@@ -256,6 +258,9 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         }
         cli::Command::Plan(status) => Command::Plan(Box::new(StatusSettings::new(*status, environment, log.colour)?)),
         cli::Command::Remove(remove) => Command::Remove(RemoveSettings::new(*remove)),
+        cli::Command::Readdress(readdress) => {
+            Command::Readdress(Box::new(ReaddressSettings::new(*readdress, environment)?))
+        }
         cli::Command::Recover(recover) => Command::Recover(Box::new(RecoverSettings::new(*recover, environment)?)),
         cli::Command::Uri(uri) => Command::Uri(Box::new(UriSettings::new(*uri)?)),
         cli::Command::Exec(exec) => Command::Exec(Box::new(ExecSettings::new(*exec, environment)?)),

@@ -5,8 +5,8 @@ use crate::world::{Answer, Request, Spec, World};
 use bson::{Bson, Document, doc};
 use rsctl::model::RecoveryMode;
 use rsctl::model::{
-    Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal, ReplConfig,
-    SetName, SyncSourceRequest, Token, UserData, WireVersion,
+    AddressKind, Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal,
+    ReplConfig, SetName, SyncSourceRequest, Token, UserData, WireVersion,
 };
 use std::time::Duration;
 
@@ -60,6 +60,7 @@ fn world(lines: &[String]) -> (World, usize, bool) {
         refusals: Vec::new(),
         removals: Default::default(),
         request: None,
+        readdress: None,
         sync_source_requests: Vec::new(),
         switched_over: Default::default(),
     };
@@ -78,6 +79,9 @@ fn world(lines: &[String]) -> (World, usize, bool) {
             "unsynced" => world.unsynced.extend(rest.split_whitespace().map(str::to_owned)),
             "remove" => world.removals.extend(rest.split_whitespace().map(words::removal_target)),
             "refused" => world.refusals.push(refusal(rest)),
+            "readdress" => {
+                world.readdress = Some(AddressKind::CHOICES.iter().find(|(word, _)| *word == rest).unwrap().1)
+            }
             "request" => world.request = Some(request(rest)),
             "sync-source-requested" => world.sync_source_requests.push(sync_source_request(rest)),
             "switched-over" => world.switched_over.extend(rest.split_whitespace().map(words::process)),

@@ -3,9 +3,9 @@
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    DataId, DnsTrouble, EvidenceId, FeatureVersion, Found, Host, Lock, Naming, Node, NodeState, Observed, OpTime, Past,
-    Peer, Policy, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView,
-    SyncSourceRequest, TaskList, Token, UserData, WireVersion,
+    AddressKind, DataId, DnsTrouble, EvidenceId, FeatureVersion, Found, Host, Lock, Naming, Node, NodeState, Observed,
+    OpTime, Past, Peer, Policy, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget, ReplConfig,
+    SetName, SetView, SyncSourceRequest, TaskList, Token, UserData, WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,7 @@ pub struct World {
     pub refusals: Vec<Refusal>,
     pub removals: BTreeSet<RemovalTarget>,
     pub request: Option<Request>,
+    pub readdress: Option<AddressKind>,
     pub sync_source_requests: Vec<SyncSourceRequest>,
     pub switched_over: BTreeSet<ProcessId>,
 }
@@ -332,6 +333,7 @@ impl World {
             fsynced,
             pasts: self.pasts(),
             removals: self.removals.clone(),
+            readdress: self.readdress,
             request: None,
             sync_source_requests: self.sync_source_requests.clone(),
             switched_over: self.switched_over.clone(),

@@ -3,7 +3,7 @@
 use super::connection::{ADMIN, accept};
 use super::{Parameters, Served, line, router, without_body};
 use crate::admin::{AdminEndpoint, HEADER};
-use crate::model::{RecoveryRequest, SetName};
+use crate::model::{AddressKind, RecoveryRequest, SetName};
 use crate::publish::{Snapshot, VerdictWord};
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
@@ -34,6 +34,7 @@ pub async fn serve_admin(
     let endpoint = AdminState { served: served.clone(), requests };
     let requests = axum::Router::new()
         .route("/v1/remove", post(accept_removal))
+        .route("/v1/readdress", post(accept_readdressing))
         .route("/v1/recover", post(recovering).get(recovered))
         .layer(from_fn(without_body))
         .with_state(endpoint);
@@ -86,6 +87,18 @@ async fn accept_removal(State(endpoint): State<AdminState>, query: Parameters) -
         Ok(()) => line(StatusCode::OK, &member.host),
         Err(error) => line(StatusCode::CONFLICT, &error.to_string()),
     }
+}
+
+async fn accept_readdressing(State(endpoint): State<AdminState>, query: Parameters) -> Response {
+    let kind = match query.as_ref().map(|Query(pairs)| pairs.as_slice()) {
+        Ok([(name, word)]) if name == "to" => AddressKind::CHOICES.iter().find(|(choice, _)| choice == word),
+        _ => None,
+    };
+    let Some((word, kind)) = kind else {
+        return line(StatusCode::BAD_REQUEST, "the one parameter is ?to=names or ?to=ips");
+    };
+    endpoint.requests.readdress(*kind);
+    line(StatusCode::ACCEPTED, word)
 }
 
 /// Accepts a recovery only for the evidence of the newest status. The loop compares the evidence again when it acts.

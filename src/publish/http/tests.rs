@@ -369,6 +369,8 @@ async fn a_crowd_of_waiting_clients_leaves_room_for_health() {
 struct Refuses;
 
 impl AdminEndpoint for Refuses {
+    fn readdress(&self, _: crate::model::AddressKind) {}
+
     fn remove(&self, _: &str) -> Result<(), NotRemovable> {
         Err(NotRemovable::EitherOfTwo)
     }
