@@ -17,17 +17,26 @@ use crate::support::controller::{Controller, clean};
 const STAND_IN: &str =
     "#!/bin/sh\nprintf 'called %s\\n' \"${0##*/}\"\nprintf 'argument %s\\n' \"$@\"\nprintenv | sed 's/^/variable /'\n";
 
-/// Every application that the recipes start: file, service, program.
-const APPLICATIONS: [(&str, &str, &str); 8] = [
-    ("deploy/orion/stack.yml", "orion", "contextBroker"),
-    ("deploy/orion/stack.yml", "old-orion", "contextBroker"),
-    ("deploy/lets-chat/stack.yml", "chat", "npm"),
-    ("deploy/apps/README.md", "app", "npm"),
-    ("deploy/apps/README.md", "app-env", ""),
-    ("deploy/apps/README.md", "comet", "npm"),
-    ("deploy/apps/README.md", "iot-agent", "node"),
-    ("deploy/apps/README.md", "exporter", "mongodb_exporter"),
+/// Every application that the recipes start: file, service, program, and the words that its image starts the program
+/// with. Each file says where these were read.
+const APPLICATIONS: [(&str, &str, &str, &[&str]); 8] = [
+    (
+        "deploy/orion/stack.yml",
+        "orion",
+        "contextBroker",
+        &["-fg", "-multiservice", "-ngsiv1Autocast", "-disableFileLog"],
+    ),
+    ("deploy/orion/stack.yml", "old-orion", "contextBroker", &["-fg", "-multiservice", "-ngsiv1Autocast"]),
+    ("deploy/lets-chat/stack.yml", "chat", "npm", &["start"]),
+    ("deploy/apps/README.md", "app", "npm", &["start"]),
+    ("deploy/apps/README.md", "app-env", "", &[]),
+    ("deploy/apps/README.md", "comet", "docker/entrypoint.sh", &["-- ", "config.js"]),
+    ("deploy/apps/README.md", "iot-agent", "docker/entrypoint.sh", &["-- ", "config.js"]),
+    ("deploy/apps/README.md", "exporter", "mongodb_exporter", &[]),
 ];
+
+/// What a recipe may add to the words of the image.
+const ADDED: [&str; 3] = ["-dbhost", "-rplSet", "-dbTimeout"];
 
 /// The name, arguments and variables of a started application.
 struct Given {
@@ -43,7 +52,7 @@ impl Given {
         let pairs = variables.iter().filter_map(|line| line.split_once('='));
         Self {
             called: all("called ").concat(),
-            arguments: all("argument "),
+            arguments: all("argument ").into_iter().filter(|word| !word.is_empty()).collect(),
             variables: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         }
     }
@@ -90,8 +99,9 @@ impl Folder {
     fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("rsctl-recipes-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        for (_, _, program) in APPLICATIONS.iter().filter(|(_, _, program)| !program.is_empty()) {
+        for (_, _, program, _) in APPLICATIONS.iter().filter(|(_, _, program, _)| !program.is_empty()) {
             let file = folder.join(program);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(&file, STAND_IN).unwrap();
             std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
         }
@@ -151,7 +161,7 @@ async fn every_command_of_the_recipes_gives_the_application_what_it_connects_wit
     let (_cluster, controller) = Cluster::settled(&[]).await;
     let seeds = controller.status().await.unwrap().seeds;
     let folder = Folder::new();
-    for (_, name, program) in APPLICATIONS {
+    for (_, name, program, own) in APPLICATIONS {
         let service = services.iter().find(|service| service.name == name).unwrap();
         let said = folder.run(service, &controller).await;
         let uri = if program.is_empty() {
@@ -159,7 +169,10 @@ async fn every_command_of_the_recipes_gives_the_application_what_it_connects_wit
             file.trim().strip_prefix("DATABASE_URL=").unwrap().to_owned()
         } else {
             let given = Given::read(&said);
-            assert_eq!(given.called, program, "{said}");
+            assert_eq!(given.called, program.rsplit('/').next().unwrap(), "{said}");
+            let (first, added) = given.arguments.split_at(own.len().min(given.arguments.len()));
+            assert_eq!(first, own, "{name} starts with the words of its image");
+            assert!(added.chunks(2).all(|pair| ADDED.contains(&pair[0].as_str())), "{name} adds {added:?}");
             given.uri(name)
         };
         println!("{name}: {uri}");
