@@ -184,7 +184,15 @@ async fn every_command_of_the_recipes_gives_the_application_what_it_connects_wit
 #[test]
 fn every_stack_file_is_one_that_docker_can_read() {
     let Some(yaml) = Yaml::reader() else { return };
-    for file in ["haproxy/stack.yml", "orion/stack.yml", "lets-chat/stack.yml", "apps/stack.yml", "apps/uri-file.yml"] {
+    let files = [
+        "haproxy/stack.yml",
+        "haproxy/apps.yml",
+        "orion/stack.yml",
+        "lets-chat/stack.yml",
+        "apps/stack.yml",
+        "apps/uri-file.yml",
+    ];
+    for file in files {
         let file = &format!("deploy/{file}");
         assert!(!yaml.services(file).is_empty(), "{file}");
         let mut docker = std::process::Command::new("docker");

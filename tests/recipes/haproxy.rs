@@ -93,11 +93,11 @@ async fn behind(address: &str) -> Option<String> {
     hello?.get_str("me").ok().map(str::to_owned)
 }
 
-fn is_there() -> bool {
+pub fn is_there() -> bool {
     let need = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/need");
     let there = Command::new(need).arg("haproxy:haproxy").status().is_ok_and(|status| status.success());
     if !there {
-        println!("skipped: HAProxy's doors: haproxy is missing");
+        println!("skipped: HAProxy's ports: haproxy is missing");
     }
     there
 }

@@ -1,10 +1,11 @@
-//! The recipes in `deploy/`, run: HAProxy with its configuration as it ships, and every command that they start
+//! The recipes in `deploy/`, run: HAProxy with its configurations as they ship, and every command that they start
 //! applications with.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 #![allow(clippy::print_stdout, reason = "figures are worth seeing")]
 #![allow(unreachable_pub, reason = "nobody outside sees a test")]
 
+mod balancer;
 #[path = "../mongod/cluster.rs"]
 #[allow(dead_code, reason = "shared with the tests of the controller")]
 mod cluster;
