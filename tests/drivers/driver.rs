@@ -7,6 +7,7 @@ use super::rust;
 use crate::support::report::Outcome;
 
 /// One driver.
+#[derive(Clone, Copy)]
 pub struct Driver {
     pub name: &'static str,
     /// The variable from which its application reads the URI.
@@ -18,6 +19,7 @@ pub struct Driver {
     program: Program,
 }
 
+#[derive(Clone, Copy)]
 enum Program {
     /// This program itself.
     Us,
@@ -34,7 +36,7 @@ pub enum Kind {
     Names,
 }
 
-pub const DRIVERS: [Driver; 6] = [
+pub const DRIVERS: [Driver; 7] = [
     Driver::modern("rust", Program::Us),
     Driver::modern("node", Program::Made("node", Some("node.js"))),
     Driver::modern("mongoose", Program::Made("node", Some("mongoose.js"))),
@@ -43,6 +45,12 @@ pub const DRIVERS: [Driver; 6] = [
         variable: "ORION_MONGO_URI",
         uri: "mongodb://mongo/drivers?serverSelectionTryOnce=false",
         ..Driver::modern("c", Program::Made("c", None))
+    },
+    // Orion 3.12 is built with libmongoc 1.24.3, and Debian 12 has 1.23.1.
+    Driver {
+        variable: "ORION_MONGO_URI",
+        uri: "mongodb://mongo/drivers?serverSelectionTryOnce=false",
+        ..Driver::modern("c-new", Program::Made("c-new", None))
     },
     Driver {
         variable: "LCB_DATABASE_URI",
@@ -54,6 +62,20 @@ pub const DRIVERS: [Driver; 6] = [
 impl Driver {
     const fn modern(name: &'static str, program: Program) -> Self {
         Self { name, variable: "MONGO_URL", uri: "mongodb://mongo/drivers", newest: None, program }
+    }
+
+    /// The same driver with more options in its URI. It lives as long as the program.
+    pub fn with(self, what: &str, options: &str) -> &'static Self {
+        let separator = if options.is_empty() {
+            ""
+        } else if self.uri.contains('?') {
+            "&"
+        } else {
+            "?"
+        };
+        let name: &'static str = format!("{}{what}", self.name).leak();
+        let uri: &'static str = format!("{}{separator}{options}", self.uri).leak();
+        Box::leak(Box::new(Self { name, uri, ..self }))
     }
 
     /// The command of its application. Installs what is missing.

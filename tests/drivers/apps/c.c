@@ -1,4 +1,10 @@
-/* libmongoc, which Orion uses, with the variable that Orion 3.11 and later reads. writer.js describes its output. */
+/* libmongoc as Orion uses it, with the variable that Orion 3.11 and later reads. writer.js describes its output.
+ *
+ * It is a fair substitute because its client is the same: mongoc_client_new, without a thread that watches the set
+ * (src/lib/mongoDriver/mongoConnectionPool.cpp of telefonicaid/fiware-orion). So the request that finds no primary scans
+ * the members itself, for connectTimeoutMS at most, which is 10 s by default. Orion's other requests wait meanwhile for
+ * one semaphore; here they are the writes that follow. Unlike Orion it demands w=majority, so that what is acknowledged
+ * can be looked for in the end. */
 
 #include <inttypes.h>
 #include <mongoc/mongoc.h>

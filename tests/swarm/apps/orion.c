@@ -1,7 +1,11 @@
 /* A substitute for Orion: libmongoc with the same variables, flags, port and paths. It has two requests:
  *   GET /v2/entities         queries the database, as a health check should: 200, or 500
  *   POST /v2/entities        writes {"id": N}: 201 when a majority has it, or 500
- * Like Orion, it does not start if a pid file exists, and it leaves its own pid file behind when it is killed. */
+ * Like Orion, it does not start if a pid file exists, and it leaves its own pid file behind when it is killed.
+ *
+ * It uses libmongoc as Orion does: single clients (mongoc_client_new in src/lib/mongoDriver/mongoConnectionPool.cpp), and
+ * one semaphore around each request (reqSem in src/lib/common/sem.cpp, policy "all" by default). No thread watches the
+ * set: the request that finds no primary scans the members, for connectTimeoutMS at most, and all others wait for it. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,7 +22,8 @@
 
 enum { PORT = 1026, ROOM = 4096 };
 
-static mongoc_client_pool_t *pool;
+static mongoc_client_t *client;
+static pthread_mutex_t one_request = PTHREAD_MUTEX_INITIALIZER;
 static const char *database;
 
 static int die(const char *why)
@@ -27,11 +32,17 @@ static int die(const char *why)
     return 1;
 }
 
-static int usable(mongoc_client_t *client, bson_error_t *error)
+/* Orion with -multiservice tries this command once a second, 100 times. */
+static int usable(bson_error_t *error)
 {
-    bson_t *ping = BCON_NEW("ping", BCON_INT32(1));
-    int ok = mongoc_client_command_simple(client, database, ping, NULL, NULL, error);
-    bson_destroy(ping);
+    bson_t *list = BCON_NEW("listDatabases", BCON_INT32(1));
+    int ok = 0;
+    for (int attempt = 0; attempt < 100 && !ok; attempt++) {
+        ok = mongoc_client_command_simple(client, "admin", list, NULL, NULL, error);
+        if (!ok)
+            sleep(1);
+    }
+    bson_destroy(list);
     return ok;
 }
 
@@ -76,7 +87,7 @@ static void *answer(void *argument)
             break;
     }
     if (body) {
-        mongoc_client_t *client = mongoc_client_pool_pop(pool);
+        pthread_mutex_lock(&one_request);
         mongoc_collection_t *entities = mongoc_client_get_collection(client, database, "entities");
         const char *id = strstr(body, "\"id\":");
         if (!strncmp(request, "GET /v2/entities", 16))
@@ -84,7 +95,7 @@ static void *answer(void *argument)
         else if (!strncmp(request, "POST /v2/entities", 17) && id)
             status = written(entities, strtoll(id + 5, NULL, 10), &error);
         mongoc_collection_destroy(entities);
-        mongoc_client_pool_push(pool, client);
+        pthread_mutex_unlock(&one_request);
     }
     int failed = status >= 400;
     const char *text = failed ? error.message : "";
@@ -134,11 +145,9 @@ int main(int count, char **words)
     mongoc_uri_t *uri = mongoc_uri_new_with_error(text, &error);
     if (!uri)
         return die(error.message);
-    pool = mongoc_client_pool_new(uri);
-    mongoc_client_t *first = mongoc_client_pool_pop(pool);
-    if (!usable(first, &error))
+    client = mongoc_client_new_from_uri(uri);
+    if (!usable(&error))
         return die(error.message);
-    mongoc_client_pool_push(pool, first);
 
     int yes = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(PORT)};
