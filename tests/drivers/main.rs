@@ -4,6 +4,7 @@
 //! ```text
 //! cargo test --test drivers               all of them, side by side
 //! cargo test --test drivers -- mongoose   only the drivers whose names contain a word
+//! cargo test --test drivers -- engine     only the death of the primary's engine
 //! ```
 //!
 //! It is not part of a plain `cargo test`: it installs drivers (`scripts/drivers`). A driver that cannot be installed is
@@ -19,7 +20,11 @@ mod application;
 #[allow(dead_code, reason = "shared with the tests of the controller")]
 mod cluster;
 mod driver;
+mod engine;
 mod names;
+#[path = "../nemesis/network.rs"]
+#[allow(dead_code, reason = "shared with the nemesis")]
+mod network;
 mod rust;
 mod story;
 #[path = "../support/mod.rs"]
@@ -44,11 +49,22 @@ async fn main() -> ExitCode {
     if args == [rust::ENTER] {
         return rust::write().await;
     }
+    if engine::is_inside() {
+        let told = engine::tell().await.inspect_err(|failure| eprintln!("{failure}"));
+        return if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     // Flags are for the test harness of cargo.
     let words = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut report = Report::new(words);
     if let Err(failure) = tell(&mut report).await {
         report.fail("the story", &failure);
+    }
+    if !report.wants(engine::ENTER) {
+        report.pass_over();
+    } else if can_be_named() {
+        report.step("the primary's engine dies", async { engine::enter() }).await;
+    } else {
+        report.ignore_all(engine::ENTER, [engine::ENTER], "a dead engine needs namespaces (root)");
     }
     report.sum_up()
 }

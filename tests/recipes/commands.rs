@@ -70,10 +70,12 @@ impl Given {
     fn uri(&self, service: &str) -> String {
         match service {
             "orion" => {
-                // An option of libmongoc only: the Rust driver refuses it.
-                let (before, after) =
-                    self.variable("ORION_MONGO_URI").split_once("serverSelectionTryOnce=false&").unwrap();
-                format!("{before}{after}")
+                // The Rust driver refuses these options.
+                let others = ["serverSelectionTryOnce=false&", "socketTimeoutMS=3000&"];
+                others.iter().fold(self.variable("ORION_MONGO_URI").to_owned(), |uri, option| {
+                    let (before, after) = uri.split_once(option).unwrap();
+                    format!("{before}{after}")
+                })
             }
             "old-orion" => format!("mongodb://{}/?replicaSet={}", self.flag("-dbhost"), self.flag("-rplSet")),
             "chat" => self.variable("LCB_DATABASE_URI").to_owned(),
