@@ -40,7 +40,9 @@ pub enum Command {
     /// Run the controller
     Run(Box<RunArgs>),
     /// Show the replica set, its members, and what the controller does next
-    #[command(after_help = "Exit code: 0 all members are healthy, 1 the state is unknown, 3 degraded, 4 no primary.")]
+    #[command(
+        after_help = "Exit code: 0 healthy and nothing to wait for, 1 the state is unknown, 3 degraded, 4 no primary."
+    )]
     Status(Box<StatusArgs>),
     /// Show the next steps and the reason for each one; change nothing
     #[command(

@@ -22,6 +22,7 @@ mod world;
 use parse::Scenario;
 use rsctl::model::OpTime;
 use rsctl::plan::{Evidence, Plan, Step, Verdict, evidence, plan};
+use rsctl::publish::{Status, summarize};
 use std::fs;
 use std::path::PathBuf;
 
@@ -91,6 +92,15 @@ fn known(evidence: &Evidence) -> Vec<String> {
     lines.iter().map(|line| words::shorten(line)).collect()
 }
 
+/// What an operator sees first, and what is noted about each node.
+fn shown(status: &Status) -> Vec<String> {
+    let note = |note: &Option<String>| note.as_ref().map(|note| format!(", {note}")).unwrap_or_default();
+    let members = status.members.iter().map(|m| format!("shown: {} {}{}", m.host, m.state, note(&m.note)));
+    let others = status.others.iter().map(|o| format!("shown: {} {}, no member{}", o.host, o.state, note(&o.note)));
+    let lines = std::iter::once(status.verdict()).chain(members).chain(others);
+    lines.map(|line| words::shorten(&line)).collect()
+}
+
 trait LowercaseFirst {
     fn to_lowercase_first(&self) -> String;
 }
@@ -110,6 +120,9 @@ fn decided(scenario: &Scenario) -> Vec<String> {
     let mut lines = told(&next, "");
     if scenario.evidence {
         lines.extend(known(&evidence(&observed, &world.policy)));
+    }
+    if scenario.status {
+        lines.extend(shown(&summarize(&observed, &next, &world.policy)));
     }
     for left in (0..scenario.then).rev() {
         if next.next == Step::Wait {

@@ -2,9 +2,9 @@
 
 use crate::discovery::DiscoveryError;
 use crate::model::{Host, Observed, ProbeError};
-use crate::publish::{Health, Status, summarize};
+use crate::publish::{FindingLevel, FindingStatus, Health, Status, summarize};
 use crate::runtime::Runtime;
-use crate::settings::{Behaviour, Nodes};
+use crate::settings::{Behaviour, Login, Nodes};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 
@@ -21,12 +21,16 @@ pub(crate) async fn observe(nodes: &Nodes) -> Result<Status, ObserveError> {
     let runtime = Runtime::new(nodes, &Behaviour::default()).map_err(ObserveError::Discovery)?;
     let (observed, plan) = runtime.reconciler().once().await;
     let status = summarize(&observed, &plan, runtime.policy());
-    if status.seeds.is_empty() { Ok(with_public_view(status, &observed, &runtime).await) } else { Ok(status) }
+    if status.seeds.is_empty() {
+        Ok(with_public_view(status, &observed, &runtime, matches!(nodes.login, Login::None)).await)
+    } else {
+        Ok(status)
+    }
 }
 
 /// Completes a status whose nodes refuse the login. An application has no credential of the members, and it needs none,
 /// because the command `hello` needs no login.
-async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Runtime) -> Status {
+async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Runtime, no_login: bool) -> Status {
     let locked =
         observed.nodes.values().filter(|node| matches!(node.answer, Err(ProbeError::Login(_) | ProbeError::Denied(_))));
     let views = join_all(locked.filter_map(|node| node.at).map(|at| runtime.mongods().hello(at))).await;
@@ -39,5 +43,14 @@ async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Run
     status.primary = view.primary.as_ref().map(Host::to_string);
     status.health = if status.primary.is_some() { Health::Degraded } else { Health::NoPrimary };
     status.others.clear();
+    // What follows from nodes without an answer is no help: they answer, to those who log in.
+    status.waiting.clear();
+    status.steps.clear();
+    (status.next, status.because, status.recovery) = ("nothing".to_owned(), "only a login shows more".to_owned(), None);
+    if no_login {
+        let text =
+            "the mongods tell more only after a login, and none is given: give --keyfile or --username".to_owned();
+        status.findings = vec![FindingStatus { severity: FindingLevel::Warning, text }];
+    }
     status
 }

@@ -50,6 +50,11 @@ impl<'a> Inquiry<'a> {
         Self { source, noted: false, controller_error: None }
     }
 
+    /// Does not note on stderr that no controller answers. For a command that prints [`Status::unattended`].
+    pub(crate) fn without_notes(source: &'a Source) -> Self {
+        Self { noted: true, ..Self::new(source) }
+    }
+
     /// The newest status.
     ///
     /// # Errors
@@ -67,7 +72,7 @@ impl<'a> Inquiry<'a> {
                 if !std::mem::replace(&mut self.noted, true) {
                     note(format_args!("{}; asking the nodes directly", Chain(&controller)));
                 }
-                Ok(status)
+                Ok(Status { unattended: Some(Chain(&controller).to_string()), ..status })
             }
             Err(direct) => Err(Unknown { controller, direct }),
         }

@@ -303,6 +303,7 @@ mod tests {
             votes: 1,
             priority: 0.0,
             healthy: true,
+            state_ms: None,
             lag_ms: None,
             note: None,
         };

@@ -46,8 +46,12 @@ fn on_its_way(now: &Situation<'_>, member: &Member) -> Option<WaitingOn> {
     if member.newly_added && state == S::Secondary {
         return Some(WaitingOn::Vote { host });
     }
-    let changes = matches!(state, S::Startup | S::Startup2 | S::Recovering | S::Rollback | S::Removed);
-    (changes || member.newly_added).then_some(WaitingOn::Member { host, state })
+    let changes = matches!(state, S::Startup | S::Startup2 | S::Recovering | S::Rollback | S::Removed)
+        || state == S::Other && now.primary().is_some();
+    if changes || member.newly_added {
+        return Some(WaitingOn::Member { host, state });
+    }
+    (now.is_live(member) && now.unheard_by_primary(member)).then_some(WaitingOn::Unheard { host })
 }
 
 /// What an operator should know though no rule acts on it.

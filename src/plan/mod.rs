@@ -14,6 +14,7 @@ mod explain;
 mod failover;
 mod finding;
 mod lint;
+mod margin;
 mod member_id;
 mod membership;
 mod preview;
@@ -32,6 +33,7 @@ mod waiting;
 
 pub use finding::{Finding, Severity};
 pub use lint::{LintFault, LintedConfig};
+pub use margin::Margin;
 pub use preview::{Foreseen, preview};
 pub use readdressing::{Readdressing, readdressing};
 pub use reason::Reason;
@@ -58,7 +60,8 @@ pub fn plan(observed: &Observed, policy: &Policy) -> Plan {
     });
     let primary = context.situation.primary_host().cloned();
     let config = context.situation.config.cloned();
-    Plan { rule, next: step, because, waiting, findings, primary, config }
+    let margin = Margin::of(&context.situation);
+    Plan { rule, next: step, because, waiting, findings, primary, config, margin }
 }
 
 /// What the rules said.

@@ -107,6 +107,12 @@ impl<'a> Situation<'a> {
         view.and_then(|v| v.peers.get(&member.id)).is_some_and(|peer| peer.healthy)
     }
 
+    /// The primary asked the member for a heartbeat, and got none.
+    pub(super) fn unheard_by_primary(&self, member: &Member) -> bool {
+        let view = self.primary().and_then(|p| p.probe.view.as_ref());
+        view.and_then(|v| v.peers.get(&member.id)).is_some_and(|peer| peer.asked && !peer.healthy)
+    }
+
     /// The member answers the primary's heartbeats, in a state in which it has its data.
     fn serves_at_primary(&self, member: &Member) -> bool {
         let view = self.primary().and_then(|p| p.probe.view.as_ref());

@@ -1,6 +1,6 @@
 //! A plan and its next step, with the sentences that `rsctl status`, the log and the tests read.
 
-use super::{Finding, LintedConfig, Reason, Rule, WaitingOn};
+use super::{Finding, LintedConfig, Margin, Reason, Rule, WaitingOn};
 use crate::model::{Change, Host, Lock, Member, MemberId, NewRole, ReplConfig, Subject};
 use std::fmt;
 
@@ -21,6 +21,8 @@ pub struct Plan {
     pub primary: Option<Host>,
     /// The set's config: the primary's, or without a primary the newest one seen.
     pub config: Option<ReplConfig>,
+    /// How much the set can lose now; none while there is no primary.
+    pub margin: Option<Margin>,
 }
 
 /// One action, small enough to be one admin command.

@@ -56,6 +56,11 @@ pub enum WaitingOn {
         /// Its state now.
         state: NodeState,
     },
+    /// A member answers rsctl, and the primary must hear its heartbeats.
+    Unheard {
+        /// The member.
+        host: Host,
+    },
     /// A member is gone, and is removed when it has been gone for long enough.
     Gone {
         /// The member.
@@ -130,7 +135,7 @@ pub enum WaitingOn {
 
 impl WaitingOn {
     /// Every value of [`WaitingOn::kind`].
-    pub const KINDS: [&str; 19] = [
+    pub const KINDS: [&str; 20] = [
         "tasks",
         "dns",
         "node",
@@ -139,6 +144,7 @@ impl WaitingOn {
         "lock",
         "seed",
         "member",
+        "unheard",
         "gone",
         "majority",
         "directories",
@@ -163,6 +169,7 @@ impl WaitingOn {
             Self::Lock { .. } => "lock",
             Self::Seed { .. } => "seed",
             Self::Member { .. } => "member",
+            Self::Unheard { .. } => "unheard",
             Self::Gone { .. } => "gone",
             Self::Majority { .. } => "majority",
             Self::Directories { .. } => "directories",
@@ -201,6 +208,7 @@ impl WaitingOn {
             | Self::Lock { .. }
             | Self::Seed { .. }
             | Self::Member { .. }
+            | Self::Unheard { .. }
             | Self::Majority { .. }
             | Self::Directories { .. }
             | Self::Vote { .. }
@@ -228,6 +236,7 @@ impl fmt::Display for WaitingOn {
                 "controller {controller} may have initiated {host}, which must be listed again, or stay silent"
             ),
             Self::Member { host, state } => write!(f, "{host} is {state}"),
+            Self::Unheard { host } => write!(f, "the primary does not hear {host}, which answers rsctl"),
             Self::Gone { host, since, limit } => {
                 write!(f, "{host} has been gone for {} s; it is removed after {} s", since.as_secs(), limit.as_secs())
             }

@@ -45,7 +45,16 @@ mod tests {
     use crate::plan::{Reason, Rule, WaitingOn};
 
     fn plan(rule: Rule, next: Step, waiting: Vec<WaitingOn>) -> Plan {
-        Plan { rule, next, because: Reason::Healthy, waiting, findings: vec![], primary: None, config: None }
+        Plan {
+            rule,
+            next,
+            because: Reason::Healthy,
+            waiting,
+            findings: vec![],
+            primary: None,
+            config: None,
+            margin: None,
+        }
     }
 
     #[test]

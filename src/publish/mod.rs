@@ -8,6 +8,7 @@ pub mod http;
 mod recovery;
 mod status;
 mod summary;
+mod verdict;
 
 pub use counts::Counts;
 pub use recovery::{DirectoryStatus, MissingStatus, RecoveryStatus, VerdictWord};
@@ -15,3 +16,4 @@ pub use status::{
     FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, SeedsError, Snapshot, Status, StepStatus,
 };
 pub use summary::summarize;
+pub use verdict::MarginStatus;

@@ -1,6 +1,6 @@
 //! The status after one observation, as `/v1/status` and `rsctl status` show it.
 
-use super::{Counts, RecoveryStatus};
+use super::{Counts, MarginStatus, RecoveryStatus};
 use crate::connection_string::Endpoint;
 use crate::model::{Host, SetName};
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,14 @@ pub struct Status {
     pub replica_set_id: Option<String>,
     /// The health of the replica set in one word.
     pub health: Health,
+    /// Why no controller watches the set, if a command made this status by itself. `None` in a controller's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unattended: Option<String>,
     /// The primary, as `host:port`.
     pub primary: Option<String>,
+    /// The voters, and how many of them the set can lose. `None` while there is no primary.
+    #[serde(default)]
+    pub margin: Option<MarginStatus>,
     /// The election term.
     pub term: Option<i64>,
     /// The version of the replica set config.
@@ -71,9 +77,10 @@ pub struct StepStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
-    /// There is a primary, and every member is healthy.
+    /// There is a primary, every member is healthy, and there is nothing to do or to wait for.
     Ok,
-    /// There is a primary, but a member is not healthy, or there is an error-level finding.
+    /// There is a primary, but something is not as it should be yet: a member is not healthy, there is a step to do or
+    /// something to wait for, or there is an error-level finding.
     Degraded,
     /// There is no primary.
     NoPrimary,
@@ -102,6 +109,9 @@ pub struct MemberStatus {
     pub priority: f64,
     /// Whether it has a state that fits its role in the config, and the primary receives its heartbeats.
     pub healthy: bool,
+    /// For how long it has been seen in this state, in milliseconds. `None` while it does not answer.
+    #[serde(default)]
+    pub state_ms: Option<u64>,
     /// How far it is behind the primary, in milliseconds. `None` if this is unknown.
     pub lag_ms: Option<u64>,
     /// Anything special about it.
@@ -111,8 +121,11 @@ pub struct MemberStatus {
 /// A task that is not a member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OtherStatus {
-    /// The address.
+    /// The name that leads to it, or else its address.
     pub host: String,
+    /// Its `IP:port`.
+    #[serde(default)]
+    pub address: Option<String>,
     /// The state of the mongod there.
     pub state: String,
     /// An explanation.
@@ -160,7 +173,9 @@ impl Status {
             set: set.to_string(),
             replica_set_id: None,
             health: Health::Unknown,
+            unattended: None,
             primary: None,
+            margin: None,
             term: None,
             config_version: None,
             seeds: Vec::new(),
@@ -233,6 +248,7 @@ pub(crate) mod tests {
             votes: 1,
             priority: 1.0,
             healthy: true,
+            state_ms: Some(7_200_000),
             lag_ms: (id > 0).then_some(0),
             note: None,
         };
@@ -240,6 +256,8 @@ pub(crate) mod tests {
             set: "rs".to_owned(),
             replica_set_id: Some("652f9f4e1c2d3e4f5a6b7c8d".to_owned()),
             health: Health::Ok,
+            unattended: None,
+            margin: Some(MarginStatus { voters: 3, live: 3, majority: 2, can_lose: 1 }),
             primary: Some(hosts[0].to_owned()),
             term: Some(3),
             config_version: Some(5),
@@ -258,7 +276,7 @@ pub(crate) mod tests {
     }
 
     fn not_a_controller() -> OtherStatus {
-        OtherStatus { host: "10.0.1.9:27017".to_owned(), state: "blank".to_owned(), note: None }
+        OtherStatus { host: "10.0.1.9:27017".to_owned(), address: None, state: "blank".to_owned(), note: None }
     }
 
     #[test]

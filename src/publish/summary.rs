@@ -2,7 +2,7 @@
 
 use super::RecoveryStatus;
 use super::status::{FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, Status, StepStatus};
-use crate::model::{Host, Member, NodeState, Observed, Peer, Policy, ReplConfig};
+use crate::model::{Host, Member, Naming, Node, NodeState, Observed, Peer, Policy, ProbeError, ReplConfig};
 use crate::plan::{self, Plan, WaitingOn};
 
 /// The status after one observation.
@@ -13,7 +13,9 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
         set: policy.set.to_string(),
         replica_set_id: config.and_then(ReplConfig::replica_set_id).map(|id| id.to_string()),
         health: health(observed, plan, &members),
+        unattended: None,
         primary: plan.primary.as_ref().map(Host::to_string),
+        margin: plan.margin.map(Into::into),
         term: config.and_then(ReplConfig::term),
         config_version: config.map(ReplConfig::version),
         seeds: config.map(|c| seeds(observed, c)).unwrap_or_default(),
@@ -50,7 +52,8 @@ fn health(observed: &Observed, plan: &Plan, members: &[MemberStatus]) -> Health 
         return Health::NoPrimary;
     }
     let error = plan.findings.iter().any(|f| f.severity() == plan::Severity::Error);
-    if error || members.iter().any(|m| !m.healthy) { Health::Degraded } else { Health::Ok }
+    let settled = plan.next == plan::Step::Wait && plan.waiting.is_empty();
+    if error || !settled || members.iter().any(|m| !m.healthy) { Health::Degraded } else { Health::Ok }
 }
 
 fn member_list(observed: &Observed, plan: &Plan, config: &ReplConfig) -> Vec<MemberStatus> {
@@ -60,12 +63,18 @@ fn member_list(observed: &Observed, plan: &Plan, config: &ReplConfig) -> Vec<Mem
     list.sort_by(|a, b| a.host.cmp(&b.host));
     let status = |member: &Member| {
         let peer = primary.and_then(|p| observed.peer(p, &member.host));
-        member_status(observed, member, peer, newest)
+        member_status(observed, plan, member, peer, newest)
     };
     list.into_iter().map(status).collect()
 }
 
-fn member_status(observed: &Observed, member: &Member, peer: Option<Peer>, newest: Option<i64>) -> MemberStatus {
+fn member_status(
+    observed: &Observed,
+    plan: &Plan,
+    member: &Member,
+    peer: Option<Peer>,
+    newest: Option<i64>,
+) -> MemberStatus {
     let node = observed.node(&member.host);
     let state = node.and_then(|n| n.probe()).map(|p| p.state);
     let seen_by_primary = peer.as_ref().filter(|p| p.healthy).map(|p| p.state);
@@ -74,7 +83,7 @@ fn member_status(observed: &Observed, member: &Member, peer: Option<Peer>, newes
     // A member that has just won an election is not yet writable, but it is healthy: it answers and holds the data.
     let elected = state == Some(NodeState::Other) && node.and_then(|n| n.probe()?.data).is_some();
     let working = working || elected;
-    let unreachable = node.and_then(|n| n.answer.as_ref().err()).map(ToString::to_string);
+    let away = node.and_then(|node| away(&member.host, node, plan, seen_by_primary));
     // The member's own answer is preferred, because the primary's knowledge of it is up to a heartbeat interval old.
     let own = node.and_then(|n| n.probe()?.view.as_ref()?.applied_wall_ms);
     let applied = own.or(peer.as_ref().and_then(|p| p.applied_wall_ms));
@@ -87,8 +96,9 @@ fn member_status(observed: &Observed, member: &Member, peer: Option<Peer>, newes
         votes: u8::from(member.votes_now()),
         priority: member.priority,
         healthy: working && peer.is_none_or(|p| p.healthy),
+        state_ms: node.filter(|n| n.probe().is_some()).map(|n| n.state_for.as_millis().try_into().unwrap_or(u64::MAX)),
         lag_ms: lag.filter(|_| working),
-        note: if elected { Some("elected, not yet writable".to_owned()) } else { note(member, unreachable, state) },
+        note: if elected { Some("elected, not yet writable".to_owned()) } else { away.or_else(|| note(member, state)) },
     }
 }
 
@@ -97,10 +107,27 @@ fn milliseconds_between(earlier: i64, later: i64) -> u64 {
     u64::try_from(later.saturating_sub(earlier)).unwrap_or(0)
 }
 
-fn note(member: &Member, unreachable: Option<String>, state: Option<NodeState>) -> Option<String> {
-    if let Some(why) = unreachable {
-        return Some(why);
+/// Why a member does not answer rsctl, as far as DNS and its port tell, and when it is removed.
+fn away(host: &Host, node: &Node, plan: &Plan, seen_by_primary: Option<NodeState>) -> Option<String> {
+    use ProbeError as E;
+    let error = node.answer.as_ref().err()?;
+    if seen_by_primary.is_some() {
+        return Some(format!("{error}; the primary reaches it"));
     }
+    let why = match (node.listed, error) {
+        (false, E::NoSuchName | E::Refused | E::Closed) => "its task is stopped: DNS does not list it".to_owned(),
+        (true, E::Refused | E::Closed) => "crashed, or starting: DNS lists its task, and its port is closed".to_owned(),
+        (_, E::Timeout | E::Unreachable(_)) => format!("cut off, or its machine is down: {error}"),
+        _ => error.to_string(),
+    };
+    let left = plan.waiting.iter().find_map(|waiting| match waiting {
+        WaitingOn::Gone { host: gone, since, limit } if gone == host => Some(limit.saturating_sub(*since)),
+        _ => None,
+    });
+    Some(why + &left.map(|left| format!("; removed in {} s", left.as_secs())).unwrap_or_default())
+}
+
+fn note(member: &Member, state: Option<NodeState>) -> Option<String> {
     let words = match state {
         Some(NodeState::Startup2) => "copies its data",
         _ if member.newly_added || member.awaits_first_vote() => "votes as soon as it holds the data",
@@ -117,13 +144,20 @@ fn note(member: &Member, unreachable: Option<String>, state: Option<NodeState>) 
 fn others(observed: &Observed, config: Option<&ReplConfig>) -> Vec<OtherStatus> {
     let members = config.map(|c| c.members()).unwrap_or_default();
     let places: Vec<_> = members.iter().filter_map(|m| observed.node(&m.host)?.at).collect();
+    let processes: Vec<_> = members.iter().filter_map(|m| Some(observed.probe(&m.host)?.process)).collect();
+    let is_a_members = |node: &Node| {
+        let same_process = node.probe().is_some_and(|p| processes.contains(&p.process));
+        let same_name = matches!(&node.naming, Naming::Stable(name) if members.iter().any(|m| m.host == *name));
+        same_process || same_name || node.at.is_some_and(|at| places.contains(&at))
+    };
     let tasks = observed.nodes.iter().filter(|(_, node)| node.listed);
-    let outside = tasks.filter(|(host, node)| {
-        let same_place = node.at.is_some_and(|at| places.contains(&at));
-        host.name().is_none() && !same_place
-    });
-    let status = |(host, node): (&Host, &crate::model::Node)| OtherStatus {
-        host: host.to_string(),
+    let outside = tasks.filter(|(host, node)| host.name().is_none() && !is_a_members(node));
+    let status = |(host, node): (&Host, &Node)| OtherStatus {
+        host: match &node.naming {
+            Naming::Stable(name) => name.to_string(),
+            Naming::Unknown | Naming::Unstable => host.to_string(),
+        },
+        address: node.at.map(|at| at.to_string()),
         state: node.probe().map_or_else(|| "UNREACHABLE".to_owned(), |p| p.state.to_string()),
         note: match &node.answer {
             Err(error) => Some(error.to_string()),

@@ -131,7 +131,16 @@ mod tests {
 
     fn plan(waiting: Vec<WaitingOn>) -> Plan {
         let (because, findings) = (Reason::Healthy, Vec::new());
-        Plan { rule: Rule::Wait, next: Step::Wait, because, waiting, findings, primary: None, config: None }
+        Plan {
+            rule: Rule::Wait,
+            next: Step::Wait,
+            because,
+            waiting,
+            findings,
+            primary: None,
+            config: None,
+            margin: None,
+        }
     }
 
     #[test]

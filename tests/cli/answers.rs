@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 fn member(id: u8, state: &str, lag_ms: Option<u64>, note: Option<&str>) -> Value {
     json!({
         "id": id, "host": format!("mongo-node{}:27017", id + 1), "address": format!("10.0.1.{}:27017", id + 1),
-        "state": state, "votes": 1, "priority": 1.0,
+        "state": state, "state_ms": 7_260_000, "votes": 1, "priority": 1.0,
         "healthy": note.is_none(), "lag_ms": lag_ms, "note": note,
     })
 }
@@ -14,6 +14,7 @@ fn member(id: u8, state: &str, lag_ms: Option<u64>, note: Option<&str>) -> Value
 pub(crate) fn healthy() -> Value {
     json!({
         "set": "rs", "replica_set_id": "652f9f4e1c2d3e4f5a6b7c8d", "health": "ok",
+        "margin": {"voters": 3, "live": 3, "majority": 2, "can_lose": 1},
         "primary": "mongo-node1:27017", "term": 3, "config_version": 5,
         "seeds": ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"], "expect": 3,
         "members": [
@@ -29,12 +30,13 @@ pub(crate) fn healthy() -> Value {
 pub(crate) fn troubled() -> Value {
     let mut status = healthy();
     status["health"] = "degraded".into();
+    status["margin"] = json!({"voters": 3, "live": 1, "majority": 2, "can_lose": 0});
     let wiped = "wiped: lost its vote at 07:12 and gets it back when it has copied the data of the primary again";
     status["members"][1] = member(1, "STARTUP2", None, Some(wiped));
     status["members"][2] = member(2, "UNREACHABLE", Some(192_000), Some("gone for 95s"));
     status["others"] = json!([
         {"host": "10.0.1.9:27017", "state": "of another set", "note": "left alone"},
-        {"host": "10.0.1.12:27017", "state": "blank", "note": null},
+        {"host": "mongo-node4:27017", "address": "10.0.1.12:27017", "state": "blank", "note": null},
     ]);
     status["next"] = "wait".into();
     status["because"] = "removing the third of three members gains nothing".into();

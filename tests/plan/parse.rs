@@ -19,6 +19,8 @@ pub struct Scenario {
     pub then: usize,
     /// Whether to print the evidence about a set without a primary.
     pub evidence: bool,
+    /// Whether to print what an operator sees.
+    pub status: bool,
     pub world: World,
 }
 
@@ -39,13 +41,21 @@ pub fn file(text: &str) -> Vec<Scenario> {
         let cut = body.iter().position(|l| l == "----").unwrap_or(body.len());
         let expected = body.get(cut + 1..).unwrap_or_default().iter().filter(|l| !l.is_empty()).cloned().collect();
         let input: Vec<String> = body[..cut].iter().filter(|l| !l.is_empty()).cloned().collect();
-        let (world, then, evidence) = world(&input);
-        scenarios.push(Scenario { title, input, expected, then, evidence, world });
+        let Told { world, then, evidence, status } = world(&input);
+        scenarios.push(Scenario { title, input, expected, then, evidence, status, world });
     }
     scenarios
 }
 
-fn world(lines: &[String]) -> (World, usize, bool) {
+/// A world, and what to tell of it.
+struct Told {
+    world: World,
+    then: usize,
+    evidence: bool,
+    status: bool,
+}
+
+fn world(lines: &[String]) -> Told {
     let mut world = World {
         policy: policy(),
         configs: Default::default(),
@@ -64,7 +74,7 @@ fn world(lines: &[String]) -> (World, usize, bool) {
         sync_source_requests: Vec::new(),
         switched_over: Default::default(),
     };
-    let (mut then, mut evidence) = (0, false);
+    let (mut then, mut evidence, mut status) = (0, false, false);
     for line in lines {
         let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
         match first {
@@ -86,11 +96,12 @@ fn world(lines: &[String]) -> (World, usize, bool) {
             "sync-source-requested" => world.sync_source_requests.push(sync_source_request(rest)),
             "switched-over" => world.switched_over.extend(rest.split_whitespace().map(words::process)),
             "evidence" => evidence = true,
+            "status" => status = true,
             "then" => then = rest.parse().unwrap_or(30),
             _ => add_nodes(&mut world, line),
         }
     }
-    (world, then, evidence)
+    Told { world, then, evidence, status }
 }
 
 /// `c b`: c got the request to copy from b. `c b in-vain`: the time for it has passed.

@@ -32,6 +32,11 @@ fn render(snapshot: &Snapshot, observed_at: f64) -> String {
     page.gauge("rsctl_config_version", "Version of the replica set config.", {
         status.config_version.map(|version| (String::new(), version))
     });
+    page.gauge(
+        "rsctl_can_lose",
+        "Voters that the set can lose, whichever they are, and still take majority writes.",
+        status.margin.as_ref().map(|margin| (String::new(), margin.can_lose)),
+    );
     let mut states: BTreeMap<&str, u32> = BTreeMap::new();
     status.members.iter().for_each(|member| *states.entry(&member.state).or_default() += 1);
     page.gauge("rsctl_members", "Configured members by their state.", {
