@@ -92,6 +92,7 @@
 //! | `client` | requests to a running controller, or to the nodes if no controller answers |
 //! | `launcher` | the program of `rsctl exec`: its start, signals, restarts and end |
 //! | [`commands`] | one file for each command |
+//! | `fuzzing` | what strangers send, for the fuzzer and the tests only |
 //!
 //! # What always holds
 //!
@@ -132,6 +133,9 @@ mod client;
 pub mod commands;
 pub mod connection_string;
 pub mod discovery;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod launcher;
 pub mod model;
 pub mod mongo;

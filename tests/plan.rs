@@ -12,8 +12,14 @@ mod catalogue;
 mod evolve;
 #[path = "plan/fuzz.rs"]
 mod fuzz;
+#[path = "plan/judge.rs"]
+mod judge;
+#[path = "plan/made_up.rs"]
+mod made_up;
 #[path = "plan/parse.rs"]
 mod parse;
+#[path = "plan/targets.rs"]
+mod targets;
 #[path = "plan/words.rs"]
 mod words;
 #[path = "plan/world.rs"]

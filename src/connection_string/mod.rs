@@ -4,6 +4,8 @@
 
 mod assignment;
 pub(crate) mod build;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod rewrite;
 mod template;
 

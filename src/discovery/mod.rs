@@ -5,6 +5,8 @@
 //!
 //! **Invariant:** every question ends within [`QUESTION_LIMIT`], whatever the DNS server does.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod resolver;
 mod service;
 

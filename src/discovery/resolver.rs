@@ -25,7 +25,7 @@ use crate::panics::contained;
 
 /// The most addresses that are taken from one answer. A replica set has at most 50 members, so a list that is several
 /// times as long is not a list of its tasks.
-const ADDRESSES_MAX: usize = 256;
+pub(super) const ADDRESSES_MAX: usize = 256;
 
 /// The time-out of one attempt. Swarm's DNS server runs on the same host and answers within a millisecond.
 const TRY_TIMEOUT: Duration = Duration::from_millis(500);
@@ -80,20 +80,14 @@ impl Resolver {
     /// each answer is judged on its own.
     pub(super) async fn addresses(&self, name: &str, only: Option<Family>, deadline: Instant) -> Answer {
         let of = |family| async move { self.ask(name, record(family), deadline).await.map(ips) };
-        let (found, mut trouble) = match only {
+        let (found, trouble) = match only {
             Some(family) => of(family).await.map_or_else(|why| (BTreeSet::new(), vec![why]), |all| (all, Vec::new())),
-            None => match tokio::join!(of(Family::V4), of(Family::V6)) {
-                (Ok(v4), Ok(v6)) => (&v4 | &v6, Vec::new()),
-                (Ok(found), Err(why)) => half(found, Family::V6, why),
-                (Err(why), Ok(found)) => half(found, Family::V4, why),
-                (Err(why), Err(_)) => (BTreeSet::new(), vec![why]),
-            },
+            None => {
+                let (v4, v6) = tokio::join!(of(Family::V4), of(Family::V6));
+                both(v4, v6)
+            }
         };
-        let (tasks, unusable): (BTreeSet<_>, BTreeSet<_>) = found.into_iter().partition(could_be_a_task);
-        trouble.extend(unusable.first().copied().map(DnsTroubleKind::NotATask));
-        let (addresses, too_many) = limited(tasks);
-        trouble.extend(too_many);
-        Answer { addresses, trouble }
+        usable(found, trouble)
     }
 
     /// The targets of an SRV name with their ports. Priorities and weights are ignored, because every target is a task.
@@ -102,15 +96,7 @@ impl Resolver {
         name: &str,
         deadline: Instant,
     ) -> Result<BTreeSet<(String, u16)>, DnsTroubleKind> {
-        let records = self.ask(name, RecordType::SRV, deadline).await?;
-        let targets = records.into_iter().filter_map(|data| match data {
-            // The root as the target means that the service is not available at this domain (RFC 2782).
-            RData::SRV(srv) if !srv.target.is_root() => {
-                Some((srv.target.to_ascii().trim_end_matches('.').to_owned(), srv.port))
-            }
-            _ => None,
-        });
-        Ok(targets.collect())
+        self.ask(name, RecordType::SRV, deadline).await.map(srv_targets)
     }
 
     /// The records of one type. An empty list means that DNS answered that there are none.
@@ -127,7 +113,7 @@ impl Resolver {
 }
 
 /// Separates the answer "no records" from a failure. The resolver reports both as errors.
-fn judge(error: NetError) -> Result<Vec<RData>, DnsTroubleKind> {
+pub(super) fn judge(error: NetError) -> Result<Vec<RData>, DnsTroubleKind> {
     let by_code = |code| match code {
         ResponseCode::NXDomain | ResponseCode::NoError => Ok(Vec::new()),
         ResponseCode::ServFail => Err(DnsTroubleKind::ServFail),
@@ -143,6 +129,28 @@ fn judge(error: NetError) -> Result<Vec<RData>, DnsTroubleKind> {
     }
 }
 
+/// The addresses of both families, as far as they were answered.
+pub(super) fn both(
+    v4: Result<BTreeSet<IpAddr>, DnsTroubleKind>,
+    v6: Result<BTreeSet<IpAddr>, DnsTroubleKind>,
+) -> (BTreeSet<IpAddr>, Vec<DnsTroubleKind>) {
+    match (v4, v6) {
+        (Ok(v4), Ok(v6)) => (&v4 | &v6, Vec::new()),
+        (Ok(found), Err(why)) => half(found, Family::V6, why),
+        (Err(why), Ok(found)) => half(found, Family::V4, why),
+        (Err(why), Err(_)) => (BTreeSet::new(), vec![why]),
+    }
+}
+
+/// The answer with these addresses, without those that no task can have, and without those above the limit.
+pub(super) fn usable(found: BTreeSet<IpAddr>, mut trouble: Vec<DnsTroubleKind>) -> Answer {
+    let (tasks, unusable): (BTreeSet<_>, BTreeSet<_>) = found.into_iter().partition(could_be_a_task);
+    trouble.extend(unusable.first().copied().map(DnsTroubleKind::NotATask));
+    let (addresses, too_many) = limited(tasks);
+    trouble.extend(too_many);
+    Answer { addresses, trouble }
+}
+
 /// Only one family was answered. If that answer has no addresses, nothing is known about the name.
 fn half(found: BTreeSet<IpAddr>, unknown: Family, why: DnsTroubleKind) -> (BTreeSet<IpAddr>, Vec<DnsTroubleKind>) {
     let kind = if found.is_empty() { why } else { DnsTroubleKind::Half { unknown, why: Box::new(why) } };
@@ -156,7 +164,7 @@ fn record(family: Family) -> RecordType {
     }
 }
 
-fn ips(records: Vec<RData>) -> BTreeSet<IpAddr> {
+pub(super) fn ips(records: Vec<RData>) -> BTreeSet<IpAddr> {
     let ip = |data| match data {
         RData::A(a) => Some(IpAddr::V4(a.0)),
         // `::ffff:10.0.0.1` is the same address as 10.0.0.1. It must not look like a second address of the task.
@@ -164,6 +172,18 @@ fn ips(records: Vec<RData>) -> BTreeSet<IpAddr> {
         _ => None,
     };
     records.into_iter().filter_map(ip).collect()
+}
+
+/// The targets of SRV records with their ports. Two records of one target are one.
+pub(super) fn srv_targets(records: Vec<RData>) -> BTreeSet<(String, u16)> {
+    let target = |data| match data {
+        // The root as the target means that the service is not available at this domain (RFC 2782).
+        RData::SRV(srv) if !srv.target.is_root() => {
+            Some((srv.target.to_ascii().trim_end_matches('.').to_owned(), srv.port))
+        }
+        _ => None,
+    };
+    records.into_iter().filter_map(target).collect()
 }
 
 pub(super) fn could_be_a_task(ip: &IpAddr) -> bool {

@@ -7,6 +7,8 @@ mod configs;
 mod connect;
 mod error;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gate;
 mod health;
 mod login;

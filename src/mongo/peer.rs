@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 /// The limit for messages before the proof, in bytes. A `hello` of 50 members with tags has about 8 kB, so an unproven
 /// peer gets little more room than that.
-const GREETING_BYTES_MAX: usize = 64 * 1024;
+pub(super) const GREETING_BYTES_MAX: usize = 64 * 1024;
 /// The limit for text that comes from an unproven peer, in characters.
 const TEXT_MAX: usize = 160;
 
@@ -79,10 +79,15 @@ impl Peer {
                 Some(tls) => Box::new(tls.connect(tcp, at).await?),
                 None => Box::new(tcp),
             };
-            Talk { stream, requests: 0 }.introduce(terms).await
+            Self::introduced(stream, terms).await
         };
         // The peer accepted the connection, so a process listens there. A mongod that has ended accepts none.
         met.await.map_err(|error| if error == ProbeError::Closed { ProbeError::Dropped } else { error })
+    }
+
+    /// The same on an open connection, after TLS.
+    pub(super) async fn introduced(stream: Stream, terms: &Terms) -> Result<Self, ProbeError> {
+        Talk { stream, requests: 0 }.introduce(terms).await
     }
 }
 
@@ -172,7 +177,7 @@ pub(super) fn refusal(reply: &RawDocument) -> Option<(i32, String)> {
 }
 
 /// Rejects a server that is too old, before the login.
-fn check_version(reply: &RawDocument) -> Result<(), ProbeError> {
+pub(super) fn check_version(reply: &RawDocument) -> Result<(), ProbeError> {
     let wire = reply.get_i32("maxWireVersion").map_err(|_| FrameError::Unreadable)?;
     if WireVersion(wire) < WireVersion::OLDEST { Err(ProbeError::TooOld(WireVersion(wire))) } else { Ok(()) }
 }

@@ -66,7 +66,7 @@ impl ClientFirst {
         Ok(Self::with_nonce(username, &STANDARD.encode(bytes)))
     }
 
-    fn with_nonce(username: &str, nonce: &str) -> Self {
+    pub(super) fn with_nonce(username: &str, nonce: &str) -> Self {
         let username = username.replace('=', "=3D").replace(',', "=2C");
         Self { bare: format!("n={username},r={nonce}"), nonce: nonce.to_owned() }
     }

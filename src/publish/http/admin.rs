@@ -5,6 +5,7 @@ use super::{Parameters, Served, line, router, without_body};
 use crate::admin::{AdminEndpoint, HEADER};
 use crate::model::{AddressKind, RecoveryRequest, SetName};
 use crate::publish::{Snapshot, VerdictWord};
+use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -31,15 +32,18 @@ pub async fn serve_admin(
     requests: Arc<dyn AdminEndpoint>,
 ) {
     let served = Served::new(snapshots, liveness_limit, 8, 8);
+    match accept(listener, admin_router(served, requests), ADMIN).await {}
+}
+
+pub(super) fn admin_router(served: Served, requests: Arc<dyn AdminEndpoint>) -> Router {
     let endpoint = AdminState { served: served.clone(), requests };
-    let requests = axum::Router::new()
+    let requests = Router::new()
         .route("/v1/remove", post(accept_removal))
         .route("/v1/readdress", post(accept_readdressing))
         .route("/v1/recover", post(recovering).get(recovered))
         .layer(from_fn(without_body))
         .with_state(endpoint);
-    let pages = router(served).merge(requests).layer(from_fn(only_from_commands));
-    match accept(listener, pages, ADMIN).await {}
+    router(served).merge(requests).layer(from_fn(only_from_commands))
 }
 
 /// Refuses requests that a web page can send: any page in a browser on this machine reaches loopback.

@@ -6,6 +6,8 @@
 mod admin;
 mod connection;
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod metrics;
 mod roles;
 mod uri;
