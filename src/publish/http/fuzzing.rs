@@ -4,7 +4,7 @@ use super::admin::admin_router;
 use super::connection::converse;
 use super::{LISTENERS_MAX, POLLERS_MAX, Served, router};
 use crate::admin::{AdminEndpoint, HEADER, NotRemovable};
-use crate::model::{RecoveryRequest, RequestState};
+use crate::model::{AddressKind, RecoveryRequest, RequestState};
 use crate::publish::{Snapshot, Status};
 use std::io;
 use std::pin::Pin;
@@ -93,6 +93,10 @@ impl AdminEndpoint for Orders {
     fn remove(&self, _: &str) -> Result<(), NotRemovable> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn readdress(&self, _: AddressKind) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     fn recover(&self, _: RecoveryRequest) {
