@@ -73,5 +73,6 @@ fn the_entrypoint_starts_the_program_with_its_url() {
     assert_eq!(entrypoint[0], "/usr/local/bin/rsctl");
     let args = [&words(&entrypoint[1..])[..], &["printenv", "MONGO_URL"]].concat();
     let ended = rsctl(&args).asking(&controller).env("MONGO_URL", value(&app, "MONGO_URL")).run();
-    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, URL, ""));
+    let with_limits = URL.replace("w=majority&", "w=majority&connectTimeoutMS=1000&socketTimeoutMS=3000&");
+    assert_eq!((ended.code, ended.out, ended.err.as_str()), (0, with_limits, ""));
 }

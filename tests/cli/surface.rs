@@ -52,7 +52,7 @@ async fn connections_that_do_nothing_do_not_make_the_health_check_fail() {
     let silent = silent_connections(listen).await;
     let url = format!("http://{listen}");
     let asked = rsctl(&["status"]).env("RSCTL_CONTROLLER", &url).run();
-    assert!(asked.err.contains("does not answer in time"), "the public listener is full: {asked:?}");
+    assert!(asked.out.contains("does not answer in time"), "the public listener is full: {asked:?}");
     assert!(is_healthy(admin));
     drop(silent);
 }
