@@ -326,8 +326,11 @@ pub enum ProbeError {
     /// DNS gives no answer about the node's name.
     #[error("has a name that DNS gives no answer for")]
     NameUnknown,
-    /// The node's name has several addresses, for example in a round robin.
-    #[error("has a name with {0} addresses, which cannot be a member's")]
+    /// The node's name has several addresses that do not lead to one mongod, for example a virtual IP or a round robin.
+    #[error(
+        "has a name with {0} addresses that do not lead to one mongod: give each task a `hostname` of its own, or its \
+         service `endpoint_mode: dnsrr`"
+    )]
     NameAmbiguous(usize),
     /// rsctl itself failed to ask. The cause is a bug in rsctl or in a library, or a lack of memory or file
     /// descriptors.

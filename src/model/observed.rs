@@ -58,6 +58,8 @@ pub struct Node {
     pub answer: Result<Arc<Probe>, ProbeError>,
     /// Whether DNS lists the node as a task now.
     pub listed: bool,
+    /// The node does not answer, and its task answers at another address. So nothing is missing.
+    pub answers_elsewhere: bool,
     /// Whether DNS has listed the node as a task at any time in this controller's life.
     pub ever_listed: bool,
     /// For how long good DNS answers have not listed the node. It is zero while one lists it.
@@ -109,6 +111,7 @@ impl Node {
             at,
             answer,
             listed,
+            answers_elsewhere: false,
             ever_listed: false,
             unlisted_for: Duration::ZERO,
             silent_for: Duration::ZERO,
@@ -119,6 +122,11 @@ impl Node {
             naming,
             found: Found::AtAddress,
         }
+    }
+
+    /// Whether DNS lists the node as a task, and no other address of the task answers for it.
+    pub fn must_answer(&self) -> bool {
+        self.listed && !self.answers_elsewhere
     }
 
     /// The node's answer, if there is one.
@@ -239,6 +247,7 @@ mod tests {
             at: Some(at),
             answer,
             listed: true,
+            answers_elsewhere: false,
             ever_listed: true,
             unlisted_for: zero,
             silent_for: zero,

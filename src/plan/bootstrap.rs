@@ -101,7 +101,7 @@ fn blank_tasks<'a, 's>(now: &'s Situation<'a>) -> Result<Vec<&'s Process<'a>>, V
 /// Every task that DNS lists answers, and none belongs to something else.
 fn every_task_is_ours(now: &Situation<'_>) -> bool {
     let is_ours = |node: &Node| node.probe().is_some_and(|p| now.ours.iter().any(|o| o.id == p.process));
-    now.observed.nodes.values().filter(|node| node.listed).all(is_ours)
+    now.observed.nodes.values().filter(|node| node.must_answer()).all(is_ours)
 }
 
 /// The address that the task gets in the config.

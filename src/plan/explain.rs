@@ -17,7 +17,7 @@ pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
     waiting.extend(now.observed.tasks.trouble.iter().cloned().map(WaitingOn::Dns));
     let members = now.config.map(|c| c.members()).unwrap_or_default();
     for (host, node) in &now.observed.nodes {
-        let matters = node.listed || members.iter().any(|m| &m.host == host);
+        let matters = node.must_answer() || members.iter().any(|m| &m.host == host);
         if let Err(error) = &node.answer
             && matters
             && !is_a_finding(error, node.listed)
@@ -59,6 +59,7 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     let now = &context.situation;
     let mut findings: Vec<Finding> = bootstrap::refusal(now).into_iter().chain(recovery::refusal(context)).collect();
     findings.extend(data_at_stake(now));
+    findings.extend(other_addresses(now));
     findings.extend(version_limit(now));
     let Some(config) = now.config else { return findings };
     let is_outside = |p: &Process<'_>| config.members().iter().all(|m| !p.is_at(&m.host));
@@ -68,6 +69,13 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     findings.extend(addresses(now, config));
     findings.extend(config.members().iter().flat_map(|member| unwell(now, member)));
     findings
+}
+
+/// Addresses that no mongod listens on, though its task answers at another one.
+fn other_addresses(now: &Situation<'_>) -> Option<Finding> {
+    let nodes = now.observed.nodes.iter().filter(|(_, node)| node.answers_elsewhere);
+    let hosts: Vec<_> = nodes.map(|(host, _)| host.clone()).collect();
+    (!hosts.is_empty()).then_some(Finding::UnusedAddresses { hosts })
 }
 
 /// Blank tasks that are not added because joining would, or may, drop user data.

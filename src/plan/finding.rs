@@ -149,6 +149,11 @@ pub enum Finding {
         /// The kind that the operator wants.
         wanted: AddressKind,
     },
+    /// Listed addresses where nothing answers, of tasks that answer at other addresses.
+    UnusedAddresses {
+        /// The addresses.
+        hosts: Vec<Host>,
+    },
     /// A rule made a config that does not pass rsctl's own checks: a bug in rsctl.
     Internal {
         /// The rule.
@@ -160,7 +165,7 @@ pub enum Finding {
 
 impl Finding {
     /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 26] = [
+    pub const KINDS: [&str; 27] = [
         "foreign-set",
         "other-set-name",
         "standalone",
@@ -186,6 +191,7 @@ impl Finding {
         "local-member",
         "same-name",
         "other-kind",
+        "unused-addresses",
         "internal",
     ];
 
@@ -217,6 +223,7 @@ impl Finding {
             Self::LocalMember { .. } => "local-member",
             Self::SameName { .. } => "same-name",
             Self::OtherKind { .. } => "other-kind",
+            Self::UnusedAddresses { .. } => "unused-addresses",
             Self::Internal { .. } => "internal",
         }
     }
@@ -228,7 +235,8 @@ impl Finding {
             | Self::Full { .. }
             | Self::LeftOut { .. }
             | Self::VoteRevoked { .. }
-            | Self::OtherKind { .. } => Severity::Warning,
+            | Self::OtherKind { .. }
+            | Self::UnusedAddresses { .. } => Severity::Warning,
             Self::ForeignSet { .. }
             | Self::OtherSetName { .. }
             | Self::Standalone { .. }
@@ -366,6 +374,12 @@ impl fmt::Display for Finding {
                  --to {wanted}` changes the addresses of members",
                 list(hosts),
                 wanted.setting()
+            ),
+            Self::UnusedAddresses { hosts } => write!(
+                f,
+                "nothing answers at {}, and their tasks answer at other addresses, which is enough: to use all of them, \
+                 start mongod with --ipv6 --bind_ip_all",
+                list(hosts)
             ),
             Self::Internal { rule, fault } => write!(
                 f,

@@ -150,7 +150,7 @@ fn others(observed: &Observed, config: Option<&ReplConfig>) -> Vec<OtherStatus> 
         let same_name = matches!(&node.naming, Naming::Stable(name) if members.iter().any(|m| m.host == *name));
         same_process || same_name || node.at.is_some_and(|at| places.contains(&at))
     };
-    let tasks = observed.nodes.iter().filter(|(_, node)| node.listed);
+    let tasks = observed.nodes.iter().filter(|(_, node)| node.must_answer());
     let outside = tasks.filter(|(host, node)| host.name().is_none() && !is_a_members(node));
     let status = |(host, node): (&Host, &Node)| OtherStatus {
         host: match &node.naming {

@@ -104,7 +104,7 @@ async fn write_noops<A: Admin>(admin: &A, primary: SocketAddr) {
 
 /// Asks all tasks once more: a controller that was frozen since its observation must not make a second set.
 async fn still_blank<A: Admin>(admin: &A, observed: &Observed) -> Result<(), StepError> {
-    let questions = observed.nodes.iter().filter(|(_, node)| node.listed).map(|(host, node)| async move {
+    let questions = observed.nodes.iter().filter(|(_, node)| node.must_answer()).map(|(host, node)| async move {
         let (Some(at), Some(before)) = (node.at, node.probe()) else { return Some(host) };
         let now = admin.probe(at, CHECK_LIMIT).await;
         let is_same = |now: &Probe| {

@@ -148,7 +148,7 @@ impl History {
 
     /// How long DNS has listed the same processes, all of them blank.
     fn record_blank_processes(&mut self, observed: &mut Observed, passed: Duration) {
-        let listed = || observed.nodes.values().filter(|node| node.listed);
+        let listed = || observed.nodes.values().filter(|node| node.must_answer());
         let all_blank = listed().all(|n| n.probe().is_some_and(|p| p.state == NodeState::Blank));
         let processes: BTreeSet<ProcessId> = listed().filter_map(Node::probe).map(|p| p.process).collect();
         let same = all_blank && observed.tasks.is_good() && self.blank.processes == processes;

@@ -4,6 +4,7 @@
 
 mod age;
 mod execute;
+mod families;
 mod history;
 mod host_history;
 mod named;
@@ -206,7 +207,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
 
     /// Waits until a task that refused connections in this observation accepts one.
     async fn port_opened(&self, observed: &Observed) {
-        let refused = |node: &&Node| matches!(node.answer, Err(ProbeError::Refused));
+        let refused = |node: &&Node| matches!(node.answer, Err(ProbeError::Refused)) && !node.answers_elsewhere;
         let closed: Vec<_> = observed.nodes.values().filter(refused).filter_map(|node| node.at).collect();
         if closed.is_empty() {
             return std::future::pending().await;

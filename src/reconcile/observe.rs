@@ -3,6 +3,7 @@
 //! **Invariant:** an observation always ends, and it never fails.
 
 use super::age::Age;
+use super::families::excuse_other_addresses;
 use super::history::History;
 use super::host_history::Listed;
 use super::named::ConfigFilter;
@@ -174,6 +175,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         }
         observed.tasks = tasks;
         observed.believe_only_the_proven();
+        excuse_other_addresses(&mut observed, &named(names, answers));
         self.history.complete(&mut observed, &listed, Instant::now(), self.interval.saturating_mul(2));
         observed
     }
@@ -260,8 +262,11 @@ fn locate(
     if tasks.leads_nowhere(host) {
         return (None, Err(ProbeError::Local), Listed::Unknown);
     }
-    let sockets = sockets_of(host, names);
-    let any_listed = sockets.iter().any(|at| tasks.hosts.contains(&Host::from(*at)));
+    let is_listed = |at: &SocketAddr| tasks.hosts.contains(&Host::from(*at));
+    let mut sockets = sockets_of(host, names);
+    // The task's own address comes before a virtual IP.
+    sockets.sort_by_key(|at| !is_listed(at));
+    let any_listed = sockets.iter().any(is_listed);
     let answer_at = |at: &SocketAddr| answers.get(at).cloned().unwrap_or(Err(ProbeError::Timeout));
     let Some(name) = host.name() else {
         let listed = if any_listed { Listed::Yes } else { Listed::No };
@@ -281,19 +286,28 @@ fn locate(
 }
 
 /// The address to use for a name, if all addresses of the name lead to one mongod. A task has at most one address of
-/// each family, and its mongod need not listen on both.
+/// each family, and its mongod need not listen on both. More than one of a family are a virtual IP beside the task's own
+/// address, or several tasks: then all must answer, as one process.
 fn one_process(sockets: &[SocketAddr], answers: &Answers) -> Option<SocketAddr> {
+    let process = |at: &SocketAddr| Some((*at, answers.get(at)?.as_ref().ok()?.process));
+    let answering: Vec<_> = sockets.iter().filter_map(process).collect();
     let of_family = |v4: bool| sockets.iter().filter(|at| at.is_ipv4() == v4).count();
-    if of_family(true) > 1 || of_family(false) > 1 {
+    let all_answer = answering.len() == sockets.len();
+    if !all_answer && (of_family(true) > 1 || of_family(false) > 1) {
         return None;
     }
-    let process = |at: &&SocketAddr| Some((**at, answers.get(at)?.as_ref().ok()?.process));
-    let mut answering = sockets.iter().filter_map(|at| process(&at));
-    match (answering.next(), answering.next()) {
-        (Some((_, one)), Some((_, other))) if one != other => None,
-        (Some((at, _)), _) => Some(at),
-        (None, _) => sockets.first().copied(),
+    match answering.split_first() {
+        Some(((at, one), others)) => others.iter().all(|(_, other)| other == one).then_some(*at),
+        None => sockets.first().copied(),
     }
+}
+
+/// The addresses of each name that leads to one mongod.
+fn named(names: &Names, answers: &Answers) -> Vec<BTreeSet<SocketAddr>> {
+    let ports: BTreeSet<u16> = answers.keys().map(SocketAddr::port).collect();
+    let hosts = names.keys().flat_map(|name| ports.iter().filter_map(|port| Host::named(name, *port).ok()));
+    let sockets = hosts.map(|host| sockets_of(&host, names));
+    sockets.filter(|sockets| one_process(sockets, answers).is_some()).map(|all| all.into_iter().collect()).collect()
 }
 
 /// Where the host name that a node reports leads.

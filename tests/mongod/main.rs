@@ -14,6 +14,7 @@ mod first_start;
 mod hostile;
 mod lost_majority;
 mod names;
+mod networks;
 mod readdress;
 mod recovery;
 mod rewound;

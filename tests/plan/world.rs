@@ -72,6 +72,7 @@ pub struct Spec {
     pub marked_removed: bool,
     pub naming: Option<Naming>,
     pub unlisted: Option<Option<Duration>>,
+    pub answers_elsewhere: bool,
     pub silent: Option<Duration>,
     pub unhealthy: Option<Duration>,
     pub down_observations: Option<u32>,
@@ -284,6 +285,7 @@ impl World {
             naming: self.naming(word, answers),
             answer,
             listed,
+            answers_elsewhere: spec.answers_elsewhere,
             ever_listed: spec.unlisted != Some(None),
             // A node that was never listed has been unlisted for as long as it has been silent.
             unlisted_for: spec.unlisted.map_or(Duration::ZERO, |said| said.unwrap_or(silent)),
