@@ -60,12 +60,21 @@ fn mongod_has_the_capabilities_of_its_entrypoint_and_a_limit_of_processes() {
     }
 }
 
+#[test]
+fn the_maker_of_the_key_may_only_give_it_away() {
+    let lines = entry("deploy/compose/auth.yml", "keyfile");
+    assert_eq!(list(&lines, "cap_drop"), ["ALL"]);
+    assert_eq!(list(&lines, "cap_add"), ["CHOWN"]);
+    assert!(has_pids_limit(&lines) && lines.iter().any(|line| line == "network_mode: none"));
+}
+
 /// `docker stack deploy` ignores `security_opt` with a warning, so only files for Compose have it.
 #[test]
 fn no_new_privileges_is_set_where_docker_takes_it() {
     for (file, service, takes_it) in [
         ("deploy/compose/compose.yml", "x-mongod", true),
         ("deploy/compose/compose.yml", "rsctl", true),
+        ("deploy/compose/auth.yml", "keyfile", true),
         ("deploy/apps/compose-init.yml", "mongo-url", true),
         ("deploy/swarm/stack.yml", "mongo", false),
         ("deploy/swarm/stack.yml", "rsctl", false),

@@ -11,6 +11,7 @@ mod balancer;
 mod cluster;
 mod commands;
 mod haproxy;
+mod login;
 mod recipe;
 #[path = "../support/mod.rs"]
 mod support;
