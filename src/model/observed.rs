@@ -64,6 +64,9 @@ pub struct Node {
     pub ever_listed: bool,
     /// For how long good DNS answers have not listed the node. It is zero while one lists it.
     pub unlisted_for: Duration,
+    /// For how long DNS has failed for the node's name (SERVFAIL, REFUSED), while it listed the tasks well, all of them
+    /// answered, and nothing answered where the name led before. It is zero as soon as one of these does not hold.
+    pub unresolved_for: Duration,
     /// For how long the node has not answered. It is zero while the node answers.
     pub silent_for: Duration,
     /// For how long the primary has seen the node down. It is zero while the primary sees it up.
@@ -114,6 +117,7 @@ impl Node {
             answers_elsewhere: false,
             ever_listed: false,
             unlisted_for: Duration::ZERO,
+            unresolved_for: Duration::ZERO,
             silent_for: Duration::ZERO,
             unhealthy_for: Duration::ZERO,
             down_observations: 0,
@@ -241,23 +245,7 @@ mod tests {
 
     fn node(n: u8, probe: Probe) -> (Host, Node) {
         let at = SocketAddr::from(([10, 0, 0, n], 27017));
-        let answer = Ok(Arc::new(probe));
-        let zero = Duration::ZERO;
-        let node = Node {
-            at: Some(at),
-            answer,
-            listed: true,
-            answers_elsewhere: false,
-            ever_listed: true,
-            unlisted_for: zero,
-            silent_for: zero,
-            unhealthy_for: zero,
-            closed_for: zero,
-            state_for: zero,
-            down_observations: 0,
-            naming: Naming::Unknown,
-            found: Found::AtAddress,
-        };
+        let node = Node::new(Some(at), Ok(Arc::new(probe)), Naming::Unknown, true);
         (Host::from(at), node)
     }
 

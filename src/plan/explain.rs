@@ -2,7 +2,7 @@
 
 use super::situation::Situation;
 use super::{Context, Finding, Reason, WaitingOn};
-use super::{bootstrap, recovery};
+use super::{bootstrap, recovery, removal};
 use crate::model::{
     AddressKind, Host, MEMBERS_MAX, Member, MemberAddress, NodeState, ProbeError, Process, ReplConfig, UserData,
 };
@@ -67,6 +67,7 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     findings.extend(left_out.map(|p| Finding::LeftOut { host: p.hosts[0].clone() }));
     findings.extend(size(now, config));
     findings.extend(addresses(now, config));
+    findings.extend(removal::failing_names(now, config));
     findings.extend(config.members().iter().flat_map(|member| unwell(now, member)));
     findings
 }

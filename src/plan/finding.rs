@@ -1,19 +1,15 @@
 //! What an operator should know: each finding has a type, and a sentence that says what to do.
 
+mod severity;
+
 use super::reason::list;
 use super::{LintFault, Rule};
 use crate::model::{AddressKind, Host, MEMBERS_MAX, MemberId, NodeState, ProbeError, SetName, VERSION_MAX};
 use bson::oid::ObjectId;
 use std::fmt;
+use std::time::Duration;
 
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// An operator should know it; the set works.
-    Warning,
-    /// An operator must act.
-    Error,
-}
+pub use severity::Severity;
 
 /// Something that an operator should know or do.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +150,13 @@ pub enum Finding {
         /// The addresses.
         hosts: Vec<Host>,
     },
+    /// A member is down, and DNS fails for its name instead of answering that the name does not exist.
+    NameFails {
+        /// The member.
+        host: Host,
+        /// After which time that counts as such an answer. None: never.
+        limit: Option<Duration>,
+    },
     /// A rule made a config that does not pass rsctl's own checks: a bug in rsctl.
     Internal {
         /// The rule.
@@ -165,7 +168,7 @@ pub enum Finding {
 
 impl Finding {
     /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 27] = [
+    pub const KINDS: [&str; 28] = [
         "foreign-set",
         "other-set-name",
         "standalone",
@@ -192,6 +195,7 @@ impl Finding {
         "same-name",
         "other-kind",
         "unused-addresses",
+        "name-fails",
         "internal",
     ];
 
@@ -224,40 +228,8 @@ impl Finding {
             Self::SameName { .. } => "same-name",
             Self::OtherKind { .. } => "other-kind",
             Self::UnusedAddresses { .. } => "unused-addresses",
+            Self::NameFails { .. } => "name-fails",
             Self::Internal { .. } => "internal",
-        }
-    }
-
-    /// How much the finding matters.
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::TwoVoters
-            | Self::Full { .. }
-            | Self::LeftOut { .. }
-            | Self::VoteRevoked { .. }
-            | Self::OtherKind { .. }
-            | Self::UnusedAddresses { .. } => Severity::Warning,
-            Self::ForeignSet { .. }
-            | Self::OtherSetName { .. }
-            | Self::Standalone { .. }
-            | Self::Unusable { .. }
-            | Self::HoldsUserData { .. }
-            | Self::UserDataUnknown { .. }
-            | Self::SameDataTwice { .. }
-            | Self::Rewound { .. }
-            | Self::TwoSets { .. }
-            | Self::PinnedSetMissing { .. }
-            | Self::TwoPrimaries { .. }
-            | Self::BootstrapNever
-            | Self::ConfigLost
-            | Self::RecoveryManual
-            | Self::ConfigsDisagree
-            | Self::Stuck { .. }
-            | Self::PrimaryUnlisted { .. }
-            | Self::VersionLimit { .. }
-            | Self::LocalMember { .. }
-            | Self::SameName { .. }
-            | Self::Internal { .. } => Severity::Error,
         }
     }
 }
@@ -380,6 +352,17 @@ impl fmt::Display for Finding {
                 "nothing answers at {}, and their tasks answer at other addresses, which is enough: to use all of them, \
                  start mongod with --ipv6 --bind_ip_all",
                 list(hosts)
+            ),
+            Self::NameFails { host, limit: Some(limit) } => write!(
+                f,
+                "DNS fails for the name of {host}, which is down, instead of answering that there is no such name; it counts \
+                 as gone after {} s of SERVFAIL in which all tasks answer; `rsctl remove {host}` removes it now",
+                limit.as_secs()
+            ),
+            Self::NameFails { host, limit: None } => write!(
+                f,
+                "DNS fails for the name of {host}, which is down, instead of answering that there is no such name, so it is \
+                 not removed by itself; `rsctl remove {host}` removes it"
             ),
             Self::Internal { rule, fault } => write!(
                 f,

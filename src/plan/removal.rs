@@ -4,8 +4,8 @@ use super::membership::{new_votes, reconfig};
 use super::safety::is_free;
 use super::situation::Situation;
 use super::switchover::{Successor, successor};
-use super::{Advice, Context, Proposal, Reason, Step, WaitingOn};
-use crate::model::{Change, Member, NodeState, Process, ReplConfig, VOTERS_MAX};
+use super::{Advice, Context, Finding, Proposal, Reason, Step, WaitingOn};
+use crate::model::{Change, Member, Node, NodeState, ProbeError, Process, ReplConfig, VOTERS_MAX};
 use std::time::Duration;
 
 /// A member that has been gone for less is not reported as gone.
@@ -165,8 +165,36 @@ fn gone_time(now: &Situation<'_>, member: &Member) -> Option<Duration> {
     if !node.ever_listed && member.data.is_none() && !member.added {
         return None;
     }
-    let gone = node.unlisted_for.min(node.silent_for).min(node.unhealthy_for);
+    let unlisted = node.unlisted_for.max(unresolved_time(now, member, node).unwrap_or_default());
+    let gone = unlisted.min(node.silent_for).min(node.unhealthy_for);
     (!gone.is_zero()).then_some(gone)
+}
+
+/// For how long DNS has failed for a member's name, once that is long enough to mean that the name does not exist.
+///
+/// A failure is no answer: the name may be that of a mongod which lives. But the DNS of some networks never answers that a
+/// name does not exist. So it counts after `--remove-after` without one other answer. All that time the same DNS listed the
+/// tasks well, and each of them answered with another directory, so this member is none of them. Nothing answered where
+/// its name led before. And as for any name that does not exist, the primary, which resolves it by itself, must miss the
+/// member for as long. A member without a tag could be any of the tasks, so it has to be removed by request.
+fn unresolved_time(now: &Situation<'_>, member: &Member, node: &Node) -> Option<Duration> {
+    member.data?;
+    Some(node.unresolved_for).filter(|time| *time >= now.policy.remove_after)
+}
+
+/// Members that are down, and whose names DNS fails for instead of answering that they do not exist.
+pub(super) fn failing_names(now: &Situation<'_>, config: &ReplConfig) -> Vec<Finding> {
+    let fails = |member: &&Member| {
+        let node = now.observed.node(&member.host);
+        let is_down = |node: &Node| node.unhealthy_for >= GONE_MIN && !now.healthy_at_primary(member);
+        node.is_some_and(|node| node.answer.as_ref().err() == Some(&ProbeError::NameUnknown) && is_down(node))
+    };
+    let finding = |member: &Member| {
+        let by_itself = !member.hand_tuned() && member.data.is_some();
+        Finding::NameFails { host: member.host.clone(), limit: by_itself.then_some(now.policy.remove_after) }
+    };
+    let is_seen = now.observed.tasks.is_good() && now.primary().is_some();
+    config.members().iter().filter(|_| is_seen).filter(fails).map(finding).collect()
 }
 
 /// Spares that hold the data and work.

@@ -6,7 +6,7 @@
 //! **Invariant:** every duration starts at zero when the controller starts. It counts from the first observation that
 //! showed the fact, not from the last observation that showed the opposite.
 
-use super::host_history::{HostHistory, Listed};
+use super::host_history::{HostHistory, Listed, TasksSeen};
 use super::pace;
 use super::pasts::Pasts;
 use crate::model::{Host, Lock, Node, NodeState, Observed, ProcessId, Refusal, Subject, SyncSourceRequest};
@@ -113,12 +113,17 @@ impl History {
 
     /// How long DNS has not listed each address, and how long nothing has answered there.
     fn record_hosts(&mut self, observed: &mut Observed, listed: &BTreeMap<Host, Listed>, passed: Duration) {
-        let good = observed.tasks.is_good();
+        let mut tasks = observed.nodes.values().filter(|node| node.must_answer());
+        let tasks = match (observed.tasks.is_good(), tasks.all(|node| node.answer.is_ok())) {
+            (false, _) => TasksSeen::Badly,
+            (true, false) => TasksSeen::Partly,
+            (true, true) => TasksSeen::Completely,
+        };
         self.hosts.retain(|host, _| observed.nodes.contains_key(host));
         for (host, node) in &mut observed.nodes {
             let known = self.hosts.entry(host.clone()).or_default();
             let is_listed = listed.get(host).copied().unwrap_or(Listed::Unknown);
-            known.complete(node, is_listed, good, passed);
+            known.complete(node, is_listed, tasks, passed);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The history of one address: for how long each fact about it has held.
 
-use crate::model::{NameAnswer, Node, NodeState, ProbeError};
+use crate::model::{DnsTroubleKind, NameAnswer, Node, NodeState, ProbeError};
 use std::time::Duration;
 
 /// For how long a fact has held, counted from the first observation that showed it. `None` while it does not hold.
@@ -32,6 +32,7 @@ impl HeldFor {
 pub(super) struct HostHistory {
     ever_listed: bool,
     unlisted: HeldFor,
+    unresolved: HeldFor,
     silent: HeldFor,
     pub(super) unhealthy: HeldFor,
     down_observations: u32,
@@ -41,17 +42,18 @@ pub(super) struct HostHistory {
 }
 
 impl HostHistory {
-    /// Records what this observation shows of the address, and writes into it for how long each fact has held. `good`
-    /// is whether DNS answered well.
-    pub(super) fn complete(&mut self, node: &mut Node, listed: Listed, good: bool, passed: Duration) {
+    /// Records what this observation shows of the address, and writes into it for how long each fact has held.
+    pub(super) fn complete(&mut self, node: &mut Node, listed: Listed, tasks: TasksSeen, passed: Duration) {
+        let good = tasks != TasksSeen::Badly;
         match listed {
             Listed::Yes => {
                 self.ever_listed = true;
                 self.unlisted.ends();
             }
             Listed::No if good => self.unlisted.holds(passed),
-            Listed::No | Listed::Unknown => {}
+            Listed::No | Listed::Failing | Listed::Unknown => {}
         }
+        self.unresolved.is(listed == Listed::Failing && tasks == TasksSeen::Completely, passed);
         self.silent.is(node.answer.is_err(), passed);
         let gone_from_dns = good && listed == Listed::No;
         self.down_observations = self.down_observations_after(&node.answer.as_ref().map(drop), gone_from_dns);
@@ -59,6 +61,7 @@ impl HostHistory {
         self.record_state(node.probe().map(|probe| probe.state), passed);
         node.ever_listed = self.ever_listed;
         node.unlisted_for = self.unlisted.time();
+        node.unresolved_for = self.unresolved.time();
         node.silent_for = self.silent.time();
         node.down_observations = self.down_observations;
         node.closed_for = self.closed.time();
@@ -90,11 +93,24 @@ impl HostHistory {
     }
 }
 
+/// How well an observation shows the tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TasksSeen {
+    /// DNS gave no good answer.
+    Badly,
+    /// DNS lists them well, and some do not answer.
+    Partly,
+    /// DNS lists them well, and all of them answer.
+    Completely,
+}
+
 /// Whether DNS lists an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Listed {
     Yes,
     No,
+    /// DNS answers that it fails for the name, and nothing answers at the name's last addresses.
+    Failing,
     Unknown,
 }
 
@@ -103,7 +119,10 @@ impl Listed {
     /// address.
     pub(super) fn of_name(answer: &NameAnswer, any_listed: bool) -> Self {
         match answer {
-            NameAnswer::Trouble(_) => Self::Unknown,
+            NameAnswer::Trouble(trouble) => match trouble.kind {
+                DnsTroubleKind::ServFail | DnsTroubleKind::Refused => Self::Failing,
+                _ => Self::Unknown,
+            },
             NameAnswer::Addresses(_) if any_listed => Self::Yes,
             NameAnswer::Addresses(_) | NameAnswer::NoSuchName => Self::No,
         }

@@ -7,6 +7,7 @@ mod execute;
 mod families;
 mod history;
 mod host_history;
+mod last_addresses;
 mod named;
 mod observe;
 mod pace;

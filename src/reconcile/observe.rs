@@ -6,6 +6,7 @@ use super::age::Age;
 use super::families::excuse_other_addresses;
 use super::history::History;
 use super::host_history::Listed;
+use super::last_addresses::LastAddresses;
 use super::named::ConfigFilter;
 use crate::discovery::{Discovery, QUESTION_LIMIT};
 use crate::model::{
@@ -31,6 +32,8 @@ const SILENT_TIMES: u32 = 4;
 /// How often one of the silent mongods gets the whole [`PROBE_LIMIT`]. A mongod that answers slowly must not count as
 /// silent for ever because of one missed answer.
 const PATIENT_PROBE_EVERY: Duration = Duration::from_secs(10);
+/// The most addresses that a task can have: a virtual IP and its own, of each family.
+const OWN_ADDRESSES_MAX: usize = 4;
 /// The shortest probe of a mongod that has just become silent.
 const SILENT_MIN: Duration = Duration::from_millis(30);
 
@@ -58,6 +61,7 @@ pub(super) struct Observer<'p, D, A> {
     silent: BTreeMap<SocketAddr, Silence>,
     /// How long the last answer of each address took.
     took: BTreeMap<SocketAddr, Duration>,
+    last_addresses: LastAddresses,
     pub(super) history: History,
     /// The kind of address that an operator wants the members to have.
     pub(super) wanted: Option<AddressKind>,
@@ -68,8 +72,8 @@ pub(super) struct Observer<'p, D, A> {
 impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     pub(super) fn new(discovery: &'p D, admin: &'p A, policy: &'p Policy, interval: Duration) -> Self {
         let (known, silent, took) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        let (history, age) = (History::default(), Age::start());
-        Self { discovery, admin, policy, interval, known, silent, took, history, wanted: None, age }
+        let (last_addresses, history, age) = (LastAddresses::default(), History::default(), Age::start());
+        Self { discovery, admin, policy, interval, known, silent, took, last_addresses, history, wanted: None, age }
     }
 
     /// Makes one complete observation.
@@ -82,7 +86,9 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         age.end_phase(QUESTION_LIMIT);
         names.extend(found);
         let leads = |host: &&Host| !tasks.leads_nowhere(host);
-        self.ask(sockets(tasks.hosts.iter().chain(&self.known).filter(leads), &names), &mut answers).await;
+        let last = self.known.iter().flat_map(|host| self.last_addresses.of(host, &names, &tasks));
+        let at = sockets(tasks.hosts.iter().chain(&self.known).filter(leads), &names).into_iter().chain(last).collect();
+        self.ask(at, &mut answers).await;
         age.end_phase(PROBE_LIMIT);
         // Addresses that the answers name are probed in the same observation, so that no decision misses a member.
         let known = self.filter().members_and_seeds(probes(&answers));
@@ -91,11 +97,14 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let new_names: BTreeSet<String> = new_names.filter(|n| !names.contains_key(n)).collect();
         names.extend(self.resolve(new_names).await);
         age.end_phase(QUESTION_LIMIT);
-        self.ask(sockets(known.iter().filter(leads), &names), &mut answers).await;
+        let own = addresses_of_own_names(&answers, &names);
+        let at = sockets(known.iter().filter(leads), &names).into_iter().chain(own).collect();
+        self.ask(at, &mut answers).await;
         age.end_phase(PROBE_LIMIT);
         self.age = age;
         let previously_known = self.known.clone();
         self.known.extend(known);
+        self.last_addresses.learn(&names, &self.known);
         let observed = self.assemble(tasks, &names, &answers);
         self.drop_old_answers(&observed, &answers, previously_known);
         observed
@@ -159,7 +168,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let mut listed = BTreeMap::new();
         let claims = self.claims(answers);
         for host in tasks.hosts.iter().chain(&self.known) {
-            let (mut at, mut answer, is_listed) = locate(host, &tasks, names, answers);
+            let (mut at, mut answer, mut is_listed) = locate(host, &tasks, names, answers);
             let mut found = Found::AtAddress;
             if matches!(answer, Err(ProbeError::Local | ProbeError::NoSuchName))
                 && let Some(claimed_at) = claims.get(host).and_then(only_one)
@@ -169,6 +178,10 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
             }
             let port = at.map_or(host.port(), |at| at.port());
             let naming = naming(port, &answer, names, answers);
+            let is_empty = |at: &SocketAddr| answers.get(at).is_some_and(is_silence);
+            if is_listed == Listed::Failing && !self.last_addresses.of(host, names, &tasks).iter().all(is_empty) {
+                is_listed = Listed::Unknown;
+            }
             listed.insert(host.clone(), is_listed);
             let node = Node { found, ..Node::new(at, answer, naming, is_listed == Listed::Yes) };
             observed.nodes.insert(host.clone(), node);
@@ -222,7 +235,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
 impl<D, A> Observer<'_, D, A> {
     /// How many addresses and facts are remembered.
     pub(super) fn remembered(&self) -> usize {
-        self.known.len() + self.silent.len() + self.took.len() + self.history.len()
+        self.known.len() + self.silent.len() + self.took.len() + self.last_addresses.len() + self.history.len()
     }
 }
 
@@ -234,6 +247,11 @@ fn silent_limit(took: Duration) -> Duration {
 /// Where the only claimant is. Of two mongods that say to be one member, neither counts.
 fn only_one(claimants: &BTreeMap<ProcessId, SocketAddr>) -> Option<SocketAddr> {
     claimants.values().next().copied().filter(|_| claimants.len() == 1)
+}
+
+/// Whether nothing is at an address, as far as this controller can see.
+fn is_silence(answer: &Result<Arc<Probe>, ProbeError>) -> bool {
+    matches!(answer, Err(ProbeError::Refused | ProbeError::Timeout | ProbeError::Unreachable(_)))
 }
 
 fn probes(answers: &Answers) -> impl Iterator<Item = &Probe> + Clone {
@@ -300,6 +318,17 @@ fn one_process(sockets: &[SocketAddr], answers: &Answers) -> Option<SocketAddr> 
         Some(((at, one), others)) => others.iter().all(|(_, other)| other == one).then_some(*at),
         None => sockets.first().copied(),
     }
+}
+
+/// The other addresses of the names that mongods report and that lead to them, such as a virtual IP. Only what answers at
+/// all of them shows whether a name leads to one mongod.
+fn addresses_of_own_names(answers: &Answers, names: &Names) -> BTreeSet<SocketAddr> {
+    let own = answers.iter().filter_map(|(at, answer)| {
+        let host = Host::named(answer.as_ref().ok()?.hostname.as_deref()?, at.port()).ok()?;
+        let sockets = sockets_of(&host, names);
+        (host.name().is_some() && sockets.contains(at) && sockets.len() <= OWN_ADDRESSES_MAX).then_some(sockets)
+    });
+    own.flatten().collect()
 }
 
 /// The addresses of each name that leads to one mongod.

@@ -294,6 +294,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "config" => spec.config = Some(value.to_owned()),
         "data" => spec.data = Some(or_none(value)),
         "process" => spec.process = Some(value.to_owned()),
+        "unresolved" => spec.unresolved = words::duration(value),
         "elsewhere" => spec.answers_elsewhere = true,
         "set" => spec.set = Some(SetName::new(value)),
         "wire" => spec.wire = Some(value.parse().unwrap()),

@@ -73,6 +73,7 @@ pub struct Spec {
     pub naming: Option<Naming>,
     pub unlisted: Option<Option<Duration>>,
     pub answers_elsewhere: bool,
+    pub unresolved: Duration,
     pub silent: Option<Duration>,
     pub unhealthy: Option<Duration>,
     pub down_observations: Option<u32>,
@@ -289,6 +290,7 @@ impl World {
             ever_listed: spec.unlisted != Some(None),
             // A node that was never listed has been unlisted for as long as it has been silent.
             unlisted_for: spec.unlisted.map_or(Duration::ZERO, |said| said.unwrap_or(silent)),
+            unresolved_for: spec.unresolved,
             silent_for: silent,
             unhealthy_for: spec.unhealthy.unwrap_or(silent),
             down_observations: spec.down_observations.unwrap_or(u32::from(down)),

@@ -45,6 +45,8 @@ pub enum Answer {
 
 #[derive(Default)]
 struct Zone {
+    /// SERVFAIL for names that are not known, as where there is no upstream server.
+    fails_for_unknown: bool,
     answers: HashMap<(String, RecordType), Answer>,
     asked: HashMap<(String, RecordType), usize>,
 }
@@ -54,7 +56,11 @@ impl Zone {
     fn answer(&mut self, name: &str, kind: RecordType) -> Answer {
         *self.asked.entry((name.to_owned(), kind)).or_default() += 1;
         let known = self.answers.keys().any(|(known, _)| known == name);
-        let default = if known { Answer::NoData } else { Answer::NxDomain };
+        let default = match known {
+            true => Answer::NoData,
+            false if self.fails_for_unknown => Answer::ServFail,
+            false => Answer::NxDomain,
+        };
         self.answers.get(&(name.to_owned(), kind)).cloned().unwrap_or(default)
     }
 }
@@ -86,6 +92,16 @@ impl DnsServer {
     /// Sets the answer for a name and a type. The name has no final dot.
     pub fn set(&self, name: &str, kind: RecordType, answer: Answer) {
         self.zone.lock().unwrap().answers.insert((name.to_owned(), kind), answer);
+    }
+
+    /// Makes it fail for names that it does not know, as Docker's server does without an upstream server.
+    pub fn fail_for_unknown(&self) {
+        self.zone.lock().unwrap().fails_for_unknown = true;
+    }
+
+    /// Forgets a name.
+    pub fn forget(&self, name: &str) {
+        self.zone.lock().unwrap().answers.retain(|(known, _), _| known != name);
     }
 
     /// Sets the answer for A and AAAA.

@@ -4,6 +4,7 @@ mod bounded;
 mod by_its_word;
 mod chain_secondary;
 mod eyesight;
+mod failing_names;
 mod families;
 mod force;
 mod freeze;

@@ -1,0 +1,48 @@
+//! How much each finding matters.
+
+use super::Finding;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// An operator should know it; the set works.
+    Warning,
+    /// An operator must act.
+    Error,
+}
+
+impl Finding {
+    /// How much the finding matters.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::TwoVoters
+            | Self::Full { .. }
+            | Self::LeftOut { .. }
+            | Self::VoteRevoked { .. }
+            | Self::OtherKind { .. }
+            | Self::UnusedAddresses { .. }
+            | Self::NameFails { .. } => Severity::Warning,
+            Self::ForeignSet { .. }
+            | Self::OtherSetName { .. }
+            | Self::Standalone { .. }
+            | Self::Unusable { .. }
+            | Self::HoldsUserData { .. }
+            | Self::UserDataUnknown { .. }
+            | Self::SameDataTwice { .. }
+            | Self::Rewound { .. }
+            | Self::TwoSets { .. }
+            | Self::PinnedSetMissing { .. }
+            | Self::TwoPrimaries { .. }
+            | Self::BootstrapNever
+            | Self::ConfigLost
+            | Self::RecoveryManual
+            | Self::ConfigsDisagree
+            | Self::Stuck { .. }
+            | Self::PrimaryUnlisted { .. }
+            | Self::VersionLimit { .. }
+            | Self::LocalMember { .. }
+            | Self::SameName { .. }
+            | Self::Internal { .. } => Severity::Error,
+        }
+    }
+}
