@@ -62,7 +62,7 @@ Exit code: 0 the members are removed, 1 not possible, 124 timed out (the control
 Run it in the controller's container (docker exec): the controller accepts requests on loopback only. It changes one
 member at a time, and waits until that member works before it changes the next one; the primary is the last. Members
 keep their data, their votes and their `_id`. A request ends with the controller: run the command again to go on. The
-opposite request undoes it. Members that are no tasks keep their addresses.
+opposite request undoes it. Members that are no tasks, and arbiters without a login, keep their addresses.
 
 Exit code: 0 all members have such an address, 1 not possible, 3 --dry-run: there is something to change, 5 refused,
 because no such address leads to a member, 124 timed out (the controller continues).")]

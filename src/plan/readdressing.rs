@@ -8,7 +8,7 @@ use super::membership::reconfig;
 use super::safety::{Attempt, tried_fairly};
 use super::situation::Situation;
 use super::{Advice, Reason, WaitingOn};
-use crate::model::{AddressKind, Change, Host, Member, MemberId, Observed, Policy, ReplConfig};
+use crate::model::{AddressKind, Change, Host, Member, MemberId, Observed, Policy, Process, Proof, ReplConfig};
 
 /// A member that has another kind of address than an operator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Readdressing {
     pub to: Option<Host>,
 }
 
-/// The members that do not have this kind of address yet, in the order in which they get one. A member that is no task
-/// keeps what it has.
+/// The members that do not have this kind of address yet, in the order in which they get one. A member that is no task,
+/// and an arbiter that rsctl cannot log in to, keep what they have.
 pub fn readdressing(observed: &Observed, policy: &Policy, kind: AddressKind) -> Vec<Readdressing> {
     left(&Situation::new(observed, policy), kind)
 }
@@ -64,9 +64,11 @@ fn has(member: &Member, kind: AddressKind) -> bool {
     lasts && is_name == (kind == AddressKind::Name)
 }
 
-/// The member is a task of the service. One that does not answer now is known by its tag.
+/// The member is a task of the service, and can say which name it has: an arbiter that rsctl cannot log in to cannot. A
+/// member that does not answer now is known by its tag.
 fn is_task(now: &Situation<'_>, member: &Member) -> bool {
-    now.process_at(member).map_or(member.data.is_some() || member.added, |p| p.listed)
+    let speaks = |p: &Process<'_>| p.listed && p.probe.proof != Proof::None;
+    now.process_at(member).map_or(member.data.is_some() || member.added, speaks)
 }
 
 fn leads(now: &Situation<'_>, member: &Member) -> bool {

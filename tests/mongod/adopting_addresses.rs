@@ -1,14 +1,16 @@
 //! Sets whose members have addresses as people give them: localhost, a container id, names beside IPs.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use mongodb::bson::{Document, doc};
 use rsctl::publish::Status;
 
 use crate::cluster::{Cluster, LIMIT, PORT, blank_node, hosts_file, is_settled, member, stored_config};
 use crate::support::dns::{Answer, DnsServer};
-use crate::support::mongods::{Mongod, MongodOptions, NamedNode, can_be_named, free_ip};
+use crate::support::mongods::{Mongod, MongodOptions, NamedNode, can_be_named, free_ip, write_hosts};
 use crate::support::private_network::in_private_network;
+use crate::support::writer::{majority_writer, missing};
 
 const NEVER: (&str, &str) = ("RSCTL_BOOTSTRAP", "never");
 
@@ -146,6 +148,10 @@ async fn one_member_by_name_beside_two_by_ip_each_keeps_its_kind() {
     initiate(&cluster.nodes[0], &[&first, &second, "mongo-node3:27017"]).await;
     let controller = cluster.controller(&[NEVER]);
     controller.until("a settled set", LIMIT, is_settled(3)).await;
+    let application = Path::new("/etc/hosts");
+    write_hosts(application, &hosts_file(&cluster.nodes.iter().map(Mongod::ip).collect::<Vec<_>>()));
+    let writer = majority_writer(controller.get("/v1/uri").await.unwrap().trim()).await.unwrap();
+    assert!(writer.next_acknowledged(LIMIT).await);
 
     // The two secondaries move: one is followed by its IP, the other one by its name.
     let mut ips: Vec<_> = cluster.nodes.iter().map(Mongod::ip).collect();
@@ -156,6 +162,7 @@ async fn one_member_by_name_beside_two_by_ip_each_keeps_its_kind() {
     for node in &mut cluster.nodes {
         node.set_hosts(hosts_file(&ips));
     }
+    write_hosts(application, &hosts_file(&ips));
     for n in [1, 2] {
         cluster.nodes[n].restart_at(ips[n], PORT).await.unwrap();
     }
@@ -175,4 +182,54 @@ async fn one_member_by_name_beside_two_by_ip_each_keeps_its_kind() {
     cluster.nodes[0].kill();
     let other = |s: &Status| s.primary.as_ref().is_some_and(|primary| *primary != first);
     controller.until("another primary", LIMIT, other).await;
+    assert!(writer.next_acknowledged(LIMIT).await);
+
+    // The stack is removed and comes back with other addresses.
+    for node in &mut cluster.nodes {
+        node.kill();
+    }
+    let ips: Vec<_> = (0..4).map(|_| free_ip(PORT)).collect();
+    write_hosts(application, &hosts_file(&ips));
+    for (node, ip) in cluster.nodes.iter_mut().zip(&ips) {
+        if node.host().starts_with("mongo-") {
+            node.set_hosts(hosts_file(&ips));
+        }
+        node.restart_at(*ip, PORT).await.unwrap();
+    }
+    cluster.tell_names();
+    let status = controller.until("the set at its new addresses", LIMIT, is_settled(3)).await;
+    let names: Vec<_> = status.members.iter().filter(|m| m.host.starts_with("mongo-")).collect();
+    assert_eq!((names.len(), names[0].id), (1, 2), "each member keeps its kind");
+    let (tally, _) = writer.finish().await.unwrap();
+    let uri = controller.get("/v1/uri").await.unwrap();
+    assert_eq!(missing(uri.trim(), &tally.acknowledged).await.unwrap(), Vec::<i64>::new(), "lost writes");
+    println!("figures: {} acknowledged writes, none lost", tally.acknowledged.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_clones_with_one_host_name_are_named_and_nobody_is_moved_between_them() {
+    if !can_be_named() {
+        println!("skipped: naming a mongod needs namespaces (root)");
+        return;
+    }
+    let mut cluster = Cluster::named(3, None).await;
+    let controller = cluster.controller(&[]);
+    controller.until("a settled set", LIMIT, is_settled(3)).await;
+    let before = stored_config(&cluster.nodes[0]).await;
+
+    // A machine is cloned: its mongod is empty, and has the name of the third member.
+    let (third, ip) = (cluster.nodes[2].ip(), free_ip(PORT));
+    let name = Some(NamedNode { hostname: "mongo-node3".to_owned(), hosts: Vec::new() });
+    cluster.nodes.push(Mongod::start(MongodOptions { name, ..MongodOptions::at(ip, PORT) }).await.unwrap());
+    cluster.list_all();
+    cluster.dns.set_both("mongo-node3", Answer::Records(vec![third.into(), ip.into()]));
+    let named = |s: &Status| s.findings.iter().any(|f| f.text.contains("report one host name, mongo-node3:27017"));
+    controller.until("the finding", LIMIT, named).await;
+    // Longer than a gone member stays.
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    assert_eq!(stored_config(&cluster.nodes[0]).await, before);
+
+    cluster.dns.set_both("mongo-node3", Answer::Records(vec![third.into()]));
+    cluster.list(cluster.nodes[..3].iter().map(Mongod::ip).collect::<Vec<_>>());
+    controller.until("a settled set", LIMIT, is_settled(3)).await;
 }

@@ -317,6 +317,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "user-data" => spec.user_data = Some(UserData::Collections(value.parse().unwrap())),
         "lock" => spec.lock = Some(lock(value)),
         "hostname" => spec.hostname = Some(value.to_owned()),
+        "unproven" => spec.unproven = true,
         "by-its-word" => spec.by_its_word = true,
         "removal-marked" => spec.marked_removed = true,
         "name" => spec.naming = Some(naming(value)),

@@ -4,8 +4,8 @@ use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
     AddressKind, DataId, DnsTrouble, EvidenceId, FeatureVersion, Found, Host, Lock, Naming, Node, NodeState, Observed,
-    OpTime, Past, Peer, Policy, Probe, ProbeError, ProcessId, RecoveryRequest, Refusal, RemovalTarget, ReplConfig,
-    SetName, SetView, SyncSourceRequest, TaskList, Token, UserData, WireVersion,
+    OpTime, Past, Peer, Policy, Probe, ProbeError, ProcessId, Proof, RecoveryRequest, Refusal, RemovalTarget,
+    ReplConfig, SetName, SetView, SyncSourceRequest, TaskList, Token, UserData, WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +79,8 @@ pub struct Spec {
     pub down_observations: Option<u32>,
     pub closed: Duration,
     pub state_for: Duration,
+    /// An arbiter that rsctl cannot log in to.
+    pub unproven: bool,
     /// The host name that it reports.
     pub hostname: Option<String>,
     /// Nothing leads there, and the node says that it is the member with this address.
@@ -247,6 +249,7 @@ impl World {
         Ok(Probe {
             feature: spec.feature,
             hostname: spec.hostname.clone(),
+            proof: if spec.unproven { Proof::None } else { Proof::NotAsked },
             set: spec.set.clone().or_else(|| (state != NodeState::Standalone).then(|| SetName::new("rs"))),
             sees_primary: match &spec.sees {
                 Some(said) => said.as_deref().map(words::host),

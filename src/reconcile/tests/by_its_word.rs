@@ -1,7 +1,7 @@
 //! Members whose address leads nowhere: the mongod says which member it is.
 
 use super::world::{World, at, host, member};
-use crate::model::{Found, Host, MemberId, NodeState, ProbeError};
+use crate::model::{AddressKind, Found, Host, MemberId, Naming, NodeState, ProbeError};
 
 /// A set of one under this address. Its primary is the task at 10.0.0.1.
 fn set_at(address: &str) -> (World, Host) {
@@ -44,6 +44,23 @@ async fn a_name_that_leads_somewhere_is_believed_more() {
     world.name("db1", &["10.0.0.2"]);
     let node = world.observer().observe().await.nodes[&address].clone();
     assert_eq!((node.found, node.at), (Found::AtAddress, Some(at(2))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_names_of_members_are_resolved_only_when_members_are_to_have_names() {
+    let world = World::of_blank_tasks(1);
+    world.put(1, Ok(member(1, NodeState::Primary, &[host(1)], &[])));
+    world.change(1, |p| p.hostname = Some("mongo-node1".to_owned()));
+    world.name("mongo-node1", &["10.0.0.1"]);
+    let mut observer = world.observer();
+    for (wanted, naming) in [
+        (None, Naming::Unknown),
+        (Some(AddressKind::Ip), Naming::Unknown),
+        (Some(AddressKind::Name), Naming::Stable("mongo-node1:27017".parse().unwrap())),
+    ] {
+        observer.wanted = wanted;
+        assert_eq!(observer.observe().await.nodes[&host(1)].naming, naming, "{wanted:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
