@@ -38,4 +38,7 @@ pub enum NotRemovable {
         "another member's data answers at this address just now; ask again when `rsctl status` shows nothing to do"
     )]
     EitherOfTwo,
+    /// The requests that are not done yet are as many as the controller keeps.
+    #[error("too many removals are not done yet; `rsctl status` shows what rsctl waits for")]
+    TooMany,
 }

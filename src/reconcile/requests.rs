@@ -3,7 +3,7 @@
 
 use crate::admin::{AdminEndpoint, NotRemovable};
 use crate::model::{
-    AddressKind, DataId, Host, Node, Observed, RecoveryRequest, RemovalTarget, ReplConfig, RequestState,
+    AddressKind, DataId, Host, MEMBERS_MAX, Node, Observed, RecoveryRequest, RemovalTarget, ReplConfig, RequestState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
+
+/// The maximum number of removals that are not done yet. While DNS fails, none is done, and the addresses of the members
+/// can change.
+pub(super) const REMOVALS_MAX: usize = 2 * MEMBERS_MAX;
 
 /// A request to recover is dropped if it cannot be executed within this time, while the operator still watches.
 const RECOVERY_VALID_FOR: Duration = Duration::from_secs(30);
@@ -39,7 +43,12 @@ impl AdminEndpoint for AdminRequests {
     fn remove(&self, host: &str) -> Result<(), NotRemovable> {
         let host: Host = host.parse().map_err(|_| NotRemovable::NoAddress)?;
         let directory = self.directory_at(&host)?;
-        self.removals.lock().unwrap_or_else(PoisonError::into_inner).insert(host, directory);
+        let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
+        if removals.len() >= REMOVALS_MAX && !removals.contains_key(&host) {
+            return Err(NotRemovable::TooMany);
+        }
+        removals.insert(host, directory);
+        drop(removals);
         self.wake.notify_one();
         Ok(())
     }

@@ -1,10 +1,14 @@
 //! What is remembered does not grow with the number of addresses that come and go.
 
+use super::super::AdminRequests;
+use super::super::requests::REMOVALS_MAX;
 use super::world::{SECOND, World, at, host, member, process};
+use crate::admin::{AdminEndpoint, NotRemovable};
 use crate::model::{Host, NodeState, ProbeError, ProcessId, Subject};
 use crate::plan::Step;
 use bson::oid::ObjectId;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::time::{Instant, advance};
 
 /// Addresses that are seen once and never again.
@@ -44,7 +48,8 @@ async fn ten_thousand_addresses_that_come_and_go_leave_nothing_behind() {
     world.put(3, Err(ProbeError::Timeout));
     for n in 0..ADDRESSES {
         let (address, on) = (passing(n), Host::from(passing(n)));
-        let mut probe = member(4, NodeState::Secondary, &[host(1), host(2), host(3)], &[]);
+        let state = if n % 2 == 0 { NodeState::Secondary } else { NodeState::Primary };
+        let mut probe = member(4, state, &[host(1), host(2), host(3)], &[]);
         probe.process = nth_process(n);
         world.tasks.lock().unwrap().hosts.insert(on.clone());
         world.nodes.lock().unwrap().insert(address, Ok(probe));
@@ -52,6 +57,7 @@ async fn ten_thousand_addresses_that_come_and_go_leave_nothing_behind() {
         observer.history.succeeded(&fsync(on.clone()), &observed, Instant::now());
         let to = Step::SetSyncSource { on: on.clone(), source: host(2), primary: host(1) };
         observer.history.succeeded(&to, &observed, Instant::now());
+        observer.history.succeeded(&Step::StepUp { on: host(2) }, &observed, Instant::now());
         observer.history.refused(vec![Subject::Fsync(on.clone())], "no".to_owned(), Instant::now(), |_| SECOND);
         world.tasks.lock().unwrap().hosts.remove(&on);
         world.nodes.lock().unwrap().remove(&address);
@@ -82,4 +88,19 @@ async fn a_node_that_dns_dropped_cannot_make_the_controller_remember_what_it_nam
     }
     assert!(most < 50, "{most} facts are remembered");
     assert!(world.kept.lock().unwrap().contains(&at(1)));
+}
+
+/// While DNS fails, no removal is done, because the member may only be hidden.
+#[tokio::test(start_paused = true)]
+async fn removals_that_cannot_be_done_are_refused_when_there_are_too_many() {
+    let world = set_of_three();
+    let (requests, mut observer) = (AdminRequests::new(Arc::default()), world.observer());
+    let observed = observer.observe().await;
+    let ask = |n| requests.remove(&Host::from(passing(n)).to_string());
+    let accepted = (0..ADDRESSES).filter(|n| ask(*n).is_ok()).count();
+    assert_eq!(accepted, REMOVALS_MAX);
+    assert_eq!(requests.removals(&observed, |_| true).len(), REMOVALS_MAX);
+    assert_eq!((ask(0), ask(ADDRESSES)), (Ok(()), Err(NotRemovable::TooMany)), "a repeated request needs no room");
+    assert!(requests.removals(&observed, |_| false).is_empty(), "DNS answers again, and knows none of them");
+    assert_eq!(ask(ADDRESSES), Ok(()));
 }
