@@ -32,6 +32,8 @@ use rsctl::publish::{Status, summarize};
 use std::fs;
 use std::path::PathBuf;
 
+/// Elections after which a world without new faults must have come to rest.
+const ELECTIONS_MAX: usize = 3;
 /// Steps after which a world that changes only by our steps must have come to rest.
 const STEPS_MAX: usize = 250;
 
@@ -201,4 +203,29 @@ fn every_world_comes_to_rest_when_each_step_works() {
             world.apply(&decided.next, &observed);
         }
     }
+}
+
+/// The servers answer a step too: a member with a higher priority takes the lead back. Where the controller and the
+/// servers want different primaries, one of them must give in.
+#[test]
+fn no_controller_and_no_server_unseat_each_other_for_ever() {
+    let mut preferred = 0;
+    for (file, scenario) in scenarios() {
+        let mut world = scenario.world.clone();
+        preferred += usize::from(world.prefer_primary());
+        let (mut story, mut elections) = (Vec::new(), 0);
+        loop {
+            let observed = world.observe();
+            let decided = plan(&observed, &world.policy);
+            story.push(words::shorten(&decided.next.to_string()));
+            elections += usize::from(matches!(decided.next, Step::StepUp { .. }));
+            assert!(elections <= ELECTIONS_MAX, "{file}: {}: no end of\n{}", scenario.title, story.join("\n"));
+            match decided.next {
+                Step::Wait if world.take_over() => story.push("take-over".to_owned()),
+                Step::Wait => break,
+                step => world.apply(&step, &observed),
+            }
+        }
+    }
+    assert!(preferred > 100, "only {preferred} scenarios have a primary");
 }

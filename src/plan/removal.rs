@@ -1,7 +1,7 @@
 //! Who leaves the set: *remove-requested*, *remove-dead*.
 
 use super::membership::{new_votes, reconfig};
-use super::safety::is_free;
+use super::safety::{is_free, veto};
 use super::situation::Situation;
 use super::switchover::{Successor, successor};
 use super::{Advice, Context, Finding, Proposal, Reason, Step, WaitingOn};
@@ -20,12 +20,19 @@ pub(super) fn remove_requested(context: &Context<'_>) -> Advice {
         return Proposal::new(mark, Reason::RemovalMustBeMarked).into();
     }
     let leads = |m: &Member| now.process_at(m).is_some_and(|p| p.id == primary.id);
-    let Some(&leaving) = targets.iter().find(|m| !leads(m)) else {
-        return if targets.is_empty() { Advice::Pass } else { replace_primary(now, primary, config) };
-    };
+    let Some(&leaving) = targets.iter().find(|m| !leads(m)).or(targets.first()) else { return Advice::Pass };
     let change = replacement(now, config, &[leaving]).filter(|_| leaving.votes_now()).map(|r| r.change);
     let change = change.unwrap_or(Change::Remove { id: leaving.id });
-    reconfig(now, vec![change], Reason::RemovalRequested { host: leaving.host.clone() })
+    let removal = reconfig(now, vec![change], Reason::RemovalRequested { host: leaving.host.clone() });
+    if !leads(leaving) {
+        return removal;
+    }
+    // Without this check the primary would be replaced for nothing, and again each time that its priority lets it lead.
+    let objection = match &removal {
+        Advice::Do(proposal, _) => veto(now, &proposal.step),
+        _ => None,
+    };
+    objection.map_or_else(|| replace_primary(now, primary, config), |objection| Advice::Wait(vec![objection]))
 }
 
 /// Has another member lead, so that the primary can be removed.

@@ -9,6 +9,7 @@
 use super::host_history::{HostHistory, Listed, TasksSeen};
 use super::pace;
 use super::pasts::Pasts;
+use super::repeats::Repeats;
 use crate::model::{Host, Lock, Node, NodeState, Observed, ProcessId, Refusal, Subject, SyncSourceRequest};
 use crate::plan::Step;
 use bson::oid::ObjectId;
@@ -36,6 +37,7 @@ pub(super) struct History {
     /// Primaries that a switchover replaced, with the address that each had.
     switched_over: BTreeMap<ProcessId, Host>,
     refusals: Vec<RefusedStep>,
+    repeats: Repeats,
     pasts: Pasts,
 }
 
@@ -108,7 +110,10 @@ impl History {
         observed.switched_over = self.switched_over.keys().copied().collect();
         let request = |r: &RequestedSource| SyncSourceRequest { on: r.on, source: r.source, fresh: now < r.until };
         observed.sync_source_requests = self.sync_source_requests.iter().map(request).collect();
+        self.repeats.observe(observed);
         observed.refusals = self.refusals(now);
+        let repeats = self.repeats.refusals(observed, now);
+        observed.refusals.extend(repeats);
     }
 
     /// How long DNS has not listed each address, and how long nothing has answered there.
@@ -245,6 +250,7 @@ impl History {
     /// Records that a step succeeded.
     pub(super) fn succeeded(&mut self, step: &Step, observed: &Observed, now: Instant) {
         self.drop_refusals(&step.subjects());
+        self.repeats.succeeded(step, observed, now);
         let process = |host| observed.probe(host).map(|p| p.process);
         match step {
             Step::Reconfig { .. } => self.drop_refusals(&[Subject::AnyReconfig]),
@@ -290,7 +296,7 @@ impl History {
     /// How many facts are remembered.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let lists = self.locks.len() + self.sync_source_requests.len() + self.refusals.len();
+        let lists = self.locks.len() + self.sync_source_requests.len() + self.refusals.len() + self.repeats.len();
         let processes = self.blank.processes.len()
             + self.unchanged.fingerprints.len()
             + self.fsynced.len()

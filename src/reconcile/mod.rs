@@ -13,6 +13,7 @@ mod observe;
 mod pace;
 mod pasts;
 mod plan_log;
+mod repeats;
 mod requests;
 #[cfg(test)]
 mod tests;

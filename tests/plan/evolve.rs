@@ -3,7 +3,7 @@
 use crate::words;
 use crate::world::{Answer, World};
 use bson::doc;
-use rsctl::model::{Host, Lock, NodeState, Observed, ReplConfig};
+use rsctl::model::{Host, Lock, Member, NodeState, Observed, ReplConfig};
 use rsctl::plan::Step;
 
 impl World {
@@ -42,14 +42,56 @@ impl World {
                 self.nodes.get_mut(&word).unwrap().source = Some(source);
             }
             Step::StepUp { on } | Step::AbortCatchUp { on } => {
-                let word = self.task(on);
-                self.nodes.get_mut(&word).unwrap().answer = Answer::State(NodeState::Primary);
-                for spec in self.nodes.values_mut() {
-                    spec.sees = None;
+                if let Some(replaced) = self.lead(&self.task(on)).filter(|old| self.nodes[old].unlisted.is_some()) {
+                    let process = self.process_of(&replaced, &self.nodes[&replaced]);
+                    self.switched_over.insert(words::process(&process));
                 }
             }
         }
         self.refusals.clear();
+    }
+
+    /// Makes this node the primary, and returns the one that led before.
+    fn lead(&mut self, word: &str) -> Option<String> {
+        let old = self.nodes.keys().find(|w| self.state(w) == Some(NodeState::Primary)).cloned();
+        if let Some(old) = &old {
+            self.nodes.get_mut(old).unwrap().answer = Answer::State(NodeState::Secondary);
+        }
+        self.nodes.get_mut(word).unwrap().answer = Answer::State(NodeState::Primary);
+        self.nodes.values_mut().for_each(|spec| spec.sees = None);
+        old
+    }
+
+    /// Gives the primary the highest priority. Returns whether there is one that can have it.
+    pub fn prefer_primary(&mut self) -> bool {
+        let Some(word) = self.nodes.keys().find(|w| self.state(w) == Some(NodeState::Primary)).cloned() else {
+            return false;
+        };
+        let label = self.nodes[&word].config.clone().unwrap_or_default();
+        let Some(config) = self.configs.get(&label) else { return false };
+        let there = |m: &Member| m.votes && self.task_if_known(&m.host).as_deref() == Some(word.as_str());
+        let Some(at) = config.members().iter().position(there) else { return false };
+        let mut document = config.document().clone();
+        document.get_array_mut("members").unwrap()[at].as_document_mut().unwrap().insert("priority", 5);
+        let preferred = ReplConfig::from_stored(document).unwrap();
+        self.configs.insert(label, preferred);
+        true
+    }
+
+    /// What the servers do by themselves: a secondary with a higher priority than the primary takes over. Returns
+    /// whether one did.
+    pub fn take_over(&mut self) -> bool {
+        let Some(primary) = self.nodes.keys().find(|w| self.state(w) == Some(NodeState::Primary)).cloned() else {
+            return false;
+        };
+        let Some(config) = self.config_of(&self.nodes[&primary]) else { return false };
+        let task = |m: &Member| self.task_if_known(&m.host);
+        let led = config.members().iter().find(|m| task(m).as_ref() == Some(&primary)).map_or(1.0, |m| m.priority);
+        let preferred = config.members().iter().filter(|m| m.votes && m.priority > led).filter_map(task);
+        let mut working = preferred.filter(|w| self.state(w) == Some(NodeState::Secondary));
+        let Some(next) = working.next() else { return false };
+        self.lead(&next);
+        true
     }
 
     /// The word under which the scenario describes the node that answers at an address.

@@ -9,6 +9,7 @@ mod families;
 mod force;
 mod freeze;
 mod removal;
+mod repeats;
 mod steering;
 mod world;
 
