@@ -110,10 +110,12 @@ fn maybe_alive(now: &Situation<'_>, config: &ReplConfig, ready: &[(&Member, &Pro
 }
 
 /// The process at the host has ended, or has stepped down because it shuts down. A port that is closed for rsctl alone
-/// shows neither: a firewall may refuse only this controller.
+/// shows neither: a firewall may refuse only this controller. Then the other members still hear the process.
 fn is_closed(now: &Situation<'_>, host: &Host) -> bool {
     let shuts_down = |node: &Node| node.answer == Err(ProbeError::ShuttingDown);
-    let has_ended = |node: &Node| node.down_observations >= DOWN_OBSERVATIONS && !is_heard_since(now, host, node);
+    let has_ended = |node: &Node| {
+        node.down_observations >= DOWN_OBSERVATIONS && !is_heard_since(now, host, node) && !is_followed(now, host)
+    };
     now.observed.node(host).is_some_and(|node| has_ended(node) || shuts_down(node))
 }
 
@@ -121,6 +123,16 @@ fn is_closed(now: &Situation<'_>, host: &Host) -> bool {
 fn is_heard_since(now: &Situation<'_>, host: &Host, node: &Node) -> bool {
     let heard = |p: &Process<'_>| now.observed.peer(p.probe, host).and_then(|peer| peer.unheard_for);
     now.ours.iter().filter_map(heard).any(|unheard| unheard.saturating_add(HEARD_MARGIN) < node.closed_for)
+}
+
+/// Some member copies from the host, and has received its heartbeat a moment ago. When a mongod ends, its connections
+/// break, and a member that copies from it has no source within 1 ms after that (6.0.5): before the port is found closed
+/// twice. The heartbeat is asked for because the end of a connection can be lost with a container's network.
+fn is_followed(now: &Situation<'_>, host: &Host) -> bool {
+    let Some(interval) = now.config.map(ReplConfig::heartbeat_interval) else { return false };
+    let follows = |p: &&Process<'_>| sync_source(p) == Some(host);
+    let heard = |p: &Process<'_>| now.observed.peer(p.probe, host).and_then(|peer| peer.unheard_for);
+    now.ours.iter().filter(follows).filter_map(heard).any(|unheard| unheard <= interval.saturating_add(HEARD_MARGIN))
 }
 
 /// A majority sees the host down, or has missed several of its heartbeats. The server itself waits 10 s for an answer
