@@ -57,6 +57,17 @@ pub struct Checker {
     /// The time of `replSetInitiate`.
     pub began_at: Option<u64>,
     pub evidence: Vec<Evidence>,
+    /// What has happened since the last fault, while no new one comes.
+    pub quiet: Option<Quiet>,
+}
+
+/// A time without new faults, in which elections and changes of the config must come to an end.
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet {
+    /// The most that is allowed of each.
+    pub max: u32,
+    pub elections: u32,
+    pub changes: u32,
 }
 
 impl Checker {
@@ -69,6 +80,16 @@ impl World {
     /// Records that an acknowledged write is lost.
     pub fn lost(&mut self, what: String) {
         self.broke(Violation::Lost, what);
+    }
+
+    /// Counts an event of a time without new faults.
+    pub fn counted(&mut self, count: fn(&mut Quiet) -> &mut u32) {
+        let Some(quiet) = &mut self.checker.quiet else { return };
+        *count(quiet) += 1;
+        let Quiet { max, elections, changes } = *quiet;
+        if elections.max(changes) > max {
+            self.violated(format!("{elections} elections and {changes} changes of the config without a new fault"));
+        }
     }
 
     /// Records that a controller sent a command that is never allowed.
@@ -147,6 +168,7 @@ impl World {
 
     /// Checks a reconfig of a controller that the server accepted. The server may accept it long after its arrival.
     pub fn reconfigured(&mut self, machine: usize, from: usize, old: &ReplConfig, new: &ReplConfig, came: u64) {
+        self.counted(|quiet| &mut quiet.changes);
         for member in old.members() {
             match new.member(member.id) {
                 None => self.removed(machine, from, member, came),

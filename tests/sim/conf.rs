@@ -51,6 +51,16 @@ impl Conf {
         Self::stored(doc).ok()
     }
 
+    /// The config of an operator who gives this member a priority.
+    pub fn with_priority(&self, id: i64, priority: i32) -> Option<ConfRef> {
+        let mut doc = self.doc.clone();
+        let list = doc.get_array_mut("members").ok()?;
+        let entry = list.iter_mut().filter_map(Bson::as_document_mut).find(|m| id_of(m) == Some(id))?;
+        entry.insert("priority", priority);
+        doc.insert("version", self.read.version() + 1);
+        Self::stored(doc).ok()
+    }
+
     /// The config of the server's own reconfig that lets a newcomer vote.
     pub fn without_mark(&self, id: i64) -> Option<ConfRef> {
         let mut doc = self.doc.clone();

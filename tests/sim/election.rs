@@ -63,6 +63,35 @@ impl World {
         }
     }
 
+    /// A secondary with a higher priority than the primary stands for election after some time, as in the server
+    /// (`getPriorityTakeoverDelay`). The dry run fails while it lacks writes.
+    pub fn priority_takeover(&mut self, machine: usize) {
+        let (delay, now) = (self.takeover_delay(machine), self.now);
+        let due = self.proc(machine).and_then(|proc| proc.takeover_due);
+        let next = match (delay, due) {
+            (None, _) => None,
+            (Some(delay), None) => Some(now + delay + self.rng.between(0, 1500)),
+            (Some(_), Some(due)) => (now < due).then_some(due),
+        };
+        if let Some(proc) = self.proc(machine) {
+            proc.takeover_due = next;
+        }
+        if due.is_some() && delay.is_some() && next.is_none() {
+            self.note(|w| format!("{} has a higher priority than the primary", w.machines[machine].name));
+            self.stand(machine, None);
+        }
+    }
+
+    fn takeover_delay(&self, machine: usize) -> Option<u64> {
+        let (config, proc) = (self.config(machine)?, self.machines[machine].proc.as_ref()?);
+        let me = config.read.member(proc.me?)?;
+        let leader = config.read.member(proc.leader?)?;
+        let hears = proc.peers.get(&leader.id).is_some_and(|peer| peer.up);
+        let waits = proc.state == NodeState::Secondary && proc.election.is_none();
+        let higher = config.read.members().iter().filter(|m| m.priority > me.priority).count() as u64;
+        (hears && waits && me.votes_now() && me.priority > leader.priority).then_some((higher + 1) * ELECTION_TIMEOUT)
+    }
+
     fn lose(&mut self, machine: usize, answer: Option<Answer>) {
         if let Some(answer) = answer {
             self.answer(machine, answer, Err(LOST));
@@ -207,6 +236,7 @@ impl World {
         }
         let now = self.now;
         self.record.saw("elections");
+        self.counted(|quiet| &mut quiet.elections);
         let dir = &mut self.machines[machine].dir;
         let term = dir.term;
         dir.log.push(Entry { term, write: 0 });

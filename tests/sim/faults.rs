@@ -66,8 +66,31 @@ impl World {
             n if n < 90 => self.straggler_before_a_wipe(),
             n if n < 94 => drop(self.scale_up()),
             n if n < 96 => self.operator_removes(),
+            n if n < 97 => self.operator_prefers(),
             _ => self.scale_down(),
         }
+    }
+
+    /// An operator gives a voter a higher priority, if the server accepts a reconfig now.
+    fn operator_prefers(&mut self) {
+        if let Some(machine) = self.any_machine(Self::up) {
+            let priority = self.rng.between(2, 5) as i32;
+            self.prefer(machine, priority);
+        }
+    }
+
+    /// Gives the member on this machine a priority. Returns whether the server accepted it.
+    pub fn prefer(&mut self, machine: usize, priority: i32) -> bool {
+        let Some(leader) = self.leader().filter(|leader| self.config_on_majority(*leader)) else { return false };
+        let Some(config) = self.config(leader).filter(|c| c.read.term().is_some()) else { return false };
+        let me = self.machines[machine].proc.as_ref().and_then(|p| p.me);
+        let Some(member) = me.and_then(|me| config.read.member(me)).filter(|m| m.votes_now()) else { return false };
+        let Some(next) = config.with_priority(member.id.0, priority) else { return false };
+        self.record.saw("priorities");
+        self.note(|w| format!("an operator gives {} priority {priority}", w.machines[machine].name));
+        self.install(leader, next);
+        self.beat(leader);
+        true
     }
 
     pub fn any_machine(&mut self, wanted: impl Fn(&Machine) -> bool) -> Option<usize> {

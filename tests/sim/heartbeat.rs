@@ -41,6 +41,7 @@ impl World {
         self.beat(machine);
         self.liveness(machine);
         self.election_timers(machine);
+        self.priority_takeover(machine);
         self.initial_sync(machine);
         self.pull(machine);
         self.clear_marks(machine);

@@ -125,6 +125,8 @@ pub struct Proc {
     pub me: Option<MemberId>,
     pub leader: Option<MemberId>,
     pub election_due: u64,
+    /// When it stands for election because it has a higher priority than the primary.
+    pub takeover_due: Option<u64>,
     pub peers: BTreeMap<MemberId, PeerSeen>,
     pub election: Option<Election>,
     pub waiting: Vec<Waiting>,
@@ -154,6 +156,7 @@ impl Proc {
             me: None,
             leader: None,
             election_due: 0,
+            takeover_due: None,
             peers: BTreeMap::new(),
             election: None,
             waiting: Vec::new(),

@@ -8,7 +8,7 @@ use super::faulty_controller::FaultyController;
 use super::mutants::Mutant;
 use super::ports::Port;
 use super::record::Record;
-use super::scenarios::{self, Act, Scenario};
+use super::scenarios::{Act, Scenario};
 use super::world::{PlanReport, SET, Shared, Way, World};
 use rsctl::admin::AdminEndpoint;
 use rsctl::model::{MemberAddress, NodeState, Policy, RecoveryMode, SetName, Token, VOTERS_MAX};
@@ -119,7 +119,7 @@ impl Driver {
         begin(&mut world, tasks, 1000);
         world.at(0, Event::Act(Act::Open(config.scenario)));
         let interval = Duration::from_millis(rng.between(1000, 5000));
-        Self::of(world, config.mutant, controllers, interval, scenarios::ENDS_AT)
+        Self::of(world, config.mutant, controllers, interval, config.scenario.ends_at())
     }
 
     /// A far set: a round trip takes 200 ms, one message in a hundred is lost, and `--expect` is the number of tasks.

@@ -1,6 +1,8 @@
 //! Scripted combinations of faults. Some rules prevent a loss that needs several faults in a certain sequence, and
 //! random faults rarely produce it. Each scenario waits until the set is complete.
 
+use super::checker::Quiet;
+use super::conf::ConfRef;
 use super::dns::DnsView;
 use super::events::{End, Event};
 use super::faults::Undo;
@@ -26,16 +28,20 @@ pub enum Scenario {
     /// One voter misses writes. Then all voters get new addresses, and one of them has an older snapshot of its volume.
     /// The primary stays away.
     SnapshotBesideStale,
+    /// DNS does not list the task of the member with the highest priority, and nothing else is wrong. Elections and
+    /// changes of the config come to an end.
+    PreferredUnlisted,
 }
 
 /// Every scenario except the random one.
-pub const SCENARIOS: [Scenario; 6] = [
+pub const SCENARIOS: [Scenario; 7] = [
     Scenario::HiddenTask,
     Scenario::ReaddressWhileCopying,
     Scenario::BlankTaskWhileReaddressing,
     Scenario::NewcomerBesideSilent,
     Scenario::TwoSides,
     Scenario::SnapshotBesideStale,
+    Scenario::PreferredUnlisted,
 ];
 
 /// One action of a scenario.
@@ -55,6 +61,8 @@ pub enum Act {
     Move(usize),
     /// Starts a task at a new address, with its volume set back to the snapshot.
     MoveSetBack(usize),
+    /// Gives a member the highest priority, and hides its task from all controllers when it leads.
+    Prefer(usize),
     /// Kills the primary. If there is none, it kills the next one.
     KillLeader,
 }
@@ -62,14 +70,21 @@ pub enum Act {
 /// The machine whose mongod starts late, at the lowest address.
 const LATECOMER: usize = 0;
 
-/// The end of the faults of a scenario, in milliseconds.
-pub const ENDS_AT: u64 = 60_000;
+/// The end of the faults of most scenarios, in milliseconds.
+const ENDS_AT: u64 = 60_000;
+/// The end of a scenario in which controllers and servers could unseat each other, in milliseconds.
+const LOOPS_UNTIL: u64 = 180_000;
 
 impl Scenario {
     /// Whether members must be known by name (`true`) or by IP (`false`). `None` if it makes no difference.
     pub fn named(self) -> Option<bool> {
         let by_ip = [Self::ReaddressWhileCopying, Self::BlankTaskWhileReaddressing, Self::SnapshotBesideStale];
         by_ip.contains(&self).then_some(false)
+    }
+
+    /// When the faults end, in milliseconds.
+    pub fn ends_at(self) -> u64 {
+        if self == Self::PreferredUnlisted { LOOPS_UNTIL } else { ENDS_AT }
     }
 
     /// The number of controllers.
@@ -110,6 +125,7 @@ impl World {
                 let at = self.fresh_address();
                 self.start(machine, at);
             }
+            Act::Prefer(machine) => self.prefer_and_hide(machine),
             Act::KillLeader => match self.leader() {
                 Some(leader) => {
                     self.kill(leader);
@@ -140,6 +156,7 @@ impl World {
         match scenario {
             Scenario::Random => {}
             Scenario::TwoSides => self.later(0, 1000, Act::Return(LATECOMER)),
+            Scenario::PreferredUnlisted => self.later(0, 1000, Act::Prefer(one)),
             Scenario::HiddenTask => {
                 let controller = self.rng.below(self.wakes.len());
                 let hidden = self.rng.below(self.machines.len());
@@ -188,6 +205,23 @@ impl World {
                 self.later(30_000, 40_000, Act::Return(other));
             }
         }
+    }
+
+    fn prefer_and_hide(&mut self, machine: usize) {
+        let is_preferred = |c: ConfRef| c.read.members().iter().any(|m| m.priority > 1.0);
+        let preferred = self.leader().and_then(|leader| self.config(leader)).is_some_and(is_preferred);
+        if !preferred {
+            self.prefer(machine, 5);
+        }
+        if self.leader() != Some(machine) || !preferred {
+            return self.later(100, 500, Act::Prefer(machine));
+        }
+        self.note(|w| format!("DNS hides {}", w.machines[machine].name));
+        self.dns.iter_mut().for_each(|view| *view = DnsView::Partial([machine].into()));
+        // Each controller does one switchover, and the member takes the lead back.
+        let max = 2 * self.wakes.len() as u32;
+        self.checker.quiet = Some(Quiet { max, elections: 0, changes: 0 });
+        (0..self.wakes.len()).for_each(|controller| self.wakes[controller].notify_one());
     }
 
     /// Cuts two ends off from each other until the faults end.

@@ -107,6 +107,20 @@ impl Controller {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Sends SIGTERM, and waits for the end. Returns how long it took; `None` if it took longer than `limit`.
+    pub async fn terminate(&mut self, limit: Duration) -> Option<Duration> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.pid()).ok()?);
+        let began = Instant::now();
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).ok()?;
+        while self.is_running() {
+            if began.elapsed() > limit {
+                return None;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        Some(began.elapsed())
+    }
+
     /// Sends SIGKILL.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

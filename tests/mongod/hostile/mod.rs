@@ -4,6 +4,8 @@
 
 mod cases;
 mod fake;
+mod insider;
+mod lies;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::support::controller::Controller;
 use crate::support::mongods::Mongod;
 use cases::{cases, odd_greetings};
 use fake::{Fake, Script};
+use insider::{Change, Insider};
+use lies::{Lie, lies, newer_primary};
 
 /// The limit of an HTTP answer.
 const HTTP_LIMIT: Duration = Duration::from_secs(1);
@@ -25,6 +29,13 @@ const HTTP_LIMIT: Duration = Duration::from_secs(1);
 const ANONYMOUS_KB_MAX: u64 = 40 * 1024;
 /// The number of questions to each fake before a case ends: the first one, and one after it was refused.
 const QUESTIONS: usize = 2;
+/// The number of changed answers of an insider: more than two observations have.
+const CHANGED_ANSWERS: usize = 12;
+/// The limit from SIGTERM to the end of the controller while it is attacked. A step that has begun is finished first,
+/// and here there is none.
+const END_LIMIT: Duration = Duration::from_millis(100);
+/// The number of controllers that are ended. On a busy machine one of them may get no time from the scheduler.
+const ENDED: usize = 5;
 
 struct Stand {
     cluster: Cluster,
@@ -116,6 +127,20 @@ impl Stand {
         self.cluster.list_all();
     }
 
+    /// Lists an insider in DNS beside the mongods, until the controller got enough changed answers.
+    async fn list_insider(&mut self, case: &str, change: Change) -> Insider {
+        let behind = self.cluster.nodes[(self.primary + 1) % 3].address();
+        let insider = Insider::start(behind, change).await;
+        self.cluster.list(self.cluster.nodes.iter().map(Mongod::ip).chain([insider.ip]));
+        let deadline = Instant::now() + LIMIT;
+        while insider.changed() < CHANGED_ANSWERS {
+            let status = self.status(case).await;
+            assert!(Instant::now() < deadline, "{case}: {} answers\n{status:#?}", insider.changed());
+            sleep(Duration::from_millis(50)).await;
+        }
+        insider
+    }
+
     /// The `hello` of the primary, which needs no login.
     async fn hello(&self) -> Document {
         self.cluster.nodes[self.primary].command(doc! { "hello": 1 }).await.unwrap()
@@ -159,4 +184,69 @@ async fn a_neighbour_without_the_key_changes_nothing() {
     let calm = |s: &Status| is_settled(3)(s) && s.findings.is_empty();
     stand.controller.until("calm once the neighbour is gone", LIMIT, calm).await;
     stand.check("after all").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_ends_a_controller_that_is_attacked() {
+    let mut stand = Stand::new().await;
+    let (config, hello) = (stand.config.clone(), stand.hello().await);
+    let attacks = ["the most iterations that are accepted", "48 MB of greeting", "silence in the middle of a document"];
+    let mut fakes = Vec::new();
+    for case in cases().iter().filter(|case| attacks.contains(&case.name)) {
+        for _ in 0..4 {
+            fakes.push(Fake::start(case.script(&config, &hello)).await);
+        }
+    }
+    assert_eq!(fakes.len(), 4 * attacks.len(), "the names of the cases");
+    stand.controller.kill();
+    stand.cluster.list(stand.cluster.nodes.iter().map(Mongod::ip).chain(fakes.iter().map(|fake| fake.ip)));
+    let mut ends = Vec::new();
+    for _ in 0..ENDED {
+        let asked: Vec<usize> = fakes.iter().map(Fake::asked).collect();
+        let mut controller = stand.cluster.controller(&[("RSCTL_KEYFILE", stand.key.to_str().unwrap())]);
+        let deadline = Instant::now() + LIMIT;
+        while fakes.iter().zip(&asked).any(|(fake, before)| fake.asked() == *before) {
+            assert!(Instant::now() < deadline, "not every fake was asked\n{}", controller.log());
+            sleep(Duration::from_millis(10)).await;
+        }
+        let end = controller.terminate(LIMIT).await;
+        ends.push(end.unwrap_or_else(|| panic!("it did not end\n{}", controller.log())));
+    }
+    ends.sort();
+    println!("figures: ends after SIGTERM {ends:?}");
+    assert!(ends[ENDED / 2] < END_LIMIT, "{ends:?}");
+}
+
+/// Whoever knows the key can be a member. As one voice among others it changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neighbour_with_the_key_that_contradicts_the_others_changes_nothing() {
+    let mut stand = Stand::new().await;
+    for Lie { name, change } in lies() {
+        println!("{name}");
+        let insider = stand.list_insider(name, change).await;
+        stand.check(name).await;
+        drop(insider);
+        stand.cluster.list_all();
+    }
+    let calm = |s: &Status| is_settled(3)(s) && s.findings.is_empty();
+    stand.controller.until("calm once the neighbour is gone", LIMIT, calm).await;
+    stand.check("after all").await;
+}
+
+/// As a primary of a newer term, a neighbour with the key can be published. It stops every change, and makes none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neighbour_with_the_key_that_leads_stops_all_changes() {
+    let mut stand = Stand::new().await;
+    let Lie { name, change } = newer_primary();
+    let insider = stand.list_insider(name, change).await;
+    let names_both = |s: &Status| s.findings.iter().any(|f| f.text.contains("both say PRIMARY"));
+    let status = stand.controller.until("two primaries", LIMIT, names_both).await;
+    println!("figures: shown as primary: {:?}, the insider is {}", status.primary, insider.host());
+    assert_eq!(status.next, "nothing");
+    assert_eq!(config_of(&stand.cluster.nodes[stand.primary]).await, stand.config);
+    drop(insider);
+    stand.cluster.list_all();
+    let calm = |s: &Status| is_settled(3)(s) && s.findings.is_empty();
+    stand.controller.until("calm once the neighbour is gone", LIMIT, calm).await;
+    stand.check("after it").await;
 }
