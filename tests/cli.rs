@@ -12,6 +12,8 @@ mod programs;
 mod recipes;
 #[path = "cli/recover.rs"]
 mod recover;
+#[path = "cli/rolling_update.rs"]
+mod rolling_update;
 #[path = "cli/supervision.rs"]
 mod supervision;
 #[path = "cli/surface.rs"]

@@ -21,10 +21,12 @@ pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use evidence_id::{EvidenceDigest, EvidenceId, EvidenceIdError};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError, is_container_id};
 pub use member::{Change, Member, MemberId, NewRole, SavedVote};
-pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, Proof, SetView, Token, UserData};
+pub use node::{
+    DataId, FailedSyncs, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, Proof, SetView, Token, UserData,
+};
 pub use observed::{Found, Naming, Node, Observed, Process, SyncSourceRequest};
 pub use past::Past;
 pub use policy::{AddressKind, Bootstrap, MemberAddress, Policy, RecoveryMode};
-pub use refusal::{Refusal, Subject};
+pub use refusal::{Cause, Refusal, Subject};
 pub use request::{RecoveryRequest, RemovalTarget, RequestState};
 pub use version::{FeatureVersion, UnknownFeatureVersion, WireVersion};

@@ -19,8 +19,7 @@ pub struct Probe {
     pub proof: Proof,
     /// The newest wire version that the node supports.
     pub wire: WireVersion,
-    /// The feature compatibility version, which is the release that the node behaves as. Only a primary that may behave
-    /// as an older release is asked.
+    /// The feature compatibility version, which is the release that the node behaves as. Only a primary is asked.
     pub feature: Option<FeatureVersion>,
     /// The node's state. Two states that look the same to a client, blank and removed, are different here.
     pub state: NodeState,
@@ -242,10 +241,21 @@ pub struct SetView {
     pub applied_wall_ms: Option<i64>,
     /// The member that the node copies new writes from.
     pub sync_source: Option<Host>,
+    /// The attempts at an initial sync that failed since the node's start. It is none outside an initial sync.
+    pub failed_syncs: Option<FailedSyncs>,
     /// The node's view of each member, itself included.
     pub peers: BTreeMap<MemberId, Peer>,
     /// The member that the node itself is, in its own config.
     pub me: Option<MemberId>,
+}
+
+/// Attempts at an initial sync that failed. After ten of them, mongod ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedSyncs {
+    /// How many of them there were.
+    pub times: u32,
+    /// Why the last one failed, in the server's words.
+    pub reason: String,
 }
 
 impl SetView {

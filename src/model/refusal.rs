@@ -11,10 +11,21 @@ pub struct Refusal {
     pub subjects: Vec<Subject>,
     /// Why it failed, in the server's words.
     pub reason: String,
+    /// What made it fail the last time.
+    pub cause: Cause,
     /// How often in a row it failed.
     pub times: u32,
     /// How long until it may be tried again; zero when it may be tried now.
     pub retry_in: Duration,
+}
+
+/// What made a step fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The server refuses the step. Another try will probably end the same way.
+    Server,
+    /// Another process was faster, the node changed meanwhile, or no answer came.
+    Moment,
 }
 
 /// One thing that a step would do: the key under which its failure is remembered.

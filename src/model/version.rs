@@ -1,7 +1,7 @@
 //! Every difference between MongoDB versions that rsctl knows.
 //!
-//! (T) was tried on the servers that `scripts/mongod` fetches: 4.2.6, 4.4.2, 5.0.4, 6.0.5. (D) is only read, in MongoDB's
-//! manual or tickets or in the server's source. 7.0 and 8.0 have not been tried.
+//! (T) was tried on the servers that `scripts/mongod` fetches: 4.2.6, 4.4.2, 5.0.4, 6.0.5, 6.0.27. (D) is only read, in
+//! MongoDB's manual or tickets or in the server's source. 7.0 and later have not been tried.
 //!
 //! | since | what | what follows |
 //! |---|---|---|
@@ -15,6 +15,10 @@
 //! | 5.0 | that refusal of a config which changes the implicit default write concern (103) holds with force too (T 6.0.5) | [`WireVersion::guards_default_write_concern`] |
 //! | 5.0 | beside an arbiter, a second voter with data may not become a voter and electable at once: 103 (T 6.0.5) | `Change::RestoreVoteWithoutPriority` |
 //! | 6.0 | `__system` no longer logs in by SCRAM-SHA-1 (18) (T) | SCRAM-SHA-256, which all take (T) |
+//! | 7.0 | `setFeatureCompatibilityVersion` needs `confirm: true` (D) (manual) | [`FeatureVersion::raise_command`] |
+//! | all | a program starts only on the feature version of its own release, of the one before, and of the last long-term one (D) (manual; 8.3 on 8.0, 8.2, 8.3; 9.0 on 8.0, 8.3). 6.0.27 does not start on 4.4 (T) | the finding `FeatureVersionBehind`, and `deploy/swarm/rolling-update` |
+//! | all | `maxWireVersion`: 9, 13, 17 are 4.4, 5.0, 6.0 (T); 21 is 7.0, 25 is 8.0, 29 is 9.0, and those between are the rapid releases (D) | [`WireVersion::release`] |
+//! | 7.0 | `findAndModify` and an upsert on a mongod without a config are not among MongoDB's own tests; insert, update, delete and find in `local` are (D) | the lock of the first start uses only these (T 4.4.2, 5.0.4, 6.0.27) |
 //! | 8.0 | votes, elections and the commit point go by what is written to the oplog, applied or not (D) (SERVER-84196, SERVER-85701; 8.0 compatibility changes, "Write Concern Majority"). It is reported as `optimes.writtenOpTime` and `members[n].optimeWritten` (D). Whether an 8.0 with the feature version 7.0 does so is not known | [`SetView::newest`], [`Peer::newest`] |
 //!
 //! The same on 4.4.2, 5.0.4 and 6.0.5 (T): `replSetStepUp`, `replSetSyncFrom`, `replSetAbortPrimaryCatchUp` (20 when there is
@@ -39,11 +43,21 @@ impl WireVersion {
     const V5_0: Self = Self(13);
     const V6_0: Self = Self(17);
 
-    /// The release that first supported this version.
-    fn release(self) -> Option<&'static str> {
-        let known =
-            [(25, "8.0"), (21, "7.0"), (17, "6.0"), (13, "5.0"), (9, "4.4"), (8, "4.2"), (7, "4.0"), (6, "3.6")];
-        known.iter().find(|(wire, _)| *wire == self.0).map(|(_, name)| *name)
+    /// The release that first supported this version (T up to 6.0, except the rapid releases; D from there on).
+    pub fn release(self) -> Option<FeatureVersion> {
+        let (major, minor) = match self.0 {
+            6 => (3, 6),
+            7 => (4, 0),
+            8 => (4, 2),
+            9 => (4, 4),
+            13..=16 => (5, self.0 - 13),
+            17..=20 => (6, self.0 - 17),
+            21..=24 => (7, self.0 - 21),
+            25..=28 => (8, self.0 - 25),
+            29 => (9, 0),
+            _ => return None,
+        };
+        Some(FeatureVersion { major, minor: u16::try_from(minor).ok()? })
     }
 
     /// The server refuses a config that would change the implicit default write concern (103), forced or not.
@@ -83,6 +97,19 @@ pub struct FeatureVersion {
 
 impl FeatureVersion {
     const V5_0: Self = Self { major: 5, minor: 0 };
+    const V7_0: Self = Self { major: 7, minor: 0 };
+
+    /// The command that makes a set behave as this release. From 7.0 on it must be confirmed (D).
+    pub fn raise_command(self) -> String {
+        let confirm = if self >= Self::V7_0 { ", confirm: true" } else { "" };
+        format!("db.adminCommand({{ setFeatureCompatibilityVersion: \"{self}\"{confirm} }})")
+    }
+}
+
+impl fmt::Display for FeatureVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
 }
 
 impl FromStr for FeatureVersion {
@@ -129,4 +156,24 @@ impl Peer {
 /// What is written, where the server reports it (8.0 and later). Older servers write and apply as one.
 fn held(applied: OpTime, written: Option<OpTime>) -> OpTime {
     written.unwrap_or(applied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_have_names_and_others_have_numbers() {
+        let names: Vec<String> = [9, 13, 17, 20, 21, 25, 28, 29, 31].map(|n| WireVersion(n).to_string()).into();
+        let known = ["4.4", "5.0", "6.0", "6.3", "7.0", "8.0", "8.3", "9.0"].map(|name| format!("MongoDB {name}"));
+        assert_eq!(names[..8], known);
+        assert_eq!(names[8], "a MongoDB of wire version 31");
+    }
+
+    #[test]
+    fn from_7_0_on_the_command_is_confirmed() {
+        let command = |text: &str| text.parse::<FeatureVersion>().unwrap().raise_command();
+        assert_eq!(command("6.0"), r#"db.adminCommand({ setFeatureCompatibilityVersion: "6.0" })"#);
+        assert_eq!(command("8.0"), r#"db.adminCommand({ setFeatureCompatibilityVersion: "8.0", confirm: true })"#);
+    }
 }

@@ -122,13 +122,15 @@ impl Mongods {
         }
     }
 
+    async fn local_write(&self, at: SocketAddr, command: Document) -> Result<Document, Error> {
+        let reply = self.command(at, "local", command, COMMAND_LIMIT).await?;
+        first_write_error(&reply).map_or(Ok(reply), Err)
+    }
+
     /// Writes to `local` and then sends `fsync`. A local write is not on disk before an fsync, whatever the write
     /// concern is (seen on 6.0.5).
     async fn locked_write(&self, at: SocketAddr, command: Document) -> Result<Document, Error> {
-        let reply = self.command(at, "local", command, COMMAND_LIMIT).await?;
-        if let Some(refused) = first_write_error(&reply) {
-            return Err(refused);
-        }
+        let reply = self.local_write(at, command).await?;
         self.fsync(at).await?;
         Ok(reply)
     }
@@ -143,6 +145,17 @@ fn first_write_error(reply: &Document) -> Option<Error> {
     }
     let message = error.get_str("errmsg").unwrap_or_default().to_owned();
     Some(Error::Server { code, code_name: "WriteError".to_owned(), message })
+}
+
+// Only `insert`, `update` without upsert, and `delete` are sent to a mongod without a config: MongoDB's own tests cover
+// these there, and neither `findAndModify` nor an upsert.
+
+fn insert(document: Document) -> Document {
+    doc! { "insert": "rsctl", "documents": [document], "writeConcern": local_write_concern() }
+}
+
+fn update(change: Document) -> Document {
+    doc! { "update": "rsctl", "updates": [change], "writeConcern": local_write_concern() }
 }
 
 fn local_write_concern() -> Document {
@@ -219,19 +232,14 @@ impl Admin for Mongods {
 
     async fn take_lock(&self, at: SocketAddr, lock: &Lock) -> Result<(), Error> {
         // This uses an insert only, because an explicit `create` crashes a blank 6.0.5.
-        let insert = doc! {
-            "insert": "rsctl", "documents": [wire::lock_document(lock)], "writeConcern": local_write_concern(),
-        };
-        self.locked_write(at, insert).await.map(drop)
+        self.locked_write(at, insert(wire::lock_document(lock))).await.map(drop)
     }
 
     async fn take_over_lock(&self, at: SocketAddr, stale: &Lock, lock: &Lock) -> Result<(), Error> {
-        let command = doc! {
-            "findAndModify": "rsctl", "query": wire::lock_document(stale), "update": wire::lock_document(lock),
-            "new": true, "writeConcern": local_write_concern(),
-        };
-        let reply = self.locked_write(at, command).await?;
-        reply.get_document("value").map(drop).map_err(|_| Error::LockHeld)
+        // The stale lock is the filter. Of two controllers that take it over, the second finds it gone.
+        let change = doc! { "q": wire::lock_document(stale), "u": wire::lock_document(lock) };
+        let reply = self.locked_write(at, update(change)).await?;
+        if wire::matched_none(&reply) { Err(Error::LockHeld) } else { Ok(()) }
     }
 
     async fn release_lock(&self, at: SocketAddr) -> Result<(), Error> {
@@ -243,12 +251,11 @@ impl Admin for Mongods {
     }
 
     async fn mark_removed(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error> {
-        let note =
-            doc! { "q": { "_id": wire::REMOVED_MARK_ID }, "u": wire::removed_mark_document(process), "upsert": true };
-        let update = doc! { "update": "rsctl", "updates": [note], "writeConcern": local_write_concern() };
+        let mark = wire::removed_mark_document(process);
         // The mark has no use after its process ends, so it needs no fsync.
-        let reply = self.command(at, "local", update, COMMAND_LIMIT).await?;
-        first_write_error(&reply).map_or(Ok(()), Err)
+        let change = doc! { "q": { "_id": wire::REMOVED_MARK_ID }, "u": mark.clone() };
+        let reply = self.local_write(at, update(change)).await?;
+        if wire::matched_none(&reply) { self.local_write(at, insert(mark)).await.map(drop) } else { Ok(()) }
     }
 
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {

@@ -9,7 +9,9 @@ use super::error::{
 use super::peer::{self, Stream};
 use super::wire::{self, Hello};
 use super::{Error, Mongods};
-use crate::model::{Host, NodeState, Probe, ProbeError, ProcessId, Proof, ReplConfig, SetName, UserData, WireVersion};
+use crate::model::{
+    FeatureVersion, Host, NodeState, Probe, ProbeError, ProcessId, Proof, ReplConfig, SetName, UserData, WireVersion,
+};
 use bson::{Document, doc};
 use mongodb::Client;
 use serde::de::DeserializeOwned;
@@ -171,8 +173,8 @@ async fn stored(
     if probe.state == NodeState::Blank {
         probe.user_data = user_data(client).await?;
     }
-    if probe.state == NodeState::Primary && probe.wire.may_act_as_4_4() {
-        probe.feature = wire::feature(&run(client, "getParameter", feature_question()).await?);
+    if probe.state == NodeState::Primary {
+        probe.feature = feature(client).await?;
     }
     Ok(probe)
 }
@@ -187,6 +189,15 @@ async fn user_data(client: &Client) -> Result<UserData, Trouble> {
             Err(other) => Err(other),
         },
         told => Ok(told),
+    }
+}
+
+/// The feature version. A server that refuses the question leaves it unknown.
+async fn feature(client: &Client) -> Result<Option<FeatureVersion>, Trouble> {
+    match run(client, "getParameter", feature_question()).await {
+        Ok(reply) => Ok(wire::feature(&reply)),
+        Err(Trouble::Server { .. }) => Ok(None),
+        Err(other) => Err(other),
     }
 }
 

@@ -6,8 +6,8 @@
 use super::error::Error;
 use crate::model::integer;
 use crate::model::{
-    DataId, FeatureVersion, Host, Lock, MemberId, NodeState, OpTime, Peer, ProcessId, SetName, SetView, Token,
-    UserData, WireVersion,
+    DataId, FailedSyncs, FeatureVersion, Host, Lock, MemberId, NodeState, OpTime, Peer, ProcessId, SetName, SetView,
+    Token, UserData, WireVersion,
 };
 use bson::{Bson, Document};
 use std::collections::BTreeMap;
@@ -96,6 +96,7 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
         durable: optime_of("durableOpTime"),
         applied_wall_ms: optimes.and_then(|o| o.get_datetime("lastAppliedWallTime").ok()).map(|t| t.timestamp_millis()),
         sync_source: reply.get_str("syncSourceHost").ok().and_then(|text| text.parse().ok()),
+        failed_syncs: failed_syncs(reply),
         peers: peers.collect::<BTreeMap<_, _>>(),
         me: me(list),
     };
@@ -106,6 +107,16 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
 fn me(list: &[Bson]) -> Option<MemberId> {
     let mut own = list.iter().filter_map(Bson::as_document).filter(|entry| entry.get_bool("self").unwrap_or(false));
     own.next().and_then(|entry| integer(entry, "_id")).map(MemberId)
+}
+
+/// Reads `initialSyncStatus`, which only a node in its initial sync reports.
+fn failed_syncs(reply: &Document) -> Option<FailedSyncs> {
+    let status = reply.get_document("initialSyncStatus").ok()?;
+    let times = integer(status, "failedInitialSyncAttempts").and_then(|times| u32::try_from(times).ok())?;
+    let attempts = status.get_array("initialSyncAttempts").map(Vec::as_slice).unwrap_or_default();
+    let last = attempts.last().and_then(Bson::as_document).and_then(|attempt| attempt.get_str("status").ok());
+    let reason = last.unwrap_or("no reason given").to_owned();
+    (times > 0).then_some(FailedSyncs { times, reason })
 }
 
 /// How long ago the last heartbeat came in, by the clock of the node that answers. A time in 1970 means never.
@@ -189,6 +200,11 @@ pub(super) fn lock_document(lock: &Lock) -> Document {
     }
 }
 
+/// Whether no document matched the filter of the one update in a command.
+pub(super) fn matched_none(reply: &Document) -> bool {
+    integer(reply, "n") != Some(1)
+}
+
 pub(super) const REMOVED_MARK_ID: &str = "leaving";
 
 pub(super) fn removed_mark_document(process: ProcessId) -> Document {
@@ -216,7 +232,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Every field that this module reads.
-    const FIELDS: [&str; 46] = [
+    const FIELDS: [&str; 50] = [
         "topologyVersion",
         "processId",
         "maxWireVersion",
@@ -242,6 +258,10 @@ mod tests {
         "lastCommittedOpTime",
         "appliedOpTime",
         "writtenOpTime",
+        "initialSyncStatus",
+        "failedInitialSyncAttempts",
+        "initialSyncAttempts",
+        "status",
         "optimeWritten",
         "lastAppliedWallTime",
         "syncSourceHost",

@@ -7,12 +7,16 @@ use super::safety::first_free;
 use super::situation::Situation;
 use super::{Advice, Context, Finding, Proposal, Reason, Step, WaitingOn};
 use crate::model::{
-    Bootstrap, Host, Lock, MemberAddress, Naming, Node, NodeState, Process, ProcessId, ReplConfig, UserData,
+    Bootstrap, Cause, Host, Lock, MemberAddress, Naming, Node, NodeState, Process, ProcessId, Refusal, ReplConfig,
+    Subject, UserData,
 };
 use std::time::Duration;
 
 /// A lock that has not changed for this long belongs to a controller that no longer runs.
 const STALE: Duration = Duration::from_secs(10);
+
+/// A lock that its server refused so often is no matter of time.
+const LOCK_TRIES: u32 = 3;
 
 /// Leads the expected blank tasks to a set with one member: a lock on all of them, then the initiate.
 pub(super) fn bootstrap(context: &Context<'_>) -> Advice {
@@ -162,6 +166,31 @@ fn locked_seed(now: &Situation<'_>, tasks: &[&Process<'_>]) -> Result<Option<See
         }
     }
     Ok(None)
+}
+
+/// Locks that the servers themselves refuse again and again, where no set exists yet.
+pub(super) fn refused_locks(now: &Situation<'_>) -> Vec<Finding> {
+    let refused = now.observed.refusals.iter().filter(|r| now.config.is_none() && is_lasting(r));
+    let finding = |(host, refusal): (&Host, &Refusal)| Finding::LockRefused {
+        host: host.clone(),
+        reason: refusal.reason.clone(),
+    };
+    refused.filter_map(|r| Some(finding((lock_of(&r.subjects)?, r)))).collect()
+}
+
+/// Whether a finding says already that this lock is refused.
+pub(super) fn is_refused_lock(now: &Situation<'_>, wait: &WaitingOn) -> bool {
+    let WaitingOn::Refused { subjects, .. } = wait else { return false };
+    let lasting = now.observed.refusals.iter().any(|r| r.subjects == *subjects && is_lasting(r));
+    lock_of(subjects).is_some() && lasting
+}
+
+fn is_lasting(refusal: &Refusal) -> bool {
+    refusal.cause == Cause::Server && refusal.times >= LOCK_TRIES
+}
+
+fn lock_of(subjects: &[Subject]) -> Option<&Host> {
+    if let [Subject::Lock(host)] = subjects { Some(host) } else { None }
 }
 
 /// Removes the locks when the set exists.

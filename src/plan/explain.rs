@@ -12,6 +12,9 @@ use std::time::Duration;
 /// RECOVERING for this long is more than a pause.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
+/// An initial sync that failed so often does not succeed by itself: the server tries again every second.
+const SYNC_TRIES: u32 = 3;
+
 /// Adds what is missing from the picture: DNS answers, nodes that do not answer, members on their way.
 pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
     waiting.extend(now.observed.tasks.trouble.iter().cloned().map(WaitingOn::Dns));
@@ -25,6 +28,7 @@ pub(super) fn missing(now: &Situation<'_>, waiting: &mut Vec<WaitingOn>) {
             waiting.push(WaitingOn::Node { host: host.clone(), error: error.clone() });
         }
     }
+    waiting.retain(|wait| !bootstrap::is_refused_lock(now, wait));
     for wait in members.iter().filter_map(|member| on_its_way(now, member)) {
         if !waiting.contains(&wait) {
             waiting.push(wait);
@@ -61,6 +65,7 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     findings.extend(data_at_stake(now));
     findings.extend(other_addresses(now));
     findings.extend(version_limit(now));
+    findings.extend(bootstrap::refused_locks(now));
     let Some(config) = now.config else { return findings };
     let is_outside = |p: &Process<'_>| config.members().iter().all(|m| !p.is_at(&m.host));
     let left_out = now.ours.iter().filter(|p| p.listed && now.left_out(p) && is_outside(p));
@@ -68,6 +73,7 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     findings.extend(size(now, config));
     findings.extend(addresses(now, config));
     findings.extend(removal::failing_names(now, config));
+    findings.extend(feature_version(now, config));
     findings.extend(config.members().iter().flat_map(|member| unwell(now, member)));
     findings
 }
@@ -151,6 +157,14 @@ fn size(now: &Situation<'_>, config: &ReplConfig) -> Vec<Finding> {
     findings
 }
 
+/// The programs of all members are newer than the set's behaviour. During an upgrade that is not so yet.
+fn feature_version(now: &Situation<'_>, config: &ReplConfig) -> Option<Finding> {
+    let feature = now.primary()?.probe.feature?;
+    let programs = config.members().iter().filter_map(|m| now.process_at(m)).map(|p| p.probe.wire);
+    let program = programs.min()?.release()?;
+    (feature < program).then_some(Finding::FeatureVersionBehind { program, feature })
+}
+
 /// What is wrong with a member.
 fn unwell(now: &Situation<'_>, member: &Member) -> Vec<Finding> {
     let host = || member.host.clone();
@@ -163,7 +177,13 @@ fn unwell(now: &Situation<'_>, member: &Member) -> Vec<Finding> {
     let is_late = now.observed.node(&member.host).is_some_and(|n| n.state_for >= STUCK_AFTER);
     let revoked = is_revoked.then(|| Finding::VoteRevoked { host: host() });
     let stuck = stuck_in.filter(|_| is_late).map(|state| Finding::Stuck { host: host(), state });
-    revoked.into_iter().chain(stuck).collect()
+    let failing = process.and_then(|p| p.probe.view.as_ref()?.failed_syncs.clone());
+    let failing = failing.filter(|failed| failed.times >= SYNC_TRIES).map(|failed| Finding::InitialSyncFails {
+        host: host(),
+        times: failed.times,
+        reason: failed.reason,
+    });
+    revoked.into_iter().chain(stuck).chain(failing).collect()
 }
 
 /// Why there is no step.

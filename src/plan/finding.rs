@@ -2,9 +2,13 @@
 
 mod severity;
 
+mod kinds;
+
 use super::reason::list;
 use super::{LintFault, Rule};
-use crate::model::{AddressKind, Host, MEMBERS_MAX, MemberId, NodeState, ProbeError, SetName, VERSION_MAX};
+use crate::model::{
+    AddressKind, FeatureVersion, Host, MEMBERS_MAX, MemberId, NodeState, ProbeError, SetName, VERSION_MAX,
+};
 use bson::oid::ObjectId;
 use std::fmt;
 use std::time::Duration;
@@ -157,6 +161,29 @@ pub enum Finding {
         /// After which time that counts as such an answer. None: never.
         limit: Option<Duration>,
     },
+    /// The initial sync of a member fails again and again.
+    InitialSyncFails {
+        /// The member.
+        host: Host,
+        /// How often it failed since the start of its mongod.
+        times: u32,
+        /// Why it failed the last time, in the server's words.
+        reason: String,
+    },
+    /// The programs are newer than the behaviour that is switched on, on which the next major version does not start.
+    FeatureVersionBehind {
+        /// The release of the oldest program among the members.
+        program: FeatureVersion,
+        /// The release that the set behaves as.
+        feature: FeatureVersion,
+    },
+    /// A task refuses the lock of the first start again and again.
+    LockRefused {
+        /// Its address.
+        host: Host,
+        /// The server's words.
+        reason: String,
+    },
     /// A rule made a config that does not pass rsctl's own checks: a bug in rsctl.
     Internal {
         /// The rule.
@@ -164,74 +191,6 @@ pub enum Finding {
         /// What is wrong with the config.
         fault: LintFault,
     },
-}
-
-impl Finding {
-    /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 28] = [
-        "foreign-set",
-        "other-set-name",
-        "standalone",
-        "unusable",
-        "holds-user-data",
-        "user-data-unknown",
-        "same-data-twice",
-        "rewound",
-        "two-sets",
-        "pinned-set-missing",
-        "two-primaries",
-        "two-voters",
-        "bootstrap-never",
-        "config-lost",
-        "full",
-        "recovery-manual",
-        "configs-disagree",
-        "vote-revoked",
-        "left-out",
-        "primary-unlisted",
-        "stuck",
-        "version-limit",
-        "local-member",
-        "same-name",
-        "other-kind",
-        "unused-addresses",
-        "name-fails",
-        "internal",
-    ];
-
-    /// The kind in one fixed word, for metrics and documents.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::ForeignSet { .. } => "foreign-set",
-            Self::OtherSetName { .. } => "other-set-name",
-            Self::Standalone { .. } => "standalone",
-            Self::Unusable { .. } => "unusable",
-            Self::HoldsUserData { .. } => "holds-user-data",
-            Self::UserDataUnknown { .. } => "user-data-unknown",
-            Self::SameDataTwice { .. } => "same-data-twice",
-            Self::Rewound { .. } => "rewound",
-            Self::TwoSets { .. } => "two-sets",
-            Self::PinnedSetMissing { .. } => "pinned-set-missing",
-            Self::TwoPrimaries { .. } => "two-primaries",
-            Self::TwoVoters => "two-voters",
-            Self::BootstrapNever => "bootstrap-never",
-            Self::ConfigLost => "config-lost",
-            Self::Full { .. } => "full",
-            Self::RecoveryManual => "recovery-manual",
-            Self::ConfigsDisagree => "configs-disagree",
-            Self::VoteRevoked { .. } => "vote-revoked",
-            Self::LeftOut { .. } => "left-out",
-            Self::Stuck { .. } => "stuck",
-            Self::PrimaryUnlisted { .. } => "primary-unlisted",
-            Self::VersionLimit { .. } => "version-limit",
-            Self::LocalMember { .. } => "local-member",
-            Self::SameName { .. } => "same-name",
-            Self::OtherKind { .. } => "other-kind",
-            Self::UnusedAddresses { .. } => "unused-addresses",
-            Self::NameFails { .. } => "name-fails",
-            Self::Internal { .. } => "internal",
-        }
-    }
 }
 
 const TWO_VOTERS: &str = "the set has two voters, and the loss of either one stops writes: run three mongods";
@@ -315,8 +274,8 @@ impl fmt::Display for Finding {
             ),
             Self::Stuck { host, state } => write!(
                 f,
-                "{host} does not leave the state {state}: see its log; if it has fallen behind the oplog, empty its data \
-                 directory and restart it"
+                "{host} does not leave the state {state}: see its log; if it is too stale to catch up, run `rsctl remove \
+                 {host}`, empty its data directory, and restart it, so that it copies the data anew"
             ),
             Self::PrimaryUnlisted { host } => write!(
                 f,
@@ -363,6 +322,22 @@ impl fmt::Display for Finding {
                 f,
                 "DNS fails for the name of {host}, which is down, instead of answering that there is no such name, so it is \
                  not removed by itself; `rsctl remove {host}` removes it"
+            ),
+            Self::InitialSyncFails { host, times, reason } => write!(
+                f,
+                "{host} has failed to copy the data of the set {times} times ({reason}), and begins again: see its log and \
+                 that of the member that it copies from"
+            ),
+            Self::FeatureVersionBehind { program, feature } => write!(
+                f,
+                "the mongods are MongoDB {program} and the set behaves as {feature} (featureCompatibilityVersion), on which \
+                 the next major version does not start: if there is no way back to {feature}, run on the primary \
+                 `{}`",
+                program.raise_command()
+            ),
+            Self::LockRefused { host, reason } => write!(
+                f,
+                "{host} refuses the lock of the first start ({reason}), so no set is initiated: see the log of that mongod"
             ),
             Self::Internal { rule, fault } => write!(
                 f,

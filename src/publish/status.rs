@@ -38,6 +38,9 @@ pub struct Status {
     pub term: Option<i64>,
     /// The version of the replica set config.
     pub config_version: Option<i64>,
+    /// The feature compatibility version: the release of MongoDB that the replica set behaves as. `None` if it is unknown.
+    #[serde(default)]
+    pub feature_version: Option<String>,
     /// The published seed list: the data-bearing members of the config that are not hidden, sorted.
     pub seeds: Vec<String>,
     /// The number of members that the operator expects (`--expect`).
@@ -178,6 +181,7 @@ impl Status {
             margin: None,
             term: None,
             config_version: None,
+            feature_version: None,
             seeds: Vec::new(),
             expect,
             members: Vec::new(),
@@ -261,6 +265,7 @@ pub(crate) mod tests {
             primary: Some(hosts[0].to_owned()),
             term: Some(3),
             config_version: Some(5),
+            feature_version: Some("6.0".to_owned()),
             seeds: hosts.map(str::to_owned).into(),
             expect: 3,
             members: hosts.iter().enumerate().map(member).collect(),

@@ -18,6 +18,7 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
         margin: plan.margin.map(Into::into),
         term: config.and_then(ReplConfig::term),
         config_version: config.map(ReplConfig::version),
+        feature_version: plan.primary.as_ref().and_then(|host| observed.probe(host)?.feature).map(|f| f.to_string()),
         seeds: config.map(|c| seeds(observed, c)).unwrap_or_default(),
         expect: policy.expect,
         others: others(observed, config),

@@ -1,6 +1,6 @@
 //! Does a step: one admin command, with what the step carries. Nothing is decided or computed here.
 
-use crate::model::{Host, Node, NodeState, Observed, OpTime, Probe, ProcessId, Proof, ReplConfig};
+use crate::model::{Cause, Host, Node, NodeState, Observed, OpTime, Probe, ProcessId, Proof, ReplConfig};
 use crate::mongo::{Admin, Error};
 use crate::plan::Step;
 use futures_util::future::{join, join_all};
@@ -40,6 +40,14 @@ impl StepError {
             Self::Mongod(error) => error.is_lost_race(),
             Self::NoLongerBlank(_) | Self::Changed(_) => true,
             Self::NoAddress(_) => false,
+        }
+    }
+
+    /// What made the step fail.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Self::Mongod(Error::Server { .. }) if !self.is_lost_race() => Cause::Server,
+            Self::Mongod(_) | Self::NoAddress(_) | Self::NoLongerBlank(_) | Self::Changed(_) => Cause::Moment,
         }
     }
 

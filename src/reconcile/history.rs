@@ -10,7 +10,7 @@ use super::host_history::{HostHistory, Listed, TasksSeen};
 use super::pace;
 use super::pasts::Pasts;
 use super::repeats::Repeats;
-use crate::model::{Host, Lock, Node, NodeState, Observed, ProcessId, Refusal, Subject, SyncSourceRequest};
+use crate::model::{Cause, Host, Lock, Node, NodeState, Observed, ProcessId, Refusal, Subject, SyncSourceRequest};
 use crate::plan::Step;
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +71,7 @@ struct StateFingerprint {
 struct RefusedStep {
     subjects: Vec<Subject>,
     reason: String,
+    cause: Cause,
     times: u32,
     until: Instant,
 }
@@ -220,6 +221,7 @@ impl History {
         let to_refusal = |r: &RefusedStep| Refusal {
             subjects: r.subjects.clone(),
             reason: r.reason.clone(),
+            cause: r.cause,
             times: r.times,
             retry_in: r.until.saturating_duration_since(now),
         };
@@ -231,14 +233,14 @@ impl History {
     pub(super) fn refused(
         &mut self,
         subjects: Vec<Subject>,
-        reason: String,
+        (reason, cause): (String, Cause),
         now: Instant,
         wait: impl Fn(u32) -> Duration,
     ) -> u32 {
         let before = self.refusals.iter().find(|r| r.subjects == subjects).map_or(0, |r| r.times);
         let times = before.saturating_add(1);
         self.refusals.retain(|r| r.subjects != subjects);
-        self.refusals.push(RefusedStep { subjects, reason, times, until: now + wait(times) });
+        self.refusals.push(RefusedStep { subjects, reason, cause, times, until: now + wait(times) });
         times
     }
 

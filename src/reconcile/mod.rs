@@ -181,7 +181,8 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             Err(error) => {
                 let wait = |times| pace::retry_after(&plan.next, times);
                 let subjects = blamed(&plan.next, &error, observer.history.failures(&Subject::AnyReconfig));
-                let times = observer.history.refused(subjects, Chain(&error).to_string(), Instant::now(), wait);
+                let why = (Chain(&error).to_string(), error.cause());
+                let times = observer.history.refused(subjects, why, Instant::now(), wait);
                 plan_log.failed(&plan.next, &error, times);
                 if matches!(plan.next, Step::StepUp { .. }) && times > SWITCHOVER_TRIES {
                     observer.history.record_switchover(observed);

@@ -5,7 +5,7 @@
 //! it is about. When the same step has worked for the same processes several times, it must wait before the next time,
 //! longer each time, for up to [`WAIT_MAX`]. A mongod that restarts is another process, so a new fault is never held up.
 
-use crate::model::{Host, Node, NodeState, Observed, ProcessId, Refusal, ReplConfig, Subject};
+use crate::model::{Cause, Host, Node, NodeState, Observed, ProcessId, Refusal, ReplConfig, Subject};
 use crate::plan::Step;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -75,6 +75,7 @@ impl Repeats {
         let refusal = |c: &Count| Refusal {
             subjects: c.subjects.clone(),
             reason: format!("it worked {} times, and did not last", c.times),
+            cause: Cause::Moment,
             times: c.times,
             retry_in: c.until.saturating_duration_since(now),
         };

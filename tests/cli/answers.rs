@@ -15,7 +15,7 @@ pub(crate) fn healthy() -> Value {
     json!({
         "set": "rs", "replica_set_id": "652f9f4e1c2d3e4f5a6b7c8d", "health": "ok",
         "margin": {"voters": 3, "live": 3, "majority": 2, "can_lose": 1},
-        "primary": "mongo-node1:27017", "term": 3, "config_version": 5,
+        "primary": "mongo-node1:27017", "term": 3, "config_version": 5, "feature_version": "6.0",
         "seeds": ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"], "expect": 3,
         "members": [
             member(0, "PRIMARY", None, None), member(1, "SECONDARY", Some(0), None),

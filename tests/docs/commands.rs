@@ -8,8 +8,8 @@ use super::harness::Controller;
 use super::page::pages;
 
 /// Flags of other programs that pages name.
-const FOREIGN: [&str; 7] =
-    ["--replSet", "--transitionToAuth", "--lib", "--test", "--profile", "--image", "--label-add"];
+const FOREIGN: [&str; 8] =
+    ["--replSet", "--oplogSize", "--transitionToAuth", "--lib", "--test", "--profile", "--image", "--label-add"];
 
 /// The words of a command, as a shell splits them, up to the end of that command.
 fn shell_words(line: &str) -> Vec<String> {

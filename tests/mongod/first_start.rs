@@ -47,7 +47,11 @@ async fn fewer_tasks_than_expected_wait_and_say_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_controllers_at_once_make_one_set() {
-    let cluster = Cluster::blank(3).await;
+    one_set(&Cluster::blank(3).await).await;
+}
+
+/// Checks that three controllers at once make one set.
+pub async fn one_set(cluster: &Cluster) {
     let controllers = [cluster.controller(&[]), cluster.controller(&[]), cluster.controller(&[])];
     let mut ids = Vec::new();
     for controller in &controllers {

@@ -18,6 +18,7 @@ mod networks;
 mod readdress;
 mod recovery;
 mod rewound;
+mod stale;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

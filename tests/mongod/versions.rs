@@ -1,14 +1,21 @@
 //! The same story on every version of MongoDB that `scripts/mongod` has, and the differences between them.
 
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
-use rsctl::publish::Status;
+use rsctl::model::{Lock, ProcessId, Token};
+use rsctl::mongo::{Access, Admin, Mongods};
+use rsctl::publish::{Health, Status};
 use tokio::time::Instant;
 
 use crate::auth;
 use crate::changes::{all_there, identity, writing};
 use crate::cluster::{Cluster, LIMIT, PORT, is_settled, member, stored_config, votes};
-use crate::first_start::standalone_with_data;
+use crate::first_start::{one_set, standalone_with_data};
 use crate::recovery::{every_write_is_there, has_addresses_of, recreate};
+use crate::support::controller::Controller;
 use crate::support::mongods::{binary, free_ip};
 
 /// Whether this version is available. Prints a line if it is not.
@@ -181,6 +188,95 @@ async fn newcomers_get_their_votes_late_while_5_0_behaves_as_4_4() {
     controller.until("five voters", LIMIT, is_settled(5)).await;
     let log = controller.log();
     assert!(log.contains("to vote when it holds the data"), "{log}");
+    raised_as_told(&cluster, &controller, "5.0").await;
+}
+
+/// Checks that the status names the feature version that is behind, and that the command in it ends that.
+async fn raised_as_told(cluster: &Cluster, controller: &Controller, release: &str) {
+    let behind = |s: &Status| s.findings.iter().any(|f| f.text.contains("featureCompatibilityVersion"));
+    let status = controller.until("the feature version named", LIMIT, behind).await;
+    let command = format!(r#"{{ setFeatureCompatibilityVersion: "{release}" }}"#);
+    assert!(status.findings.iter().any(|f| f.text.contains(&command)), "{status:?}");
+    assert_eq!(status.health, Health::Ok, "the set works");
+    let primary = &cluster.nodes[cluster.primary(&status)];
+    primary.command(doc! { "setFeatureCompatibilityVersion": release }).await.unwrap();
+    let raised = |s: &Status| !behind(s) && s.feature_version.as_deref() == Some(release);
+    controller.until("the feature version raised", LIMIT, raised).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_6_0_that_behaves_as_5_0_is_named_with_the_command() {
+    if !is_here("6.0.27") {
+        return;
+    }
+    let cluster = Cluster::of("6.0.27", 3).await;
+    let controller = cluster.controller(&[]);
+    let status = controller.until("a settled set of three", LIMIT, is_settled(3)).await;
+    assert_eq!((status.feature_version.as_deref(), status.findings.len()), (Some("6.0"), 0), "{status:?}");
+    let primary = &cluster.nodes[cluster.primary(&status)];
+    primary.command(doc! { "setFeatureCompatibilityVersion": "5.0" }).await.unwrap();
+    raised_as_told(&cluster, &controller, "6.0").await;
+}
+
+/// Why the finding matters: the next release starts on the feature version of the one before, and not on an older one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_6_0_starts_on_the_feature_version_5_0_and_not_on_4_4() {
+    if !is_here("5.0.4") || !is_here("6.0.27") {
+        return;
+    }
+    for (feature, starts) in [("5.0", true), ("4.4", false)] {
+        let mut cluster = Cluster::of("5.0.4", 1).await;
+        let controller = cluster.controller(&[("RSCTL_EXPECT", "1")]);
+        controller.until("a set of one", LIMIT, is_settled(1)).await;
+        cluster.nodes[0].command(doc! { "setFeatureCompatibilityVersion": feature }).await.unwrap();
+        cluster.nodes[0].stop().await.unwrap();
+        let started = cluster.nodes[0].upgrade_to("6.0.27").await;
+        assert_eq!(started.is_ok(), starts, "{feature}: {:?}", started.err());
+    }
+}
+
+/// One lock, many controllers: whatever the server, one of them gets it, and one of them takes it over.
+async fn lock_excludes(version: &'static str) {
+    if !is_here(version) {
+        return;
+    }
+    let cluster = Cluster::of(version, 1).await;
+    let at = cluster.nodes[0].address();
+    let lock = |token: String| Lock {
+        token: Token(token),
+        seed: at.into(),
+        seed_process: ProcessId(ObjectId::from_bytes([7; 12])),
+    };
+    let admin = || Mongods::new(Access::default(), Arc::default());
+    let controllers: Vec<_> =
+        (0..6).map(|n| (admin(), lock(format!("first {n}")), lock(format!("next {n}")))).collect();
+    let taken = join_all(controllers.iter().map(|(admin, lock, _)| admin.take_lock(at, lock))).await;
+    let winners: Vec<_> = (0..6).filter(|n| taken[*n].is_ok()).collect();
+    assert_eq!(winners.len(), 1, "{version}: {taken:?}");
+    let stale = &controllers[winners[0]].1;
+    let over = join_all(controllers.iter().map(|(admin, _, lock)| admin.take_over_lock(at, stale, lock))).await;
+    assert_eq!(over.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{version}: {over:?}");
+    let lost = taken.into_iter().chain(over).filter_map(Result::err);
+    lost.for_each(|error| assert!(error.is_lost_race(), "{version}: {error}"));
+    let (mark, again) = (ProcessId(ObjectId::from_bytes([8; 12])), ProcessId(ObjectId::from_bytes([9; 12])));
+    for process in [mark, again] {
+        controllers[0].0.mark_removed(at, process).await.unwrap();
+    }
+    controllers[0].0.release_lock(at).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_has_one_owner_on_every_version() {
+    for version in ["4.4.2", "5.0.4", "6.0.27"] {
+        lock_excludes(version).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_controllers_make_one_set_on_older_versions() {
+    for version in ["4.4.2", "5.0.4"].into_iter().filter(|version| is_here(version)) {
+        one_set(&Cluster::of(version, 3).await).await;
+    }
 }
 
 async fn has_user_data(cluster: &Cluster, node: usize) -> bool {

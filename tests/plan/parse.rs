@@ -5,8 +5,8 @@ use crate::world::{Answer, Request, Spec, World};
 use bson::{Bson, Document, doc};
 use rsctl::model::RecoveryMode;
 use rsctl::model::{
-    AddressKind, Bootstrap, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError, Refusal,
-    ReplConfig, SetName, SyncSourceRequest, Token, UserData, WireVersion,
+    AddressKind, Bootstrap, Cause, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError,
+    Refusal, ReplConfig, SetName, SyncSourceRequest, Token, UserData, WireVersion,
 };
 use std::time::Duration;
 
@@ -173,14 +173,16 @@ fn dns_trouble(text: &str) -> DnsTrouble {
     DnsTrouble { name: "tasks.mongo".to_owned(), kind }
 }
 
-/// `refused "add d" "add e" times=2 retry=80ms`
+/// `refused "add d" "add e" times=2 retry=80ms by=server`
 fn refusal(text: &str) -> Refusal {
     let (subjects, rest) = text.rsplit_once('"').unwrap_or_else(|| panic!("refused: a subject in quotes, not {text}"));
     let subjects = subjects.split('"').map(str::trim).filter(|s| !s.is_empty()).map(words::subject).collect();
-    let mut refusal = Refusal { subjects, reason: "no".to_owned(), times: 1, retry_in: Duration::ZERO };
+    let (reason, cause) = ("no".to_owned(), Cause::Moment);
+    let mut refusal = Refusal { subjects, reason, cause, times: 1, retry_in: Duration::ZERO };
     for (key, value) in options(rest) {
         match key {
             "times" => refusal.times = value.parse().unwrap(),
+            "by" if value == "server" => refusal.cause = Cause::Server,
             "retry" => refusal.retry_in = words::duration(value),
             _ => panic!("refused: unknown {key}"),
         }
@@ -311,6 +313,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "term" => spec.term = Some(value.parse().unwrap()),
         "applied" => spec.applied = Some(value.parse().unwrap()),
         "written" => spec.written = Some(value.parse().unwrap()),
+        "failed-syncs" => spec.failed_syncs = Some(value.parse().unwrap()),
         "held" => spec.held = Some(value.parse().unwrap()),
         "committed" => spec.committed = Some(value.parse().unwrap()),
         "user-data" if value == "unknown" => spec.user_data = Some(UserData::Unknown),

@@ -3,9 +3,9 @@
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    AddressKind, DataId, DnsTrouble, EvidenceId, FeatureVersion, Found, Host, Lock, Naming, Node, NodeState, Observed,
-    OpTime, Past, Peer, Policy, Probe, ProbeError, ProcessId, Proof, RecoveryRequest, Refusal, RemovalTarget,
-    ReplConfig, SetName, SetView, SyncSourceRequest, TaskList, Token, UserData, WireVersion,
+    AddressKind, DataId, DnsTrouble, EvidenceId, FailedSyncs, FeatureVersion, Found, Host, Lock, Naming, Node,
+    NodeState, Observed, OpTime, Past, Peer, Policy, Probe, ProbeError, ProcessId, Proof, RecoveryRequest, Refusal,
+    RemovalTarget, ReplConfig, SetName, SetView, SyncSourceRequest, TaskList, Token, UserData, WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +65,7 @@ pub struct Spec {
     pub term: Option<i64>,
     pub source: Option<String>,
     pub committed: Option<u32>,
+    pub failed_syncs: Option<u32>,
     /// The last durable write that was observed in its directory before.
     pub held: Option<u32>,
     pub user_data: Option<UserData>,
@@ -200,6 +201,8 @@ impl World {
         let (applied, peers) = (optime(spec.applied), peers.collect());
         let written = spec.written.map(|at| optime(Some(at)));
         let durable = written.unwrap_or(applied);
+        let reason = || "InvalidOptions: the reason".to_owned();
+        let failed_syncs = spec.failed_syncs.map(|times| FailedSyncs { times, reason: reason() });
         Some(SetView {
             term,
             committed,
@@ -208,6 +211,7 @@ impl World {
             durable,
             applied_wall_ms: None,
             sync_source,
+            failed_syncs,
             peers,
             me: None,
         })

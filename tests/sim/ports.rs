@@ -237,6 +237,7 @@ impl World {
             durable: written,
             applied_wall_ms: None,
             sync_source: None,
+            failed_syncs: None,
             peers,
             me: None,
         })

@@ -31,10 +31,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Settings for small data directories: 5 MB instead of 300 MB.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 9] = [
     "--wiredTigerCacheSizeGB=0.25",
     "--wiredTigerEngineConfigString=log=(prealloc=false,file_max=8MB)",
-    "--oplogSize=64",
     "--nounixsocket",
     "--logappend",
     "--setParameter=diagnosticDataCollectionEnabled=false",
@@ -163,6 +162,12 @@ impl Mongod {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Restarts it with the same data and another version of the program.
+    pub async fn upgrade_to(&mut self, version: &'static str) -> Result<(), MongodError> {
+        self.options.version = Some(version);
+        self.restart().await
+    }
+
     /// Kills it if it runs, and starts it again on the same data at the same address.
     pub async fn restart(&mut self) -> Result<(), MongodError> {
         self.kill();
@@ -269,6 +274,8 @@ impl Mongod {
         words.push(format!("--dbpath={}", self.dir.join("data").display()));
         words.push(format!("--logpath={}", self.log().display()));
         words.extend(FLAGS.map(String::from));
+        let has_size = args.iter().any(|word| word.starts_with("--oplogSize"));
+        words.extend((!has_size).then(|| "--oplogSize=64".to_owned()));
         if !version.is_some_and(|v| v.starts_with("4.")) {
             words.push(SHORT_QUIESCE.to_owned());
         }

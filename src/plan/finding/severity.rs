@@ -21,7 +21,8 @@ impl Finding {
             | Self::VoteRevoked { .. }
             | Self::OtherKind { .. }
             | Self::UnusedAddresses { .. }
-            | Self::NameFails { .. } => Severity::Warning,
+            | Self::NameFails { .. }
+            | Self::FeatureVersionBehind { .. } => Severity::Warning,
             Self::ForeignSet { .. }
             | Self::OtherSetName { .. }
             | Self::Standalone { .. }
@@ -42,6 +43,8 @@ impl Finding {
             | Self::VersionLimit { .. }
             | Self::LocalMember { .. }
             | Self::SameName { .. }
+            | Self::InitialSyncFails { .. }
+            | Self::LockRefused { .. }
             | Self::Internal { .. } => Severity::Error,
         }
     }

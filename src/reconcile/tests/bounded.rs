@@ -4,7 +4,7 @@ use super::super::AdminRequests;
 use super::super::requests::REMOVALS_MAX;
 use super::world::{SECOND, World, at, host, member, process};
 use crate::admin::{AdminEndpoint, NotRemovable};
-use crate::model::{Host, NodeState, ProbeError, ProcessId, Subject};
+use crate::model::{Cause, Host, NodeState, ProbeError, ProcessId, Subject};
 use crate::plan::Step;
 use bson::oid::ObjectId;
 use std::net::SocketAddr;
@@ -58,7 +58,8 @@ async fn ten_thousand_addresses_that_come_and_go_leave_nothing_behind() {
         let to = Step::SetSyncSource { on: on.clone(), source: host(2), primary: host(1) };
         observer.history.succeeded(&to, &observed, Instant::now());
         observer.history.succeeded(&Step::StepUp { on: host(2) }, &observed, Instant::now());
-        observer.history.refused(vec![Subject::Fsync(on.clone())], "no".to_owned(), Instant::now(), |_| SECOND);
+        let why = ("no".to_owned(), Cause::Server);
+        observer.history.refused(vec![Subject::Fsync(on.clone())], why, Instant::now(), |_| SECOND);
         world.tasks.lock().unwrap().hosts.remove(&on);
         world.nodes.lock().unwrap().remove(&address);
         advance(5 * SECOND).await;
