@@ -3,7 +3,7 @@
 //! **Invariant:** a config is never rebuilt. [`ReplConfig::with`] edits the fetched document and touches only the
 //! fields that rsctl owns; every other field keeps its value and its place.
 
-use super::member::{SavedVote, TAG_ADDED, TAG_DATA, TAG_SAVED_VOTE, TAG_SPARE};
+use super::member::{SavedVote, TAG_ADDED, TAG_DATA, TAG_SAVED_HOST, TAG_SAVED_VOTE, TAG_SPARE};
 use super::{Change, Host, Member, MemberId, NewRole, SetName};
 use bson::{Bson, Document, oid::ObjectId};
 use std::sync::Arc;
@@ -221,6 +221,7 @@ fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
             return Ok(());
         }
         Change::Readdress { id, .. }
+        | Change::Respell { id, .. }
         | Change::RevokeVote { id }
         | Change::RestoreVote { id, .. }
         | Change::RestoreVoteWithoutPriority { id, .. }
@@ -239,6 +240,12 @@ fn edit(list: &mut Vec<Bson>, change: &Change) -> Result<(), ConfigError> {
 fn edit_member(entry: &mut Document, change: &Change) {
     match change {
         Change::Readdress { to, .. } => {
+            entry.insert("host", to.to_string());
+            remove_tag(entry, TAG_SAVED_HOST);
+        }
+        Change::Respell { to, .. } => {
+            let host = entry.get_str("host").unwrap_or_default().to_owned();
+            set_tag(entry, TAG_SAVED_HOST, host);
             entry.insert("host", to.to_string());
         }
         Change::RevokeVote { .. } => {
@@ -279,7 +286,7 @@ fn edit_member(entry: &mut Document, change: &Change) {
     }
 }
 
-const OUR_TAGS: [&str; 4] = [TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_SAVED_VOTE];
+const OUR_TAGS: [&str; 5] = [TAG_ADDED, TAG_DATA, TAG_SPARE, TAG_SAVED_VOTE, TAG_SAVED_HOST];
 
 fn set_tag(entry: &mut Document, tag: &str, value: String) {
     if entry.get_document("tags").is_err() {
@@ -317,6 +324,7 @@ fn read_member(entry: &mut Document) -> Result<Member, ConfigError> {
         spare: tag(TAG_SPARE).is_some(),
         added: tag(TAG_ADDED).is_some(),
         saved_vote: read_saved_vote(entry),
+        saved_host: tag(TAG_SAVED_HOST).and_then(|text| text.parse().ok()),
         foreign_tags: tags.is_some_and(|t| t.keys().any(|k| !OUR_TAGS.contains(&k.as_str()))),
         ..plain_member(id, &host)
     })
@@ -336,6 +344,7 @@ fn plain_member(id: MemberId, host: &Host) -> Member {
         spare: false,
         added: false,
         saved_vote: None,
+        saved_host: None,
         foreign_tags: false,
     }
 }

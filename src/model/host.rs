@@ -69,6 +69,15 @@ impl Host {
         self.name().is_some_and(is_container_id)
     }
 
+    /// The same host in another form: a name in capitals, or in small letters if it is in capitals. DNS and hosts files make
+    /// no difference between the two. It is none if the name has no letters, and for an IP.
+    pub fn respelled(&self) -> Option<Self> {
+        let name = self.name()?;
+        let capitals = name.to_ascii_uppercase();
+        let other = if capitals == name { name.to_ascii_lowercase() } else { capitals };
+        (other != name).then(|| Self { name: NameOrIp::Name(other.into()), port: self.port })
+    }
+
     /// The TCP port.
     pub fn port(&self) -> u16 {
         self.port
@@ -189,6 +198,15 @@ mod tests {
         for text in ["mongo-node1:1", "3f2504e04f8:1", "3f2504e04f8g:1", "10.0.0.1:1"] {
             assert!(!text.parse::<Host>().unwrap().is_container_id(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_has_another_form_and_an_ip_has_none() {
+        let other = |text: &str| text.parse::<Host>().unwrap().respelled().map(|host| host.to_string());
+        assert_eq!(other("mongo-node1:27018").as_deref(), Some("MONGO-NODE1:27018"));
+        assert_eq!(other("MONGO-NODE1").as_deref(), Some("mongo-node1:27017"));
+        assert_eq!(other("Mongo").as_deref(), Some("MONGO:27017"));
+        assert_eq!((other("10.0.0.1"), other("fd00::a"), other("1-1")), (None, None, None));
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub(super) const TAG_SPARE: &str = "rsctlSpare";
 /// The tag of every member that rsctl added, until its directory is known. It was a task, so rsctl may remove it.
 pub(super) const TAG_ADDED: &str = "rsctlAdded";
 
+/// The tag that keeps the host which rsctl has written in another form for a moment.
+pub(super) const TAG_SAVED_HOST: &str = "rsctlSavedHost";
+
 /// `members[n]._id`: the identity of a member. rsctl never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemberId(pub i64);
@@ -49,6 +52,8 @@ pub struct Member {
     pub added: bool,
     /// The vote and priority that rsctl revoked, or that it holds back from a new member until that holds the data.
     pub saved_vote: Option<SavedVote>,
+    /// The host as it was before rsctl wrote it in another form. It is written back when the set has a primary.
+    pub saved_host: Option<Host>,
     /// It has tags that are not rsctl's.
     pub foreign_tags: bool,
 }
@@ -102,6 +107,13 @@ pub enum Change {
         /// The member, which keeps its identity and its vote.
         id: MemberId,
         /// The address at which the directory answers.
+        to: Host,
+    },
+    /// Writes a member's host in another form, which leads to the same mongod. The tag `rsctlSavedHost` keeps the host.
+    Respell {
+        /// The member.
+        id: MemberId,
+        /// The other form.
         to: Host,
     },
     /// Adds a member.

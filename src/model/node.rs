@@ -25,6 +25,8 @@ pub struct Probe {
     pub state: NodeState,
     /// The set that the node's command line or config names.
     pub set: Option<SetName>,
+    /// The set that the node's command line names, or its configuration file. The node takes no config of another name.
+    pub started_for: Option<SetName>,
     /// The member that the node considers the primary.
     pub sees_primary: Option<Host>,
     /// The host name of the node's machine or container, without a port.
@@ -56,6 +58,7 @@ impl Probe {
             feature: None,
             state,
             set: None,
+            started_for: None,
             sees_primary: None,
             hostname: None,
             config: None,
@@ -66,6 +69,13 @@ impl Probe {
             view: None,
             oplog_end: None,
         }
+    }
+
+    /// The two set names, if the node was started for another set than its config names: first the name that it was
+    /// started with.
+    pub fn names_that_differ(&self) -> Option<(SetName, SetName)> {
+        let (started, stored) = (self.started_for.clone()?, self.config.as_ref()?.set_name());
+        (started != stored).then_some((started, stored))
     }
 
     /// The newest write that the node is known to hold.

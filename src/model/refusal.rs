@@ -84,7 +84,7 @@ impl Subject {
     pub fn of(change: &Change) -> Self {
         match change {
             Change::Add { host, .. } => Self::Add(host.clone()),
-            Change::Readdress { id, to } => Self::Readdress { id: *id, to: to.clone() },
+            Change::Readdress { id, to } | Change::Respell { id, to } => Self::Readdress { id: *id, to: to.clone() },
             Change::Remove { id } => Self::Remove(*id),
             Change::RevokeVote { id } => Self::RevokeVote(*id),
             Change::RestoreVote { id, .. } | Change::RestoreVoteWithoutPriority { id, .. } => Self::RestoreVote(*id),

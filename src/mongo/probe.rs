@@ -160,6 +160,7 @@ async fn stored(
             _ => {}
         }
     }
+    probe.started_for.clone_from(&wanted);
     probe.set = probe.config.as_ref().map(ReplConfig::set_name).or(probe.set).or(wanted);
     // A node that has not loaded its config yet also answers with 94.
     if probe.state == NodeState::Blank && (probe.config.is_some() || probe.data.is_some()) {

@@ -147,7 +147,9 @@ fn size(now: &Situation<'_>, config: &ReplConfig) -> Vec<Finding> {
         let outside = now.ours.iter().find(|p| p.listed && p.state() == NodeState::Blank);
         findings.extend(outside.map(|p| Finding::Full { host: p.hosts[0].clone() }));
     }
-    let is_growing = config.members().iter().any(|m| m.newly_added || m.awaits_first_vote());
+    // A member that answers gets its vote soon.
+    let is_back = |m: &Member| m.owed_vote() && now.process_at(m).is_some();
+    let is_growing = config.members().iter().any(|m| m.newly_added || m.awaits_first_vote() || is_back(m));
     if let Some(primary) = now.primary().filter(|p| now.observed.switched_over.contains(&p.id) && !p.listed) {
         findings.push(Finding::PrimaryUnlisted { host: primary.hosts[0].clone() });
     }

@@ -1,8 +1,7 @@
 //! What an operator should know: each finding has a type, and a sentence that says what to do.
 
-mod severity;
-
 mod kinds;
+mod severity;
 
 use super::reason::list;
 use super::{LintFault, Rule};
@@ -33,6 +32,17 @@ pub enum Finding {
         host: Host,
         /// The name that it was started with.
         set: SetName,
+        /// The name of the managed set.
+        wanted: SetName,
+    },
+    /// A mongod that was started with another set name than its data has.
+    SetNamesDiffer {
+        /// Its address.
+        host: Host,
+        /// The name that it was started with.
+        started_for: SetName,
+        /// The name in its data.
+        stored: SetName,
         /// The name of the managed set.
         wanted: SetName,
     },
@@ -72,8 +82,8 @@ pub enum Finding {
     },
     /// Several replica sets use the managed set's name, and it is unclear which one to manage.
     TwoSets {
-        /// Their `replicaSetId`s.
-        ids: Vec<ObjectId>,
+        /// Their `replicaSetId`s, and the addresses of their mongods.
+        sets: Vec<(ObjectId, Vec<Host>)>,
     },
     /// No mongod shows the `replicaSetId` that the operator chose.
     PinnedSetMissing {
@@ -98,6 +108,13 @@ pub enum Finding {
     },
     /// The set can be recovered, and the policy leaves that to the operator.
     RecoveryManual,
+    /// There is no primary, and rsctl can do more only on request.
+    RecoveryOnRequest,
+    /// Members are REMOVED at their own addresses, and no config brings them back.
+    RemovedInPlace {
+        /// The members.
+        hosts: Vec<Host>,
+    },
     /// The newest config was forced, and the voters that are found store configs that differ from it by more than one
     /// voter.
     ConfigsDisagree,
@@ -198,8 +215,10 @@ const BOOTSTRAP_NEVER: &str = "no mongod has a config, and --bootstrap never for
     or set --bootstrap auto for a first start";
 const CONFIG_LOST: &str = "every mongod is blank now, but a set was seen before, so no new set is initiated: restore \
     the volumes, or restart rsctl if a new set is wanted";
-const RECOVERY_MANUAL: &str = "the data of a majority of the voters answers at new addresses, and --recovery manual \
-    leaves the recovery to the operator: run `rsctl recover`";
+const RECOVERY_MANUAL: &str = "the data of a majority of the voters is found, and --recovery manual leaves the recovery \
+    to the operator: run `rsctl recover`";
+const RECOVERY_ON_REQUEST: &str = "rsctl does nothing more by itself to bring a primary back: `rsctl recover` shows what \
+    is found, what it can do, and what that would lose";
 const CONFIGS_DISAGREE: &str = "the newest config was forced by hand, and the voters that are found store configs that \
     differ from it by more than one voter, so nothing is forced: see `rsctl recover`";
 
@@ -221,6 +240,14 @@ impl fmt::Display for Finding {
                 "{host} runs for replica set {set}, not {wanted}, and is not added: start it with --replSet {wanted}, \
                  or correct --replica-set"
             ),
+            Self::SetNamesDiffer { host, started_for, stored, wanted } => {
+                write!(
+                    f,
+                    "{host} was started with --replSet {started_for}, but its data belongs to replica set {stored}, and a \
+                     set keeps its name: start it with --replSet {stored}"
+                )?;
+                if wanted == stored { Ok(()) } else { write!(f, ", and rsctl with --replica-set {stored}") }
+            }
             Self::Standalone { host, wanted } => {
                 write!(f, "{host} is a mongod without --replSet and is not added: start it with --replSet {wanted}")
             }
@@ -245,11 +272,12 @@ impl fmt::Display for Finding {
                 "{host} lacks writes that its data directory held before, as after the restore of an older snapshot; it \
                  has no vote until it has copied them: if it does not, empty its data directory, so that it syncs anew"
             ),
-            Self::TwoSets { ids } => write!(
+            Self::TwoSets { sets } => write!(
                 f,
                 "several replica sets use this name ({}), and it is unclear which one to manage; nothing is changed: \
-                 stop the others, or choose one with --replica-set-id",
-                ids.iter().map(ObjectId::to_string).collect::<Vec<_>>().join(", ")
+                 choose the one whose data you want with --replica-set-id, empty the data directories of the others, and \
+                 let no healthcheck or script call rs.initiate()",
+                sets.iter().map(|(id, hosts)| format!("{id} at {}", list(hosts))).collect::<Vec<_>>().join("; ")
             ),
             Self::PinnedSetMissing { id } => write!(
                 f,
@@ -262,10 +290,17 @@ impl fmt::Display for Finding {
             Self::BootstrapNever => f.write_str(BOOTSTRAP_NEVER),
             Self::ConfigLost => f.write_str(CONFIG_LOST),
             Self::RecoveryManual => f.write_str(RECOVERY_MANUAL),
+            Self::RecoveryOnRequest => f.write_str(RECOVERY_ON_REQUEST),
+            Self::RemovedInPlace { hosts } => write!(
+                f,
+                "REMOVED at the address in the config, because the mongod started before that led to it: {}; restart \
+                 these mongods. That loses nothing, so do not accept a loss",
+                list(hosts)
+            ),
             Self::ConfigsDisagree => f.write_str(CONFIGS_DISAGREE),
             Self::Full { host } => write!(f, "{host} is not added, because a set has at most {MEMBERS_MAX} members"),
             Self::VoteRevoked { host } => {
-                write!(f, "{host} lost its data directory; it has no vote until it holds the data again")
+                write!(f, "{host} has no vote until it holds the data that its data directory lacks")
             }
             Self::LeftOut { host } => write!(
                 f,

@@ -109,16 +109,15 @@ fn check(base: &ReplConfig, next: &ReplConfig) -> Result<(), LintFault> {
     if changed > 1 { Err(LintFault::ManyVotes(changed)) } else { Ok(()) }
 }
 
-/// Whether `next` may follow `base` by force: the same members, the same votes, other addresses. Only new members, which
-/// have never voted, lose the vote that they were to get.
+/// Whether `next` may follow `base` by force: the same members, other addresses, and no vote that was not there. Some
+/// votes may be held back.
 fn check_forced(base: &ReplConfig, next: &ReplConfig) -> Result<(), LintFault> {
     unique(next)?;
     same_set(base, next)?;
     let ids = |config: &ReplConfig| config.members().iter().map(|m| m.id).collect::<Vec<_>>();
-    let changed =
-        next.members().iter().filter(|m| base.member(m.id).is_none_or(|old| old.votes_now() != m.votes)).count();
-    if ids(base) != ids(next) || changed > 0 {
-        return Err(LintFault::ManyVotes(changed));
+    let gained = next.members().iter().filter(|m| m.votes && !base.member(m.id).is_some_and(Member::votes_now)).count();
+    if ids(base) != ids(next) || gained > 0 {
+        return Err(LintFault::ManyVotes(gained));
     }
     no_permutation(base, next)
 }

@@ -147,6 +147,15 @@ pub enum Reason {
         /// All voters.
         voters: usize,
     },
+    /// All members that answer are REMOVED at their own addresses.
+    NobodyLooks {
+        /// Voters whose data is found.
+        found: usize,
+        /// All voters.
+        voters: usize,
+    },
+    /// A host was written in another form, and the set has a primary again.
+    HostRespelled,
     /// An operator requested a recovery that is safe.
     RecoveryRequested,
     /// An operator accepted a loss of writes.
@@ -220,6 +229,12 @@ impl fmt::Display for Reason {
             Self::MajorityMoved { found, voters } => {
                 write!(f, "the data of {found} of {voters} voters answers at addresses that the config does not have")
             }
+            Self::NobodyLooks { found, voters } => write!(
+                f,
+                "{found} of {voters} voters are REMOVED at their own addresses: they started before their names led to \
+                 them, and look again only when the config names another host"
+            ),
+            Self::HostRespelled => f.write_str("its host was written in another form only to bring the set back"),
             Self::RecoveryRequested => f.write_str("an operator requested it, and the data of a majority is found"),
             Self::LossAccepted => f.write_str("an operator accepts the loss of what only the missing directories hold"),
             Self::Unclear => f.write_str("it is unclear which set or which primary counts"),

@@ -3,19 +3,23 @@
 //!
 //! **Invariant:** only this module proposes a forced reconfig. It changes the addresses of members, but never who
 //! votes: the voters have the same directories before and after it. So every majority after it shares a member with
-//! every majority before it. The election rules then select a primary that holds each acknowledged write. The one
-//! exception is in `loss`. It needs an operator's request that names the set, and the evidence that the operator saw.
+//! every majority before it. The election rules then select a primary that holds each acknowledged write. There are two
+//! exceptions. In `whole`, members without the newest write have no vote until they have copied it. In `loss`, votes are
+//! given up. That needs an operator's request that names the set, and the evidence that the operator saw.
 
 mod arbiters;
 mod evidence;
+mod in_place;
 mod loss;
 mod lost;
 mod obstacle;
+mod whole;
 
 pub use evidence::{Absence, Directory, Evidence, Missing, Verdict, evidence};
 pub use loss::Loss;
 pub use lost::Lost;
 pub use obstacle::Obstacle;
+pub(super) use whole::{is_complete, newest_decides};
 
 use super::situation::{Situation, voters_but};
 use super::{Advice, Context, Finding, LintFault, LintedConfig, Proposal, Reason, Step, WaitingOn};
@@ -57,40 +61,56 @@ fn requested(context: &Context<'_>) -> Option<Proposal> {
 /// The step that the controller takes without a request.
 fn unrequested(context: &Context<'_>) -> Advice {
     let now = &context.situation;
-    let Some(config) = now.config.filter(|_| !context.addressing.moves.is_empty()) else { return Advice::Pass };
+    let Some(config) = now.config else { return Advice::Pass };
+    let unnamed = context.addressing.unnamed.iter().cloned().chain(whole::unnamed(now, config));
+    let mut waiting: Vec<_> = unnamed.map(|host| WaitingOn::Name { host }).collect();
+    if !has_way(context, config) {
+        return Advice::of(None, waiting);
+    }
     let found = found_voters(now, config);
     let (have, need) = (found.len(), config.majority());
     if have < need {
         let missing = voters_but(config, &found).map(|m| m.host.clone()).collect();
         return Advice::Wait(vec![WaitingOn::Directories { have, need, missing }]);
     }
-    let unnamed = context.addressing.unnamed.iter();
-    let mut waiting: Vec<_> = unnamed.map(|host| WaitingOn::Name { host: host.clone() }).collect();
     if let Some(wait) = time_to_wait(now) {
         waiting.push(wait);
         return Advice::Wait(waiting);
     }
-    if now.policy.recovery == RecoveryMode::Manual || !configs_agree(config, &found) {
+    if !by_itself(now, config) || !configs_agree(config, &found) {
         return Advice::of(None, waiting);
     }
     let voters = config.voters().count();
-    let proposal = |Force { step, reached }| Proposal::new(step, Reason::MajorityMoved { found: reached, voters });
+    let because = |found| match has_moved(context, config) {
+        true => Reason::MajorityMoved { found, voters },
+        false => Reason::NobodyLooks { found, voters },
+    };
+    let proposal = |Force { step, reached }| Proposal::new(step, because(reached));
     Advice::of(force(context, config, &found).map(|force| force.map(proposal)), waiting)
 }
 
 /// The step that is safe when an operator requests it.
 fn by_request(context: &Context<'_>, config: &ReplConfig) -> Option<Result<Step, LintFault>> {
     let found = found_voters(&context.situation, config);
-    let has_moved = !context.addressing.moves.is_empty();
-    if !has_moved || found.len() < config.majority() || !configs_agree(config, &found) {
+    if !has_way(context, config) || found.len() < config.majority() || !configs_agree(config, &found) {
         return None;
     }
     force(context, config, &found).map(|force| force.map(|force| force.step))
 }
 
 /// Whether the controller takes the step of [`by_request`] without a request.
-fn by_itself(now: &Situation<'_>) -> bool {
-    now.policy.recovery == RecoveryMode::Auto
+fn by_itself(now: &Situation<'_>, config: &ReplConfig) -> bool {
+    now.policy.recovery == RecoveryMode::Auto && !whole::mixes_priorities(now, config)
+}
+
+/// Whether there is a config that can bring the set back: with other addresses, or with one of them in another form.
+fn has_way(context: &Context<'_>, config: &ReplConfig) -> bool {
+    has_moved(context, config) || in_place::wake(&context.situation, config).is_some()
+}
+
+/// Whether a directory that belongs to a member answers at an address that no member has.
+fn has_moved(context: &Context<'_>, config: &ReplConfig) -> bool {
+    !context.addressing.moves.is_empty() || !whole::assigned(&context.situation, config).is_empty()
 }
 
 fn newest_version(now: &Situation<'_>) -> Option<i64> {
@@ -110,13 +130,14 @@ fn force(
     found: &[(&Member, &Process<'_>)],
 ) -> Option<Result<Force, LintFault>> {
     let now = &context.situation;
-    let next = match LintedConfig::forced(config, forced_changes(context, config), newest_version(now)?) {
+    let next = match LintedConfig::forced(config, forced_changes(context, config, found), newest_version(now)?) {
         Ok(next) => next,
         Err(fault) => return Some(Err(fault)),
     };
     let stays = |m: &Member, p: &Process<'_>| m.data.is_none() && p.is_at(&m.host);
-    let reached: Vec<_> = found.iter().filter(|(m, p)| stays(m, p) || votes_in(now, p, next.config())).collect();
-    if reached.len() < config.majority() {
+    let reached: Vec<_> = found.iter().filter(|(m, p)| stays(m, p) || is_in(now, p, next.config())).collect();
+    let somebody_can_lead = next.config().voters().any(|m| m.priority > 0.0);
+    if reached.len() < config.majority() || !somebody_can_lead {
         return None;
     }
     // All of these are safe. A process that accepts the config and has the newest write becomes primary soonest.
@@ -135,10 +156,11 @@ fn accepts(process: &Process<'_>, next: &ReplConfig) -> bool {
     next.members().iter().all(same)
 }
 
-/// Whether the config has a vote for the process's directory, at an address that leads to the process.
-fn votes_in(now: &Situation<'_>, process: &Process<'_>, config: &ReplConfig) -> bool {
-    let mut members = config.voters().filter(|m| m.data.is_some() && m.data == process.probe.data);
-    members.any(|m| now.leads_to(&m.host, process))
+/// Whether the config has a member for the process's directory, at an address that leads to the process.
+fn is_in(now: &Situation<'_>, process: &Process<'_>, config: &ReplConfig) -> bool {
+    let is_there = |m: &Member| now.leads_to(m.saved_host.as_ref().unwrap_or(&m.host), process);
+    let mut members = config.members().iter().filter(|m| m.data.is_some() && m.data == process.probe.data);
+    members.any(|m| is_there(m) || now.leads_to(&m.host, process))
 }
 
 /// Voters whose tagged directory answers and names no primary. For a voter without a tag, this function does not guess
@@ -148,28 +170,31 @@ fn tagged_voters<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<
     let with_data = voters.filter_map(|m| Some((m, now.process_with_data(m.data?)?)));
     with_data
         .filter(|(_, p)| match p.state() {
-            NodeState::Removed => true,
+            NodeState::Removed => p.probe.names_that_differ().is_none(),
             NodeState::Secondary => p.probe.sees_primary.is_none(),
             _ => false,
         })
         .collect()
 }
 
-/// The result of [`tagged_voters`], and voters without a tag that work as members at their configured addresses. The
-/// server counts the votes of the latter already. So a forced reconfig that changes other members' addresses does not
-/// extend what they can decide.
+/// The result of [`tagged_voters`], and two kinds of voters without a tag. Some work as members at their configured
+/// addresses. The server counts their votes already, so a forced reconfig that changes other members' addresses does not
+/// extend what they can decide. The others moved, and [`whole`] shows that all directories are there.
 fn found_voters<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Vec<(&'a Member, &'s Process<'a>)> {
     let is_named = |data: DataId| config.members().iter().any(|m| m.data == Some(data)) || now.is_copied(data);
     let is_whole = |m: &Member, p: &Process<'_>| match m.arbiter {
         true => p.state() == NodeState::Arbiter,
         false => {
             let is_own = p.probe.data.is_some_and(|data| !is_named(data));
-            p.state() == NodeState::Secondary && is_own && !now.is_rewound(p)
+            let is_back = || in_place::is_removed_in_place(now, config, m, p);
+            is_own && !now.is_rewound(p) && (p.state() == NodeState::Secondary || is_back())
         }
     };
     let untagged = config.voters().filter(|m| m.data.is_none()).filter_map(|m| Some((m, now.process_at(m)?)));
     let there = untagged.filter(|(m, p)| p.probe.sees_primary.is_none() && is_whole(m, p));
-    tagged_voters(now, config).into_iter().chain(there).collect()
+    let moved = whole::assigned(now, config).into_iter().filter(|a| a.member.votes_now());
+    let moved = moved.map(|a| (a.member, a.process));
+    tagged_voters(now, config).into_iter().chain(there).chain(moved).collect()
 }
 
 /// What a safe recovery must still wait for.
@@ -205,13 +230,17 @@ fn configs_agree(config: &ReplConfig, found: &[(&Member, &Process<'_>)]) -> bool
     near >= config.majority()
 }
 
-fn forced_changes(context: &Context<'_>, config: &ReplConfig) -> Vec<Change> {
+fn forced_changes(context: &Context<'_>, config: &ReplConfig, found: &[(&Member, &Process<'_>)]) -> Vec<Change> {
+    let now = &context.situation;
     let (moves, tags) = (context.addressing.moves.clone(), context.addressing.tags.clone());
+    let assigned: Vec<Change> = whole::assigned(now, config).iter().flat_map(whole::Assigned::changes).collect();
     // A forced reconfig would make a new member a voter before it holds the data.
     let new = config.members().iter().filter(|m| m.newly_added);
     let silenced = new.map(|m| Change::RevokeVote { id: m.id }).collect();
-    let away = lost_addresses(&context.situation, config, &moves, &tags);
-    [moves, tags, silenced, away].concat()
+    let woken = if has_moved(context, config) { None } else { in_place::wake(now, config) };
+    let held_back = whole::held_back(now, config, found);
+    let away = lost_addresses(now, config, &moves, &tags);
+    [moves, tags, assigned, woken.into_iter().collect(), silenced, held_back, away].concat()
 }
 
 /// An address that leads nowhere, for each voter at whose address another directory answers. Otherwise that directory
@@ -244,12 +273,21 @@ fn nowhere(config: &ReplConfig, id: MemberId) -> Host {
 /// What an operator should know about a set that rsctl could recover but does not.
 pub(super) fn refusal(context: &Context<'_>) -> Option<Finding> {
     let now = &context.situation;
-    let config = now.config.filter(|_| now.primary().is_none() && !context.addressing.moves.is_empty())?;
+    let config = now.config.filter(|_| now.primary().is_none() && !now.blocked)?;
     let found = found_voters(now, config);
-    let is_enough = found.len() >= config.majority();
+    let is_enough = found.len() >= config.majority() && has_way(context, config);
     match now.policy.recovery {
-        RecoveryMode::Manual if is_enough => Some(Finding::RecoveryManual),
-        RecoveryMode::Auto if is_enough && !configs_agree(config, &found) => Some(Finding::ConfigsDisagree),
-        RecoveryMode::Manual | RecoveryMode::Auto => None,
+        RecoveryMode::Manual if is_enough => return Some(Finding::RecoveryManual),
+        RecoveryMode::Auto if is_enough && !configs_agree(config, &found) => return Some(Finding::ConfigsDisagree),
+        RecoveryMode::Manual | RecoveryMode::Auto => {}
     }
+    in_place::finding(now, config).or_else(|| {
+        let has_lasted = now.observed.still_for >= now.policy.replace_after;
+        let helps = match evidence::weigh(context).verdict {
+            Verdict::Safe { by_itself, .. } => !by_itself,
+            Verdict::Loss(_) => has_lasted,
+            Verdict::Primary(_) | Verdict::Electing | Verdict::Refused(_) | Verdict::Unknown(_) => false,
+        };
+        helps.then_some(Finding::RecoveryOnRequest)
+    })
 }

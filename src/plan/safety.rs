@@ -1,5 +1,6 @@
 //! The veto: the one place that says why a step must not be done now, whatever rule proposed it.
 
+use super::recovery::{is_complete, newest_decides};
 use super::situation::Situation;
 use super::{LintedConfig, Step, WaitingOn};
 use crate::model::{Change, Host, Member, MemberId, NodeState, Process, Refusal, ReplConfig, Subject};
@@ -33,6 +34,8 @@ pub enum Objection {
         /// All voters.
         voters: usize,
     },
+    /// A force after which a voter without the newest write could be elected.
+    MayLackWrites,
     /// A force that loses writes, and no operator has accepted that.
     LossNotAccepted,
     /// A force that loses writes, while some mongod may know a primary.
@@ -62,6 +65,7 @@ impl fmt::Display for Objection {
             Self::NoLiveMajority { live, need } => write!(f, "only {live} voters would be live, and {need} are needed"),
             Self::Primary => f.write_str("there is a primary"),
             Self::FewDirectories { found, voters } => write!(f, "the data of only {found} of {voters} voters is found"),
+            Self::MayLackWrites => f.write_str("a voter without the newest write could be elected"),
             Self::LossNotAccepted => f.write_str("no operator has accepted the loss"),
             Self::MaybePrimary { witness } => write!(f, "there may be a primary, according to {witness}"),
             Self::VoterMissing { host } => write!(f, "{host} would vote, but does not answer with its data"),
@@ -80,7 +84,7 @@ pub(super) fn veto(now: &Situation<'_>, step: &Step) -> Option<WaitingOn> {
     }
     let objection = match step {
         Step::Reconfig { next, .. } => objection(now, next),
-        Step::Recover { next, .. } => objection_to_force(now, next.base()),
+        Step::Recover { next, .. } => objection_to_force(now, next),
         Step::AcceptLoss { on, next } => objection_to_loss(now, on, next.config()),
         Step::Wait
         | Step::TakeLock { .. }
@@ -134,6 +138,7 @@ fn gives_a_vote(change: &Change) -> Option<MemberId> {
         | Change::Remove { .. }
         | Change::RevokeVote { .. }
         | Change::Readdress { .. }
+        | Change::Respell { .. }
         | Change::Tag { .. } => None,
     }
 }
@@ -145,7 +150,8 @@ fn will_be_live(now: &Situation<'_>, next: &LintedConfig, id: MemberId) -> bool 
 }
 
 /// Force overrides the server's own checks, so everything that it must not do is checked here once more.
-fn objection_to_force(now: &Situation<'_>, base: &ReplConfig) -> Option<Objection> {
+fn objection_to_force(now: &Situation<'_>, next: &LintedConfig) -> Option<Objection> {
+    let base = next.base();
     if !now.observed.tasks.is_good() {
         return Some(Objection::NoGoodDns);
     }
@@ -153,12 +159,36 @@ fn objection_to_force(now: &Situation<'_>, base: &ReplConfig) -> Option<Objectio
         return Some(Objection::Primary);
     }
     // Only voters count: a member without a vote has acknowledged no write, and without a primary no dead one can be
-    // removed. A tag names a voter's directory. A voter without a tag, such as an arbiter, counts where it answers.
+    // removed. A tag names a voter's directory. A voter without a tag, such as an arbiter, counts where it answers. A first
+    // tag by force counts only if every directory of the set is there.
     let holds = |p: &Process<'_>| p.probe.data.is_some() && !now.is_rewound(p);
-    let answers = |m: &Member| now.process_at(m).is_some_and(|p| m.arbiter || holds(p));
-    let is_found = |m: &&Member| m.data.map_or_else(|| answers(m), |data| now.process_with_data(data).is_some());
-    let (found, voters) = (base.voters().filter(is_found).count(), base.voters().count());
-    (found < base.majority()).then_some(Objection::FewDirectories { found, voters })
+    let there = |m: &Member| now.process_at(m).filter(|p| m.arbiter || holds(p));
+    let tag = |m: &Member| next.config().member(m.id).and_then(|m| m.data);
+    let first_tag = |m: &Member| tag(m).filter(|_| m.data.is_none());
+    let by_first_tag =
+        |m: &Member| first_tag(m).filter(|_| is_complete(now, base)).and_then(|d| now.process_with_data(d));
+    let found: Vec<(&Member, &Process<'_>)> = base
+        .voters()
+        .filter_map(|m| {
+            let process = match m.data {
+                Some(data) => now.process_with_data(data),
+                None => there(m).or_else(|| by_first_tag(m)),
+            };
+            Some((m, process?))
+        })
+        .collect();
+    if found.len() < base.majority() {
+        return Some(Objection::FewDirectories { found: found.len(), voters: base.voters().count() });
+    }
+    // Votes are held back only beside a first tag, and nobody without the newest write may be elected then.
+    let keeps = |m: &Member| next.config().member(m.id).is_some_and(|m| m.votes);
+    let kept: Vec<_> = found.iter().filter(|(m, _)| keeps(m)).copied().collect();
+    let decides = || newest_decides(now, next.config(), &kept);
+    match base.voters().any(|m| first_tag(m).is_some()) {
+        true if decides() => None,
+        false if base.voters().all(keeps) => None,
+        _ => Some(Objection::MayLackWrites),
+    }
 }
 
 /// A force that gives up votes can lose what a majority acknowledged. So it takes an operator's acceptance for this set,
@@ -187,7 +217,8 @@ fn objection_to_loss(now: &Situation<'_>, on: &Host, next: &ReplConfig) -> Optio
 
 /// The process answers at the voter's address, with complete data or, for an arbiter, with what it takes to be one.
 fn fills(now: &Situation<'_>, process: &Process<'_>, voter: &Member) -> bool {
-    now.leads_to(&voter.host, process)
+    let leads = |host: &Host| now.leads_to(host, process);
+    (leads(&voter.host) || voter.saved_host.as_ref().is_some_and(leads))
         && match voter.arbiter {
             true => matches!(process.state(), NodeState::Arbiter | NodeState::Blank),
             false => process.probe.data.is_some(),

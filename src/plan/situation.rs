@@ -208,6 +208,11 @@ fn is_of_the_set(process: &Process<'_>, policy: &Policy, findings: &mut Vec<Find
         findings.push(Finding::Standalone { host, wanted: policy.set.clone() });
         return false;
     }
+    if let Some((started_for, stored)) = process.probe.names_that_differ() {
+        let is_its_data = stored == policy.set;
+        findings.push(Finding::SetNamesDiffer { host, started_for, stored, wanted: policy.set.clone() });
+        return is_its_data;
+    }
     match &process.probe.set {
         Some(set) if *set != policy.set => {
             findings.push(Finding::OtherSetName { host, set: set.clone(), wanted: policy.set.clone() });
@@ -238,7 +243,8 @@ fn keep_one_set(
     let is_unclear = ids.len() > 1 && qualified.len() != 1;
     let chosen = if is_unclear { known } else { qualified.first().copied() };
     if is_unclear {
-        findings.push(Finding::TwoSets { ids: ids.iter().copied().collect() });
+        let hosts_of = |id| ours.iter().filter(|p| set_id(p) == Some(id)).map(|p| p.hosts[0].clone()).collect();
+        findings.push(Finding::TwoSets { sets: ids.iter().map(|id| (*id, hosts_of(*id))).collect() });
     }
     ours.retain(|process| {
         let Some(config) = &process.probe.config else { return true };

@@ -193,6 +193,7 @@ fn describe(change: &Change, base: &ReplConfig) -> String {
     let host = |id: &MemberId| base.member(*id).map_or_else(|| format!("member {id}"), |m| m.host.to_string());
     match change {
         Change::Readdress { id, to } => format!("move {} to {to}", host(id)),
+        Change::Respell { id, to } => format!("write {} as {to}", host(id)),
         Change::Add { host, role: NewRole::Voter, .. } => format!("add {host}"),
         Change::Add { host, role: NewRole::LateVoter, .. } => format!("add {host}, to vote when it holds the data"),
         Change::Add { host, role: NewRole::Spare, .. } => format!("add {host} without a vote"),

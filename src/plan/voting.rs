@@ -140,15 +140,23 @@ pub(super) fn finalize_member(context: &Context<'_>) -> Advice {
         // If one node cannot save its state, the other nodes must still get their tags.
         save => save,
     };
-    let tags = due_tags(context, config);
+    let (tags, hosts) = (due_tags(context, config), saved_hosts(config));
+    let because = if hosts.is_empty() { Reason::DirectoriesUntagged } else { Reason::HostRespelled };
+    let changes = [tags, hosts].concat();
     // The server will give a new member its vote by a reconfig of its own. A tag at this time would conflict with that.
-    if !tags.is_empty() && !config.members().iter().any(|m| is_vote_underway(now, m)) {
-        return reconfig(now, tags, Reason::DirectoriesUntagged);
+    if !changes.is_empty() && !config.members().iter().any(|m| is_vote_underway(now, m)) {
+        return reconfig(now, changes, because);
     }
     if config.term().is_none() {
         return reconfig(now, Vec::new(), Reason::NoTerm);
     }
     held_up.map_or(Advice::Pass, Advice::from)
+}
+
+/// Hosts that *recover* has written in another form. They get back the form that they had.
+fn saved_hosts(config: &ReplConfig) -> Vec<Change> {
+    let saved = config.members().iter().filter_map(|m| Some((m.id, m.saved_host.clone()?)));
+    saved.map(|(id, to)| Change::Readdress { id, to }).collect()
 }
 
 fn is_vote_underway(now: &Situation<'_>, member: &Member) -> bool {

@@ -39,9 +39,15 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
 /// The seed list: the members that an application can reach and read from.
 fn seeds(observed: &Observed, config: &ReplConfig) -> Vec<String> {
     let serves = |m: &&Member| m.serves_reads() && !observed.tasks.leads_nowhere(&m.host);
-    let mut hosts: Vec<&Host> = config.members().iter().filter(serves).map(|m| &m.host).collect();
+    let mut hosts: Vec<&Host> = config.members().iter().filter(serves).map(published).collect();
     hosts.sort();
     hosts.into_iter().map(Host::to_string).collect()
+}
+
+/// The address under which applications know the member. A host that rsctl has written in another form for a moment is
+/// still published as it was.
+fn published(member: &Member) -> &Host {
+    member.saved_host.as_ref().unwrap_or(&member.host)
 }
 
 fn health(observed: &Observed, plan: &Plan, members: &[MemberStatus]) -> Health {
@@ -132,7 +138,7 @@ fn note(member: &Member, state: Option<NodeState>) -> Option<String> {
     let words = match state {
         Some(NodeState::Startup2) => "copies its data",
         _ if member.newly_added || member.awaits_first_vote() => "votes as soon as it holds the data",
-        _ if member.saved_vote.is_some() => "has an empty data directory, so its vote is revoked",
+        _ if member.saved_vote.is_some() => "has no vote until it holds the data",
         _ if member.spare => "spare: gets a vote when a voter is gone",
         _ if member.arbiter => "arbiter",
         _ if member.hidden => "hidden",

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "figures are worth seeing")]
 #![allow(unreachable_pub, reason = "a test has no public interface")]
 
+mod adopted;
 mod adopting_addresses;
 mod applications;
 mod auth;

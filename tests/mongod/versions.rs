@@ -19,7 +19,7 @@ use crate::support::controller::Controller;
 use crate::support::mongods::{binary, free_ip};
 
 /// Whether this version is available. Prints a line if it is not.
-fn is_here(version: &'static str) -> bool {
+pub fn is_here(version: &'static str) -> bool {
     let found = binary(Some(version));
     if let Err(error) = &found {
         println!("skipped: MongoDB {version}: {error}");

@@ -99,7 +99,7 @@ impl World {
         let direct = self.word(host).and_then(|word| self.owner(word)).map(|(word, _)| word.to_owned());
         direct.unwrap_or_else(|| {
             let short = words::shorten(&host.to_string());
-            short.strip_prefix('@').unwrap_or_else(|| panic!("nobody is at {host}")).to_owned()
+            words::task_of_name(&short).unwrap_or_else(|| panic!("nobody is at {host}"))
         })
     }
 
@@ -169,7 +169,7 @@ impl World {
         self.word(host)
             .and_then(|word| self.owner(word))
             .map(|(word, _)| word.to_owned())
-            .or_else(|| words::shorten(&host.to_string()).strip_prefix('@').map(str::to_owned))
+            .or_else(|| words::task_of_name(&words::shorten(&host.to_string())))
     }
 
     /// A member that answers finishes its initial sync. It is then no longer `newlyAdded`.

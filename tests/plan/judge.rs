@@ -68,7 +68,12 @@ fn step(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'st
             require(leading.all(|p| p.config.as_ref() != Some(base)), "force beside a primary")?;
             require(observed.tasks.is_good(), "force in DNS trouble")?;
             let voters = |c: &ReplConfig| c.voters().map(|m| m.id).collect::<Vec<_>>();
-            require(voters(base) == voters(next.config()), "force that changes who votes")?;
+            // Beside a first tag, voters without the newest write are held back.
+            let (before, after) = (voters(base), voters(next.config()));
+            let is_first = |id| base.member(id).is_some_and(|m| m.data.is_none());
+            let guesses = next.changes().iter().any(|c| matches!(c, Change::Tag { id, .. } if is_first(*id)));
+            require(after.iter().all(|id| before.contains(id)), "force that gives a vote")?;
+            require(guesses || before == after, "force that changes who votes")?;
             let configs = probes().filter(of_the_set).filter_map(|p| p.config.as_ref());
             let mut seen = configs.filter(|c| c.replica_set_id() == base.replica_set_id());
             require(seen.all(|c| c.version() < next.config().version()), "force below a version that is seen")
@@ -138,7 +143,7 @@ fn reconfig(observed: &Observed, linted: &LintedConfig) -> Result<(), &'static s
                 let ours = used.filter(|c| c.replica_set_id() == base.replica_set_id());
                 require(!ours.flat_map(|c| c.members()).any(|m| m.id == *id), "an identity used twice")?;
             }
-            Change::Tag { .. } | Change::Readdress { .. } => {}
+            Change::Tag { .. } | Change::Readdress { .. } | Change::Respell { .. } => {}
         }
     }
     let mut tags: Vec<_> = next.members().iter().filter_map(|m| m.data).collect();

@@ -249,6 +249,7 @@ fn member(head: &str, attributes: &str, id: &mut i64) -> Document {
             ("spare", _) => drop(tags.insert("rsctlSpare", "1")),
             ("added", _) => drop(tags.insert("rsctlAdded", "1")),
             ("saved-vote", text) => drop(tags.insert("rsctlSavedVote", text)),
+            ("saved-host", word) => drop(tags.insert("rsctlSavedHost", words::host(word).to_string())),
             ("tag", text) => drop(tags.insert(text, "1")),
             _ => panic!("{head}: unknown {attribute}"),
         }
@@ -298,6 +299,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "process" => spec.process = Some(value.to_owned()),
         "unresolved" => spec.unresolved = words::duration(value),
         "elsewhere" => spec.answers_elsewhere = true,
+        "started-for" => spec.started_for = Some(SetName::new(value)),
         "set" => spec.set = Some(SetName::new(value)),
         "wire" => spec.wire = Some(value.parse().unwrap()),
         "feature" => spec.feature = Some(value.parse().unwrap()),

@@ -1,5 +1,5 @@
-//! The short words of the notation, and back: `a` is 10.0.0.1:27017, `a6` [fd00::1]:27017, `@a` mongo-a:27017 and
-//! `#7` 10.0.1.7:27017. Any other word with a dot or a colon is an address as MongoDB writes it.
+//! The short words of the notation, and back: `a` is 10.0.0.1:27017, `a6` [fd00::1]:27017, `@a` mongo-a:27017, `@A` MONGO-A:27017
+//! and `#7` 10.0.1.7:27017. Any other word with a dot or a colon is an address as MongoDB writes it.
 
 use rsctl::model::{DataId, Host, MemberId, ProcessId, RemovalTarget, Subject};
 use std::time::Duration;
@@ -9,6 +9,7 @@ pub fn host(word: &str) -> Host {
     let text = match word.as_bytes() {
         [letter @ b'a'..=b'z'] => format!("10.0.0.{}:27017", letter - b'a' + 1),
         [letter @ b'a'..=b'z', b'6'] => format!("[fd00::{:x}]:27017", letter - b'a' + 1),
+        [b'@', b'A'..=b'Z', ..] => format!("MONGO-{}:27017", &word[1..]),
         [b'@', ..] => format!("mongo-{}:27017", &word[1..]),
         [b'#', ..] => format!("10.0.1.{}:27017", &word[1..]),
         _ => word.to_owned(),
@@ -21,6 +22,11 @@ pub fn is_host(word: &str) -> bool {
     let bytes = word.as_bytes();
     matches!(bytes, [b'a'..=b'z'] | [b'a'..=b'z', b'6'] | [b'@' | b'#', _, ..])
         || word.parse::<Host>().is_ok_and(|_| word.contains(':'))
+}
+
+/// The task that a name leads to, whether the name is in capitals or not.
+pub fn task_of_name(word: &str) -> Option<String> {
+    word.strip_prefix('@').map(str::to_lowercase)
 }
 
 /// The directory that a node at this address has unless the scenario says otherwise: `A` for `a`, `a6` and `@a`.
@@ -99,6 +105,9 @@ fn short(core: &str) -> Option<String> {
         return Some(format!("#{n}"));
     }
     if let Some(name) = place.strip_prefix("mongo-") {
+        return Some(format!("@{name}"));
+    }
+    if let Some(name) = place.strip_prefix("MONGO-") {
         return Some(format!("@{name}"));
     }
     let n = place.strip_prefix("[fd00::")?.strip_suffix(']').and_then(|n| u8::from_str_radix(n, 16).ok())?;

@@ -51,6 +51,7 @@ pub struct Spec {
     pub data: Option<Option<String>>,
     pub process: Option<String>,
     pub set: Option<SetName>,
+    pub started_for: Option<SetName>,
     pub wire: Option<i32>,
     pub feature: Option<FeatureVersion>,
     pub sees: Option<Option<String>>,
@@ -254,6 +255,7 @@ impl World {
             feature: spec.feature,
             hostname: spec.hostname.clone(),
             proof: if spec.unproven { Proof::None } else { Proof::NotAsked },
+            started_for: spec.started_for.clone(),
             set: spec.set.clone().or_else(|| (state != NodeState::Standalone).then(|| SetName::new("rs"))),
             sees_primary: match &spec.sees {
                 Some(said) => said.as_deref().map(words::host),
@@ -370,14 +372,14 @@ impl World {
                 continue;
             }
             let short = words::shorten(&member.host.to_string());
-            let task = short.strip_prefix('@').and_then(|letter| self.nodes.get_key_value(letter));
+            let task = words::task_of_name(&short).and_then(|letter| self.nodes.get_key_value(&letter));
             let Some((letter, task)) = task else {
                 assert!(!label.is_empty() || member.host.port() == 9, "member {short}: nothing is said about it");
                 let silent = Answer::Error(ProbeError::Timeout);
                 self.nodes.insert(short, Spec { answer: silent, unlisted: Some(None), ..Spec::default() });
                 continue;
             };
-            let naming = Some(Naming::Stable(member.host.clone()));
+            let naming = Some(Naming::Stable(words::host(&format!("@{letter}"))));
             assert!(
                 task.naming.is_none() || task.naming == naming,
                 "{letter} has another name, so say what {short} is"

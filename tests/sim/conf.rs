@@ -61,6 +61,15 @@ impl Conf {
         Self::stored(doc).ok()
     }
 
+    /// The same config without tags, as a set has that rsctl did not make.
+    pub fn untagged(&self) -> Option<ConfRef> {
+        let mut doc = self.doc.clone();
+        for entry in doc.get_array_mut("members").ok()?.iter_mut().filter_map(Bson::as_document_mut) {
+            entry.remove("tags");
+        }
+        Self::stored(doc).ok()
+    }
+
     /// The config of the server's own reconfig that lets a newcomer vote.
     pub fn without_mark(&self, id: i64) -> Option<ConfRef> {
         let mut doc = self.doc.clone();

@@ -130,6 +130,21 @@ fn with_newcomers(base: &ReplConfig, config: &ReplConfig) -> ReplConfig {
     })
 }
 
+/// The config, but every voter of `base` keeps its vote.
+fn with_every_vote(base: &ReplConfig, config: &ReplConfig) -> ReplConfig {
+    let voters: Vec<i64> = base.voters().map(|m| m.id.0).collect();
+    edited(config, |list| {
+        for voter in voters {
+            let Some(entry) = member(list, voter) else { continue };
+            entry.insert("votes", 1);
+            entry.insert("priority", 1);
+            if let Ok(tags) = entry.get_document_mut("tags") {
+                tags.remove("rsctlSavedVote");
+            }
+        }
+    })
+}
+
 fn member(list: &mut [Bson], wanted: i64) -> Option<&mut Document> {
     list.iter_mut().filter_map(Bson::as_document_mut).find(|d| id(d) == Some(wanted))
 }
@@ -299,6 +314,7 @@ impl Admin for FaultyController {
         let altered = match self.mutant {
             Mutant::ForcesByAddress => self.by_address(at, config),
             Mutant::ForcesNewcomers => self.base(at).map(|base| with_newcomers(&base, config)),
+            Mutant::KeepsEveryVote => self.base(at).map(|base| with_every_vote(&base, config)),
             _ => None,
         };
         self.port.force(at, altered.as_ref().unwrap_or(config)).await

@@ -32,6 +32,8 @@ pub enum Mutant {
     ForcesUnseen,
     /// Forces votes on new members that do not have the data yet.
     ForcesNewcomers,
+    /// Leaves every vote when it assigns directories to members without tags.
+    KeepsEveryVote,
     /// Has a member elected although the other members see a primary.
     UnseatsPrimaries,
     /// Removes a member as soon as it does not see it.
@@ -55,6 +57,7 @@ impl Mutant {
             Self::ForcesByAddress => Scenario::BlankTaskWhileReaddressing,
             Self::ForcesNewcomers => Scenario::ReaddressWhileCopying,
             Self::TrustsDnsAlone => Scenario::HiddenTask,
+            Self::KeepsEveryVote => Scenario::RedeployedUntagged,
             Self::ForgetsThePast => Scenario::SnapshotBesideStale,
             _ => Scenario::Random,
         }
@@ -73,7 +76,7 @@ pub enum DetectedBy {
 }
 
 /// Every mutant that must be detected.
-pub const ALL: [(Mutant, DetectedBy); 17] = [
+pub const ALL: [(Mutant, DetectedBy); 18] = [
     (Mutant::InitiatesTwice, DetectedBy::LostWrites),
     (Mutant::IgnoresLocks, DetectedBy::LostWrites),
     (Mutant::TakesSilenceForBlank, DetectedBy::LostWrites),
@@ -83,6 +86,7 @@ pub const ALL: [(Mutant, DetectedBy); 17] = [
     (Mutant::ChangesTwoVotes, DetectedBy::Commands("the server refuses it (103)")),
     (Mutant::ForcesAnybody, DetectedBy::LostWrites),
     (Mutant::ForcesByAddress, DetectedBy::LostWrites),
+    (Mutant::KeepsEveryVote, DetectedBy::LostWrites),
     (Mutant::ForgetsThePast, DetectedBy::LostWrites),
     (Mutant::ForcesUnseen, DetectedBy::Commands("a directory that is absent cannot vote")),
     (

@@ -5,7 +5,8 @@ use super::checker::Quiet;
 use super::conf::ConfRef;
 use super::dns::DnsView;
 use super::events::{End, Event};
-use super::faults::Undo;
+use super::faults::{ControllerCommand, Undo};
+use super::node::Dir;
 use super::world::{Machine, World};
 
 /// The faults of a seed.
@@ -31,10 +32,15 @@ pub enum Scenario {
     /// DNS does not list the task of the member with the highest priority, and nothing else is wrong. Elections and
     /// changes of the config come to an end.
     PreferredUnlisted,
+    /// One voter misses the last writes. The whole stack is removed and deployed anew: all tags are gone, as if rsctl had
+    /// never been there, and every address is new. Sometimes the primary stays away, and a copy of the voter that is behind
+    /// stands in for it, as the directory of a removed member could. Then the next primary dies, before others have copied
+    /// from it.
+    RedeployedUntagged,
 }
 
 /// Every scenario except the random one.
-pub const SCENARIOS: [Scenario; 7] = [
+pub const SCENARIOS: [Scenario; 8] = [
     Scenario::HiddenTask,
     Scenario::ReaddressWhileCopying,
     Scenario::BlankTaskWhileReaddressing,
@@ -42,6 +48,7 @@ pub const SCENARIOS: [Scenario; 7] = [
     Scenario::TwoSides,
     Scenario::SnapshotBesideStale,
     Scenario::PreferredUnlisted,
+    Scenario::RedeployedUntagged,
 ];
 
 /// One action of a scenario.
@@ -59,10 +66,18 @@ pub enum Act {
     Return(usize),
     /// Starts a task at a new address.
     Move(usize),
+    /// Starts a task at a new address. It copies nothing for a while.
+    MoveSlow(usize),
     /// Starts a task at a new address, with its volume set back to the snapshot.
     MoveSetBack(usize),
     /// Gives a member the highest priority, and hides its task from all controllers when it leads.
     Prefer(usize),
+    /// Removes the whole stack and deploys it anew, without tags. A copy of this directory may stand in for another
+    /// one, which stays away.
+    RedeployUntagged {
+        copied: usize,
+        away: Option<usize>,
+    },
     /// Kills the primary. If there is none, it kills the next one.
     KillLeader,
 }
@@ -78,7 +93,12 @@ const LOOPS_UNTIL: u64 = 180_000;
 impl Scenario {
     /// Whether members must be known by name (`true`) or by IP (`false`). `None` if it makes no difference.
     pub fn named(self) -> Option<bool> {
-        let by_ip = [Self::ReaddressWhileCopying, Self::BlankTaskWhileReaddressing, Self::SnapshotBesideStale];
+        let by_ip = [
+            Self::ReaddressWhileCopying,
+            Self::BlankTaskWhileReaddressing,
+            Self::SnapshotBesideStale,
+            Self::RedeployedUntagged,
+        ];
         by_ip.contains(&self).then_some(false)
     }
 
@@ -113,12 +133,19 @@ impl World {
                     self.kill_so(machine, refuses);
                 }
             }
-            Act::Return(machine) | Act::Move(machine) | Act::MoveSetBack(machine)
+            Act::Return(machine) | Act::Move(machine) | Act::MoveSlow(machine) | Act::MoveSetBack(machine)
                 if self.machines[machine].proc.is_some() => {}
             Act::Return(machine) => self.start(machine, self.machines[machine].addr),
             Act::Move(machine) => {
                 let at = self.fresh_address();
                 self.start(machine, at);
+            }
+            Act::MoveSlow(machine) => {
+                let (at, until) = (self.fresh_address(), self.now + 20_000);
+                self.start(machine, at);
+                if let Some(proc) = self.proc(machine) {
+                    proc.slow_until = until;
+                }
             }
             Act::MoveSetBack(machine) => {
                 self.set_back(machine);
@@ -126,6 +153,7 @@ impl World {
                 self.start(machine, at);
             }
             Act::Prefer(machine) => self.prefer_and_hide(machine),
+            Act::RedeployUntagged { copied, away } => self.redeploy_untagged(copied, away),
             Act::KillLeader => match self.leader() {
                 Some(leader) => {
                     self.kill(leader);
@@ -196,6 +224,14 @@ impl World {
                 self.later(8100, 9000, Act::Move(other));
                 self.later(30_000, 40_000, Act::Move(leader));
             }
+            Scenario::RedeployedUntagged => {
+                let until = self.now + ENDS_AT;
+                if let Some(proc) = self.proc(other) {
+                    proc.slow_until = until;
+                }
+                let away = self.rng.percent(50).then_some(leader);
+                self.later(200, 900, Act::RedeployUntagged { copied: other, away });
+            }
             Scenario::NewcomerBesideSilent => {
                 self.cut_off(End::Machine(one), End::Machine(leader));
                 self.cut_off(End::Machine(one), End::Machine(other));
@@ -222,6 +258,31 @@ impl World {
         let max = 2 * self.wakes.len() as u32;
         self.checker.quiet = Some(Quiet { max, elections: 0, changes: 0 });
         (0..self.wakes.len()).for_each(|controller| self.wakes[controller].notify_one());
+    }
+
+    fn redeploy_untagged(&mut self, copied: usize, away: Option<usize>) {
+        self.note(|_| format!("the stack is deployed anew without tags, and {away:?} stays away"));
+        for controller in 0..self.wakes.len() {
+            self.controller_commands.push(ControllerCommand::Crash(controller));
+            self.after(500, 3000, Event::Undo(Undo::Controller(controller)));
+        }
+        for machine in 0..self.machines.len() {
+            if self.machines[machine].proc.is_some() {
+                self.kill_so(machine, true);
+            }
+            let dir = &mut self.machines[machine].dir;
+            dir.config = dir.config.as_ref().and_then(|config| config.untagged());
+            let act = if machine == copied { Act::MoveSlow(machine) } else { Act::Move(machine) };
+            let (low, high) = if away == Some(machine) { (30_000, 40_000) } else { (1000, 4000) };
+            self.later(low, high, act);
+        }
+        if away.is_some() {
+            let stand_in = self.add_machine();
+            let data = rsctl::model::DataId(bson::Uuid::from_bytes(self.rng.bytes()));
+            self.machines[stand_in].dir = Dir { data: Some(data), ..self.machines[copied].dir.clone() };
+            self.later(1000, 4000, Act::MoveSlow(stand_in));
+        }
+        self.later(4000, 5000, Act::KillLeader);
     }
 
     /// Cuts two ends off from each other until the faults end.

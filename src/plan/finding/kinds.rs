@@ -4,9 +4,10 @@ use super::Finding;
 
 impl Finding {
     /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 31] = [
+    pub const KINDS: [&str; 34] = [
         "foreign-set",
         "other-set-name",
+        "set-names-differ",
         "standalone",
         "unusable",
         "holds-user-data",
@@ -21,6 +22,8 @@ impl Finding {
         "config-lost",
         "full",
         "recovery-manual",
+        "recovery-on-request",
+        "removed-in-place",
         "configs-disagree",
         "vote-revoked",
         "left-out",
@@ -43,6 +46,7 @@ impl Finding {
         match self {
             Self::ForeignSet { .. } => "foreign-set",
             Self::OtherSetName { .. } => "other-set-name",
+            Self::SetNamesDiffer { .. } => "set-names-differ",
             Self::Standalone { .. } => "standalone",
             Self::Unusable { .. } => "unusable",
             Self::HoldsUserData { .. } => "holds-user-data",
@@ -57,6 +61,8 @@ impl Finding {
             Self::ConfigLost => "config-lost",
             Self::Full { .. } => "full",
             Self::RecoveryManual => "recovery-manual",
+            Self::RecoveryOnRequest => "recovery-on-request",
+            Self::RemovedInPlace { .. } => "removed-in-place",
             Self::ConfigsDisagree => "configs-disagree",
             Self::VoteRevoked { .. } => "vote-revoked",
             Self::LeftOut { .. } => "left-out",

@@ -25,6 +25,7 @@ impl Finding {
             | Self::FeatureVersionBehind { .. } => Severity::Warning,
             Self::ForeignSet { .. }
             | Self::OtherSetName { .. }
+            | Self::SetNamesDiffer { .. }
             | Self::Standalone { .. }
             | Self::Unusable { .. }
             | Self::HoldsUserData { .. }
@@ -37,6 +38,8 @@ impl Finding {
             | Self::BootstrapNever
             | Self::ConfigLost
             | Self::RecoveryManual
+            | Self::RecoveryOnRequest
+            | Self::RemovedInPlace { .. }
             | Self::ConfigsDisagree
             | Self::Stuck { .. }
             | Self::PrimaryUnlisted { .. }

@@ -8,7 +8,7 @@ use super::super::failover::effective_config;
 use super::super::situation::{Situation, voters_but};
 use super::super::{Context, Finding, Severity, Step};
 use super::loss::{self, Loss};
-use super::{Obstacle, by_itself, by_request, found_voters};
+use super::{Obstacle, by_itself, by_request, found_voters, in_place};
 use crate::model::{
     DataId, EvidenceDigest, EvidenceId, Host, Member, MemberId, NodeState, Observed, OpTime, Policy, ProbeError,
     Process, ReplConfig,
@@ -220,7 +220,8 @@ fn directory(now: &Situation<'_>, process: &Process<'_>, found: &[(&Member, &Pro
     let members = now.config.map(|c| c.members()).unwrap_or_default();
     let tagged = members.iter().find(|m| probe.data.is_some_and(|d| m.data == Some(d) && !now.is_copied(d)));
     let is_there = |m: &&Member| m.data.is_none() && now.process_at(m).is_some_and(|p| p.id == process.id);
-    let member = tagged.or_else(|| members.iter().find(is_there));
+    let assigned = || found.iter().find(|(_, p)| p.id == process.id).map(|(m, _)| *m);
+    let member = tagged.or_else(|| members.iter().find(is_there)).or_else(assigned);
     let configured = member.filter(|m| process.is_at(&m.host)).map(|m| &m.host);
     Some(Directory {
         data: probe.data,
@@ -270,9 +271,12 @@ fn verdict(context: &Context<'_>, missing: &[Missing], committed: Option<OpTime>
         return Verdict::Electing;
     }
     match by_request(context, config) {
-        Some(Ok(step)) => return Verdict::Safe { by_itself: by_itself(now), step },
+        Some(Ok(step)) => return Verdict::Safe { by_itself: by_itself(now, config), step },
         Some(Err(fault)) => return Verdict::Refused(vec![fault.into()]),
         None => {}
+    }
+    if let Some(finding) = in_place::finding(now, config) {
+        return Verdict::Refused(vec![Obstacle::Finding(finding)]);
     }
     let obstacles = obstacles(now, missing);
     if !obstacles.is_empty() {
@@ -311,8 +315,9 @@ fn obstacles(now: &Situation<'_>, missing: &[Missing]) -> Vec<Obstacle> {
         let matters = node.listed || missing.iter().any(|m| &m.host == host);
         (matters && is_something(&error)).then(|| Obstacle::Unreadable { host: host.clone(), error })
     });
-    let copies = now.findings.iter().filter(|f| matches!(f, Finding::SameDataTwice { .. }));
-    of_processes.chain(unreadable).chain(copies.cloned().map(Obstacle::Finding)).collect()
+    let is_in_the_way = |f: &&Finding| matches!(f, Finding::SameDataTwice { .. } | Finding::SetNamesDiffer { .. });
+    let others = now.findings.iter().filter(is_in_the_way);
+    of_processes.chain(unreadable).chain(others.cloned().map(Obstacle::Finding)).collect()
 }
 
 fn obstacles_of(now: &Situation<'_>, process: &Process<'_>, missing: &[Missing]) -> Vec<Obstacle> {

@@ -10,7 +10,7 @@ use super::super::addressing::Addressing;
 use super::super::situation::Situation;
 use super::super::{Finding, LintFault, LintedConfig, Step};
 use super::arbiters::arbiters;
-use super::{Lost, Obstacle, accepts, found_voters, newest_version};
+use super::{Lost, Obstacle, accepts, found_voters, in_place, newest_version};
 use crate::model::{Change, ConfigError, Host, Member, NodeState, OpTime, Process, ReplConfig};
 
 /// A recovery with a loss: the step, and what it loses.
@@ -53,6 +53,9 @@ pub(super) fn loss(now: &Situation<'_>, config: &ReplConfig, committed: Option<O
     let Some(&(leader, process)) = best else { return Err(Obstacle::NoLeader) };
     changes.extend(given_up_votes(config, &readdressed, leader, &filled));
     changes.extend(vote_of_leader(leader, process));
+    // Otherwise it would stay REMOVED: see `in_place`.
+    let removed = config.member(leader.id).filter(|m| in_place::is_removed_in_place(now, config, m, process));
+    changes.extend(removed.and_then(in_place::respelled));
     changes.extend(arbiters(now, config, &config.forced(&changes, newest)?)?);
     let lost = losses(now, config, &changes, committed, process);
     let next = LintedConfig::accepting_loss(config, changes, newest)?;
