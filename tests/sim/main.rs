@@ -108,7 +108,7 @@ fn tell(seed: u64, config: RunConfig) {
         Err(failure) => {
             let skipped = failure.trace.len().saturating_sub(lines);
             println!("{}", failure.trace[skipped..].join("\n"));
-            panic!("SIM_SEED={seed} cargo test --profile sim --test sim\n{:?}: {}", config.scenario, failure.what);
+            panic!("SIM_SEED={seed} cargo sim\n{:?}: {}", config.scenario, failure.what);
         }
     }
 }
@@ -147,7 +147,7 @@ fn what_mutants_are_tempted_with_is_survived() {
 /// Large sets over a slow network with wrong DNS answers: every set becomes healthy, and each plan is made in a short
 /// time.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
+#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo sim")]
 fn sets_of_any_size_come_right_over_a_far_network() {
     for members in [1, 3, 7, 15, 30, 50] {
         let (record, mut costs) = run::run_far(1, members).unwrap_or_else(|failure| panic!("{}", failure.what));
@@ -191,14 +191,14 @@ fn mutants(
 
 /// The checker detects every controller without one of its safety rules, within a limited number of seeds.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
+#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo sim")]
 fn the_checker_notices_what_a_rule_prevents() {
     mutants(&mutants::ALL, CheckScope::All, |how| !matches!(how, DetectedBy::Unsettled(_)), noticed);
 }
 
 /// Without a rule that only sees to it that work goes on, some sets do not come right.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
+#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo sim")]
 fn without_a_rule_that_goes_on_sets_do_not_come_right() {
     mutants(
         &mutants::ALL,
@@ -211,7 +211,7 @@ fn without_a_rule_that_goes_on_sets_do_not_come_right() {
 /// Without a rule that prevents loss, writes are lost. The checker detects the loss without the commands of
 /// controllers.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo test --profile sim --test sim")]
+#[cfg_attr(debug_assertions, ignore = "takes long without optimisation: cargo sim")]
 fn without_a_rule_that_prevents_loss_writes_are_lost() {
     mutants(
         &mutants::ALL,
