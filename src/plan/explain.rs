@@ -1,7 +1,7 @@
 //! Why there is nothing to do, so that an operator need not guess what a controller waits for.
 
 use super::situation::Situation;
-use super::{Context, Finding, Reason, WaitingOn};
+use super::{Context, Finding, Reason, Severity, WaitingOn};
 use super::{bootstrap, recovery, removal};
 use crate::model::{
     AddressKind, Host, MEMBERS_MAX, Member, MemberAddress, NodeState, ProbeError, Process, ReplConfig, UserData,
@@ -189,13 +189,14 @@ fn unwell(now: &Situation<'_>, member: &Member) -> Vec<Finding> {
 }
 
 /// Why there is no step.
-pub(super) fn rest(now: &Situation<'_>, waiting: &[WaitingOn]) -> Reason {
+pub(super) fn rest(now: &Situation<'_>, waiting: &[WaitingOn], findings: &[Finding]) -> Reason {
     if now.blocked {
         Reason::Unclear
     } else if now.observed.nodes.is_empty() {
         Reason::NoTasks
     } else if waiting.is_empty() && now.primary().is_some() {
-        Reason::Healthy
+        let needs_operator = findings.iter().any(|f| f.severity() == Severity::Error);
+        if needs_operator { Reason::NeedsOperator } else { Reason::Healthy }
     } else if now.primary().is_none() {
         Reason::NothingIsSafe
     } else {

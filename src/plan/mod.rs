@@ -55,7 +55,7 @@ pub fn plan(observed: &Observed, policy: &Policy) -> Plan {
     waiting.dedup();
     let findings = [context.situation.findings.clone(), explain::noteworthy(&context), bugs].concat();
     let (rule, Proposal { step, because }) = chosen.unwrap_or_else(|| {
-        let because = explain::rest(&context.situation, &waiting);
+        let because = explain::rest(&context.situation, &waiting, &findings);
         (Rule::Wait, Proposal::new(Step::Wait, because))
     });
     let primary = context.situation.primary_host().cloned();
@@ -84,6 +84,11 @@ fn ask(context: &Context<'_>) -> Answers {
         match (row.ask)(context) {
             Advice::Pass => {}
             Advice::Wait(waiting) => answers.waiting.extend(waiting),
+            // A config that a person made can be so: the one member with a priority has lost its data, or is gone.
+            Advice::Bug(LintFault::NobodyElectable, waiting) => {
+                answers.waiting.extend(waiting);
+                answers.waiting.push(WaitingOn::Electable { rule: row.rule });
+            }
             Advice::Bug(fault, waiting) => {
                 answers.waiting.extend(waiting);
                 answers.bugs.push(Finding::Internal { rule: row.rule, fault });

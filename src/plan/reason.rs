@@ -164,6 +164,8 @@ pub enum Reason {
     Unclear,
     /// Neither DNS nor a config names any task.
     NoTasks,
+    /// There is nothing to do and nothing to wait for, except for an operator: a finding says what is wrong.
+    NeedsOperator,
     /// There is nothing to do and nothing to wait for.
     Healthy,
     /// Without a primary, no step is safe.
@@ -239,6 +241,7 @@ impl fmt::Display for Reason {
             Self::LossAccepted => f.write_str("an operator accepts the loss of what only the missing directories hold"),
             Self::Unclear => f.write_str("it is unclear which set or which primary counts"),
             Self::NoTasks => f.write_str("no task is known"),
+            Self::NeedsOperator => f.write_str("an operator must act first"),
             Self::Healthy => f.write_str("the set is as it should be"),
             Self::NothingIsSafe => f.write_str("there is no primary, and no step is safe now"),
             Self::MustWait => f.write_str("something else must happen first"),

@@ -1,7 +1,7 @@
 //! What a plan waits for: each reason for doing nothing has a type and a sentence.
 
 use super::reason::list;
-use super::{Objection, Step};
+use super::{Objection, Rule, Step};
 use crate::model::{DnsTrouble, Host, NodeState, ProbeError, Subject, VOTERS_MAX};
 use std::fmt;
 use std::time::Duration;
@@ -108,6 +108,11 @@ pub enum WaitingOn {
         /// The primary.
         host: Host,
     },
+    /// A rule would leave no member that can be elected, as when the only one with a priority lost its data.
+    Electable {
+        /// The rule.
+        rule: Rule,
+    },
     /// The members must elect a primary.
     Election,
     /// The member that is to lead next lacks writes that a majority holds.
@@ -135,7 +140,7 @@ pub enum WaitingOn {
 
 impl WaitingOn {
     /// Every value of [`WaitingOn::kind`].
-    pub const KINDS: [&str; 20] = [
+    pub const KINDS: [&str; 21] = [
         "tasks",
         "dns",
         "node",
@@ -152,6 +157,7 @@ impl WaitingOn {
         "vote",
         "voter-limit",
         "old-primary",
+        "electable",
         "election",
         "catch-up",
         "refused",
@@ -177,6 +183,7 @@ impl WaitingOn {
             Self::Vote { .. } => "vote",
             Self::VoterLimit { .. } => "voter-limit",
             Self::OldPrimary { .. } => "old-primary",
+            Self::Electable { .. } => "electable",
             Self::Election => "election",
             Self::CatchUp { .. } => "catch-up",
             Self::Refused { .. } => "refused",
@@ -214,6 +221,7 @@ impl WaitingOn {
             | Self::Vote { .. }
             | Self::VoterLimit { .. }
             | Self::OldPrimary { .. }
+            | Self::Electable { .. }
             | Self::Election
             | Self::CatchUp { .. }
             | Self::Veto { .. } => {}
@@ -259,6 +267,11 @@ impl fmt::Display for WaitingOn {
             Self::OldPrimary { host } => {
                 write!(f, "primary {host} does not answer rsctl, but the other members may still reach it")
             }
+            Self::Electable { rule } => write!(
+                f,
+                "{rule} would leave no member that can be elected; give another member with data a vote and a priority \
+                 above 0"
+            ),
             Self::Election => f.write_str("the members elect a primary"),
             Self::CatchUp { host } => write!(f, "{host} must catch up before it can lead"),
             Self::Refused { subjects, reason, retry_in } => {

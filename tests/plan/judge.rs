@@ -1,29 +1,24 @@
 //! The safety rules that every plan keeps, whatever was observed.
 
-use rsctl::model::{Change, Host, MEMBERS_MAX, Member, NodeState, Observed, Policy, Probe, ReplConfig};
+use rsctl::model::{Change, Host, MEMBERS_MAX, NodeState, Observed, Policy, Probe, ReplConfig};
 use rsctl::plan::{Finding, LintedConfig, Plan, Rule, Step};
 use std::collections::BTreeSet;
 
 /// Which rule this plan breaks.
 pub fn judge(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), String> {
     let internal = decided.findings.iter().find(|finding| matches!(finding, Finding::Internal { .. }));
-    let internal = internal.filter(|_| decided.config.as_ref().is_none_or(|config| is_possible(config, decided)));
+    let internal = internal.filter(|_| decided.config.as_ref().is_none_or(is_possible));
     internal.map_or(Ok(()), |finding| Err(finding.to_string()))?;
     step(observed, policy, decided).map_err(str::to_owned)
 }
 
-/// Whether a mongod stores such a config, and a primary that its members can elect leads by it. Otherwise no config may
-/// be able to follow, and a rule that makes one finds that.
-fn is_possible(config: &ReplConfig, decided: &Plan) -> bool {
+/// Whether a mongod stores such a config. Otherwise no config may be able to follow, and a rule that makes one finds that.
+fn is_possible(config: &ReplConfig) -> bool {
     let members = config.members();
-    let electable = |member: &&Member| member.votes && member.priority > 0.0;
-    let leads = |host: &Host| config.member_at(host).as_ref().is_some_and(electable);
     members.len() <= MEMBERS_MAX
         && members.iter().map(|m| m.id).collect::<BTreeSet<_>>().len() == members.len()
         && members.iter().map(|m| &m.host).collect::<BTreeSet<_>>().len() == members.len()
-        && members.iter().any(|m| electable(&m))
         && members.iter().all(|m| m.votes || m.priority <= 0.0)
-        && decided.primary.as_ref().is_none_or(leads)
 }
 
 fn step(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'static str> {
