@@ -73,6 +73,7 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     findings.extend(size(now, config));
     findings.extend(addresses(now, config));
     findings.extend(removal::failing_names(now, config));
+    findings.extend(removal::kept_for_the_operator(now, config));
     findings.extend(feature_version(now, config));
     findings.extend(config.members().iter().flat_map(|member| unwell(now, member)));
     findings

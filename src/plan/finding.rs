@@ -171,6 +171,11 @@ pub enum Finding {
         /// The addresses.
         hosts: Vec<Host>,
     },
+    /// A member is gone for good, as it seems, and only an operator removes it.
+    GoneAndKept {
+        /// The member.
+        host: Host,
+    },
     /// A member is down, and DNS fails for its name instead of answering that the name does not exist.
     NameFails {
         /// The member.
@@ -346,6 +351,11 @@ impl fmt::Display for Finding {
                 "nothing answers at {}, and their tasks answer at other addresses, which is enough: to use all of them, \
                  start mongod with --ipv6 --bind_ip_all",
                 list(hosts)
+            ),
+            Self::GoneAndKept { host } => write!(
+                f,
+                "{host} is gone, and rsctl does not remove it by itself, because it was never a task or was configured by \
+                 hand: bring it back, or run `rsctl remove {host}`"
             ),
             Self::NameFails { host, limit: Some(limit) } => write!(
                 f,

@@ -165,16 +165,34 @@ fn gone_for<'c>(now: &Situation<'_>, config: &'c ReplConfig, limit: Duration) ->
 /// answers elsewhere, when it was never a task, or when an operator configured it by hand.
 fn gone_time(now: &Situation<'_>, member: &Member) -> Option<Duration> {
     let node = now.observed.node(&member.host)?;
-    if member.hand_tuned() || member.data.is_some_and(|data| now.ours.iter().any(|p| p.probe.data == Some(data))) {
+    let is_elsewhere = member.data.is_some_and(|data| now.ours.iter().any(|p| p.probe.data == Some(data)));
+    if is_elsewhere || is_removed_on_request_only(member, node) {
         return None;
     }
-    // A tag shows that it was a task in an earlier controller's life.
-    if !node.ever_listed && member.data.is_none() && !member.added {
-        return None;
-    }
-    let unlisted = node.unlisted_for.max(unresolved_time(now, member, node).unwrap_or_default());
-    let gone = unlisted.min(node.silent_for).min(node.unhealthy_for);
+    let gone = missed_time(now, member, node);
     (!gone.is_zero()).then_some(gone)
+}
+
+fn missed_time(now: &Situation<'_>, member: &Member, node: &Node) -> Duration {
+    let unlisted = node.unlisted_for.max(unresolved_time(now, member, node).unwrap_or_default());
+    unlisted.min(node.silent_for).min(node.unhealthy_for)
+}
+
+/// An operator configured the member by hand, or it was never a task. A tag shows that it was one in an earlier
+/// controller's life.
+fn is_removed_on_request_only(member: &Member, node: &Node) -> bool {
+    member.hand_tuned() || !node.ever_listed && member.data.is_none() && !member.added
+}
+
+/// Members that have been gone for as long as others are before they are removed, and that only an operator removes.
+pub(super) fn kept_for_the_operator(now: &Situation<'_>, config: &ReplConfig) -> Vec<Finding> {
+    let is_kept = |member: &&Member| {
+        let node = now.observed.node(&member.host).filter(|node| is_removed_on_request_only(member, node));
+        let is_target = now.is_removal_target(member);
+        !is_target && node.is_some_and(|node| missed_time(now, member, node) >= now.policy.remove_after)
+    };
+    let kept = config.members().iter().filter(|_| now.primary().is_some()).filter(is_kept);
+    kept.map(|member| Finding::GoneAndKept { host: member.host.clone() }).collect()
 }
 
 /// For how long DNS has failed for a member's name, once that is long enough to mean that the name does not exist.

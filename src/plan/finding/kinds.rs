@@ -4,7 +4,7 @@ use super::Finding;
 
 impl Finding {
     /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 34] = [
+    pub const KINDS: [&str; 35] = [
         "foreign-set",
         "other-set-name",
         "set-names-differ",
@@ -34,6 +34,7 @@ impl Finding {
         "same-name",
         "other-kind",
         "unused-addresses",
+        "gone-and-kept",
         "name-fails",
         "initial-sync-fails",
         "feature-version-behind",
@@ -73,6 +74,7 @@ impl Finding {
             Self::SameName { .. } => "same-name",
             Self::OtherKind { .. } => "other-kind",
             Self::UnusedAddresses { .. } => "unused-addresses",
+            Self::GoneAndKept { .. } => "gone-and-kept",
             Self::NameFails { .. } => "name-fails",
             Self::InitialSyncFails { .. } => "initial-sync-fails",
             Self::FeatureVersionBehind { .. } => "feature-version-behind",

@@ -22,6 +22,7 @@ impl Finding {
             | Self::OtherKind { .. }
             | Self::UnusedAddresses { .. }
             | Self::NameFails { .. }
+            | Self::GoneAndKept { .. }
             | Self::FeatureVersionBehind { .. } => Severity::Warning,
             Self::ForeignSet { .. }
             | Self::OtherSetName { .. }
