@@ -117,7 +117,10 @@ fn nowhere(now: &Situation<'_>, config: &ReplConfig) -> Vec<Change> {
     lost_names.filter_map(change).chain(local).collect()
 }
 
-/// Whether two members differ only in their address. Only such members may exchange their directories.
+/// Whether two members differ only in their address, and in how much each is preferred. Only such members may exchange
+/// their directories. A preference stays with the member: without the exchange, a directory whose member's address is
+/// taken would stay out of the set for ever.
 fn same_rights(a: &Member, b: &Member) -> bool {
-    a.votes == b.votes && a.priority == b.priority && a.hidden == b.hidden && a.delayed == b.delayed
+    let electable = |m: &Member| m.priority > 0.0;
+    a.votes == b.votes && electable(a) == electable(b) && a.hidden == b.hidden && a.delayed == b.delayed
 }

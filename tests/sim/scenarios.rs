@@ -254,8 +254,9 @@ impl World {
         }
         self.note(|w| format!("DNS hides {}", w.machines[machine].name));
         self.dns.iter_mut().for_each(|view| *view = DnsView::Partial([machine].into()));
-        // Each controller does one switchover, and the member takes the lead back.
-        let max = 2 * self.wakes.len() as u32;
+        // Each controller does one switchover, and the member takes the lead back. In the moment without a primary a
+        // controller may have another one elected, and then it takes the lead once more.
+        let max = 3 * self.wakes.len() as u32 + 4;
         self.checker.quiet = Some(Quiet { max, elections: 0, changes: 0 });
         (0..self.wakes.len()).for_each(|controller| self.wakes[controller].notify_one());
     }
