@@ -31,7 +31,7 @@ pub(super) async fn readdress(settings: ReaddressSettings) -> Outcome {
     }
     let nowhere: Vec<String> = left.iter().filter(|r| r.to.is_none()).map(|r| r.from.to_string()).collect();
     if !nowhere.is_empty() {
-        let why = format_args!("no address of this kind leads to {}, so nothing is done", nowhere.join(", "));
+        let why = format!("no address of this kind leads to {}, so nothing is done", nowhere.join(", "));
         return Outcome::because(Exit::Refused, why);
     }
     match controller::post(&settings.admin, &format!("/v1/readdress?to={}", settings.to)).await {
