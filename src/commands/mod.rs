@@ -6,6 +6,7 @@
 mod completions;
 mod env;
 mod exec;
+mod follow;
 mod healthcheck;
 mod plan;
 mod readdress;

@@ -1,7 +1,8 @@
 //! `rsctl readdress`: gives the members host names instead of IP addresses, or the other way round.
 
+use super::follow::follow;
 use crate::admin::AdminEndpoint;
-use crate::client::controller::{self, AskError};
+use crate::client::controller;
 use crate::outcome::plain;
 use crate::outcome::{Exit, Outcome, note};
 use crate::plan::{Readdressing, readdressing};
@@ -9,11 +10,7 @@ use crate::publish::Status;
 use crate::runtime::Runtime;
 use crate::settings::{Behaviour, ReaddressSettings};
 use std::fmt::Write;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
-
-/// The pause between two requests for the status.
-const PAUSE: Duration = Duration::from_millis(200);
+use tokio::time::Instant;
 
 pub(super) async fn readdress(settings: ReaddressSettings) -> Outcome {
     let deadline = Instant::now() + settings.wait;
@@ -39,7 +36,11 @@ pub(super) async fn readdress(settings: ReaddressSettings) -> Outcome {
         Ok(answer) => return Outcome::because(Exit::Failed, answer.line()),
         Err(error) => return Outcome::error(Exit::Failed, &error),
     }
-    follow(&settings, left, deadline).await
+    let still = |left: &[Readdressing]| {
+        let hosts: Vec<String> = left.iter().map(|r| r.from.to_string()).collect();
+        format!("not moved yet: {}", hosts.join(", "))
+    };
+    follow(&settings.admin, deadline, left, has_moved, still).await
 }
 
 /// The members to change, by an observation of this command: the controller does not resolve names that it does not need.
@@ -50,7 +51,7 @@ async fn observe(settings: &ReaddressSettings) -> Result<Vec<Readdressing>, Outc
     let (observed, plan) = runtime.reconciler().once().await;
     if plan.config.is_none() {
         let waiting: Vec<String> = plan.waiting.iter().map(ToString::to_string).collect();
-        let why = format_args!("no members are known; waiting: {}", plain(&waiting.join("; "))).to_string();
+        let why = format!("no members are known; waiting: {}", plain(&waiting.join("; ")));
         return Err(Outcome::because(Exit::Failed, why));
     }
     Ok(readdressing(&observed, runtime.policy(), settings.to))
@@ -66,29 +67,6 @@ fn table(left: &[Readdressing]) -> String {
         };
     }
     text
-}
-
-async fn follow(settings: &ReaddressSettings, mut left: Vec<Readdressing>, deadline: Instant) -> Outcome {
-    loop {
-        let status = match controller::status(&settings.admin).await {
-            Ok(status) => Some(status),
-            Err(AskError::Silent(_)) => None,
-            Err(error) => return Outcome::error(Exit::Failed, &error),
-        };
-        if let Some(status) = &status {
-            left.retain(|readdressing| !has_moved(status, readdressing));
-        }
-        if left.is_empty() {
-            return Outcome::silent(Exit::Ok);
-        }
-        if Instant::now() >= deadline {
-            let why = status.map(|s| s.waiting.join("; ")).unwrap_or_default();
-            let hosts: Vec<String> = left.iter().map(|r| r.from.to_string()).collect();
-            let why = format_args!("not moved yet: {}; waiting: {}", hosts.join(", "), plain(&why)).to_string();
-            return Outcome::because(Exit::TimedOut, why);
-        }
-        sleep(PAUSE).await;
-    }
 }
 
 /// Whether the member has its new address. Writes a note if it has.

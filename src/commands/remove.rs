@@ -1,16 +1,13 @@
 //! `rsctl remove`: removes members from the replica set before their tasks are stopped for good.
 
-use crate::client::controller::{self, AskError};
+use super::follow::follow;
+use crate::client::controller;
 use crate::outcome::plain;
 use crate::outcome::{Exit, Outcome, note};
 use crate::publish::Status;
 use crate::settings::RemoveSettings;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
-
-/// The pause between two requests for the status.
-const PAUSE: Duration = Duration::from_millis(200);
+use tokio::time::Instant;
 
 pub(super) async fn remove(settings: RemoveSettings) -> Outcome {
     let deadline = Instant::now() + settings.wait;
@@ -23,25 +20,8 @@ pub(super) async fn remove(settings: RemoveSettings) -> Outcome {
             Err(error) => return Outcome::error(Exit::Failed, &error),
         }
     }
-    loop {
-        let status = match controller::status(&settings.admin).await {
-            Ok(status) => Some(status),
-            Err(AskError::Silent(_)) => None,
-            Err(error) => return Outcome::error(Exit::Failed, &error),
-        };
-        if let Some(status) = &status {
-            members.retain(|member| is_still_member(status, member));
-        }
-        if members.is_empty() {
-            return Outcome::silent(Exit::Ok);
-        }
-        if Instant::now() >= deadline {
-            let why = status.map(|s| s.waiting.join("; ")).unwrap_or_default();
-            let left = members.join(", ");
-            return Outcome::because(Exit::TimedOut, format_args!("still members: {left}; waiting: {}", plain(&why)));
-        }
-        sleep(PAUSE).await;
-    }
+    let is_out = |status: &Status, member: &String| !is_still_member(status, member);
+    follow(&settings.admin, deadline, members, is_out, |left| format!("still members: {}", left.join(", "))).await
 }
 
 /// Whether this address is still a member. Writes a note if it is not.

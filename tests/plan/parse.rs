@@ -111,7 +111,8 @@ fn sync_source_request(text: &str) -> SyncSourceRequest {
     SyncSourceRequest { on, source, fresh: !words.contains(&"in-vain") }
 }
 
-fn policy() -> Policy {
+/// The policy of a scenario that says nothing about it.
+pub fn policy() -> Policy {
     Policy {
         set: SetName::new("rs"),
         expect: 3,

@@ -5,15 +5,14 @@ use crate::judge::judge;
 use crate::{made_up, parse, words};
 use bson::Document;
 use rsctl::model::{
-    Bootstrap, DataId, Host, MemberAddress, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe, ProcessId,
-    RecoveryMode, ReplConfig, SetName, SetView, TaskList, Token, UserData, WireVersion,
+    DataId, Host, Naming, Node, NodeState, Observed, OpTime, Peer, Policy, Probe, ProcessId, ReplConfig, SetName,
+    SetView, TaskList, UserData, WireVersion,
 };
 use rsctl::plan::{Plan, Step, evidence, plan, preview};
 use rsctl::publish::summarize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A function that takes what a stranger made up.
 pub type Target = fn(&[u8]);
@@ -94,18 +93,7 @@ pub fn config(bytes: &[u8]) {
 }
 
 fn policy(set: SetName) -> Policy {
-    Policy {
-        set,
-        expect: 3,
-        member_address: MemberAddress::Auto,
-        replace_after: Duration::from_secs(30),
-        remove_after: Duration::from_secs(600),
-        stable_for: Duration::from_millis(300),
-        recovery: RecoveryMode::Auto,
-        bootstrap: Bootstrap::Auto,
-        replica_set_id: None,
-        token: Token("me".to_owned()),
-    }
+    Policy { set, ..parse::policy() }
 }
 
 fn observed(config: &ReplConfig) -> Observed {

@@ -27,19 +27,9 @@ fn nth_process(n: u32) -> ProcessId {
     ProcessId(ObjectId::from_bytes(bytes))
 }
 
-/// Three members that name each other.
-fn set_of_three() -> World {
-    let world = World::of_blank_tasks(3);
-    let members = [host(1), host(2), host(3)];
-    world.put(1, Ok(member(1, NodeState::Primary, &members, &[])));
-    world.put(2, Ok(member(2, NodeState::Secondary, &members, &[])));
-    world.put(3, Ok(member(3, NodeState::Secondary, &members, &[])));
-    world
-}
-
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_addresses_that_come_and_go_leave_nothing_behind() {
-    let world = set_of_three();
+    let world = World::of_three_members();
     let mut observer = world.observer();
     let mut most = 0;
     let fsync = |on: Host| Step::Fsync { on };
@@ -94,7 +84,7 @@ async fn a_node_that_dns_dropped_cannot_make_the_controller_remember_what_it_nam
 /// While DNS fails, no removal is done, because the member may only be hidden.
 #[tokio::test(start_paused = true)]
 async fn removals_that_cannot_be_done_are_refused_when_there_are_too_many() {
-    let world = set_of_three();
+    let world = World::of_three_members();
     let (requests, mut observer) = (AdminRequests::new(Arc::default()), world.observer());
     let observed = observer.observe().await;
     let ask = |n| requests.remove(&Host::from(passing(n)).to_string());

@@ -5,16 +5,6 @@ use crate::model::{Change, MemberId, NodeState, ReplConfig, Subject};
 use crate::plan::{LintedConfig, Step};
 use tokio::time::{Instant, advance};
 
-/// Three members, of which the first leads.
-fn world() -> World {
-    let world = World::of_blank_tasks(3);
-    let members = [host(1), host(2), host(3)];
-    world.put(1, Ok(member(1, NodeState::Primary, &members, &[])));
-    world.put(2, Ok(member(2, NodeState::Secondary, &members, &[])));
-    world.put(3, Ok(member(3, NodeState::Secondary, &members, &[])));
-    world
-}
-
 fn config() -> ReplConfig {
     member(1, NodeState::Primary, &[host(1), host(2), host(3)], &[]).config.unwrap()
 }
@@ -40,26 +30,26 @@ async fn times_done(world: &World, step: &Step, seconds: u64) -> u32 {
 
 #[tokio::test(start_paused = true)]
 async fn an_election_that_does_not_last_is_done_more_and_more_seldom() {
-    let done = times_done(&world(), &Step::StepUp { on: host(2) }, 7200).await;
+    let done = times_done(&World::of_three_members(), &Step::StepUp { on: host(2) }, 7200).await;
     assert!((15..25).contains(&done), "{done} elections in two hours");
 }
 
 /// MongoDB 4.4 with the feature version of 4.2 accepts such a config and gives it no term (seen on 4.4.2).
 #[tokio::test(start_paused = true)]
 async fn a_config_that_gets_no_term_is_not_sent_again_and_again() {
-    let done = times_done(&world(), &reconfig(Vec::new()), 7200).await;
+    let done = times_done(&World::of_three_members(), &reconfig(Vec::new()), 7200).await;
     assert!((5..15).contains(&done), "{done} reconfigs in two hours");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_vote_that_was_not_earned_is_revoked_each_time() {
     let revoke = reconfig(vec![Change::RevokeVote { id: MemberId(1) }]);
-    assert_eq!(times_done(&world(), &revoke, 100).await, 100);
+    assert_eq!(times_done(&World::of_three_members(), &revoke, 100).await, 100);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_primary_is_a_new_reason_and_so_is_a_restart() {
-    let world = world();
+    let world = World::of_three_members();
     let mut observer = world.observer();
     let step = Step::StepUp { on: host(3) };
     let observed = observer.observe().await;

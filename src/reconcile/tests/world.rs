@@ -66,6 +66,16 @@ impl World {
         world
     }
 
+    /// Three members that name each other; the first one leads.
+    pub(super) fn of_three_members() -> Self {
+        let world = Self::of_blank_tasks(3);
+        let members = [host(1), host(2), host(3)];
+        for (n, state) in [(1, NodeState::Primary), (2, NodeState::Secondary), (3, NodeState::Secondary)] {
+            world.put(n, Ok(member(n, state, &members, &[])));
+        }
+        world
+    }
+
     pub(super) fn list(&self, n: u8, listed: bool) {
         let hosts = &mut self.tasks.lock().unwrap().hosts;
         if listed {
