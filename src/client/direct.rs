@@ -22,7 +22,7 @@ pub(crate) async fn observe(nodes: &Nodes) -> Result<Status, ObserveError> {
     let (observed, plan) = runtime.reconciler().once().await;
     let status = summarize(&observed, &plan, runtime.policy());
     if status.seeds.is_empty() {
-        Ok(with_public_view(status, &observed, &runtime, matches!(nodes.login, Login::None)).await)
+        Ok(with_public_view(status, &observed, &runtime, &nodes.login).await)
     } else {
         Ok(status)
     }
@@ -30,7 +30,7 @@ pub(crate) async fn observe(nodes: &Nodes) -> Result<Status, ObserveError> {
 
 /// Completes a status whose nodes refuse the login. An application has no credential of the members, and it needs none,
 /// because the command `hello` needs no login.
-async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Runtime, no_login: bool) -> Status {
+async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Runtime, login: &Login) -> Status {
     let locked =
         observed.nodes.values().filter(|node| matches!(node.answer, Err(ProbeError::Login(_) | ProbeError::Denied(_))));
     let views = join_all(locked.filter_map(|node| node.at).map(|at| runtime.mongods().hello(at))).await;
@@ -47,7 +47,7 @@ async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Run
     status.waiting.clear();
     status.steps.clear();
     (status.next, status.because, status.recovery) = ("nothing".to_owned(), "only a login shows more".to_owned(), None);
-    if no_login {
+    if matches!(login, Login::None) {
         let text =
             "the mongods tell more only after a login, and none is given: give --keyfile or --username".to_owned();
         status.findings = vec![FindingStatus { severity: FindingLevel::Warning, text }];

@@ -6,7 +6,7 @@
 
 use super::Finding;
 use crate::model::{
-    DataId, Host, Member, MemberId, Naming, NodeState, Observed, Policy, Probe, ProbeError, Process, ProcessId,
+    DataId, Host, Member, MemberId, Naming, NodeState, Observed, Peer, Policy, Probe, ProbeError, Process, ProcessId,
     RemovalTarget, ReplConfig,
 };
 use bson::oid::ObjectId;
@@ -103,21 +103,22 @@ impl<'a> Situation<'a> {
 
     /// The member answers the primary's heartbeats.
     pub(super) fn healthy_at_primary(&self, member: &Member) -> bool {
-        let view = self.primary().and_then(|p| p.probe.view.as_ref());
-        view.and_then(|v| v.peers.get(&member.id)).is_some_and(|peer| peer.healthy)
+        self.seen_by_primary(member).is_some_and(|peer| peer.healthy)
     }
 
     /// The primary asked the member for a heartbeat, and got none.
     pub(super) fn unheard_by_primary(&self, member: &Member) -> bool {
-        let view = self.primary().and_then(|p| p.probe.view.as_ref());
-        view.and_then(|v| v.peers.get(&member.id)).is_some_and(|peer| peer.asked && !peer.healthy)
+        self.seen_by_primary(member).is_some_and(|peer| peer.asked && !peer.healthy)
     }
 
     /// The member answers the primary's heartbeats, in a state in which it has its data.
     fn serves_at_primary(&self, member: &Member) -> bool {
-        let view = self.primary().and_then(|p| p.probe.view.as_ref());
-        let peer = view.and_then(|v| v.peers.get(&member.id));
-        peer.is_some_and(|peer| peer.healthy && (is_serving(peer.state) || peer.state == NodeState::Arbiter))
+        let serves = |peer: &Peer| is_serving(peer.state) || peer.state == NodeState::Arbiter;
+        self.seen_by_primary(member).is_some_and(|peer| peer.healthy && serves(peer))
+    }
+
+    fn seen_by_primary(&self, member: &Member) -> Option<&Peer> {
+        self.primary()?.probe.view.as_ref()?.peers.get(&member.id)
     }
 
     /// The servers refuse a config that would change the implicit default write concern.

@@ -6,9 +6,9 @@ use std::path::Path;
 use mongodb::bson::{Document, doc};
 use rsctl::publish::Status;
 
-use crate::cluster::{Cluster, LIMIT, PORT, blank_node, hosts_file, is_settled, member, stored_config};
+use crate::cluster::{Cluster, LIMIT, PORT, blank_node, hosts_file, is_settled, member, names_work, stored_config};
 use crate::support::dns::{Answer, DnsServer};
-use crate::support::mongods::{Mongod, MongodOptions, NamedNode, can_be_named, free_ip, write_hosts};
+use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip, write_hosts};
 use crate::support::private_network::in_private_network;
 use crate::support::writer::{majority_writer, missing};
 
@@ -56,8 +56,7 @@ async fn answer_to(node: &Mongod, hosts: &[&str]) -> String {
 }
 
 async fn localhost_grows(version: Option<&'static str>) {
-    if !can_be_named() {
-        println!("skipped: naming a mongod needs namespaces (root)");
+    if !names_work() {
         return;
     }
     let cluster = at_localhost(version).await;
@@ -101,8 +100,7 @@ async fn a_member_at_localhost_gets_its_name_on_5_0() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_named_by_a_container_id_is_followed_by_its_address() {
-    if !can_be_named() {
-        println!("skipped: naming a mongod needs namespaces (root)");
+    if !names_work() {
         return;
     }
     let ip = free_ip(PORT);
@@ -208,8 +206,7 @@ async fn one_member_by_name_beside_two_by_ip_each_keeps_its_kind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_clones_with_one_host_name_are_named_and_nobody_is_moved_between_them() {
-    if !can_be_named() {
-        println!("skipped: naming a mongod needs namespaces (root)");
+    if !names_work() {
         return;
     }
     let mut cluster = Cluster::named(3, None).await;

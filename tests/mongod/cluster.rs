@@ -9,7 +9,7 @@ use rsctl::publish::{MemberStatus, Status};
 
 use crate::support::controller::Controller;
 use crate::support::dns::{Answer, DnsServer};
-use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip};
+use crate::support::mongods::{Mongod, MongodOptions, NamedNode, can_be_named, free_ip};
 
 pub const PORT: u16 = 27017;
 /// The limit of every wait. On an idle machine nothing takes half of it.
@@ -21,6 +21,15 @@ pub const HASTY: [(&str, &str); 2] = [("RSCTL_REPLACE_AFTER", "2s"), ("RSCTL_REM
 pub struct Cluster {
     pub dns: DnsServer,
     pub nodes: Vec<Mongod>,
+}
+
+/// Whether mongods can have host names of their own here. If not, it says that the test is skipped.
+pub fn names_work() -> bool {
+    let works = can_be_named();
+    if !works {
+        println!("skipped: naming a mongod needs namespaces (root)");
+    }
+    works
 }
 
 impl Cluster {

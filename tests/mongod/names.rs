@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, LIMIT, PORT, hosts_file, is_settled, stored_config};
+use crate::cluster::{Cluster, LIMIT, PORT, hosts_file, is_settled, names_work, stored_config};
 use crate::support::dns::Answer;
-use crate::support::mongods::{can_be_named, free_ip};
+use crate::support::mongods::free_ip;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_are_known_by_their_names_and_keep_them_when_every_address_changes() {
-    if !can_be_named() {
-        println!("skipped: naming a mongod needs namespaces (root)");
+    if !names_work() {
         return;
     }
     let mut cluster = Cluster::named(3, None).await;
@@ -43,8 +42,7 @@ async fn members_are_known_by_their_names_and_keep_them_when_every_address_chang
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_does_not_resolve_yet_is_waited_for_and_never_replaced_by_an_ip() {
-    if !can_be_named() {
-        println!("skipped: naming a mongod needs namespaces (root)");
+    if !names_work() {
         return;
     }
     let cluster = Cluster::named(3, None).await;
@@ -61,8 +59,7 @@ async fn a_name_that_does_not_resolve_yet_is_waited_for_and_never_replaced_by_an
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fourth_named_task_is_added_under_its_name() {
-    if !can_be_named() {
-        println!("skipped: naming a mongod needs namespaces (root)");
+    if !names_work() {
         return;
     }
     let mut cluster = Cluster::named(4, None).await;

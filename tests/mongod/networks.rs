@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rsctl::publish::Status;
 
-use crate::cluster::{Cluster, LIMIT, is_settled};
+use crate::cluster::{Cluster, LIMIT, is_settled, names_work};
 use crate::support::controller::free_address;
 use crate::support::dns::{Answer, DnsServer, RecordType};
-use crate::support::mongods::{Mongod, MongodOptions, NamedNode, can_be_named, free_ip};
+use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip};
 
 /// Each mongod listens on IPv4 only, as in the official image, and its name leads to an IPv6 address too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,8 +39,7 @@ async fn tasks_that_answer_on_one_of_two_families_become_a_set() {
 /// A service of one task, whose `hostname` is the service's name: it leads to the virtual IP and to the task.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_of_one_task_may_be_known_by_the_service_s_name() {
-    if !can_be_named() {
-        println!("skipped: naming a mongod needs namespaces (root)");
+    if !names_work() {
         return;
     }
     let port = free_address().unwrap().port();
@@ -62,8 +61,7 @@ async fn a_service_of_one_task_may_be_known_by_the_service_s_name() {
 /// fails for every other name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_dns_never_says_that_a_name_does_not_exist_a_set_begins_and_a_gone_member_is_removed() {
-    if !can_be_named() {
-        println!("skipped: naming a mongod needs namespaces (root)");
+    if !names_work() {
         return;
     }
     let mut cluster = Cluster::named(4, None).await;

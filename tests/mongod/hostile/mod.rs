@@ -58,6 +58,13 @@ impl Stand {
         Self { cluster, controller, key, primary, config, uri }
     }
 
+    /// Checks that everything is as it was, and that nothing is found, once all fakes are gone.
+    async fn check_without_neighbours(&mut self) {
+        let calm = |s: &Status| is_settled(3)(s) && s.findings.is_empty();
+        self.controller.until("calm once the neighbour is gone", LIMIT, calm).await;
+        self.check("after all").await;
+    }
+
     /// Checks that everything is as it was before the first fake.
     async fn check(&mut self, case: &str) -> Status {
         let primary = self.cluster.nodes[self.primary].host();
@@ -181,9 +188,7 @@ async fn a_neighbour_without_the_key_changes_nothing() {
         stand.endure(case.name, vec![case.script(&config, &hello)]).await;
     }
     stand.endure("greetings with a field that is odd", odd_greetings(&config, &hello)).await;
-    let calm = |s: &Status| is_settled(3)(s) && s.findings.is_empty();
-    stand.controller.until("calm once the neighbour is gone", LIMIT, calm).await;
-    stand.check("after all").await;
+    stand.check_without_neighbours().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -228,9 +233,7 @@ async fn a_neighbour_with_the_key_that_contradicts_the_others_changes_nothing() 
         drop(insider);
         stand.cluster.list_all();
     }
-    let calm = |s: &Status| is_settled(3)(s) && s.findings.is_empty();
-    stand.controller.until("calm once the neighbour is gone", LIMIT, calm).await;
-    stand.check("after all").await;
+    stand.check_without_neighbours().await;
 }
 
 /// As a primary of a newer term, a neighbour with the key can be published. It stops every change, and makes none.
