@@ -80,7 +80,7 @@ impl Connection {
 
     /// Whether the other end closed the connection: the process ended, or the network path was removed.
     pub(super) fn was_closed(&self) -> bool {
-        self.health.cause().is_some_and(|cause| cause.is_down())
+        self.health.was_closed()
     }
 
     /// The error that the monitor saw, if it is an error that waiting cannot resolve.

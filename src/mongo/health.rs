@@ -14,6 +14,9 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Health {
     broken: AtomicBool,
+    /// The other end closed the connection. The driver connects again at once, and the failure of that attempt can be
+    /// another one: a process that ends can still accept a connection, and drop it.
+    closed: AtomicBool,
     /// Why the monitor's last attempt failed.
     cause: Mutex<Option<ProbeError>>,
     /// Why the gate last closed a connection.
@@ -31,6 +34,11 @@ impl Health {
         !self.broken.load(Ordering::Acquire)
     }
 
+    /// Whether the other end closed the connection: the process ended, or the network path was removed.
+    pub(super) fn was_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Why the monitor's last attempt failed.
     pub(super) fn cause(&self) -> Option<ProbeError> {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -38,6 +46,7 @@ impl Health {
 
     fn failed(&self, error: &mongodb::error::Error) {
         let cause = self.explain_failure(error);
+        self.closed.fetch_or(cause.is_down(), Ordering::AcqRel);
         *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
         self.broken.store(true, Ordering::Release);
     }
@@ -83,4 +92,30 @@ pub(super) fn watch(health: Arc<Health>, wake: Arc<Notify>) -> EventHandler<Sdam
 /// The first line of the driver's error text. The full text contains labels and whole replies.
 fn short(error: &mongodb::error::Error) -> String {
     super::peer::tame(error.kind.to_string().lines().next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_connection_stays_closed_whatever_the_next_attempt_finds() {
+        let health = Health::default();
+        let ended = || mongodb::error::Error::from(io::Error::from(io::ErrorKind::UnexpectedEof));
+        health.gate_saw(ProbeError::Closed);
+        health.failed(&ended());
+        // Seen with mongod 6.0.5 after SIGKILL: the listening socket lived a moment longer than the connection.
+        health.gate_saw(ProbeError::Dropped);
+        health.failed(&ended());
+        assert!(health.was_closed());
+        assert_eq!(health.cause(), Some(ProbeError::Dropped));
+    }
+
+    #[test]
+    fn silence_closes_nothing() {
+        let health = Health::default();
+        health.failed(&mongodb::error::Error::from(io::Error::from(io::ErrorKind::TimedOut)));
+        assert!(!health.is_sound());
+        assert!(!health.was_closed());
+    }
 }
