@@ -4,11 +4,11 @@
 //! name to its next name, whatever the other members have. Two kinds of address do not last, so their members get an
 //! address as a new member does: a container id or `localhost`, and a name that DNS has not known for long.
 //!
-//! The kind of a new member: `rsctl readdress` decides while it runs, then `--member-address`. Where it is `auto`, it is the kind that most members have, and
-//! for a set in which no address lasts the kind that all tasks can have.
+//! The kind of a new member: `rsctl readdress` decides while it runs, then `--member-address`. Where it is `auto`, it is
+//! the kind that most members have, and for a set in which no address lasts the kind that all tasks can have.
 
 use super::situation::Situation;
-use crate::model::{AddressKind, Found, Host, Member, MemberAddress, Naming, Node, ProbeError, Process};
+use crate::model::{AddressKind, Found, Host, Member, MemberAddress, Naming, Node, ProbeError, Process, ReplConfig};
 
 /// The kind of address that a member is to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,28 @@ impl<'a> Situation<'a> {
             };
         }
         if host.name().is_some() { NAME } else { IP }
+    }
+
+    /// Gives each process to one of the members, at a new address of the kind that the member has. Members with names come
+    /// first: every task has an IP, and not every one has a name.
+    pub(super) fn matched<'m, 's>(
+        &self,
+        config: &ReplConfig,
+        members: impl IntoIterator<Item = &'m Member>,
+        processes: impl IntoIterator<Item = &'s Process<'a>>,
+    ) -> Vec<(&'m Member, &'s Process<'a>, Host)>
+    where
+        'a: 's,
+    {
+        let mut free: Vec<_> = members.into_iter().map(|m| (self.kind_of(m), m)).collect();
+        free.sort_by_key(|(kind, _)| *kind != NAME);
+        let mut matched = Vec::new();
+        for process in processes {
+            let address = |kind| self.address_of(process, kind).filter(|to| config.member_at(to).is_none());
+            let fitting = free.iter().enumerate().find_map(|(at, (kind, _))| Some((at, address(*kind)?)));
+            matched.extend(fitting.map(|(at, to)| (free.remove(at).1, process, to)));
+        }
+        matched
     }
 
     /// DNS has not known this name for as long as a member must be gone before it is replaced, and has known the tasks.

@@ -34,15 +34,11 @@ fn replaced(now: &Situation<'_>, next: &ReplConfig, missing: &[&Member]) -> Opti
     let is_empty = |p: &&Process<'_>| p.state() == NodeState::Blank && p.probe.user_data == UserData::None;
     let is_outside = |p: &&Process<'_>| !next.members().iter().any(|m| p.is_at(&m.host));
     let outside = now.ours.iter().filter(is_empty).filter(is_outside);
-    let free = outside.filter_map(|p| now.address_of(p, now.kind_for_new()));
-    let mut free = free.filter(|host| next.member_at(host).is_none());
-    let mut changes = Vec::new();
-    for arbiter in missing {
-        if !now.ours.iter().filter(is_empty).any(|p| p.is_at(&arbiter.host)) {
-            changes.push(Change::Readdress { id: arbiter.id, to: free.next()? });
-        }
-    }
-    Some(changes)
+    let is_vacant = |m: &&Member| !now.ours.iter().filter(is_empty).any(|p| p.is_at(&m.host));
+    let vacant: Vec<&Member> = missing.iter().copied().filter(is_vacant).collect();
+    let moves = now.matched(next, vacant.iter().copied(), outside);
+    let changes: Vec<_> = moves.into_iter().map(|(m, _, to)| Change::Readdress { id: m.id, to }).collect();
+    (changes.len() == vacant.len()).then_some(changes)
 }
 
 /// Whether one member acknowledges a write by default (MongoDB manual, "Default MongoDB Read Concerns/Write Concerns").

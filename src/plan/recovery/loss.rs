@@ -96,10 +96,10 @@ fn guesses(now: &Situation<'_>, config: &ReplConfig) -> Vec<Change> {
     let is_stray = |p: &&Process<'_>| is_whole(p) && !members.iter().any(|m| belongs(p, m));
     let mut strays: Vec<_> = now.ours.iter().filter(is_stray).collect();
     strays.sort_by_key(|p| std::cmp::Reverse(p.probe.newest()));
-    let addresses = strays.into_iter().filter_map(|p| now.address_of(p, now.kind_for_new()));
     let is_free =
         |m: &&Member| m.data.is_none() && !m.arbiter && m.votes_now() && now.observed.probe(&m.host).is_none();
-    members.iter().filter(is_free).zip(addresses).map(|(m, to)| Change::Readdress { id: m.id, to }).collect()
+    let guessed = now.matched(config, members.iter().filter(is_free), strays);
+    guessed.into_iter().map(|(m, _, to)| Change::Readdress { id: m.id, to }).collect()
 }
 
 /// The process for each member of the next config, with complete data, or as an arbiter.

@@ -130,11 +130,13 @@ fn whole<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Option<Vec<A
     if single && config.version() != FIRST_VERSION {
         return None;
     }
-    let assign = |(member, process): (&'a Member, &'s Process<'a>)| {
-        let to = now.address_of(process, now.kind_of(member)).filter(|to| config.member_at(to).is_none());
-        Assigned { member, process, to }
-    };
-    Some(free.into_iter().zip(rest).map(assign).collect())
+    let matched = now.matched(config, free.iter().copied(), rest.iter().copied());
+    let mut assigned: Vec<_> =
+        matched.into_iter().map(|(member, process, to)| Assigned { member, process, to: Some(to) }).collect();
+    free.retain(|member| !assigned.iter().any(|a| a.member.id == member.id));
+    rest.retain(|process| !assigned.iter().any(|a| a.process.id == process.id));
+    assigned.extend(free.into_iter().zip(rest).map(|(member, process)| Assigned { member, process, to: None }));
+    Some(assigned)
 }
 
 /// Whether the directory is complete and at rest, and stores the newest config. The config's term does not count: each
