@@ -1,16 +1,13 @@
-//! Sets whose members have addresses as people give them: localhost, a container id, names beside IPs.
+//! Addresses as people give them: localhost, and one host name for two mongods. `shapes.rs` has the others.
 
 use std::net::IpAddr;
-use std::path::Path;
 
 use mongodb::bson::{Document, doc};
 use rsctl::publish::Status;
 
-use crate::cluster::{Cluster, LIMIT, PORT, blank_node, hosts_file, is_settled, member, names_work, stored_config};
-use crate::support::dns::{Answer, DnsServer};
-use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip, write_hosts};
-use crate::support::private_network::in_private_network;
-use crate::support::writer::{majority_writer, missing};
+use crate::cluster::{Cluster, LIMIT, PORT, hosts_file, is_settled, names_work, stored_config};
+use crate::support::dns::Answer;
+use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip};
 
 const NEVER: (&str, &str) = ("RSCTL_BOOTSTRAP", "never");
 
@@ -96,112 +93,6 @@ async fn a_member_at_localhost_gets_its_name_on_4_4() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_at_localhost_gets_its_name_on_5_0() {
     localhost_grows(Some("5.0.4")).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_named_by_a_container_id_is_followed_by_its_address() {
-    if !names_work() {
-        return;
-    }
-    let ip = free_ip(PORT);
-    let hostname = "3f2504e04f89".to_owned();
-    let name = Some(NamedNode { hosts: vec![(IpAddr::V4(ip), hostname.clone())], hostname });
-    let first = Mongod::start(MongodOptions { name, ..MongodOptions::at(ip, PORT) }).await.unwrap();
-    // As a bare `rs.initiate()` in the container does it.
-    initiate(&first, &["3f2504e04f89:27017"]).await;
-    let member_host = |config: &Document| {
-        let members = config.get_array("members").unwrap();
-        members[0].as_document().unwrap().get_str("host").unwrap().to_owned()
-    };
-
-    let nodes = vec![first, blank_node().await, blank_node().await];
-    let mut cluster = Cluster { dns: DnsServer::start().await, nodes };
-    cluster.list_all();
-    let controller = cluster.controller(&[NEVER]);
-    controller.until("a settled set", LIMIT, is_settled(3)).await;
-    assert_eq!(member_host(&stored_config(&cluster.nodes[0]).await), format!("{ip}:{PORT}"));
-
-    // The stack is removed and comes back with other container ids and addresses.
-    for node in &mut cluster.nodes {
-        node.kill();
-    }
-    for node in &mut cluster.nodes {
-        node.restart_at(free_ip(PORT), PORT).await.unwrap();
-    }
-    cluster.list_all();
-    let status = controller.until("the set at its new addresses", LIMIT, is_settled(3)).await;
-    let moved = format!("{}:{PORT}", cluster.nodes[0].ip());
-    assert_eq!(member(&status, &moved).id, 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_member_by_name_beside_two_by_ip_each_keeps_its_kind() {
-    // On 127.0.0.0/8 the servers take every IP for localhost, which must not stand beside a name.
-    if !in_private_network("adopting_addresses::one_member_by_name_beside_two_by_ip_each_keeps_its_kind") {
-        return;
-    }
-    let mut cluster = Cluster::named(3, None).await;
-    let ip_host = |node: &Mongod| format!("{}:{PORT}", node.ip());
-    let (first, second) = (ip_host(&cluster.nodes[0]), ip_host(&cluster.nodes[1]));
-    initiate(&cluster.nodes[0], &[&first, &second, "mongo-node3:27017"]).await;
-    let controller = cluster.controller(&[NEVER]);
-    controller.until("a settled set", LIMIT, is_settled(3)).await;
-    let application = Path::new("/etc/hosts");
-    write_hosts(application, &hosts_file(&cluster.nodes.iter().map(Mongod::ip).collect::<Vec<_>>()));
-    let writer = majority_writer(controller.get("/v1/uri").await.unwrap().trim()).await.unwrap();
-    assert!(writer.next_acknowledged(LIMIT).await);
-
-    // The two secondaries move: one is followed by its IP, the other one by its name.
-    let mut ips: Vec<_> = cluster.nodes.iter().map(Mongod::ip).collect();
-    for n in [1, 2] {
-        cluster.nodes[n].kill();
-        ips[n] = free_ip(PORT);
-    }
-    for node in &mut cluster.nodes {
-        node.set_hosts(hosts_file(&ips));
-    }
-    write_hosts(application, &hosts_file(&ips));
-    for n in [1, 2] {
-        cluster.nodes[n].restart_at(ips[n], PORT).await.unwrap();
-    }
-    cluster.tell_names();
-    let expected = [first.clone(), ip_host(&cluster.nodes[1]), "mongo-node3:27017".to_owned()];
-    let has = |s: &Status| expected.iter().all(|host| s.members.iter().any(|m| &m.host == host));
-    let settled = is_settled(3);
-    controller.until("both at their new addresses", LIMIT, |s| settled(s) && has(s)).await;
-
-    // A fourth task gets an IP, as most members have.
-    cluster.nodes.push(blank_node().await);
-    cluster.tell_names();
-    let fourth = ip_host(&cluster.nodes[3]);
-    controller.until("the fourth", LIMIT, |s| settled(s) && s.members.iter().any(|m| m.host == fourth)).await;
-
-    // The primary is killed.
-    cluster.nodes[0].kill();
-    let other = |s: &Status| s.primary.as_ref().is_some_and(|primary| *primary != first);
-    controller.until("another primary", LIMIT, other).await;
-    assert!(writer.next_acknowledged(LIMIT).await);
-
-    // The stack is removed and comes back with other addresses.
-    for node in &mut cluster.nodes {
-        node.kill();
-    }
-    let ips: Vec<_> = (0..4).map(|_| free_ip(PORT)).collect();
-    write_hosts(application, &hosts_file(&ips));
-    for (node, ip) in cluster.nodes.iter_mut().zip(&ips) {
-        if node.host().starts_with("mongo-") {
-            node.set_hosts(hosts_file(&ips));
-        }
-        node.restart_at(*ip, PORT).await.unwrap();
-    }
-    cluster.tell_names();
-    let status = controller.until("the set at its new addresses", LIMIT, is_settled(3)).await;
-    let names: Vec<_> = status.members.iter().filter(|m| m.host.starts_with("mongo-")).collect();
-    assert_eq!((names.len(), names[0].id), (1, 2), "each member keeps its kind");
-    let (tally, _) = writer.finish().await.unwrap();
-    let uri = controller.get("/v1/uri").await.unwrap();
-    assert_eq!(missing(uri.trim(), &tally.acknowledged).await.unwrap(), Vec::<i64>::new(), "lost writes");
-    println!("figures: {} acknowledged writes, none lost", tally.acknowledged.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

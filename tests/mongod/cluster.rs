@@ -114,7 +114,8 @@ impl Cluster {
     }
 }
 
-fn name(n: usize) -> String {
+/// The host name of a task.
+pub fn name(n: usize) -> String {
     format!("mongo-node{}", n + 1)
 }
 

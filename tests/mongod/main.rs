@@ -19,6 +19,8 @@ mod networks;
 mod readdress;
 mod recovery;
 mod rewound;
+mod shaped_set;
+mod shapes;
 mod stale;
 #[path = "../support/mod.rs"]
 mod support;

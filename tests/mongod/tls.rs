@@ -12,13 +12,13 @@ use crate::support::dns::{Answer, DnsServer};
 use crate::support::mongods::{Mongod, MongodOptions, free_ip};
 
 /// A certificate authority, and a directory with the certificates that it signed.
-struct Papers {
+pub struct Papers {
     authority: CertifiedIssuer<'static, KeyPair>,
     dir: PathBuf,
 }
 
 impl Papers {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = std::env::temp_dir().join(format!("rsctl-tls-{}", ObjectId::new()));
         std::fs::create_dir(&dir).unwrap();
         let mut params = named("authority");
@@ -28,18 +28,25 @@ impl Papers {
         Self { authority, dir }
     }
 
-    fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         self.dir.join("ca.pem").display().to_string()
     }
 
     /// A file with a certificate and its key, in the form that MongoDB needs. The certificate is for these IPs.
-    fn signed_for(&self, ips: &[IpAddr]) -> String {
+    pub fn signed_for(&self, ips: &[IpAddr]) -> String {
         self.signed(ips.iter().map(|ip| SanType::IpAddress(*ip)).collect())
     }
 
     /// The same for DNS names.
-    fn signed_for_names(&self, names: &[&str]) -> String {
+    pub fn signed_for_names(&self, names: &[&str]) -> String {
         self.signed(names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect())
+    }
+
+    /// The arguments of a mongod that has this certificate, and accepts only TLS and only clients with a certificate.
+    pub fn demanded(&self, certificate: &str) -> Vec<String> {
+        let values = ["requireTLS", certificate, &self.authority()];
+        let names = ["--tlsMode", "--tlsCertificateKeyFile", "--tlsCAFile"];
+        names.iter().zip(values).map(|(name, value)| format!("{name}={value}")).collect()
     }
 
     fn signed(&self, names: Vec<SanType>) -> String {
@@ -78,10 +85,7 @@ async fn strict_with(papers: &Papers, certificate: impl Fn(usize, IpAddr) -> Str
     let mut nodes = Vec::new();
     for n in 0..3 {
         let place = MongodOptions::at(free_ip(PORT), PORT);
-        let certificate = certificate(n, place.ip.into());
-        let args = ["requireTLS", &certificate, &papers.authority()];
-        let names = ["--tlsMode", "--tlsCertificateKeyFile", "--tlsCAFile"];
-        let mut args: Vec<_> = names.iter().zip(args).map(|(name, value)| format!("{name}={value}")).collect();
+        let mut args = papers.demanded(&certificate(n, place.ip.into()));
         args.push("--tlsAllowInvalidHostnames".to_owned());
         nodes.push(Mongod::start(MongodOptions { args, ..place }).await.unwrap());
     }

@@ -201,6 +201,12 @@ impl Mongod {
         self.restart().await
     }
 
+    /// The same with another name, as after a change of the container.
+    pub async fn restart_as(&mut self, name: NamedNode, ip: Ipv4Addr) -> Result<(), MongodError> {
+        self.options.name = Some(name);
+        self.restart_at(ip, self.options.port).await
+    }
+
     /// Kills it if it runs, and empties its data directory, as if its volume were lost.
     pub fn wipe(&mut self) {
         self.kill();
