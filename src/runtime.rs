@@ -79,9 +79,10 @@ fn access(nodes: &Nodes, dns: &SwarmDns) -> Access {
     });
     let account = match &nodes.login {
         Login::None => None,
-        Login::Keyfile(key) => Some(Account::of_members(key.clone())),
+        Login::Keyfile(keyfile) => Some(Account::of_members(keyfile.clone())),
         Login::Password { username, password, auth_source } => {
-            Some(Account { username: username.clone(), source: auth_source.clone(), password: password.clone() })
+            let (username, source, password) = (username.clone(), auth_source.clone(), password.clone());
+            Some(Account { username, source, password, second: None })
         }
     };
     Access { account, tls }

@@ -45,10 +45,54 @@ impl Secret {
         let text = read(path)?;
         if text.trim().is_empty() { Err(SecretError::Empty) } else { Ok(Self::new(text.as_str())) }
     }
+}
 
-    /// Reads the key that the members of a set share, from the file that `mongod --keyFile` reads.
-    pub fn keyfile(path: &Path) -> Result<Self, SecretError> {
-        key(&read(path)?)
+/// The keys that the members of a set share.
+///
+/// A key is changed in three steps: the file holds the old key, then both, then the new one. mongod reads at most two
+/// keys (manual, "Rotate Keys for Replica Sets").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyfile {
+    /// The first key, or the only one.
+    pub first: Secret,
+    /// The second key, while the keys are changed.
+    pub second: Option<Secret>,
+}
+
+impl Keyfile {
+    /// Reads the file that `mongod --keyFile` reads.
+    ///
+    /// # Errors
+    /// The file cannot be read, or mongod would not accept it.
+    pub fn read(path: &Path) -> Result<Self, SecretError> {
+        Self::parse(&read(path)?)
+    }
+
+    /// White space is ignored, so a key may have line breaks. Two keys are the items of a YAML list.
+    fn parse(text: &str) -> Result<Self, SecretError> {
+        let is_item = |line: &str| line.trim_start().starts_with('-');
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        if !lines.first().is_some_and(|line| is_item(line)) {
+            return Ok(Self { first: key(&lines)?, second: None });
+        }
+        // A line that begins no item continues the one before it.
+        let mut items = lines.chunk_by(|_, next| !is_item(next));
+        let first = key(items.next().unwrap_or_default())?;
+        let second = items.next().map(key).transpose()?;
+        if items.next().is_some() { Err(SecretError::NotAKey) } else { Ok(Self { first, second }) }
+    }
+}
+
+/// The key in the lines of one item.
+fn key(lines: &[&str]) -> Result<Secret, SecretError> {
+    let item = Zeroizing::new(lines.concat());
+    let item = item.trim_start().trim_start_matches('-').trim().trim_matches(['"', '\'']);
+    let key: String = item.chars().filter(|c| !c.is_whitespace()).collect();
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    match key.len() {
+        0 => Err(SecretError::Empty),
+        length if KEY_LENGTHS.contains(&length) && key.chars().all(base64) => Ok(Secret::new(key)),
+        _ => Err(SecretError::NotAKey),
     }
 }
 
@@ -78,7 +122,7 @@ pub enum SecretError {
     #[error("is larger than 64 KiB")]
     TooLarge,
     /// `mongod --keyFile` would not accept the file either.
-    #[error("is no keyfile: accepted are 6 to 1024 base64 characters, or a YAML list of such keys")]
+    #[error("is no keyfile: accepted are 6 to 1024 base64 characters, or a YAML list of one or two such keys")]
     NotAKey,
 }
 
@@ -94,29 +138,6 @@ fn read(path: &Path) -> Result<Zeroizing<String>, SecretError> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// The first key of a keyfile. White space is ignored, so a key may have line breaks. During a key rotation the file is
-/// a YAML list of two keys, and every member knows the first one.
-fn key(text: &str) -> Result<Secret, SecretError> {
-    let is_item = |line: &&str| line.trim_start().starts_with('-');
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty()).peekable();
-    let listed = lines.peek().is_some_and(is_item);
-    let text: String = if listed {
-        let first = lines.next().unwrap_or_default().trim_start().trim_start_matches('-');
-        let wrapped = lines.take_while(|line| !is_item(line));
-        let item: String = std::iter::once(first).chain(wrapped).collect();
-        item.trim().trim_matches(['"', '\'']).to_owned()
-    } else {
-        lines.collect()
-    };
-    let key: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
-    match key.len() {
-        0 => Err(SecretError::Empty),
-        length if KEY_LENGTHS.contains(&length) && key.chars().all(base64) => Ok(Secret::new(key)),
-        _ => Err(SecretError::NotAKey),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,21 +147,37 @@ mod tests {
         assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some(***)");
     }
 
+    fn first(text: &str) -> Result<String, SecretError> {
+        Keyfile::parse(text).map(|keyfile| keyfile.first.expose().to_owned())
+    }
+
     #[test]
     fn a_key_is_its_text_without_white_space() {
-        for text in ["abcdef12", " abcd\nef12\n", "abcd ef\t12\r\n", "- abcdef12\n- other678\n", "- \"abcdef12\"\n"] {
-            assert_eq!(key(text).unwrap().expose(), "abcdef12", "{text:?}");
+        for text in ["abcdef12", " abcd\nef12\n", "abcd ef\t12\r\n", "- abcdef12\n", "- \"abcdef12\"\n"] {
+            assert_eq!(first(text).unwrap(), "abcdef12", "{text:?}");
+            assert_eq!(Keyfile::parse(text).unwrap().second, None, "{text:?}");
         }
-        assert_eq!(key("- abcd\n  ef12\n- other678\n").unwrap().expose(), "abcdef12");
+    }
+
+    #[test]
+    fn a_list_holds_one_or_two_keys() {
+        for text in ["- abcdef12\n- other678\n", "- abcd\n  ef12\n\n-  'other\n  678'\n"] {
+            let keyfile = Keyfile::parse(text).unwrap();
+            assert_eq!(keyfile.first.expose(), "abcdef12", "{text:?}");
+            assert_eq!(keyfile.second.unwrap().expose(), "other678", "{text:?}");
+        }
+        assert!(matches!(Keyfile::parse("- abcdef12\n- other678\n- third901\n"), Err(SecretError::NotAKey)));
+        assert!(matches!(Keyfile::parse("- abcdef12\n- \n"), Err(SecretError::Empty)));
+        assert!(matches!(Keyfile::parse("- abcdef12\n- a$\n"), Err(SecretError::NotAKey)));
     }
 
     #[test]
     fn what_mongod_would_refuse_is_refused() {
         for text in ["abcde", "abc$def", &"a".repeat(1025), "ключключ"] {
-            assert!(matches!(key(text), Err(SecretError::NotAKey)), "{text:?}");
+            assert!(matches!(first(text), Err(SecretError::NotAKey)), "{text:?}");
         }
-        assert!(matches!(key(" \n"), Err(SecretError::Empty)));
-        assert!(key(&"a".repeat(1024)).is_ok());
+        assert!(matches!(first(" \n"), Err(SecretError::Empty)));
+        assert!(first(&"a".repeat(1024)).is_ok());
     }
 
     #[test]

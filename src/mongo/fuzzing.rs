@@ -7,7 +7,7 @@ use super::peer::{self, GREETING_BYTES_MAX, Peer, Stream};
 use super::scram::{ClientFirst, Keys};
 use super::{first_write_error, wire};
 use crate::model::{Change, DataId, MemberId, Proof, ReplConfig, VERSION_MAX};
-use crate::secret::Secret;
+use crate::secret::{Keyfile, Secret};
 use bson::{Document, RawDocumentBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -82,7 +82,8 @@ pub(crate) fn login(bytes: &[u8]) {
     match kind {
         b'0' => runtime.block_on(met(said, Access::default())),
         b'1' => {
-            let account = Some(Account::of_members(Secret::new("the secret of the set")));
+            let keyfile = Keyfile { first: Secret::new("the secret of the set"), second: Some(Secret::new("another")) };
+            let account = Some(Account::of_members(keyfile));
             runtime.block_on(met(said, Access { account, tls: None }));
         }
         _ => scram(said),

@@ -6,7 +6,7 @@ use super::peer::{Talk, refusal, tame};
 use super::scram::{ClientFirst, Cost, Keys, MECHANISM, ScramError};
 use super::tls::Tls;
 use crate::model::ProbeError;
-use crate::secret::Secret;
+use crate::secret::{Keyfile, Secret};
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, RawDocumentBuf, doc};
 use std::sync::{Mutex, PoisonError};
@@ -31,12 +31,15 @@ pub struct Account {
     pub source: String,
     /// The password or key that both ends know.
     pub password: Secret,
+    /// The second key of a keyfile, while the keys are changed. A server that refuses the first one is asked with this.
+    pub second: Option<Secret>,
 }
 
 impl Account {
     /// The account that the members themselves use. It is valid in every state, also before the first initiate.
-    pub fn of_members(key: Secret) -> Self {
-        Self { username: "__system".to_owned(), source: "local".to_owned(), password: key }
+    pub fn of_members(keyfile: Keyfile) -> Self {
+        let Keyfile { first, second } = keyfile;
+        Self { username: "__system".to_owned(), source: "local".to_owned(), password: first, second }
     }
 
     /// The command that starts a login.
@@ -75,6 +78,22 @@ impl Terms {
         first: &ClientFirst,
         begun: Option<RawDocumentBuf>,
     ) -> Result<(), ProbeError> {
+        let refused = match self.log_in_with(&account.password, talk, account, first, begun).await {
+            Err(refused @ ProbeError::Login(_)) => refused,
+            outcome => return outcome,
+        };
+        let Some(second) = &account.second else { return Err(refused) };
+        self.log_in_with(second, talk, account, &ClientFirst::new(&account.username)?, None).await
+    }
+
+    async fn log_in_with<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        password: &Secret,
+        talk: &mut Talk<S>,
+        account: &Account,
+        first: &ClientFirst,
+        begun: Option<RawDocumentBuf>,
+    ) -> Result<(), ProbeError> {
         let begun = match begun {
             Some(begun) => begun,
             None => accepted(talk.ask(&account.source, account.start(first)).await?.document()?)?,
@@ -84,7 +103,7 @@ impl Terms {
         let is_new = known.is_none();
         let keys = match known {
             Some(keys) => keys,
-            None => self.derive(account, challenge.cost.clone()).await?,
+            None => self.derive(password, challenge.cost.clone()).await?,
         };
         let (answer, transcript) = first.answer(&challenge, &keys);
         let conversation = begun.get_i32("conversationId").map_err(|_| ScramError::Unreadable)?;
@@ -115,10 +134,10 @@ impl Terms {
         kept.push((cost, keys));
     }
 
-    async fn derive(&self, account: &Account, cost: Cost) -> Result<Keys, ProbeError> {
+    async fn derive(&self, password: &Secret, cost: Cost) -> Result<Keys, ProbeError> {
         let broken = |reason: &str| ProbeError::Broken(reason.to_owned());
         let _permit = self.derivations.acquire().await.map_err(|_| broken("the derivation of keys is closed"))?;
-        let password = account.password.clone();
+        let password = password.clone();
         let deriving = tokio::task::spawn_blocking(move || Keys::derive(&password, &cost));
         Ok(deriving.await.map_err(|_| broken("the derivation of a key panicked"))??)
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Environment, Usage};
 use crate::cli;
 use crate::connection_string::Credentials;
-use crate::secret::{Secret, SecretError};
+use crate::secret::{Keyfile, Secret, SecretError};
 
 /// The credential for the nodes.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub enum Login {
     /// The nodes require no login.
     None,
     /// The controller logs in as `__system`, as the members do among themselves.
-    Keyfile(Secret),
+    Keyfile(Keyfile),
     /// The controller logs in as a user of the database `auth_source`.
     Password {
         /// The user.
@@ -98,8 +98,8 @@ fn secret_by_file(name: &str, environment: &Environment) -> Result<(), Usage> {
     }
 }
 
-fn keyfile_at(origin: &str, path: &Path) -> Result<Secret, Usage> {
-    Secret::keyfile(path).map_err(|source| unusable(origin, path, source))
+fn keyfile_at(origin: &str, path: &Path) -> Result<Keyfile, Usage> {
+    Keyfile::read(path).map_err(|source| unusable(origin, path, source))
 }
 
 fn password_at(origin: &str, path: &Path) -> Result<Secret, Usage> {

@@ -160,7 +160,7 @@ impl Drop for File {
 fn secrets_come_from_files_and_show_nowhere() {
     let file = File::holding("hunter2secret\n");
     let Login::Keyfile(key) = run(&["--keyfile", file.path()], []).unwrap().nodes.login else { panic!() };
-    assert_eq!(key.expose(), "hunter2secret");
+    assert_eq!(key.first.expose(), "hunter2secret");
     let variables = [("MONGO_INITDB_ROOT_USERNAME", "root"), ("MONGO_INITDB_ROOT_PASSWORD_FILE", file.path())];
     let run = run(&[], variables).unwrap();
     assert!(matches!(&run.nodes.login, Login::Password { username, .. } if username == "root"));
@@ -188,7 +188,7 @@ fn both_forms_of_a_secret_are_a_mistake() {
 fn a_bad_keyfile_is_named_with_what_is_accepted() {
     let file = File::holding("no!");
     let error = run(&[], [("RSCTL_KEYFILE", file.path())]).unwrap_err();
-    let expected = "is no keyfile: accepted are 6 to 1024 base64 characters, or a YAML list of such keys";
+    let expected = "is no keyfile: accepted are 6 to 1024 base64 characters, or a YAML list of one or two such keys";
     assert_eq!(error, format!("RSCTL_KEYFILE (--keyfile): {}: {expected}", file.path()));
 }
 

@@ -65,6 +65,34 @@ pub async fn begins_with_a_keyfile(version: Option<&'static str>) {
     std::fs::remove_file(key).unwrap();
 }
 
+/// The steps of MongoDB's manual, "Rotate Keys for Replica Sets". The controller has both keys from the first step to the
+/// last, and works with members that know one or the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_is_changed_while_the_controller_looks_after_the_set() {
+    let (old, new) = (KEY.replace('\n', ""), "YW5vdGhlciBzZWNyZXQ=".to_owned());
+    let both = format!("- {old}\n- {new}\n");
+    let (key, of_controller) = (keyfile(&old), keyfile(&both));
+    let mut cluster = locked(3, &key, None).await;
+    let controller = cluster.controller(&[("RSCTL_KEYFILE", of_controller.to_str().unwrap())]);
+    let mut status = controller.until("a settled set", LIMIT, is_settled(3)).await;
+    for keys in [&both, &new] {
+        let next = keyfile(keys);
+        std::fs::rename(next, &key).unwrap();
+        let primary = cluster.primary(&status);
+        for node in [(primary + 1) % 3, (primary + 2) % 3, primary] {
+            let ip = cluster.nodes[node].ip();
+            cluster.nodes[node].stop().await.unwrap();
+            cluster.nodes[node].restart_at(ip, PORT).await.unwrap();
+            status = controller.until("the set with a restarted member", LIMIT, is_settled(3)).await;
+        }
+    }
+    let log = controller.log();
+    assert!(!log.contains("refuses our login"), "{log}");
+    assert!(!log.contains("c2VjcmV0") && !log.contains("YW5vdGhl"), "a key is in the log");
+    std::fs::remove_file(key).unwrap();
+    std::fs::remove_file(of_controller).unwrap();
+}
+
 /// A client that logs in as the members do.
 pub fn member_client(node: &Mongod) -> Client {
     let credential = Credential::builder()
