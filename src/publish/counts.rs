@@ -1,14 +1,21 @@
 //! Counters of a controller since its start, for `/metrics`.
 
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Rule, Step};
 use std::collections::BTreeMap;
 
 /// Counters. They start at zero with the process and never decrease.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
     observations: u64,
     waits: u64,
     steps: BTreeMap<&'static str, u64>,
+}
+
+/// Every rule is there with a count of zero. Prometheus sees no increase in a counter that appears with its first step.
+impl Default for Counts {
+    fn default() -> Self {
+        Self { observations: 0, waits: 0, steps: Rule::all().map(|rule| (rule.name(), 0)).collect() }
+    }
 }
 
 impl Counts {
@@ -42,7 +49,7 @@ impl Counts {
 mod tests {
     use super::*;
     use crate::model::Host;
-    use crate::plan::{Reason, Rule, WaitingOn};
+    use crate::plan::{Reason, WaitingOn};
 
     fn plan(rule: Rule, next: Step, waiting: Vec<WaitingOn>) -> Plan {
         Plan {
@@ -67,6 +74,13 @@ mod tests {
         counts.record(&plan(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![]));
         counts.record(&plan(Rule::FinalizeMember, Step::Fsync { on }, vec![]));
         assert_eq!((counts.observations(), counts.waits()), (5, 1));
-        assert_eq!(counts.steps().collect::<Vec<_>>(), [("finalize-member", 1), ("step-up", 2)]);
+        let begun: Vec<_> = counts.steps().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(begun, [("finalize-member", 1), ("step-up", 2)]);
+    }
+
+    #[test]
+    fn a_rule_without_a_step_counts_zero() {
+        let recovered = Counts::default().steps().find(|(rule, _)| *rule == "recover");
+        assert_eq!(recovered, Some(("recover", 0)));
     }
 }

@@ -32,7 +32,7 @@ fn has_pids_limit(lines: &[String]) -> bool {
 }
 
 #[test]
-fn rsctl_and_haproxy_have_no_capabilities_and_a_limit_of_processes() {
+fn services_beside_mongod_have_no_capabilities_and_a_limit_of_processes() {
     for (file, service) in [
         ("deploy/swarm/stack.yml", "rsctl"),
         ("deploy/compose/compose.yml", "rsctl"),
@@ -40,6 +40,7 @@ fn rsctl_and_haproxy_have_no_capabilities_and_a_limit_of_processes() {
         ("deploy/apps/uri-file.yml", "uri"),
         ("deploy/haproxy/stack.yml", "door"),
         ("deploy/haproxy/apps.yml", "balancer"),
+        ("deploy/monitoring/stack.yml", "prometheus"),
     ] {
         let lines = entry(file, service);
         assert_eq!(list(&lines, "cap_drop"), ["ALL"], "{file}: {service}");

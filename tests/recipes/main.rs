@@ -12,6 +12,7 @@ mod cluster;
 mod commands;
 mod haproxy;
 mod login;
+mod monitoring;
 mod recipe;
 #[path = "../support/mod.rs"]
 mod support;
