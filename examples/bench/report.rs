@@ -119,8 +119,8 @@ impl Report {
         if !self.rows.is_empty() {
             text += "Times are in seconds: the median of this run, and in brackets the least and the most. *Floor*: the ideal \
                      commands of an operator who knows everything, on the same mongods. *Alone*: MongoDB with its own \
-                     timeouts. A primary is killed when the set is at rest, which means that every secondary has a sync \
-                     source. A lost machine closes no connections; the figure is the longest time without a write, with \
+                     timeouts. A primary is killed when the set is at rest, which means that every secondary has had its \
+                     sync source for two seconds. A lost machine closes no connections; the figure is the longest time without a write, with \
                      the `sysctls` of the stack in `deploy/swarm`.\n\n";
             text += "| moment | members by | rsctl | floor | alone | of floor | faster than alone | goal | |\n";
             text += "|---|---|---|---|---|---|---|---|---|\n";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc};
 use rsctl::publish::Status;
@@ -14,6 +15,8 @@ use crate::support::controller::Controller;
 
 /// The limit of every wait here.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+/// A set is at rest when no secondary has changed its sync source for this long.
+const REST: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(3);
 
 /// What controls the set.
@@ -133,15 +136,21 @@ impl Stand {
         }
     }
 
-    /// Waits until every secondary has a sync source. For about one second after a change some have none, with or without
-    /// rsctl.
+    /// Waits until every secondary has had its sync source for [`REST`]. For about one second after a change some have
+    /// none, with or without rsctl.
     async fn until_all_copy(&self, primary: usize) {
-        let deadline = Instant::now() + LIMIT;
-        for node in self.set.nodes.iter().enumerate().filter(|(n, _)| *n != primary).map(|(_, node)| node) {
-            while node.sync_source().await.is_none_or(|source| source.is_empty()) {
-                assert!(Instant::now() < deadline, "{} copies from nobody\n{}", node.host(), self.story());
-                sleep(Duration::from_millis(10)).await;
+        let (deadline, mut since, mut last) = (Instant::now() + LIMIT, Instant::now(), Vec::new());
+        loop {
+            let secondaries = self.set.nodes.iter().enumerate().filter(|(n, _)| *n != primary);
+            let sources = join_all(secondaries.map(|(_, node)| node.sync_source())).await;
+            let all_copy = sources.iter().all(|source| source.as_ref().is_some_and(|source| !source.is_empty()));
+            if sources != last || !all_copy {
+                (since, last) = (Instant::now(), sources);
+            } else if since.elapsed() >= REST {
+                return;
             }
+            assert!(Instant::now() < deadline, "some copy from nobody: {last:?}\n{}", self.story());
+            sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -96,7 +96,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 self.act(&observed, &plan, &mut observer, &mut plan_log, &mut report).await;
                 continue;
             }
-            let pause = pace.pause(&plan);
+            let pause = pace.pause(&plan, &observed);
             let dns_poll = if pace.recently_changed() { DNS_POLL_UNSETTLED } else { DNS_POLL };
             let paused_at = Instant::now();
             tokio::select! {
@@ -128,7 +128,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 self.act(&observed, &plan, &mut observer, &mut plan_log, &mut |_, _| {}).await;
                 continue;
             }
-            let pause = pace.pause(&plan);
+            let pause = pace.pause(&plan, &observed);
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = sleep(pause) => {}

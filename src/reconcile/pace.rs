@@ -1,5 +1,6 @@
 //! How long to wait before the next observation, and before a refused step is tried again.
 
+use crate::model::{Node, NodeState, Observed};
 use crate::plan::{Plan, Step, WaitingOn};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(super) struct Pace {
     interval: Duration,
     waits: ExponentialBackoff,
     last: Vec<WaitingOn>,
+    /// A secondary copied from nobody in the last observation.
+    source_missing: bool,
     /// Observations since the kinds of things waited for last changed.
     same_wait: u32,
     /// Change events in a row that came just after an observation.
@@ -36,18 +39,21 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, waits: waits(), last: Vec::new(), same_wait: 0, self_caused: 0 }
+        Self { interval, waits: waits(), last: Vec::new(), source_missing: false, same_wait: 0, self_caused: 0 }
     }
 
     /// The longest time until the next observation.
-    pub(super) fn pause(&mut self, plan: &Plan) -> Duration {
+    pub(super) fn pause(&mut self, plan: &Plan, observed: &Observed) -> Duration {
         // Progress resets the waits. A duration that only grew is no progress.
         self.same_wait = self.same_wait.saturating_add(1);
-        if !same_kinds(&self.last, &plan.waiting) {
+        let source_missing = is_source_missing(observed);
+        if !same_kinds(&self.last, &plan.waiting) || self.source_missing != source_missing {
             (self.waits, self.same_wait) = (waits(), 0);
         }
         self.last.clone_from(&plan.waiting);
-        if plan.waiting.is_empty() {
+        self.source_missing = source_missing;
+        let source_expected = source_missing && self.same_wait < RECENT_OBSERVATIONS;
+        if plan.waiting.is_empty() && !source_expected {
             return self.interval;
         }
         let backoff = self.waits.next().unwrap_or(UNSETTLED_MAX);
@@ -82,6 +88,13 @@ fn waits() -> ExponentialBackoff {
 fn same_kinds(before: &[WaitingOn], now: &[WaitingOn]) -> bool {
     let kind = std::mem::discriminant::<WaitingOn>;
     before.iter().map(kind).eq(now.iter().map(kind))
+}
+
+/// Some secondary copies from nobody, as for about a second after its start (6.0.5). Rules act on the member that it
+/// chooses, no event reports the choice, and until then the death of the primary costs applications a second.
+fn is_source_missing(observed: &Observed) -> bool {
+    let secondaries = observed.nodes.values().filter_map(Node::probe).filter(|p| p.state == NodeState::Secondary);
+    secondaries.filter_map(|p| p.view.as_ref()).any(|view| view.sync_source.is_none())
 }
 
 /// When the wait is over by itself; `None` where it is not.
@@ -126,8 +139,10 @@ pub(super) fn sync_source_retry_after(times: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Host;
+    use crate::model::{Host, Naming, Probe, ProcessId, SetView, WireVersion};
     use crate::plan::{Reason, Rule};
+    use bson::oid::ObjectId;
+    use std::sync::Arc;
 
     fn plan(waiting: Vec<WaitingOn>) -> Plan {
         let (because, findings) = (Reason::Healthy, Vec::new());
@@ -141,6 +156,13 @@ mod tests {
             config: None,
             margin: None,
         }
+    }
+
+    fn a_secondary(sync_source: Option<Host>) -> Observed {
+        let probe = Probe::new(ProcessId(ObjectId::from_bytes([1; 12])), WireVersion::OLDEST, NodeState::Secondary);
+        let probe = Probe { view: Some(SetView { sync_source, ..SetView::default() }), ..probe };
+        let node = Node::new(None, Ok(Arc::new(probe)), Naming::Unknown, true);
+        Observed { nodes: [("10.0.0.2".parse().unwrap(), node)].into(), ..Observed::default() }
     }
 
     #[test]
@@ -158,20 +180,37 @@ mod tests {
 
     #[test]
     fn a_calm_set_is_observed_seldom_and_a_change_in_progress_often_at_first() {
-        let mut pace = Pace::new(Duration::from_secs(5));
-        assert_eq!(pace.pause(&plan(Vec::new())), Duration::from_secs(5));
+        let (mut pace, calm) = (Pace::new(Duration::from_secs(5)), Observed::default());
+        assert_eq!(pace.pause(&plan(Vec::new()), &calm), Duration::from_secs(5));
         let waiting = plan(vec![WaitingOn::Election]);
-        let pauses: Vec<_> = (0..40).map(|_| pace.pause(&waiting)).collect();
+        let pauses: Vec<_> = (0..40).map(|_| pace.pause(&waiting, &calm)).collect();
         assert_eq!(pauses[0], SOON);
         assert!(pauses.is_sorted() && pauses[39] == UNSETTLED_MAX, "{pauses:?}");
-        assert_eq!(pace.pause(&plan(vec![WaitingOn::Tasks { seen: 1, expect: 3 }])), SOON, "progress resets the waits");
+        assert_eq!(
+            pace.pause(&plan(vec![WaitingOn::Tasks { seen: 1, expect: 3 }]), &calm),
+            SOON,
+            "progress resets the waits"
+        );
+    }
+
+    #[test]
+    fn a_secondary_without_a_sync_source_is_observed_often_for_a_minute_at_most() {
+        let mut pace = Pace::new(Duration::from_secs(5));
+        let mut after = |observed: &Observed| pace.pause(&plan(Vec::new()), observed);
+        let (seeking, copying) = (a_secondary(None), a_secondary(Some("10.0.0.1".parse().unwrap())));
+        assert_eq!(after(&copying), Duration::from_secs(5));
+        assert_eq!(after(&seeking), SOON);
+        assert_eq!(after(&copying), Duration::from_secs(5));
+        let pauses: Vec<_> = (0..100).map(|_| after(&seeking)).collect();
+        assert!(pauses[..60].iter().all(|pause| *pause <= UNSETTLED_MAX), "{pauses:?}");
+        assert_eq!(pauses[99], Duration::from_secs(5), "it may never find one");
     }
 
     #[test]
     fn a_wait_without_progress_is_no_longer_a_recent_change() {
-        let mut pace = Pace::new(Duration::from_secs(5));
+        let (mut pace, calm) = (Pace::new(Duration::from_secs(5)), Observed::default());
         let mut after_waiting = |waiting: Vec<WaitingOn>| {
-            let waited = pace.pause(&plan(waiting));
+            let waited = pace.pause(&plan(waiting), &calm);
             (pace.recently_changed(), waited)
         };
         assert!(!after_waiting(Vec::new()).0, "calm");
@@ -187,7 +226,7 @@ mod tests {
         let retry_in = Duration::from_millis(3);
         let refused =
             WaitingOn::Refused { subjects: vec![crate::model::Subject::StepUp], reason: "no".into(), retry_in };
-        assert_eq!(pace.pause(&plan(vec![WaitingOn::Election, refused])), retry_in);
+        assert_eq!(pace.pause(&plan(vec![WaitingOn::Election, refused]), &Observed::default()), retry_in);
     }
 
     #[test]
