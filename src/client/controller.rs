@@ -81,13 +81,14 @@ pub(crate) async fn post(url: &ControllerUrl, path: &str) -> Result<Answer, AskE
 }
 
 /// Waits until the published URI differs from the one with the tag `known`, at most for `wait`. Returns its tag, or
-/// `None` if there is no URI.
+/// `None` if there is no URI. With `only_with_primary` there is no URI while there is no primary.
 pub(crate) async fn changed_tag(
     url: &ControllerUrl,
     known: Option<&str>,
     wait: Duration,
+    only_with_primary: bool,
 ) -> Result<Option<String>, AskError> {
-    let question = Request::get(format!("/v1/uri?wait={}ms", wait.as_millis()));
+    let question = Request::get(format!("/v1/uri?wait={}ms&primary={only_with_primary}", wait.as_millis()));
     let question = known.into_iter().fold(question, |question, tag| question.header(header::IF_NONE_MATCH, tag));
     let answer = ask(url, question, wait + ANSWER_WITHIN).await?;
     match answer.code {

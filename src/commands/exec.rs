@@ -28,6 +28,6 @@ pub(super) async fn exec(settings: ExecSettings) -> Outcome {
     let (sender, newest) = watch::channel(None);
     tokio::select! {
         outcome = launcher::supervise(&settings, endpoint, newest) => outcome,
-        never = changes::follow(&variables.source, &sender) => match never {},
+        never = changes::follow(&variables.source, *on_change, &sender) => match never {},
     }
 }

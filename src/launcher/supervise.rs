@@ -25,9 +25,9 @@ use crate::parse::written;
 use crate::publish::Status;
 use crate::settings::ExecSettings;
 
-/// The shortest time from a change to the reaction. One reaction covers all changes in this time.
+/// The delay of the second reaction. The first one comes at once. One reaction covers all changes during its delay.
 const DELAY_MIN: Duration = Duration::from_millis(200);
-/// Each further delay is longer by this factor. Only what repeats is delayed.
+/// Each further delay is longer by this factor.
 const DELAY_FACTOR: f32 = 4.0;
 /// The longest time from a change to the reaction, when changes continue.
 const DELAY_MAX: Duration = Duration::from_secs(60);
@@ -237,20 +237,23 @@ fn endpoint_lost(given: &Endpoint, now: &Endpoint, status: &Status) -> bool {
     !given.each().any(|host| members.contains(host) || now.each().any(|other| other == host))
 }
 
-/// The delays before reactions. They are random, so that not all applications restart at once, and they grow.
+/// The delays before reactions. Only what repeats is delayed. The delays grow, and they are random, so that applications
+/// do not restart in step.
 struct Delays {
     waits: ExponentialBackoff,
-    last: Instant,
+    last: Option<Instant>,
 }
 
 impl Delays {
     fn new() -> Self {
-        Self { waits: waits(), last: Instant::now() }
+        Self { waits: waits(), last: None }
     }
 
     fn next(&mut self) -> Duration {
-        if std::mem::replace(&mut self.last, Instant::now()).elapsed() > CALM {
+        let repeats = self.last.replace(Instant::now()).is_some_and(|last| last.elapsed() <= CALM);
+        if !repeats {
             self.waits = waits();
+            return Duration::ZERO;
         }
         self.waits.next().unwrap_or(DELAY_MAX)
     }
@@ -325,6 +328,7 @@ mod tests {
         let (restart, given) = (settings("restart"), endpoint(&["a:1"]));
         let (sender, mut newest) = watch::channel(None);
         let mut delays = Delays::new();
+        assert_eq!(delays.next(), Duration::ZERO, "there was a reaction before");
         let storm = async {
             for round in 0..9 {
                 sender.send_replace(Some(seen(&[&format!("x{round}:1")])));
@@ -347,6 +351,7 @@ mod tests {
         let (restart, given) = (settings("restart"), endpoint(&["a:1"]));
         let (sender, mut newest) = watch::channel(Some(seen(&["b:1"])));
         let mut delays = Delays::new();
+        assert_eq!(delays.next(), Duration::ZERO, "there was a reaction before");
         let back = async {
             sleep(DELAY_MIN / 2).await;
             sender.send_replace(Some(seen(&["a:1", "b:1"])));
@@ -359,12 +364,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_come_ever_later_while_changes_go_on_and_soon_again_after_a_calm() {
+    async fn answers_come_ever_later_while_changes_go_on_and_at_once_after_a_calm() {
         let mut delays = Delays::new();
+        assert_eq!(delays.next(), Duration::ZERO);
         let waits: Vec<_> = (0..12).map(|_| delays.next()).collect();
         assert!(waits[0] <= DELAY_MIN * 2 && waits[4] > DELAY_MIN * 8, "{waits:?}");
         assert!(waits.iter().all(|wait| *wait <= DELAY_MAX * 2), "{waits:?}");
         tokio::time::advance(CALM + DELAY_MIN).await;
-        assert!(delays.next() <= DELAY_MIN * 2);
+        assert_eq!(delays.next(), Duration::ZERO);
     }
 }

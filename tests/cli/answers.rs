@@ -26,6 +26,15 @@ pub(crate) fn healthy() -> Value {
     })
 }
 
+/// The same with these seeds. The first one is the primary. The list of members is empty.
+pub(crate) fn with_members(seeds: &[&str]) -> Value {
+    let mut status = healthy();
+    status["seeds"] = seeds.into();
+    status["members"] = json!([]);
+    status["primary"] = seeds.first().copied().into();
+    status
+}
+
 /// One member is lost and one is wiped. A mongod of another set and a blank one are also listed.
 pub(crate) fn troubled() -> Value {
     let mut status = healthy();

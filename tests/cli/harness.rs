@@ -25,11 +25,7 @@ pub(crate) struct Said {
 impl Said {
     /// Sets the members in the status. The first one is the primary.
     pub(crate) fn members(&self, seeds: &[&str]) {
-        let mut status = super::answers::healthy();
-        status["seeds"] = seeds.into();
-        status["members"] = serde_json::json!([]);
-        status["primary"] = seeds.first().copied().into();
-        self.status(Some(status));
+        self.status(Some(super::answers::with_members(seeds)));
     }
 
     /// Sets the status. With `None` the controller closes each connection without an answer.

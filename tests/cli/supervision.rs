@@ -2,11 +2,16 @@
 
 use std::fs::read_to_string;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::answers::healthy;
+use tokio::time::Instant;
+
+use super::answers::{healthy, with_members};
 use super::harness::{Act, Controller, Folder, Rsctl, rsctl, until};
 
 /// An application that writes its hosts to the file $LOG. It exits with 0 on SIGTERM.
@@ -67,6 +72,7 @@ fn lines(log: &str) -> Vec<String> {
     read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+const HOSTS: [&str; 3] = ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"];
 const FIRST: &str = "start mongo-node1:27017,mongo-node2:27017,mongo-node3:27017";
 
 #[test]
@@ -86,6 +92,35 @@ fn a_program_that_lost_all_its_hosts_is_started_anew_with_those_that_are() {
 }
 
 #[test]
+fn a_program_waits_for_its_new_hosts_by_one_long_poll_and_is_started_anew_at_once() {
+    let (statuses, polls) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let moved = Arc::new(AtomicBool::new(false));
+    let (told, asked, there) = (statuses.clone(), polls.clone(), moved.clone());
+    let controller = Controller::new(move |path, _| {
+        if path == "/v1/status" {
+            told.fetch_add(1, Ordering::SeqCst);
+            let seeds: &[&str] = if there.load(Ordering::SeqCst) { &["10.0.0.7:27017"] } else { &HOSTS };
+            return Act::Answer(200, with_members(seeds).to_string());
+        }
+        asked.lock().unwrap().push(path.to_owned());
+        until("the move", || there.load(Ordering::SeqCst));
+        Act::Answer(200, "a URI".to_owned())
+    });
+    let folder = Folder::new("long-poll");
+    let log = folder.path("log");
+    let _running = Running::start(exec(&controller, &["--on-change", "restart"], &log, APP));
+    until("the first start and the poll", || lines(&log) == [FIRST] && !polls.lock().unwrap().is_empty());
+    // A second request would come within two seconds.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(*polls.lock().unwrap(), ["/v1/uri?wait=10000ms&primary=true"]);
+    assert_eq!(statuses.load(Ordering::SeqCst), 2, "one before the start, and one before the poll");
+    moved.store(true, Ordering::SeqCst);
+    let since = Instant::now();
+    until("the second start", || lines(&log) == [FIRST, "stop", "start 10.0.0.7:27017"]);
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+}
+
+#[test]
 fn a_program_keeps_running_while_one_of_its_hosts_is_left_or_nobody_knows() {
     let (controller, said) = Controller::changing(healthy());
     let folder = Folder::new("keep");
@@ -98,7 +133,7 @@ fn a_program_keeps_running_while_one_of_its_hosts_is_left_or_nobody_knows() {
     said.until_asked(4);
     said.status(None); // the controller is gone, and no mongod answers either
     // Nothing may happen, so the test can only wait. A reaction would come within two seconds.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(3));
     assert_eq!(lines(&log), [FIRST]);
     said.members(&["10.0.0.8:27017"]);
     until("the controller's return", || lines(&log).len() == 3);

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rsctl::publish::Status;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cluster::{Cluster, LIMIT, PORT, blank_node, is_settled};
 use crate::support::controller::{clean, free_address};
 use crate::support::dns::DnsServer;
-use crate::support::mongods::free_ip;
+use crate::support::mongods::{Mongod, free_ip};
+
+/// The limit from the primary to the start of the program. It has 50 ms to end. Polls every 2 s would take longer.
+const STARTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A program that `rsctl exec` starts, and that records its environment.
 struct App {
@@ -89,8 +93,14 @@ async fn a_program_that_is_first_of_all_gets_its_set_and_follows_it_to_new_addre
     controller.until("a settled set", LIMIT, is_settled(3)).await;
     let moved = Instant::now();
     move_all(&mut cluster).await;
+    let here: Vec<String> = cluster.nodes.iter().map(Mongod::host).collect();
+    let led = |s: &Status| s.primary.as_ref().is_some_and(|primary| here.contains(primary));
+    controller.until("a primary at a new address", LIMIT, led).await;
+    let elected = Instant::now();
     assert_eq!(app.until_started(2, "the start at the new addresses").await, addresses(&cluster));
-    println!("figures: restarted {:?} after all addresses changed", moved.elapsed());
+    let (since_moved, since_elected) = (moved.elapsed(), elected.elapsed());
+    println!("figures: restarted {since_moved:?} after all addresses changed, {since_elected:?} after the primary");
+    assert!(since_elected < STARTED_WITHIN, "{since_elected:?} from the primary to the start");
 
     // The same again, with only the mongods to ask.
     drop(controller);

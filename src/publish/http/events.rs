@@ -27,7 +27,7 @@ const GAP: Duration = Duration::from_millis(100);
 
 pub(super) async fn events(State(served): State<Served>, query: Parameters, headers: HeaderMap) -> Response {
     let query = match UriQuery::read(query, headers.get("last-event-id")) {
-        Ok(query) if query.waits() => return line(StatusCode::BAD_REQUEST, "the parameters are database and format"),
+        Ok(query) if query.polls() => return line(StatusCode::BAD_REQUEST, "the parameters are database and format"),
         Ok(query) => query,
         Err(mistake) => return line(StatusCode::BAD_REQUEST, mistake),
     };

@@ -42,7 +42,8 @@ rsctl creates, monitors and repairs a MongoDB replica set on Docker Swarm.
 /readyz       200 if applications can start
 /v1/status    the replica set and its members, as JSON
 /v1/uri       the connection URI; ?database=NAME, ?format=uri|hosts|seed-list|env|json,
-              ?wait=30s to wait until it differs from If-None-Match
+              ?wait=30s to wait until it differs from If-None-Match,
+              ?primary=true to answer only while there is a primary
 /v1/events    the changes of both, as server-sent events
 /metrics      metrics for Prometheus
 /primary      ?host=HOST:PORT, 200 if that member is the primary

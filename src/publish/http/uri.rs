@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Parameters, Served, line};
 use crate::connection_string::{Format, Inserts};
 use crate::parse::span;
+use crate::parse::values::switch;
 use crate::publish::Status;
 
 /// The longest wait.
@@ -22,6 +23,8 @@ pub(super) struct UriQuery {
     inserts: Inserts,
     format: Format,
     wait: Duration,
+    /// Whether there is no answer without a primary.
+    primary: bool,
     /// The tags of the answers that the client has, separated by commas.
     known: Option<String>,
 }
@@ -48,7 +51,8 @@ impl UriQuery {
     pub(super) fn read(query: Parameters, known: Option<&HeaderValue>) -> Result<Self, &'static str> {
         let Query(pairs) = query.map_err(|_| "the part after `?` cannot be read")?;
         let known = known.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let mut query = Self { inserts: Inserts::default(), format: Format::Uri, wait: Duration::ZERO, known };
+        let (inserts, wait) = (Inserts::default(), Duration::ZERO);
+        let mut query = Self { inserts, format: Format::Uri, wait, primary: false, known };
         for (name, value) in &pairs {
             match name.as_str() {
                 "database" if value.is_empty() => {}
@@ -63,20 +67,24 @@ impl UriQuery {
                 "wait" => {
                     query.wait = span(value).map_err(|_| "wait: a time with its unit, such as 30s")?.min(WAIT_MAX)
                 }
-                _ => return Err("the parameters are database, format and wait"),
+                "primary" => query.primary = switch(value).map_err(|_| "primary: true or false")?,
+                _ => return Err("the parameters are database, format, primary and wait"),
             }
         }
         Ok(query)
     }
 
     pub(super) fn answer(&self, status: &Status) -> Result<String, String> {
+        if self.primary && status.primary.is_none() {
+            return Err("there is no primary".to_owned());
+        }
         let endpoint = status.endpoint().map_err(|error| error.to_string())?;
         Ok(endpoint.render(self.format, &self.inserts))
     }
 
-    /// Whether the client wants to wait for a change.
-    pub(super) fn waits(&self) -> bool {
-        !self.wait.is_zero()
+    /// Whether it has a parameter that `/v1/events` has no use for.
+    pub(super) fn polls(&self) -> bool {
+        self.primary || !self.wait.is_zero()
     }
 
     /// Whether the client already has the answer with this tag.
