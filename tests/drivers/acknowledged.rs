@@ -27,6 +27,22 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// Whether it is of the same driver and the same kind of members.
+    pub fn is_of(&self, other: &Self) -> bool {
+        (self.driver, self.kind) == (other.driver, other.kind)
+    }
+
+    /// Keeps the worst of both rounds.
+    pub fn worsen(&mut self, other: Self) {
+        self.restarts = self.restarts.max(other.restarts);
+        self.writes += other.writes;
+        self.failed = self.failed.max(other.failed);
+        self.missing += other.missing;
+        for (mine, its) in self.gaps.iter_mut().zip(other.gaps) {
+            mine.1 = mine.1.zip(its.1).map(|(mine, its)| mine.max(its));
+        }
+    }
+
     /// The result in one line.
     pub fn verdict(&self) -> Outcome<String> {
         let Self { writes, missing, restarts, last_complaint, .. } = self;

@@ -52,6 +52,7 @@ impl Application {
         command.arg(Path::new(env!("CARGO_BIN_EXE_rsctl")));
         command.args(["exec", "--on-change", "restart", "--set", driver.variable, "--"]).args(program);
         clean(&mut command).env(driver.variable, driver.uri).env("COLLECTION", driver.name);
+        command.envs(driver.variables.iter().copied());
         // Without its controller, it must not find other services on this machine.
         command.env("RSCTL_CONTROLLER", controller.url()).env("RSCTL_DNS", "127.0.0.1:9");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -16,6 +16,8 @@ pub struct Driver {
     pub uri: &'static str,
     /// The newest version of `scripts/mongod` that it supports. `None`: the default version.
     pub newest: Option<&'static str>,
+    /// More variables of its application.
+    pub variables: &'static [(&'static str, &'static str)],
     program: Program,
 }
 
@@ -25,6 +27,8 @@ enum Program {
     Us,
     /// The program that `scripts/drivers` prints for this word, with the application as its argument.
     Made(&'static str, Option<&'static str>),
+    /// Let's Chat, edited as by the Dockerfile of its recipe.
+    LetsChat,
 }
 
 /// How the members are known.
@@ -36,7 +40,7 @@ pub enum Kind {
     Names,
 }
 
-pub const DRIVERS: [Driver; 7] = [
+pub const DRIVERS: [Driver; 8] = [
     Driver::modern("rust", Program::Us),
     Driver::modern("node", Program::Made("node", Some("node.js"))),
     Driver::modern("mongoose", Program::Made("node", Some("mongoose.js"))),
@@ -52,16 +56,27 @@ pub const DRIVERS: [Driver; 7] = [
         uri: "mongodb://mongo/drivers?serverSelectionTryOnce=false",
         ..Driver::modern("c-new", Program::Made("c-new", None))
     },
-    Driver {
-        variable: "LCB_DATABASE_URI",
-        newest: Some("5.0.4"), // it writes with OP_QUERY, which MongoDB removed in 5.1
-        ..Driver::modern("mongoose-4", Program::Made("node", Some("mongoose4.js")))
-    },
+    MONGOOSE_4,
+    Driver { name: "mongoose-4-recipe", program: Program::LetsChat, ..MONGOOSE_4 },
 ];
+
+/// Let's Chat as it is.
+const MONGOOSE_4: Driver = Driver {
+    variable: "LCB_DATABASE_URI",
+    newest: Some("5.0.4"), // it writes with OP_QUERY, which MongoDB removed in 5.1
+    ..Driver::modern("mongoose-4", Program::Made("node", Some("mongoose4.js")))
+};
+
+/// libmongoc with a pool, which a thread of its own watches the set for.
+pub const POOLED: Driver = Driver {
+    variable: "ORION_MONGO_URI",
+    variables: &[("POOLED", "1")],
+    ..Driver::modern("c-pool", Program::Made("c", None))
+};
 
 impl Driver {
     const fn modern(name: &'static str, program: Program) -> Self {
-        Self { name, variable: "MONGO_URL", uri: "mongodb://mongo/drivers", newest: None, program }
+        Self { name, variable: "MONGO_URL", uri: "mongodb://mongo/drivers", newest: None, variables: &[], program }
     }
 
     /// The same driver with more options in its URI. It lives as long as the program.
@@ -86,8 +101,25 @@ impl Driver {
                 let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/apps"));
                 Ok(std::iter::once(made(kind)?).chain(script.map(|name| folder.join(name))).collect())
             }
+            Program::LetsChat => {
+                let app = format!("CHAT_APP={}", edited()?.display());
+                let words = Self { program: MONGOOSE_4.program, ..*self }.program()?;
+                Ok(["env".into(), app.into()].into_iter().chain(words).collect())
+            }
         }
     }
+}
+
+/// A copy of `chat/app.js`, after the `RUN` of the recipe's Dockerfile.
+fn edited() -> Outcome<PathBuf> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let recipe = std::fs::read_to_string(format!("{root}deploy/lets-chat/Dockerfile"))?;
+    let run = recipe.split("\nRUN ").nth(1).and_then(|rest| rest.split("\nUSER").next()).ok_or("no RUN")?;
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lets-chat");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::copy(format!("{root}tests/drivers/apps/chat/app.js"), folder.join("app.js"))?;
+    let status = Command::new("sh").args(["-c", run]).current_dir(&folder).status()?;
+    if status.success() { Ok(folder.join("app.js")) } else { Err("the recipe cannot edit app.js".into()) }
 }
 
 fn made(kind: &str) -> Outcome<PathBuf> {

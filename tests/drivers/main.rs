@@ -4,8 +4,10 @@
 //! ```text
 //! cargo test --test drivers               all of them, side by side
 //! cargo test --test drivers -- mongoose   only the drivers whose names contain a word
-//! cargo test --test drivers -- engine     only the death of the primary's engine
+//! cargo test --test drivers -- engine     only the death of the primary's engine; with `newest` or `5.0.4` only one half
 //! ```
+//!
+//! `DRIVERS_ROUNDS=5` tells everything five times and prints the worst of each figure.
 //!
 //! It is not part of a plain `cargo test`: it installs drivers (`scripts/drivers`). A driver that cannot be installed is
 //! reported as skipped.
@@ -42,6 +44,10 @@ use names::Hosts;
 use story::Set;
 use support::mongods::can_be_named;
 use support::report::{Outcome, Report};
+use tokio::task::spawn_blocking;
+
+/// The number of rounds.
+const ROUNDS: &str = "DRIVERS_ROUNDS";
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -50,7 +56,7 @@ async fn main() -> ExitCode {
         return rust::write().await;
     }
     if engine::is_inside() {
-        let told = engine::tell().await.inspect_err(|failure| eprintln!("{failure}"));
+        let told = engine::tell(args.get(1).map(String::as_str)).await.inspect_err(|failure| eprintln!("{failure}"));
         return if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     // Flags are for the test harness of cargo.
@@ -59,14 +65,28 @@ async fn main() -> ExitCode {
     if let Err(failure) = tell(&mut report).await {
         report.fail("the story", &failure);
     }
-    if !report.wants(engine::ENTER) {
-        report.pass_over();
-    } else if can_be_named() {
-        report.step("the primary's engine dies", async { engine::enter() }).await;
-    } else {
-        report.ignore_all(engine::ENTER, [engine::ENTER], "a dead engine needs namespaces (root)");
-    }
+    engines_die(&mut report).await;
     report.sum_up()
+}
+
+/// Both versions at the same time, because their stories mostly wait.
+async fn engines_die(report: &mut Report) {
+    let wanted = engine::VERSIONS.into_iter().filter(|version| report.wants(&engine::name(*version)));
+    let wanted: Vec<_> = wanted.collect();
+    (wanted.len()..engine::VERSIONS.len()).for_each(|_| report.pass_over());
+    if !can_be_named() {
+        let names: Vec<_> = wanted.iter().map(|version| engine::name(*version)).collect();
+        let names = names.iter().map(String::as_str);
+        return report.ignore_all(engine::ENTER, names, "a dead engine needs namespaces (root)");
+    }
+    let begin = |version: &Option<&'static str>| {
+        let version = *version;
+        spawn_blocking(move || engine::enter(version))
+    };
+    let stories: Vec<_> = wanted.iter().map(begin).collect();
+    for (version, story) in wanted.into_iter().zip(stories) {
+        report.step(&engine::name(version), async { story.await? }).await;
+    }
 }
 
 async fn tell(report: &mut Report) -> Outcome {
@@ -83,11 +103,37 @@ async fn tell(report: &mut Report) -> Outcome {
     }
     // Old drivers do not support new servers, so they have sets of their own. The sets mostly wait, so they run together.
     let (old, modern): (Vec<_>, Vec<_>) = programs.into_iter().partition(|(driver, _)| driver.newest.is_some());
+    let mut worst: Vec<Judged> = Vec::new();
+    for _ in 0..rounds() {
+        for judged in told_once(report, &modern, &old).await? {
+            let name = format!("{} {}, {:?}", judged.driver, judged.version, judged.kind).to_lowercase();
+            report.step(&name, async { judged.verdict() }).await;
+            match worst.iter_mut().find(|before| before.is_of(&judged)) {
+                Some(before) => before.worsen(judged),
+                None => worst.push(judged),
+            }
+        }
+    }
+    for kind in [Kind::Addresses, Kind::Names] {
+        println!("\n{kind:?}\n{}", table::render(worst.iter().filter(|judged| judged.kind == kind)));
+    }
+    Ok(())
+}
+
+/// How often to tell everything. The tables in docs/guides/applications.md have the worst of several rounds.
+fn rounds() -> usize {
+    std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
+}
+
+type Programs = [(&'static Driver, Vec<PathBuf>)];
+
+/// One round: modern and old drivers, with members by address and by name.
+async fn told_once(report: &mut Report, modern: &Programs, old: &Programs) -> Outcome<Vec<Judged>> {
     let named = can_be_named();
     let by_name = async |programs| if named { told_to(programs, Kind::Names).await } else { Ok(Vec::new()) };
-    let one_after_the_other = async { (told_to(&modern, Kind::Addresses).await, by_name(&modern).await) };
+    let one_after_the_other = async { (told_to(modern, Kind::Addresses).await, by_name(modern).await) };
     let ((modern_ips, modern_names), old_ips, old_names) =
-        tokio::join!(one_after_the_other, told_to(&old, Kind::Addresses), by_name(&old));
+        tokio::join!(one_after_the_other, told_to(old, Kind::Addresses), by_name(old));
     if !named {
         report.ignore_all("members by name", ["members by name"], "naming a mongod needs namespaces (root)");
     }
@@ -95,18 +141,11 @@ async fn tell(report: &mut Report) -> Outcome {
     for judgement in [modern_ips, old_ips, modern_names, old_names] {
         judged.extend(judgement?);
     }
-    for kind in [Kind::Addresses, Kind::Names] {
-        println!("\n{kind:?}\n{}", table::render(judged.iter().filter(|judged| judged.kind == kind)));
-    }
-    for judged in &judged {
-        let name = format!("{} {}, {:?}", judged.driver, judged.version, judged.kind).to_lowercase();
-        report.step(&name, async { judged.verdict() }).await;
-    }
-    Ok(())
+    Ok(judged)
 }
 
 /// Runs the story of one set with these applications.
-async fn told_to(programs: &[(&'static Driver, Vec<PathBuf>)], kind: Kind) -> Outcome<Vec<Judged>> {
+async fn told_to(programs: &Programs, kind: Kind) -> Outcome<Vec<Judged>> {
     let Some((first, _)) = programs.first() else { return Ok(Vec::new()) };
     let mut cluster = match (kind, first.newest) {
         (Kind::Names, version) => Cluster::named(3, version).await,

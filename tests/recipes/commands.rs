@@ -70,15 +70,10 @@ impl Given {
     fn uri(&self, service: &str) -> String {
         match service {
             "orion" => {
-                // The Rust driver refuses these options.
-                let others = ["serverSelectionTryOnce=false&", "socketTimeoutMS=3000&"];
-                others.iter().fold(self.variable("ORION_MONGO_URI").to_owned(), |uri, option| {
-                    let (before, after) = uri.split_once(option).unwrap();
-                    format!("{before}{after}")
-                })
+                without(&["serverSelectionTryOnce=false", "socketTimeoutMS=3000"], self.variable("ORION_MONGO_URI"))
             }
             "old-orion" => format!("mongodb://{}/?replicaSet={}", self.flag("-dbhost"), self.flag("-rplSet")),
-            "chat" => self.variable("LCB_DATABASE_URI").to_owned(),
+            "chat" => without(&["socketTimeoutMS=3000"], self.variable("LCB_DATABASE_URI")),
             "app" => self.variable("DATABASE_URL").to_owned(),
             "comet" => format!("mongodb://{}/?replicaSet={}", self.variable("DB_URI"), self.variable("REPLICA_SET")),
             "iot-agent" => {
@@ -92,6 +87,14 @@ impl Given {
             other => panic!("how does {other} connect?"),
         }
     }
+}
+
+/// The URI without options that the Rust driver refuses. Each must be there.
+fn without(options: &[&str], uri: &str) -> String {
+    options.iter().fold(uri.to_owned(), |uri, option| {
+        let (before, after) = uri.split_once(&format!("{option}&")).unwrap_or_else(|| panic!("no {option} in {uri}"));
+        format!("{before}{after}")
+    })
 }
 
 /// A folder of test programs with the names of the applications.

@@ -74,7 +74,7 @@ pub(super) const ORION: Recipe = Recipe {
 pub(super) const CHAT: Recipe = Recipe {
     stack: "chat",
     file: "deploy/lets-chat/stack.yml",
-    endpoints: &[Endpoint::web("chat", "chat:5000", "/", "letschat", "messages")],
+    endpoints: &[Endpoint::web("chat", "chat:8080", "/", "letschat", "messages")],
 };
 
 pub(super) const APP: Recipe = Recipe {

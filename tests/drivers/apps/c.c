@@ -4,7 +4,7 @@
  * (src/lib/mongoDriver/mongoConnectionPool.cpp of telefonicaid/fiware-orion). So the request that finds no primary scans
  * the members itself, for connectTimeoutMS at most, which is 10 s by default. Orion's other requests wait meanwhile for
  * one semaphore; here they are the writes that follow. Unlike Orion it demands w=majority, so that what is acknowledged
- * can be looked for in the end. */
+ * can be looked for in the end. With POOLED=1 it takes its client from a pool instead, as other programs do. */
 
 #include <inttypes.h>
 #include <mongoc/mongoc.h>
@@ -34,7 +34,7 @@ int main(void)
         fprintf(stderr, "%s\n", error.message);
         return 2;
     }
-    mongoc_client_t *client = mongoc_client_new_from_uri(uri);
+    mongoc_client_t *client = getenv("POOLED") ? mongoc_client_pool_pop(mongoc_client_pool_new(uri)) : mongoc_client_new_from_uri(uri);
     mongoc_collection_t *writes = mongoc_client_get_collection(client, mongoc_uri_get_database(uri), name);
     mongoc_write_concern_t *majority = mongoc_write_concern_new();
     mongoc_write_concern_set_wmajority(majority, 0);

@@ -112,20 +112,23 @@ static void end(int signal)
     _exit(signal == SIGTERM ? 0 : 1);
 }
 
-/* The URI: from the variable, or built from the flags of versions before 3.11. */
+/* The URI: from the variable, or built from the flags of versions before 3.11, as in composeMongoUri of
+ * src/lib/mongoDriver/mongoConnectionPool.cpp. */
 static const char *uri_of(int count, char **words)
 {
     static char made[1024];
-    const char *hosts = NULL, *set = NULL;
-    for (int i = 1; i < count; i++) {
-        if (!strcmp(words[i], "-dbhost") && i + 1 < count)
+    const char *hosts = NULL, *set = "", *timeout = "10000";
+    for (int i = 1; i + 1 < count; i++) {
+        if (!strcmp(words[i], "-dbhost"))
             hosts = words[++i];
-        else if (!strcmp(words[i], "-rplSet") && i + 1 < count)
+        else if (!strcmp(words[i], "-rplSet"))
             set = words[++i];
+        else if (!strcmp(words[i], "-dbTimeout"))
+            timeout = words[++i];
     }
     if (!hosts)
         return getenv("ORION_MONGO_URI");
-    snprintf(made, sizeof made, "mongodb://%s/?replicaSet=%s", hosts, set ? set : "");
+    snprintf(made, sizeof made, "mongodb://%s/?replicaSet=%s&connectTimeoutMS=%s", hosts, set, timeout);
     return made;
 }
 
