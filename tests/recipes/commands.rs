@@ -187,6 +187,30 @@ async fn every_command_of_the_recipes_gives_the_application_what_it_connects_wit
     }
 }
 
+/// What docs/guides/applications.md recommends, and tests/drivers shows to bring each driver back in time.
+#[test]
+fn every_application_gives_up_a_dead_machine_soon() {
+    let Some(yaml) = Yaml::reader() else { return };
+    for (file, names) in [
+        ("orion/stack.yml", &["orion", "old-orion"][..]),
+        ("lets-chat/stack.yml", &["chat"]),
+        ("apps/stack.yml", &["app"]),
+        ("apps/compose-init.yml", &["app", "mongo-url"]),
+    ] {
+        let services = yaml.services(&format!("deploy/{file}"));
+        for service in services.iter().filter(|service| names.contains(&service.name.as_str())) {
+            let name = format!("{file}: {}", service.name);
+            if service.name != "mongo-url" {
+                assert_eq!(service.retries.as_deref(), Some("3"), "{name}");
+            }
+            let uri = service.environment.values().find(|value| value.starts_with("mongodb://"));
+            let options = "connectTimeoutMS=1000&socketTimeoutMS=3000";
+            assert!(uri.is_none_or(|uri| uri.contains(options)), "{name}: {uri:?}");
+        }
+        assert_eq!(services.iter().filter(|s| names.contains(&s.name.as_str())).count(), names.len(), "{file}");
+    }
+}
+
 /// Docker must accept each whole file.
 #[test]
 fn every_stack_file_is_one_that_docker_can_read() {

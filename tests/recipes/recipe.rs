@@ -14,6 +14,8 @@ pub struct Service {
     /// `entrypoint` and `command`, one after the other.
     pub words: Vec<String>,
     pub environment: BTreeMap<String, String>,
+    /// `net.ipv4.tcp_retries2` among its `sysctls`.
+    pub retries: Option<String>,
 }
 
 /// A program that reads YAML on stdin and prints JSON, with merges done.
@@ -69,6 +71,7 @@ impl Service {
             name: name.to_owned(),
             words: words("entrypoint").chain(words("command")).collect(),
             environment: variables.map(|(name, value)| (name.clone(), filled(value.as_str().unwrap()))).collect(),
+            retries: service["sysctls"]["net.ipv4.tcp_retries2"].as_str().map(str::to_owned),
         }
     }
 }
