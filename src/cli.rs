@@ -48,7 +48,14 @@ pub enum Command {
     #[command(
         after_help = "Exit code: 0 there is nothing to do or to wait for, 1 the state is unknown, 3 there is something."
     )]
-    Plan(Box<StatusArgs>),
+    Plan(Box<PlanArgs>),
+    /// Show what was done to the replica set, when, why and by which controller
+    #[command(after_help = "\
+The newest event is the last. Each member keeps the newest events, and the controller, or this command, puts them
+together.
+
+Exit code: 0 printed, 1 the state is unknown.")]
+    History(Box<PlanArgs>),
     /// Remove members from the replica set before their tasks are stopped for good
     #[command(after_help = "\
 Run it in the controller's container (docker exec): the controller accepts requests on loopback only. It removes one
@@ -101,8 +108,18 @@ Exit code: that of the program, or 128 plus the number of the signal that ended 
 Placeholders of a TEMPLATE: {uri} {hosts} {replica_set} {database}; {{ and }} write braces.
 If a NAME has no TEMPLATE, the variable must hold a mongodb:// URI. Only its hosts and its replicaSet change.")]
     Env(Box<EnvArgs>),
-    /// Wait until applications can start: there is a primary, and all members are in the URI
-    #[command(after_help = "Exit code: 0 applications can start, 124 timed out.")]
+    /// Wait until applications can start, or until another condition of the replica set holds
+    #[command(after_help = "\
+What is missing goes to stderr, once for each change.
+
+  usable      there is a primary, and all members are in the URI
+  primary     there is a primary
+  healthy     `rsctl status` would end with exit code 0
+  all-voting  every member that gets a vote has it
+  synced      every member holds the data, and none is more than 10 s behind, delayed ones aside
+  members=N   the config has exactly N members
+
+Exit code: 0 it is so, 124 timed out.")]
     Wait(Box<WaitArgs>),
     /// Ask the controller in this container whether it is alive
     Healthcheck(HealthcheckArgs),
@@ -236,6 +253,41 @@ pub struct SourceArgs {
 /// `rsctl status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
+    /// Format of the output: wide is the table with all columns, name is one member a line
+    #[arg(long, short, value_name = "FORM", default_value = "table", value_parser = one_of(&View::CHOICES))]
+    pub output: View,
+    /// Go on until Ctrl-C: redraw the terminal in place, or print a block after every change if there is none
+    #[arg(long, short)]
+    pub watch: bool,
+    /// Where the answer comes from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How to log in to the nodes.
+    #[command(flatten)]
+    pub login: LoginArgs,
+}
+
+/// How to show the replica set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// Text for a terminal, as much as fits.
+    Table,
+    /// The same with all columns.
+    Wide,
+    /// JSON for programs.
+    Json,
+    /// The addresses of the members, one a line.
+    Name,
+}
+
+impl View {
+    const CHOICES: [(&str, Self); 4] =
+        [("table", Self::Table), ("wide", Self::Wide), ("json", Self::Json), ("name", Self::Name)];
+}
+
+/// `rsctl plan` and `rsctl history`.
+#[derive(Args, Debug)]
+pub struct PlanArgs {
     /// Format of the output
     #[arg(long, short, value_name = "FORM", default_value = "table", value_parser = one_of(&Output::CHOICES))]
     pub output: Output,

@@ -120,7 +120,8 @@
 //! # What is missing on purpose
 //!
 //! - A Docker client: DNS is enough, and the Docker socket gives root access.
-//! - A store: the replica set's config is the store.
+//! - A store: the replica set's config is the store. The history is for people, and no decision reads it
+//!   (`docs/adr/0009-the-members-keep-the-history.md`).
 //! - An election between controllers: the config's version already decides between them.
 //! - A DNS cache.
 //! - Retries inside a step: after a timeout its result is unknown, so the loop observes.

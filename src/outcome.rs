@@ -77,13 +77,14 @@ impl Outcome {
 
     /// Writes data to stdout. A closed pipe is not a failure: its reader has read what it needs.
     pub fn print(exit: Exit, data: &str) -> Self {
-        let mut out = io::stdout().lock();
-        match out.write_all(data.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Self::because(Exit::Failed, format_args!("cannot write to stdout: {error}"))
-            }
+        match write(data) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Self::unwritable(&error),
             Ok(()) | Err(_) => Self::silent(exit),
         }
+    }
+
+    fn unwritable(error: &io::Error) -> Self {
+        Self::because(Exit::Failed, format_args!("cannot write to stdout: {error}"))
     }
 
     /// Writes the line for stderr, if there is one. Returns the exit code for `main`.
@@ -99,6 +100,25 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.error.as_deref().unwrap_or_default())
+    }
+}
+
+fn write(data: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(data.as_bytes()).and_then(|()| out.flush())
+}
+
+/// Writes data to stdout while the command goes on. A reader that does not read holds up nothing else.
+///
+/// # Errors
+///
+/// The end of the command: nobody reads any more, or the data cannot be written.
+pub async fn show(data: String) -> Result<(), Outcome> {
+    match tokio::task::spawn_blocking(move || write(&data)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(Outcome::silent(Exit::Ok)),
+        Ok(Err(error)) => Err(Outcome::unwritable(&error)),
+        Err(error) => Err(Outcome::error(Exit::Failed, &error)),
     }
 }
 

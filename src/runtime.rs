@@ -3,7 +3,8 @@
 use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
 use crate::mongo::{Access, Account, Mongods, Names, Tls};
-use crate::reconcile::{AdminRequests, Loop};
+use crate::outcome::plain;
+use crate::reconcile::{AdminRequests, EventLog, Loop};
 use crate::settings::{Behaviour, Login, Nodes};
 use bson::oid::ObjectId;
 use futures_util::FutureExt;
@@ -16,6 +17,7 @@ pub(crate) struct Runtime {
     admin: Mongods,
     policy: Policy,
     requests: Arc<AdminRequests>,
+    event_log: EventLog,
     wake: Arc<Notify>,
     interval: std::time::Duration,
 }
@@ -32,7 +34,8 @@ impl Runtime {
         let admin = Mongods::new(access(nodes, &discovery), Arc::clone(&wake));
         let requests = Arc::new(AdminRequests::new(Arc::clone(&wake)));
         let policy = policy(nodes, behaviour);
-        Ok(Self { discovery, admin, policy, requests, wake, interval: behaviour.interval })
+        let event_log = EventLog::new(own_name());
+        Ok(Self { discovery, admin, policy, requests, event_log, wake, interval: behaviour.interval })
     }
 
     pub(crate) fn mongods(&self) -> &Mongods {
@@ -48,9 +51,19 @@ impl Runtime {
     }
 
     pub(crate) fn reconciler(&self) -> Loop<'_, SwarmDns, Mongods> {
-        let Self { discovery, admin, policy, requests, wake, interval } = self;
-        Loop { discovery, admin, policy, interval: *interval, requests, wake }
+        let Self { discovery, admin, policy, requests, event_log, wake, interval } = self;
+        Loop { discovery, admin, policy, interval: *interval, requests, event_log, wake }
     }
+
+    pub(crate) fn event_log(&self) -> &EventLog {
+        &self.event_log
+    }
+}
+
+/// The host name of this machine or container, by which people know this controller.
+fn own_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    plain(name.trim())
 }
 
 fn policy(nodes: &Nodes, behaviour: &Behaviour) -> Policy {

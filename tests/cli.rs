@@ -18,6 +18,8 @@ mod rolling_update;
 mod supervision;
 #[path = "cli/surface.rs"]
 mod surface;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -32,6 +34,7 @@ fn help_is_as_recorded() {
         "run",
         "status",
         "plan",
+        "history",
         "remove",
         "readdress",
         "recover",
@@ -89,6 +92,11 @@ fn bad_settings_are_one_line_and_exit_code_2() {
             "RSCTL_KEYFILE (--keyfile): /nowhere/key: cannot be read: No such file or directory (os error 2)",
         ),
         (
+            vec!["wait", "--for", "peace"],
+            ("X", ""),
+            "--for: `peace` is not accepted; accepted: usable, primary, healthy, all-voting, synced, or members=N with a number from 1 to 50",
+        ),
+        (
             vec!["env", "--out", "-", "--set", "A={database}"],
             ("X", ""),
             "--set: the template of A has {database}, which needs --database",
@@ -126,10 +134,34 @@ fn status_is_a_table_for_people() {
 }
 
 #[test]
+fn history_tells_what_was_done_when_why_and_by_whom() {
+    let controller = Controller::with(healthy().to_string());
+    let ended = rsctl(&["history"]).asking(&controller).run();
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    golden("history", &ended.out);
+    let ended = rsctl(&["history", "-o", "json"]).asking(&controller).run();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&ended.out).unwrap(), answers::history());
+}
+
+#[test]
 fn status_is_json_for_programs() {
     let controller = Controller::with(healthy().to_string());
     let ended = rsctl(&["status", "-o", "json"]).asking(&controller).run();
     assert_eq!(serde_json::from_str::<serde_json::Value>(&ended.out).unwrap(), healthy());
+}
+
+#[test]
+fn status_is_a_list_of_names_for_scripts() {
+    let controller = Controller::with(troubled().to_string());
+    let ended = rsctl(&["status", "-o", "name"]).asking(&controller).run();
+    let out = "mongo-node1:27017\nmongo-node2:27017\nmongo-node3:27017\n".to_owned();
+    assert_eq!(ended, Ended { code: 3, out, err: String::new() });
+}
+
+#[test]
+fn status_has_all_columns_for_those_who_ask() {
+    let controller = Controller::with(troubled().to_string());
+    golden("status-wide", &rsctl(&["status", "--output", "wide"]).asking(&controller).run().out);
 }
 
 #[test]
@@ -210,12 +242,34 @@ fn wait_ends_once_the_set_is_usable() {
         Act::Answer(200, if earlier < 2 { growing.to_string() } else { healthy().to_string() })
     });
     let ended = rsctl(&["wait", "--timeout", "30s"]).asking(&controller).run();
-    assert_eq!(ended, Ended { code: 0, out: String::new(), err: String::new() });
+    let progress = "note: waiting for usable: 3 of 3 members listed, no primary\n";
+    assert_eq!(ended, Ended { code: 0, out: String::new(), err: progress.to_owned() });
     let mut status = healthy();
     status["primary"] = serde_json::Value::Null;
     let ended = rsctl(&["wait", "--timeout", "300ms"]).asking(&Controller::with(status.to_string())).run();
-    let err = "error: timed out after 300ms: 3 of 3 members listed, no primary\n".to_owned();
+    let err = format!("{progress}error: timed out after 300ms: 3 of 3 members listed, no primary\n");
     assert_eq!(ended, Ended { code: 124, out: String::new(), err });
+}
+
+#[test]
+fn wait_tells_each_change_of_what_is_missing_and_not_each_second() {
+    let copies = |seconds: usize| {
+        let mut status = healthy();
+        status["members"][1]["state"] = "STARTUP2".into();
+        let gone = format!("mongo-node3:27017 has been gone for {seconds} s; it is removed after 30 s");
+        status["waiting"] = serde_json::json!([gone]);
+        status.to_string()
+    };
+    let controller = Controller::new(move |_, earlier| {
+        Act::Answer(200, if earlier < 4 { copies(earlier) } else { healthy().to_string() })
+    });
+    let ended = rsctl(&["wait", "--for", "synced"]).asking(&controller).run();
+    let err = "note: waiting for synced: mongo-node2:27017 is STARTUP2; waiting: mongo-node3:27017 has been gone for 0 s; \
+               it is removed after 30 s\n";
+    assert_eq!(ended, Ended { code: 0, out: String::new(), err: err.to_owned() });
+    let ended = rsctl(&["wait", "--for", "members=4", "--timeout", "300ms"]).asking(&controller).run();
+    let err = "note: waiting for members=4: 3 members, and not 4\nerror: timed out after 300ms: 3 members, and not 4\n";
+    assert_eq!(ended, Ended { code: 124, out: String::new(), err: err.to_owned() });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::parse::values::{ControllerUrl, evidence_id, set_name};
 /// `rsctl remove`.
 #[derive(Args, Debug)]
 pub struct RemoveArgs {
-    /// Members to remove: HOST:PORT as in `rsctl status`, or HOST
+    /// Members to remove: HOST:PORT as in `rsctl status`, HOST, or the Swarm node that the host name tells
     #[arg(required = true, value_name = "NODE")]
     pub nodes: Vec<String>,
     /// The controller's admin endpoint

@@ -9,6 +9,7 @@ use super::{SourceArgs, one_of};
 use crate::connection_string::{Database, Format};
 use crate::parse::values::OnChange;
 use crate::parse::{positive, span};
+use crate::publish::Goal;
 use crate::publish::file::Readers;
 
 /// `rsctl uri`.
@@ -104,6 +105,9 @@ impl EnvForm {
 /// `rsctl wait`.
 #[derive(Args, Debug)]
 pub struct WaitArgs {
+    /// What to wait for: usable (applications can start), primary, healthy, all-voting, synced or members=N
+    #[arg(long = "for", value_name = "GOAL", default_value = "usable")]
+    pub goal: Goal,
     /// How long to wait
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive)]
     pub timeout: Duration,

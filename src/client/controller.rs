@@ -12,12 +12,13 @@ use hyper::client::conn::http1;
 use hyper::http::request::Builder;
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::admin::HEADER;
 use crate::parse::values::ControllerUrl;
-use crate::publish::Status;
+use crate::publish::{HistoryStatus, Status};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -61,13 +62,21 @@ impl Answer {
 
 /// The controller's newest status.
 pub(crate) async fn status(url: &ControllerUrl) -> Result<Status, AskError> {
-    let answer = get(url, "/v1/status").await?;
+    read(url, "/v1/status", "its answer is not a status").await
+}
+
+/// The history that the controller knows.
+pub(crate) async fn history(url: &ControllerUrl) -> Result<HistoryStatus, AskError> {
+    read(url, "/v1/history", "its answer is not a history").await
+}
+
+async fn read<T: DeserializeOwned>(url: &ControllerUrl, path: &str, otherwise: &'static str) -> Result<T, AskError> {
+    let answer = get(url, path).await?;
     if answer.code != 200 {
         return Err(AskError::Failed(url.clone(), answer.code, answer.line()));
     }
     // The parser's error is dropped, because it quotes text from an unknown program.
-    serde_json::from_slice(&answer.body)
-        .map_err(|_| AskError::NotAController(url.clone(), "its answer is not a status"))
+    serde_json::from_slice(&answer.body).map_err(|_| AskError::NotAController(url.clone(), otherwise))
 }
 
 /// Gets one page.

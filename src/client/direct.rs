@@ -1,12 +1,15 @@
 //! One observation without a controller, from DNS and the nodes. It changes nothing.
 
 use crate::discovery::DiscoveryError;
-use crate::model::{Host, Observed, ProbeError};
-use crate::publish::{FindingLevel, FindingStatus, Health, Status, summarize};
+use crate::model::{Host, Node, NodeState, Observed, ProbeError};
+use crate::mongo::Told;
+use crate::publish::{FindingLevel, FindingStatus, Health, HistoryStatus, Status, last, summarize};
 use crate::runtime::Runtime;
 use crate::settings::{Behaviour, Login, Nodes};
 use futures_util::future::join_all;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Why no observation is possible.
 #[derive(Debug, thiserror::Error)]
@@ -16,15 +19,54 @@ pub(crate) enum ObserveError {
     Discovery(#[source] DiscoveryError),
 }
 
+/// How much to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What applications need. They may ask often.
+    Essential,
+    /// What people look at, too.
+    All,
+}
+
 /// Observes the replica set once.
-pub(crate) async fn observe(nodes: &Nodes) -> Result<Status, ObserveError> {
+pub(crate) async fn observe(nodes: &Nodes, detail: Detail) -> Result<Status, ObserveError> {
     let runtime = Runtime::new(nodes, &Behaviour::default()).map_err(ObserveError::Discovery)?;
-    let (observed, plan) = runtime.reconciler().once().await;
-    let status = summarize(&observed, &plan, runtime.policy());
+    let (mut observed, plan) = runtime.reconciler().once().await;
+    if detail == Detail::All {
+        ask_aside(&mut observed, &runtime).await;
+    }
+    let mut status = summarize(&observed, &plan, runtime.policy());
+    status.history = last(&runtime.event_log().history(&observed));
+    status.name_nodes(&nodes.services);
     if status.seeds.is_empty() {
         Ok(with_public_view(status, &observed, &runtime, &nodes.login).await)
     } else {
         Ok(status)
+    }
+}
+
+/// The history that the members keep.
+pub(crate) async fn history(nodes: &Nodes) -> Result<HistoryStatus, ObserveError> {
+    let runtime = Runtime::new(nodes, &Behaviour::default()).map_err(ObserveError::Discovery)?;
+    let (mut observed, _) = runtime.reconciler().once().await;
+    ask_aside(&mut observed, &runtime).await;
+    Ok(HistoryStatus::from(&*runtime.event_log().history(&observed)))
+}
+
+/// Adds what a controller would ask beside its observations.
+async fn ask_aside(observed: &mut Observed, runtime: &Runtime) {
+    let has_an_oplog = |node: &&Node| {
+        node.probe().is_some_and(|probe| matches!(probe.state, NodeState::Primary | NodeState::Secondary))
+    };
+    let at: BTreeSet<SocketAddr> = observed.nodes.values().filter(has_an_oplog).filter_map(|node| node.at).collect();
+    let asking = at.into_iter().map(|at| async move { (at, runtime.mongods().ask_aside(at).await) });
+    let told: BTreeMap<SocketAddr, Told> = join_all(asking).await.into_iter().collect();
+    for node in observed.nodes.values_mut() {
+        let told = node.at.and_then(|at| told.get(&at));
+        if let (Some(Told { oplog, history }), Ok(probe)) = (told, &mut node.answer) {
+            let probe = Arc::make_mut(probe);
+            (probe.oplog, probe.history) = (*oplog, history.clone());
+        }
     }
 }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use controller::AskError;
-use direct::ObserveError;
+use direct::{Detail, ObserveError};
 
 use crate::connection_string::Endpoint;
 use crate::outcome::{Chain, Exit, Outcome, note, plain};
-use crate::publish::{Health, SeedsError, Status};
+use crate::publish::{Health, HistoryStatus, SeedsError, Status};
 use crate::settings::Source;
 
 /// The pause between two requests while applications cannot start.
@@ -41,18 +41,35 @@ enum DirectError {
 pub(crate) struct Inquiry<'a> {
     source: &'a Source,
     noted: bool,
+    detail: Detail,
     /// Why the last request to the controller failed.
     controller_error: Option<String>,
 }
 
 impl<'a> Inquiry<'a> {
     pub(crate) fn new(source: &'a Source) -> Self {
-        Self { source, noted: false, controller_error: None }
+        Self { source, noted: false, detail: Detail::Essential, controller_error: None }
     }
 
-    /// Does not note on stderr that no controller answers. For a command that prints [`Status::unattended`].
-    pub(crate) fn without_notes(source: &'a Source) -> Self {
-        Self { noted: true, ..Self::new(source) }
+    /// For a command that shows a person everything. It prints [`Status::unattended`], so nothing about that goes to stderr.
+    pub(crate) fn for_people(source: &'a Source) -> Self {
+        Self { noted: true, detail: Detail::All, ..Self::new(source) }
+    }
+
+    /// The history, from the controller or from the members.
+    ///
+    /// # Errors
+    ///
+    /// The controller does not answer, and a direct observation is not possible.
+    pub(crate) async fn history(&mut self) -> Result<HistoryStatus, Unknown> {
+        let controller = match controller::history(&self.source.controller).await {
+            Ok(history) => return Ok(history),
+            Err(error) => error,
+        };
+        note(format_args!("{}; asking the nodes directly", Chain(&controller)));
+        let asked = tokio::time::timeout(OBSERVE_WITHIN, direct::history(&self.source.nodes)).await;
+        let answer = asked.map_or(Err(DirectError::Slow), |asked| asked.map_err(DirectError::Failed));
+        answer.map_err(|direct| Unknown { controller, direct })
     }
 
     /// The newest status.
@@ -66,7 +83,7 @@ impl<'a> Inquiry<'a> {
             Err(error) => error,
         };
         self.controller_error = Some(Chain(&controller).to_string());
-        let observed = tokio::time::timeout(OBSERVE_WITHIN, direct::observe(&self.source.nodes)).await;
+        let observed = tokio::time::timeout(OBSERVE_WITHIN, direct::observe(&self.source.nodes, self.detail)).await;
         match observed.map_or(Err(DirectError::Slow), |observed| observed.map_err(DirectError::Failed)) {
             Ok(status) => {
                 if !std::mem::replace(&mut self.noted, true) {
@@ -103,24 +120,44 @@ impl<'a> Inquiry<'a> {
     }
 
     async fn ready(&mut self, wait: Duration) -> Result<Endpoint, Outcome> {
-        let deadline = Instant::now() + wait;
+        let ready = |status: &Status| match (status.missing(), status.endpoint()) {
+            (None, endpoint) => endpoint.map_err(|error| error.to_string()),
+            (Some(missing), _) => Err(missing),
+        };
+        self.until(wait, ready, |_| {}).await
+    }
+
+    /// Asks until `reached` has a result, at most for this time. It says what is missing until then, and `progress` gets
+    /// that after every request.
+    ///
+    /// # Errors
+    ///
+    /// The end of the command: the time is over.
+    pub(crate) async fn until<T>(
+        &mut self,
+        limit: Duration,
+        reached: impl Fn(&Status) -> Result<T, String>,
+        mut progress: impl FnMut(&str),
+    ) -> Result<T, Outcome> {
+        let deadline = Instant::now() + limit;
         let mut missing = None;
         while let Ok(answer) = timeout_at(deadline, self.status()).await {
-            missing = Some(match answer {
+            let lacks = match answer {
                 Err(error) => Chain(&error).to_string(),
-                Ok(status) => match (status.missing(), status.endpoint()) {
-                    (None, Ok(endpoint)) => return Ok(endpoint),
-                    (Some(missing), _) => missing + &first_wait(&status),
-                    (None, Err(error)) => error.to_string(),
+                Ok(status) => match reached(&status) {
+                    Ok(result) => return Ok(result),
+                    Err(lacks) => plain(&lacks) + &first_wait(&status),
                 },
-            });
+            };
+            progress(&lacks);
+            missing = Some(lacks);
             sleep_until(deadline.min(Instant::now() + PAUSE)).await;
             if Instant::now() >= deadline {
                 break;
             }
         }
         let missing = missing.or(self.controller_error.take()).unwrap_or_else(|| "there was no answer".to_owned());
-        Err(Outcome::because(Exit::TimedOut, format_args!("timed out after {wait:?}: {missing}")))
+        Err(Outcome::because(Exit::TimedOut, format_args!("timed out after {limit:?}: {missing}")))
     }
 }
 

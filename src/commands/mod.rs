@@ -8,6 +8,8 @@ mod env;
 mod exec;
 mod follow;
 mod healthcheck;
+mod history;
+mod news;
 mod plan;
 mod readdress;
 mod recover;
@@ -15,6 +17,8 @@ mod remove;
 pub mod run;
 mod status;
 mod stop;
+mod table;
+mod terminal;
 mod uri;
 mod wait;
 
@@ -30,12 +34,13 @@ pub async fn dispatch(command: Command) -> Outcome {
         Command::Exec(settings) => exec::exec(*settings).await,
         Command::Status(settings) => stoppable(status::status(*settings)).await,
         Command::Plan(settings) => stoppable(plan::plan(*settings)).await,
+        Command::History(settings) => stoppable(history::history(*settings)).await,
         Command::Remove(settings) => stoppable(remove::remove(settings)).await,
         Command::Readdress(settings) => stoppable(readdress::readdress(*settings)).await,
         Command::Recover(settings) => stoppable(recover::recover(*settings)).await,
         Command::Uri(settings) => stoppable(uri::uri(*settings)).await,
         Command::Env(settings) => stoppable(env::env(*settings)).await,
-        Command::Wait(source, timeout) => stoppable(wait::wait(&source, timeout)).await,
+        Command::Wait(settings) => stoppable(wait::wait(*settings)).await,
         Command::Healthcheck(listen) => stoppable(healthcheck::healthcheck(listen)).await,
         Command::Completions(shell) => completions::completions(shell),
     }

@@ -5,11 +5,11 @@ use crate::client::Inquiry;
 use crate::outcome::plain;
 use crate::outcome::{Exit, Outcome};
 use crate::publish::Status;
-use crate::settings;
+use crate::settings::PlanSettings;
 use std::fmt::Write;
 
-pub(super) async fn plan(settings: settings::StatusSettings) -> Outcome {
-    let settings::StatusSettings { source, output, .. } = settings;
+pub(super) async fn plan(settings: PlanSettings) -> Outcome {
+    let PlanSettings { source, output } = settings;
     let status = match Inquiry::new(&source).status().await {
         Ok(status) => status,
         Err(error) => return Outcome::error(Exit::Failed, &error),

@@ -2,11 +2,12 @@
 
 use super::stop::stop_signal;
 use crate::connection_string::{Format, Inserts};
-use crate::model::Observed;
+use crate::discovery::ServiceName;
+use crate::model::{Event, Observed};
 use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
-use crate::publish::{Counts, MemberStatus, Snapshot, Status, http, summarize};
+use crate::publish::{Counts, MemberStatus, Snapshot, Status, http, last, summarize};
 use crate::runtime::Runtime;
 use crate::settings::RunSettings;
 use std::net::SocketAddr;
@@ -39,17 +40,25 @@ pub async fn run(settings: RunSettings) -> Outcome {
     let set = &settings.nodes.replica_set;
     info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.nodes.expect, listen = %settings.listen, "starting");
     let status = Status::before_any_observation(set, settings.nodes.expect);
-    let (sender, newest) =
-        watch::channel(Arc::new(Snapshot { status, observed_at: Instant::now(), counts: Counts::default() }));
+    let (sender, newest) = watch::channel(Arc::new(Snapshot {
+        status,
+        observed_at: Instant::now(),
+        counts: Counts::default(),
+        history: [].into(),
+    }));
     let liveness = LIVENESS_MIN.max(settings.behaviour.interval * LIVENESS_INTERVALS);
     tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
     tokio::spawn(http::serve_admin(endpoint, newest.clone(), liveness, runtime.requests()));
     if let Some(path) = settings.publish_file {
         tokio::spawn(keep_file(path, newest));
     }
-    let mut publisher = Publisher { sender, seeds: Vec::new(), members: Vec::new(), counts: Counts::default() };
-    let report =
-        |observed: &Observed, plan: &Plan| publisher.publish(plan, summarize(observed, plan, runtime.policy()));
+    let services = settings.nodes.services;
+    let mut publisher =
+        Publisher { services, sender, seeds: Vec::new(), members: Vec::new(), counts: Counts::default() };
+    let report = |observed: &Observed, plan: &Plan| {
+        let history = runtime.event_log().history(observed);
+        publisher.publish(plan, summarize(observed, plan, runtime.policy()), history);
+    };
     runtime.reconciler().run(report, async { _ = stop_signal().await }).await;
     info!("stopping");
     Outcome::silent(Exit::Ok)
@@ -62,6 +71,7 @@ fn listen(at: SocketAddr, flag: &str) -> Result<TcpListener, Outcome> {
 
 /// Sends every status to the HTTP servers and the file.
 struct Publisher {
+    services: Vec<ServiceName>,
     sender: watch::Sender<Arc<Snapshot>>,
     seeds: Vec<String>,
     members: Vec<MemberStatus>,
@@ -69,8 +79,10 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn publish(&mut self, plan: &Plan, mut status: Status) {
+    fn publish(&mut self, plan: &Plan, mut status: Status, history: Arc<[Event]>) {
+        status.history = last(&history);
         self.counts.record(plan);
+        status.name_nodes(&self.services);
         // While no node shows a config, the last known seeds stay published, because applications start with them.
         if status.seeds.is_empty() {
             status.seeds.clone_from(&self.seeds);
@@ -83,7 +95,7 @@ impl Publisher {
         } else {
             self.members.clone_from(&status.members);
         }
-        let snapshot = Snapshot { status, observed_at: Instant::now(), counts: self.counts.clone() };
+        let snapshot = Snapshot { status, observed_at: Instant::now(), counts: self.counts.clone(), history };
         self.sender.send_replace(Arc::new(snapshot));
     }
 }
@@ -91,7 +103,8 @@ impl Publisher {
 /// The status of a member of the last known config, when no mongod shows a config any more.
 fn out_of_sight(member: &MemberStatus) -> MemberStatus {
     let note = Some("as last seen".to_owned());
-    MemberStatus { state: "UNREACHABLE".to_owned(), healthy: false, lag_ms: None, note, ..member.clone() }
+    let state = "UNREACHABLE".to_owned();
+    MemberStatus { state, healthy: false, lag_ms: None, oplog_ms: None, sync: None, note, ..member.clone() }
 }
 
 /// Keeps the URI in a file. A slow disk does not delay the loop.

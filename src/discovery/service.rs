@@ -37,6 +37,19 @@ impl ServiceName {
     }
 }
 
+impl ServiceName {
+    /// The Swarm node in the host name of a task, if that is `SERVICE-NODE`, as `deploy/swarm` has it. A number is the slot
+    /// of a replicated task, and names no node.
+    pub fn node_of<'h>(&self, host: &'h Host) -> Option<&'h str> {
+        let Place::Name(service, _) = &self.0 else { return None };
+        let service = service.strip_prefix(TASKS).unwrap_or(service);
+        let without_stack = service.rsplit_once('_').map_or(service, |(_, name)| name);
+        let name = host.name()?;
+        let mut nodes = [service, without_stack].into_iter().filter_map(|s| name.strip_prefix(s)?.strip_prefix('-'));
+        nodes.find(|node| !node.is_empty() && !node.bytes().all(|b| b.is_ascii_digit()))
+    }
+}
+
 /// What Swarm puts before the name of a service, to list its tasks.
 pub(super) const TASKS: &str = "tasks.";
 
@@ -222,5 +235,22 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(error), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_task_is_named_after_its_node() {
+        let node = |service: &str, host: &str| {
+            let host: Host = host.parse().unwrap();
+            service.parse::<ServiceName>().unwrap().node_of(&host).map(str::to_owned)
+        };
+        for service in ["mongo", "tasks.mongo", "db_mongo", "tasks.db_mongo", "mongo:27018"] {
+            assert_eq!(node(service, "mongo-node4:27017").as_deref(), Some("node4"), "{service}");
+        }
+        assert_eq!(node("mongo", "mongo-eu-1:27017").as_deref(), Some("eu-1"));
+        for host in ["mongo-1:27017", "mongo:27017", "mongo-:27017", "mongodb-node4:27017", "10.0.0.4:27017", "node4:1"]
+        {
+            assert_eq!(node("mongo", host), None, "{host}");
+        }
+        assert_eq!(node("10.0.0.4", "mongo-node4:27017"), None);
     }
 }

@@ -298,18 +298,8 @@ mod tests {
         assert_eq!(needed(&seen(&["b:1", "c:1", "d:1"])), None, "one of them leads to the others");
         assert_eq!(needed(&seen(&[])), None, "the state is unknown");
         assert_eq!(needed(&Status { primary: None, ..seen(&["c:1"]) }), None, "it could not start there either");
-        let hidden = crate::publish::MemberStatus {
-            id: 0,
-            host: "b:1".into(),
-            address: None,
-            state: "SECONDARY".into(),
-            votes: 1,
-            priority: 0.0,
-            healthy: true,
-            state_ms: None,
-            lag_ms: None,
-            note: None,
-        };
+        let member = crate::publish::healthy().members.remove(1);
+        let hidden = crate::publish::MemberStatus { host: "b:1".into(), ..member };
         assert_eq!(needed(&Status { members: vec![hidden], ..seen(&["c:1"]) }), None, "a hidden member is one too");
     }
 

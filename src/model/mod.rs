@@ -3,7 +3,9 @@
 //! **Invariant:** nothing here does IO, reads a clock, or knows the driver.
 
 mod config;
+mod difference;
 mod dns;
+mod event;
 mod evidence_id;
 mod host;
 mod member;
@@ -18,11 +20,13 @@ mod version;
 pub(crate) use config::integer;
 pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VERSION_MAX, VOTERS_MAX};
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
+pub use event::{EVENTS_MAX, Event, merged};
 pub use evidence_id::{EvidenceDigest, EvidenceId, EvidenceIdError};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError, is_container_id};
 pub use member::{Change, Member, MemberId, NewRole, SavedVote};
 pub use node::{
-    DataId, FailedSyncs, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, Proof, SetView, Token, UserData,
+    DataId, FailedSyncs, InitialSync, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, Proof, SetView,
+    Token, UserData,
 };
 pub use observed::{Found, Naming, Node, Observed, Process, SyncSourceRequest};
 pub use past::Past;

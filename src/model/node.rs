@@ -1,10 +1,11 @@
 //! The answer of one mongod about itself, or the reason why it does not answer.
 
-use super::{FeatureVersion, Host, MemberId, ReplConfig, SetName, WireVersion};
+use super::{Event, FeatureVersion, Host, MemberId, ReplConfig, SetName, WireVersion};
 use bson::oid::ObjectId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that one mongod answered in one observation.
@@ -46,6 +47,10 @@ pub struct Probe {
     /// The newest entry of the node's oplog. Only a REMOVED node is asked, because no other answer of such a node shows
     /// it.
     pub oplog_end: Option<OpTime>,
+    /// How far back the node's oplog reaches. A member that is away for longer must copy all data again.
+    pub oplog: Option<Duration>,
+    /// The history that the node keeps.
+    pub history: Option<Arc<[Event]>>,
 }
 
 impl Probe {
@@ -68,6 +73,8 @@ impl Probe {
             marked_removed: false,
             view: None,
             oplog_end: None,
+            oplog: None,
+            history: None,
         }
     }
 
@@ -253,10 +260,25 @@ pub struct SetView {
     pub sync_source: Option<Host>,
     /// The attempts at an initial sync that failed since the node's start. It is none outside an initial sync.
     pub failed_syncs: Option<FailedSyncs>,
+    /// How far the node's initial sync is. It is none outside an initial sync, and before the server knows the total.
+    pub initial_sync: Option<InitialSync>,
+    /// For how long the node is the primary, by its own clock.
+    pub elected_for: Option<Duration>,
     /// The node's view of each member, itself included.
     pub peers: BTreeMap<MemberId, Peer>,
     /// The member that the node itself is, in its own config.
     pub me: Option<MemberId>,
+}
+
+/// The progress of an initial sync, as the server estimates it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InitialSync {
+    /// Bytes that are copied. At most `total`.
+    pub copied: u64,
+    /// Bytes that are to be copied. More than zero.
+    pub total: u64,
+    /// The time that is left.
+    pub left: Option<Duration>,
 }
 
 /// Attempts at an initial sync that failed. After ten of them, mongod ends.

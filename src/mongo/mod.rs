@@ -3,6 +3,7 @@
 //! **Invariant:** this module makes no decision. Every call has a deadline. A call without an answer has an unknown
 //! outcome, never an assumed one.
 
+mod aside;
 mod configs;
 mod connect;
 mod error;
@@ -19,13 +20,14 @@ mod scram;
 mod tls;
 mod wire;
 
+pub use aside::Told;
 pub use error::Error;
 use error::ILLEGAL_OPERATION;
 pub use login::{Access, Account};
 pub use probe::PublicView;
 pub use tls::{Names, Tls};
 
-use crate::model::{Host, Lock, Probe, ProbeError, ProcessId, ReplConfig};
+use crate::model::{Event, Host, Lock, Probe, ProbeError, ProcessId, ReplConfig};
 use crate::panics::contained;
 use bson::{Document, doc};
 use configs::Configs;
@@ -73,6 +75,9 @@ pub trait Admin {
     async fn release_lock(&self, at: SocketAddr) -> Result<(), Error>;
     /// Writes a mark on this node: its process must leave the set.
     async fn mark_removed(&self, at: SocketAddr, process: ProcessId) -> Result<(), Error>;
+    /// Has this node keep events of the history. It returns at once, and what the node does not keep is lost. The nodes of the
+    /// simulation keep none.
+    fn keep_history(&self, _at: SocketAddr, _events: &[Event]) {}
     /// Closes the connections to all other addresses.
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>);
 }
@@ -256,6 +261,10 @@ impl Admin for Mongods {
         let change = doc! { "q": { "_id": wire::REMOVED_MARK_ID }, "u": mark.clone() };
         let reply = self.local_write(at, update(change)).await?;
         if wire::matched_none(&reply) { self.local_write(at, insert(mark)).await.map(drop) } else { Ok(()) }
+    }
+
+    fn keep_history(&self, at: SocketAddr, events: &[Event]) {
+        self.keep(at, events);
     }
 
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {

@@ -1,5 +1,6 @@
 //! The state of one address: connected, connecting, or not asked for a moment.
 
+use super::aside::Aside;
 use super::connect::{Connection, Way};
 use super::login::Terms;
 use super::{COMMAND_LIMIT, Mongods, peer, probe};
@@ -25,6 +26,7 @@ pub(super) struct Node {
     /// The other end closed the last connection, and no probe has reported that yet.
     pub(super) closed: AtomicBool,
     pub(super) known: Mutex<Option<probe::Constant>>,
+    pub(super) aside: Mutex<Aside>,
 }
 
 /// The connection of one address.

@@ -8,7 +8,7 @@ use super::error::{
 };
 use super::peer::{self, Stream};
 use super::wire::{self, Hello};
-use super::{Error, Mongods};
+use super::{Error, Mongods, Told};
 use crate::model::{
     FeatureVersion, Host, NodeState, Probe, ProbeError, ProcessId, Proof, ReplConfig, SetName, UserData, WireVersion,
 };
@@ -28,7 +28,7 @@ pub(super) struct Constant {
 }
 
 /// Why a question failed.
-enum Trouble {
+pub(super) enum Trouble {
     Server { command: &'static str, code: i32, message: String },
     Driver(mongodb::error::Error),
     Unreadable(Error),
@@ -122,7 +122,9 @@ impl Mongods {
             Err(other) => return Err(other),
         };
         let constant = self.constant(at, client, hello.process).await?;
-        let probe = Probe { hostname: constant.hostname, view, ..bare(hello, state) };
+        let copies = matches!(state, NodeState::Primary | NodeState::Secondary);
+        let Told { oplog, history } = if copies { self.told(at, client, hello.process) } else { Told::default() };
+        let probe = Probe { hostname: constant.hostname, view, oplog, history, ..bare(hello, state) };
         stored(client, &self.configs, probe, constant.set).await
     }
 
@@ -216,7 +218,7 @@ fn unreadable(what: &'static str) -> Trouble {
     Trouble::Unreadable(Error::Unreadable(what))
 }
 
-async fn run(client: &Client, name: &'static str, command: Document) -> Result<Document, Trouble> {
+pub(super) async fn run(client: &Client, name: &'static str, command: Document) -> Result<Document, Trouble> {
     client.database("admin").run_command(command).await.map_err(|error| trouble(name, error))
 }
 
@@ -229,9 +231,10 @@ where
     found.map_err(|error| trouble(collection, error))
 }
 
-/// What controllers have written to this node, read with one question.
+/// What controllers have written to this node for each other, read with one question.
 async fn notes(client: &Client) -> Result<Vec<Document>, Trouble> {
-    let find = doc! { "find": "rsctl", "limit": 10, "singleBatch": true };
+    let wanted = doc! { "_id": { "$in": [wire::LOCK_ID, wire::REMOVED_MARK_ID] } };
+    let find = doc! { "find": "rsctl", "filter": wanted, "limit": 10, "singleBatch": true };
     let reply = client.database("local").run_command(find).await.map_err(|error| trouble("rsctl", error))?;
     let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
     let batch = batch.map_err(|_| unreadable("local.rsctl"))?;

@@ -3,11 +3,17 @@
 //! **Invariant:** every answer is untrusted. A field that is missing or has another type is read as unknown, never as a
 //! default that has a meaning.
 
+mod event;
+mod progress;
+
+pub(super) use event::{HISTORY_FORM, HISTORY_ID, event_document, events};
+pub(super) use progress::oplog_window;
+
 use super::error::Error;
 use crate::model::integer;
 use crate::model::{
-    DataId, FailedSyncs, FeatureVersion, Host, Lock, MemberId, NodeState, OpTime, Peer, ProcessId, SetName, SetView,
-    Token, UserData, WireVersion,
+    DataId, FeatureVersion, Host, Lock, MemberId, NodeState, OpTime, Peer, ProcessId, SetName, SetView, Token,
+    UserData, WireVersion,
 };
 use bson::{Bson, Document};
 use std::collections::BTreeMap;
@@ -96,7 +102,9 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
         durable: optime_of("durableOpTime"),
         applied_wall_ms: optimes.and_then(|o| o.get_datetime("lastAppliedWallTime").ok()).map(|t| t.timestamp_millis()),
         sync_source: reply.get_str("syncSourceHost").ok().and_then(|text| text.parse().ok()),
-        failed_syncs: failed_syncs(reply),
+        failed_syncs: progress::failed_syncs(reply),
+        initial_sync: progress::initial_sync(reply),
+        elected_for: progress::elected_for(reply, list),
         peers: peers.collect::<BTreeMap<_, _>>(),
         me: me(list),
     };
@@ -107,16 +115,6 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
 fn me(list: &[Bson]) -> Option<MemberId> {
     let mut own = list.iter().filter_map(Bson::as_document).filter(|entry| entry.get_bool("self").unwrap_or(false));
     own.next().and_then(|entry| integer(entry, "_id")).map(MemberId)
-}
-
-/// Reads `initialSyncStatus`, which only a node in its initial sync reports.
-fn failed_syncs(reply: &Document) -> Option<FailedSyncs> {
-    let status = reply.get_document("initialSyncStatus").ok()?;
-    let times = integer(status, "failedInitialSyncAttempts").and_then(|times| u32::try_from(times).ok())?;
-    let attempts = status.get_array("initialSyncAttempts").map(Vec::as_slice).unwrap_or_default();
-    let last = attempts.last().and_then(Bson::as_document).and_then(|attempt| attempt.get_str("status").ok());
-    let reason = last.unwrap_or("no reason given").to_owned();
-    (times > 0).then_some(FailedSyncs { times, reason })
 }
 
 /// How long ago the last heartbeat came in, by the clock of the node that answers. A time in 1970 means never.
@@ -232,7 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Every field that this module reads.
-    const FIELDS: [&str; 50] = [
+    const FIELDS: [&str; 65] = [
         "topologyVersion",
         "processId",
         "maxWireVersion",
@@ -261,6 +259,21 @@ mod tests {
         "initialSyncStatus",
         "failedInitialSyncAttempts",
         "initialSyncAttempts",
+        "approxTotalDataSize",
+        "approxTotalBytesCopied",
+        "remainingInitialSyncEstimatedMillis",
+        "electionDate",
+        "oplog",
+        "v",
+        "events",
+        "key",
+        "at",
+        "by",
+        "what",
+        "why",
+        "changes",
+        "earliestOptime",
+        "latestOptime",
         "status",
         "optimeWritten",
         "lastAppliedWallTime",
@@ -317,6 +330,7 @@ mod tests {
             let reply = filled(fields);
             let _ = (hello(&reply).is_ok(), status(&reply).is_ok(), data_id(&reply).is_ok(), lock(&reply).is_ok());
             let _ = (optime(&reply), user_data(&reply), feature(&reply), hostname(&reply), wanted_set(&reply));
+            let _ = (oplog_window(&reply), events(&reply));
         }
     }
 

@@ -4,16 +4,25 @@
 
 mod counts;
 pub mod file;
+mod goal;
+mod history;
 pub mod http;
+mod names;
 mod recovery;
 mod status;
 mod summary;
 mod verdict;
 
 pub use counts::Counts;
+pub use goal::{Goal, NoGoal};
+pub use history::{EventStatus, HistoryStatus, last};
+pub use names::NameError;
 pub use recovery::{DirectoryStatus, MissingStatus, RecoveryStatus, VerdictWord};
+#[cfg(test)]
+pub(crate) use status::tests::healthy;
 pub use status::{
     FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, SeedsError, Snapshot, Status, StepStatus,
+    SyncStatus,
 };
 pub use summary::summarize;
 pub use verdict::MarginStatus;

@@ -1,9 +1,10 @@
 //! The status after one observation, as `/v1/status` and `rsctl status` show it.
 
-use super::{Counts, MarginStatus, RecoveryStatus};
+use super::{Counts, EventStatus, MarginStatus, RecoveryStatus};
 use crate::connection_string::Endpoint;
-use crate::model::{Host, SetName};
+use crate::model::{Event, Host, SetName};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The newest observation of a running controller. A `watch` channel carries it to the HTTP servers.
@@ -15,6 +16,8 @@ pub struct Snapshot {
     pub observed_at: Instant,
     /// The counters at that time.
     pub counts: Counts,
+    /// The history at that time, the newest event last.
+    pub history: Arc<[Event]>,
 }
 
 /// The replica set, its members, and what the controller does next.
@@ -31,6 +34,9 @@ pub struct Status {
     pub unattended: Option<String>,
     /// The primary, as `host:port`.
     pub primary: Option<String>,
+    /// For how long that member has been the primary, in milliseconds. `None` if it does not say so.
+    #[serde(default)]
+    pub primary_ms: Option<u64>,
     /// The voters, and how many of them the set can lose. `None` while there is no primary.
     #[serde(default)]
     pub margin: Option<MarginStatus>,
@@ -60,6 +66,9 @@ pub struct Status {
     pub waiting: Vec<String>,
     /// Problems that an operator should know.
     pub findings: Vec<FindingStatus>,
+    /// The newest events of the history, the newest one last.
+    #[serde(default)]
+    pub history: Vec<EventStatus>,
     /// While there is no primary: the evidence, and what `rsctl recover` would do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
@@ -104,12 +113,21 @@ pub struct MemberStatus {
     /// The `IP:port` of that address in this observation. `None` if its name did not resolve.
     #[serde(default)]
     pub address: Option<String>,
+    /// The Swarm node that it runs on. `None` unless its host name tells it.
+    #[serde(default)]
+    pub node: Option<String>,
     /// MongoDB's name for its state, or `UNREACHABLE`.
     pub state: String,
     /// Its votes in the config.
     pub votes: u8,
+    /// Whether it gets a vote when it holds the data.
+    #[serde(default)]
+    pub awaits_vote: bool,
     /// Its priority in the config.
     pub priority: f64,
+    /// Whether it applies writes late on purpose.
+    #[serde(default)]
+    pub delayed: bool,
     /// Whether it has a state that fits its role in the config, and the primary receives its heartbeats.
     pub healthy: bool,
     /// For how long it has been seen in this state, in milliseconds. `None` while it does not answer.
@@ -117,8 +135,33 @@ pub struct MemberStatus {
     pub state_ms: Option<u64>,
     /// How far it is behind the primary, in milliseconds. `None` if this is unknown.
     pub lag_ms: Option<u64>,
+    /// How far back its oplog reaches, in milliseconds. `None` if this is unknown.
+    #[serde(default)]
+    pub oplog_ms: Option<u64>,
+    /// How far its initial sync is. `None` outside an initial sync, or if this is unknown.
+    #[serde(default)]
+    pub sync: Option<SyncStatus>,
     /// Anything special about it.
     pub note: Option<String>,
+}
+
+/// The progress of an initial sync, as the server estimates it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// Bytes that are copied.
+    pub copied: u64,
+    /// Bytes that are to be copied.
+    pub total: u64,
+    /// The time that is left, in milliseconds. `None` if this is unknown.
+    pub left_ms: Option<u64>,
+}
+
+impl SyncStatus {
+    /// The part that is copied, in percent.
+    pub fn percent(&self) -> u8 {
+        let percent = (u128::from(self.copied) * 100).checked_div(self.total.into()).unwrap_or_default();
+        percent.min(100).try_into().unwrap_or(100)
+    }
 }
 
 /// A task that is not a member.
@@ -178,6 +221,7 @@ impl Status {
             health: Health::Unknown,
             unattended: None,
             primary: None,
+            primary_ms: None,
             margin: None,
             term: None,
             config_version: None,
@@ -191,6 +235,7 @@ impl Status {
             steps: Vec::new(),
             waiting: Vec::new(),
             findings: Vec::new(),
+            history: Vec::new(),
             recovery: None,
             observed_ms_ago: 0,
         }
@@ -248,12 +293,17 @@ pub(crate) mod tests {
             id: id as i64,
             host: (*host).to_owned(),
             address: Some(format!("10.0.1.{}:27017", id + 1)),
+            node: Some(format!("node{}", id + 1)),
             state: if id == 0 { "PRIMARY" } else { "SECONDARY" }.to_owned(),
             votes: 1,
+            awaits_vote: false,
             priority: 1.0,
+            delayed: false,
             healthy: true,
             state_ms: Some(7_200_000),
             lag_ms: (id > 0).then_some(0),
+            oplog_ms: Some(93_600_000),
+            sync: None,
             note: None,
         };
         Status {
@@ -263,6 +313,7 @@ pub(crate) mod tests {
             unattended: None,
             margin: Some(MarginStatus { voters: 3, live: 3, majority: 2, can_lose: 1 }),
             primary: Some(hosts[0].to_owned()),
+            primary_ms: Some(7_260_000),
             term: Some(3),
             config_version: Some(5),
             feature_version: Some("6.0".to_owned()),
@@ -275,6 +326,7 @@ pub(crate) mod tests {
             steps: vec![],
             waiting: vec![],
             findings: vec![],
+            history: vec![],
             recovery: None,
             observed_ms_ago: 0,
         }

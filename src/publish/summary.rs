@@ -1,9 +1,12 @@
 //! Converts an observation and its plan to a status.
 
 use super::RecoveryStatus;
-use super::status::{FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, Status, StepStatus};
-use crate::model::{Host, Member, Naming, Node, NodeState, Observed, Peer, Policy, ProbeError, ReplConfig};
+use super::status::{FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, Status, StepStatus, SyncStatus};
+use crate::model::{
+    Host, InitialSync, Member, Naming, Node, NodeState, Observed, Peer, Policy, ProbeError, ReplConfig,
+};
 use crate::plan::{self, Plan, WaitingOn};
+use std::time::Duration;
 
 /// The status after one observation.
 pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
@@ -15,6 +18,7 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
         health: health(observed, plan, &members),
         unattended: None,
         primary: plan.primary.as_ref().map(Host::to_string),
+        primary_ms: plan.primary.as_ref().and_then(|host| observed.probe(host)?.view.as_ref()?.elected_for).map(ms),
         margin: plan.margin.map(Into::into),
         term: config.and_then(ReplConfig::term),
         config_version: config.map(ReplConfig::version),
@@ -31,6 +35,7 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
             .collect(),
         waiting: plan.waiting.iter().map(WaitingOn::to_string).collect(),
         findings: plan.findings.iter().map(finding).collect(),
+        history: Vec::new(),
         recovery: plan.primary.is_none().then(|| RecoveryStatus::of(&plan::evidence(observed, policy))),
         observed_ms_ago: 0,
     }
@@ -99,14 +104,29 @@ fn member_status(
         id: member.id.0,
         host: member.host.to_string(),
         address: node.and_then(|n| n.at).map(|at| at.to_string()),
+        node: None,
         state: state.or(seen_by_primary).map_or_else(|| "UNREACHABLE".to_owned(), |s| s.to_string()),
         votes: u8::from(member.votes_now()),
+        awaits_vote: member.newly_added || member.owed_vote(),
         priority: member.priority,
+        delayed: member.delayed,
         healthy: working && peer.is_none_or(|p| p.healthy),
-        state_ms: node.filter(|n| n.probe().is_some()).map(|n| n.state_for.as_millis().try_into().unwrap_or(u64::MAX)),
+        state_ms: node.filter(|n| n.probe().is_some()).map(|n| ms(n.state_for)),
         lag_ms: lag.filter(|_| working),
+        oplog_ms: node.and_then(|n| n.probe()?.oplog).map(ms),
+        sync: node.and_then(|n| n.probe()?.view.as_ref()?.initial_sync).map(Into::into),
         note: if elected { Some("elected, not yet writable".to_owned()) } else { away.or_else(|| note(member, state)) },
     }
+}
+
+impl From<InitialSync> for SyncStatus {
+    fn from(InitialSync { copied, total, left }: InitialSync) -> Self {
+        Self { copied, total, left_ms: left.map(ms) }
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 /// Both times are from servers, and may be anything.

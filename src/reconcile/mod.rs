@@ -3,6 +3,7 @@
 //! **Invariant:** no observation ends the loop. Only `shutdown` ends it.
 
 mod age;
+mod event_log;
 mod execute;
 mod families;
 mod history;
@@ -20,13 +21,14 @@ mod tests;
 
 use crate::discovery::Discovery;
 use crate::model::{
-    Host, Naming, Node, NodeState, Observed, Policy, ProbeError, RecoveryRequest, ReplConfig, RequestState, Subject,
-    TaskList,
+    Host, Member, Naming, Node, NodeState, Observed, Policy, ProbeError, RecoveryRequest, ReplConfig, RequestState,
+    Subject, TaskList,
 };
 use crate::mongo::Admin;
 use crate::outcome::Chain;
 use crate::plan::{Plan, Step, Verdict, evidence, plan, readdressing};
 use age::WhileRecent;
+pub use event_log::EventLog;
 use execute::StepError;
 use futures_util::future::join_all;
 use observe::Observer;
@@ -65,6 +67,8 @@ pub struct Loop<'p, D, A> {
     pub interval: Duration,
     /// The requests of the operator.
     pub requests: &'p AdminRequests,
+    /// What was done, for people.
+    pub event_log: &'p EventLog,
     /// Notified when the state of a mongod or a connection to it changes.
     pub wake: &'p Notify,
 }
@@ -91,6 +95,8 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 observer.history.known_set = Some(set);
             }
             plan_log.planned(&plan);
+            self.event_log.observed(&observed, &plan);
+            self.keep_history(&observed, &plan);
             report(&observed, &plan);
             if plan.next != Step::Wait {
                 self.act(&observed, &plan, &mut observer, &mut plan_log, &mut report).await;
@@ -121,6 +127,8 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             let plan = plan(&observed, self.policy);
             self.judge_request(&observed, &plan);
             plan_log.planned(&plan);
+            self.event_log.observed(&observed, &plan);
+            self.keep_history(&observed, &plan);
             if enough(&observed, &plan) || plan.primary.is_some() {
                 return (observed, plan);
             }
@@ -176,6 +184,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         match outcome {
             Ok(()) => {
                 plan_log.done(&plan.next, started.elapsed());
+                self.event_log.done(plan);
                 observer.history.succeeded(&plan.next, observed, Instant::now());
             }
             Err(error) => {
@@ -184,11 +193,23 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 let why = (Chain(&error).to_string(), error.cause());
                 let times = observer.history.refused(subjects, why, Instant::now(), wait);
                 plan_log.failed(&plan.next, &error, times);
+                self.event_log.failed(plan);
                 if matches!(plan.next, Step::StepUp { .. }) && times > SWITCHOVER_TRIES {
                     observer.history.record_switchover(observed);
                 }
             }
         }
+    }
+
+    /// Has every member that answers keep what is new in the history.
+    fn keep_history(&self, observed: &Observed, plan: &Plan) {
+        let Some(config) = &plan.config else { return };
+        let events = self.event_log.take_unkept();
+        if events.is_empty() {
+            return;
+        }
+        let answering = |member: &Member| observed.node(&member.host).filter(|node| node.probe().is_some())?.at;
+        config.members().iter().filter_map(answering).for_each(|at| self.admin.keep_history(at, &events));
     }
 
     /// Waits until the primary has installed the config that it was just sent. The server answers the command only when

@@ -4,16 +4,15 @@
 //! and one line, which names the flag or the variable, its value, and what is accepted.
 
 mod admin;
+mod apps;
 mod behaviour;
 mod environment;
 mod login;
 mod nodes;
 
 use std::ffi::OsString;
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
@@ -21,17 +20,17 @@ use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
 pub use admin::{ReaddressSettings, RecoverSettings, RemoveSettings};
+pub use apps::{EnvSettings, ExecSettings, UriSettings, Variables, WaitSettings};
 pub use behaviour::Behaviour;
 pub use environment::Environment;
 pub use login::Login;
 pub use nodes::{Nodes, Tls};
 
-use crate::cli::{self, EnvForm, Output};
-use crate::connection_string::{Assignment, AssignmentError, Format, Inserts, Place};
-use crate::parse::values::{ControllerUrl, OnChange};
+use crate::cli::{self, Output, View};
+use crate::connection_string::AssignmentError;
+use crate::parse::values::ControllerUrl;
 use crate::parse::written;
-use crate::publish::file::Readers;
-use crate::secret::{Secret, SecretError};
+use crate::secret::SecretError;
 use crate::telemetry::LogFormat;
 
 /// The settings of one run of the program.
@@ -66,7 +65,9 @@ pub enum Command {
     /// Show the replica set.
     Status(Box<StatusSettings>),
     /// Show the next steps.
-    Plan(Box<StatusSettings>),
+    Plan(Box<PlanSettings>),
+    /// Show what was done.
+    History(Box<PlanSettings>),
     /// Remove members.
     Remove(RemoveSettings),
     /// Give the members another kind of address.
@@ -79,8 +80,8 @@ pub enum Command {
     Exec(Box<ExecSettings>),
     /// Write variables to a file.
     Env(Box<EnvSettings>),
-    /// Wait until applications can start, at most for this time.
-    Wait(Box<Source>, Duration),
+    /// Wait for a condition of the replica set.
+    Wait(Box<WaitSettings>),
     /// Ask the controller at this address whether it is alive.
     Healthcheck(SocketAddr),
     /// Print a completion script.
@@ -116,66 +117,21 @@ pub struct Source {
 pub struct StatusSettings {
     /// Where the answer comes from.
     pub source: Source,
-    /// The format of the output.
-    pub output: Output,
+    /// How to show the replica set.
+    pub view: View,
+    /// Whether to go on and show every change.
+    pub watch: bool,
     /// Whether output may be coloured on a terminal.
     pub colour: bool,
 }
 
-/// Settings of `uri`.
+/// Settings of `plan` and `history`.
 #[derive(Debug)]
-pub struct UriSettings {
+pub struct PlanSettings {
     /// Where the answer comes from.
     pub source: Source,
-    /// What to put into the URI.
-    pub inserts: Inserts,
-    /// The format of the answer.
-    pub format: Format,
-    /// How long to wait until applications can start. `None` uses what is known now.
-    pub wait: Option<Duration>,
-}
-
-/// Settings of `exec` and `env`.
-#[derive(Debug)]
-pub struct Variables {
-    /// Where the answer comes from.
-    pub source: Source,
-    /// What to put into the URI.
-    pub inserts: Inserts,
-    /// The variables to set.
-    pub assignments: Vec<Assignment>,
-    /// How long to wait until applications can start. `None` uses what is known now.
-    pub wait: Option<Duration>,
-}
-
-/// Settings of `exec`.
-#[derive(Debug)]
-pub struct ExecSettings {
-    /// The variables that the program gets.
-    pub variables: Variables,
-    /// What to do when their values change later.
-    pub on_change: OnChange,
-    /// How long the program may take to end before a restart.
-    pub stop_grace: Duration,
-    /// A file to keep the variables in too.
-    pub out: Option<PathBuf>,
-    /// How the paths of files begin that hold a secret value.
-    pub secret_files: PathBuf,
-    /// The program and its arguments.
-    pub program: Vec<OsString>,
-}
-
-/// Settings of `env`.
-#[derive(Debug)]
-pub struct EnvSettings {
-    /// The variables that the file holds.
-    pub variables: Variables,
-    /// The file; `-` is stdout.
-    pub out: PathBuf,
-    /// The format of its lines.
-    pub form: EnvForm,
-    /// Who can read it.
-    pub readers: Readers,
+    /// The format of the output.
+    pub output: Output,
 }
 
 /// Settings that are not valid. Requests for help are here too, because clap returns them as errors.
@@ -256,7 +212,8 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         cli::Command::Status(status) => {
             Command::Status(Box::new(StatusSettings::new(*status, environment, log.colour)?))
         }
-        cli::Command::Plan(status) => Command::Plan(Box::new(StatusSettings::new(*status, environment, log.colour)?)),
+        cli::Command::Plan(plan) => Command::Plan(Box::new(PlanSettings::new(*plan, environment)?)),
+        cli::Command::History(history) => Command::History(Box::new(PlanSettings::new(*history, environment)?)),
         cli::Command::Remove(remove) => Command::Remove(RemoveSettings::new(*remove)),
         cli::Command::Readdress(readdress) => {
             Command::Readdress(Box::new(ReaddressSettings::new(*readdress, environment)?))
@@ -265,10 +222,7 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         cli::Command::Uri(uri) => Command::Uri(Box::new(UriSettings::new(*uri)?)),
         cli::Command::Exec(exec) => Command::Exec(Box::new(ExecSettings::new(*exec, environment)?)),
         cli::Command::Env(env) => Command::Env(Box::new(EnvSettings::new(*env, environment)?)),
-        cli::Command::Wait(wait) => {
-            let cli::WaitArgs { timeout, source } = *wait;
-            Command::Wait(Box::new(Source::new(source, Login::None)?), timeout)
-        }
+        cli::Command::Wait(wait) => Command::Wait(Box::new(WaitSettings::new(*wait)?)),
         cli::Command::Healthcheck(healthcheck) => Command::Healthcheck(healthcheck.admin_listen),
         cli::Command::Completions { shell } => Command::Completions(shell),
     };
@@ -313,8 +267,15 @@ impl RunSettings {
 
 impl StatusSettings {
     fn new(cli: cli::StatusArgs, environment: &Environment, colour: bool) -> Result<Self, Usage> {
-        let cli::StatusArgs { source, login, output } = cli;
-        Ok(Self { source: Source::new(source, Login::new(login, environment)?)?, output, colour })
+        let cli::StatusArgs { source, login, output: view, watch } = cli;
+        Ok(Self { source: Source::new(source, Login::new(login, environment)?)?, view, watch, colour })
+    }
+}
+
+impl PlanSettings {
+    fn new(cli: cli::PlanArgs, environment: &Environment) -> Result<Self, Usage> {
+        let cli::PlanArgs { source, login, output } = cli;
+        Ok(Self { source: Source::new(source, Login::new(login, environment)?)?, output })
     }
 }
 
@@ -322,62 +283,6 @@ impl Source {
     fn new(cli: cli::SourceArgs, login: Login) -> Result<Self, Usage> {
         let cli::SourceArgs { controller, discovery } = cli;
         Ok(Self { controller, nodes: Nodes::new(discovery, login)? })
-    }
-}
-
-impl UriSettings {
-    fn new(cli: cli::UriArgs) -> Result<Self, Usage> {
-        let cli::UriArgs { source, credentials, database, format, wait } = cli;
-        Ok(Self {
-            source: Source::new(source, Login::None)?,
-            inserts: Inserts { credentials: login::credentials(credentials)?, database },
-            format,
-            wait: wait.filter(|wait| !wait.is_zero()),
-        })
-    }
-}
-
-impl Variables {
-    fn new(cli: cli::VariablesArgs, environment: &Environment) -> Result<Self, Usage> {
-        let cli::VariablesArgs { source, credentials, set, database, wait } = cli;
-        let inserts = Inserts { credentials: login::credentials(credentials)?, database };
-        let assignments = Assignment::list(&set, &inserts, |name| environment.get(name), Secret::text_file);
-        Ok(Self {
-            source: Source::new(source, Login::None)?,
-            assignments: assignments.map_err(Usage::Set)?,
-            inserts,
-            wait: Some(wait).filter(|wait| !wait.is_zero()),
-        })
-    }
-}
-
-impl ExecSettings {
-    fn new(cli: cli::ExecArgs, environment: &Environment) -> Result<Self, Usage> {
-        let cli::ExecArgs { variables, on_change, stop_grace, out, command: program } = cli;
-        let variables = Variables::new(variables, environment)?;
-        // In memory, if there is such a folder. The random name is unique: several containers may share it.
-        let folder = Path::new("/dev/shm");
-        let folder = if folder.is_dir() { folder } else { Path::new("/tmp") };
-        let secret_files = folder.join(format!("rsctl-{:016x}", RandomState::new().hash_one(0u8)));
-        Ok(Self { variables, on_change, stop_grace, out, secret_files, program })
-    }
-}
-
-impl EnvSettings {
-    fn new(cli: cli::EnvArgs, environment: &Environment) -> Result<Self, Usage> {
-        let cli::EnvArgs { variables, out, format: form, readers } = cli;
-        let variables = Variables::new(variables, environment)?;
-        for Assignment { name, place, .. } in &variables.assignments {
-            if *place == Place::File && out.as_os_str() == "-" {
-                return Err(Usage::conflict(format!("--out -: {name} names a file, which needs a place beside FILE")));
-            }
-        }
-        if form == EnvForm::Export
-            && let Some(other) = variables.assignments.iter().find(|assignment| !assignment.suits_a_shell())
-        {
-            return Err(Usage::conflict(format!("--format export: no shell has a variable named {}", other.name)));
-        }
-        Ok(Self { variables, out, form, readers })
     }
 }
 

@@ -79,6 +79,7 @@ impl Controller {
         let status = status.into();
         Self::new(move |path, _| match path {
             "/v1/status" => Act::Answer(200, status.clone()),
+            "/v1/history" => Act::Answer(200, super::answers::history().to_string()),
             _ => Act::Answer(404, "no such page\n".to_owned()),
         })
     }

@@ -111,9 +111,14 @@ impl Page {
 
     /// The first column of the first table after this line of text, without its heading.
     pub(crate) fn column_after(&self, marker: &str) -> Vec<String> {
+        self.cells_after(marker, 1)
+    }
+
+    /// The same for another column, from 1.
+    pub(crate) fn cells_after(&self, marker: &str, column: usize) -> Vec<String> {
         let after = self.text.split_once(marker).unwrap_or_else(|| panic!("{}: no {marker}", self.path.display())).1;
         let rows = after.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
-        rows.skip(2).map(|row| row.split('|').nth(1).unwrap().trim().to_owned()).collect()
+        rows.skip(2).map(|row| row.split('|').nth(column).unwrap().trim().to_owned()).collect()
     }
 }
 

@@ -72,13 +72,39 @@ fn the_fields_are_those_of_the_status() {
     let page = Page::read("docs/reference/status-json.md");
     let structs: Vec<&str> =
         page.text.lines().filter_map(|l| l.strip_prefix("<!-- fields: ")?.strip_suffix(" -->")).collect();
-    assert_eq!(structs.len(), 9, "{structs:?}");
+    assert_eq!(structs.len(), 11, "{structs:?}");
     for name in structs {
         let (body, _) = declaration("struct", name);
-        let listed = page.column_after(&format!("<!-- fields: {name} -->"));
-        let listed: Words = listed.iter().map(|cell| cell.trim_matches('`').to_owned()).collect();
-        assert_eq!(listed, names(&body).into_iter().collect(), "{name}: left the page, right the source");
+        let marker = format!("<!-- fields: {name} -->");
+        let listed = page.column_after(&marker).into_iter().map(|cell| cell.trim_matches('`').to_owned());
+        let listed: Vec<(String, String)> = listed.zip(page.cells_after(&marker, 2)).collect();
+        let of_source = names(&body).into_iter().map(|field| (json_type(&body, &field), field));
+        let of_source: Vec<_> = of_source.map(|(kind, field)| (field, kind)).collect();
+        assert_eq!(listed, of_source, "{name}: left the page, right the source");
     }
+}
+
+/// What JSON makes of a field, in the words of the page. A field that is left out when it is none is not null.
+fn json_type(body: &str, field: &str) -> String {
+    let head = format!("pub {field}: ");
+    let at = body.lines().position(|line| line.trim().starts_with(&head)).unwrap();
+    let lines: Vec<&str> = body.lines().collect();
+    let left_out = at > 0 && lines[at - 1].contains("skip_serializing_if");
+    let rust = lines[at].trim().strip_prefix(&head).unwrap().trim_end_matches(',');
+    let (rust, null) = match rust.strip_prefix("Option<").and_then(|rest| rest.strip_suffix('>')) {
+        Some(inner) if left_out => (inner, ""),
+        Some(inner) => (inner, " or null"),
+        None => (rust, ""),
+    };
+    let kind = match rust {
+        "String" | "Health" | "FindingLevel" | "VerdictWord" => "string",
+        "bool" => "boolean",
+        "u8" | "u64" | "i64" | "f64" | "usize" => "number",
+        "Vec<String>" => "list of strings",
+        list if list.starts_with("Vec<") => "list",
+        _ => "object",
+    };
+    format!("{kind}{null}")
 }
 
 #[test]

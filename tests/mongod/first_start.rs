@@ -193,7 +193,8 @@ async fn write_local(node: &Mongod, document: Document) {
 
 async fn locks(node: &Mongod) -> usize {
     let client = node.client();
-    let found = client.database("local").collection::<Document>("rsctl").find_one(doc! {}).await.unwrap();
+    let found =
+        client.database("local").collection::<Document>("rsctl").find_one(doc! { "_id": "bootstrap" }).await.unwrap();
     client.shutdown().immediate(true).await;
     usize::from(found.is_some())
 }

@@ -39,6 +39,8 @@ async fn story(version: &'static str) {
     let controller = cluster.controller(&[]);
     let status = controller.until("a settled set of three", LIMIT, is_settled(3)).await;
     println!("figures: {version}: settled after {:?}", began.elapsed());
+    let told = |s: &Status| s.primary_ms.is_some() && s.members.iter().all(|m| m.oplog_ms.is_some());
+    controller.until("every oplog window", LIMIT, told).await;
     let writer = writing(&controller).await;
 
     writer.reset_gap();

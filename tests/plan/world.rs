@@ -213,6 +213,8 @@ impl World {
             applied_wall_ms: None,
             sync_source,
             failed_syncs,
+            initial_sync: None,
+            elected_for: None,
             peers,
             me: None,
         })

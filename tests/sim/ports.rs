@@ -238,6 +238,8 @@ impl World {
             applied_wall_ms: None,
             sync_source: None,
             failed_syncs: None,
+            initial_sync: None,
+            elected_for: None,
             peers,
             me: None,
         })

@@ -281,12 +281,14 @@ impl Driver {
         spawn_local(async move {
             let port = Port { shared: shared.clone(), controller };
             let faulty = FaultyController::new(port, mutant);
+            let event_log = rsctl::reconcile::EventLog::new(format!("c{controller}"));
             let one = Loop {
                 discovery: &faulty,
                 admin: &faulty,
                 policy: &policy,
                 interval,
                 requests: &requests,
+                event_log: &event_log,
                 wake: &wake,
             };
             let mut last = String::new();

@@ -1,12 +1,9 @@
 //! Prints the evidence on one screen.
 
+use crate::commands::table::{Column, lines};
+use crate::commands::terminal::{self, Paint};
 use crate::outcome::plain;
 use crate::publish::{DirectoryStatus, RecoveryStatus, Status, VerdictWord};
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
-
-/// The width of the table in characters.
-const COLUMNS: u16 = 120;
 
 pub(super) fn table(status: &Status, recovery: &RecoveryStatus) -> String {
     let RecoveryStatus { votes, votes_needed, committed, .. } = recovery;
@@ -53,23 +50,21 @@ pub(super) fn table(status: &Status, recovery: &RecoveryStatus) -> String {
 }
 
 fn directories(directories: &[DirectoryStatus]) -> Vec<String> {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(COLUMNS);
-    table.set_header(["FOUND", "STATE", "DATA", "NEWEST WRITE", "CONFIG", "MEMBER", "VOTE"]);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    for directory in directories {
-        table.add_row([
-            plain(&directory.host),
-            plain(&directory.state),
-            or_dash(directory.data.as_deref().map(brief)),
-            or_dash(directory.newest.as_deref().map(plain)),
-            or_dash(directory.config_version.map(|version| format!("v{version}"))),
-            or_dash(directory.member.map(|id| id.to_string())),
-            if directory.votes { "found" } else { "-" }.to_owned(),
-        ]);
-    }
-    // The style adds a space before every column, also the first one.
-    table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect()
+    let column = |heading, rank, cell: &dyn Fn(&DirectoryStatus) -> String| {
+        Column::new(heading, rank, directories.iter().map(cell))
+    };
+    let columns = vec![
+        column("FOUND", 0, &|d| plain(&d.host)),
+        column("STATE", 0, &|d| plain(&d.state)),
+        column("DATA", 3, &|d| or_dash(d.data.as_deref().map(brief))),
+        column("NEWEST WRITE", 1, &|d| or_dash(d.newest.as_deref().map(plain))),
+        column("CONFIG", 4, &|d| or_dash(d.config_version.map(|version| format!("v{version}")))),
+        column("MEMBER", 5, &|d| or_dash(d.member.map(|id| id.to_string()))),
+        column("VOTE", 2, &|d| if d.votes { "found" } else { "-" }.to_owned()),
+    ];
+    let notes = vec![String::new(); directories.len()];
+    lines(columns, &notes, terminal::size().map(|size| size.columns), Paint { colour: false })
 }
 
 /// The first eight characters of an ID, which are enough to distinguish a few.

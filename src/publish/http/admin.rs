@@ -4,7 +4,7 @@ use super::connection::{ADMIN, accept};
 use super::{Parameters, Served, line, router, without_body};
 use crate::admin::{AdminEndpoint, HEADER};
 use crate::model::{AddressKind, RecoveryRequest, SetName};
-use crate::publish::{Snapshot, VerdictWord};
+use crate::publish::{NameError, Snapshot, VerdictWord};
 use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
@@ -79,13 +79,18 @@ fn is_loopback(host: &str) -> bool {
 async fn accept_removal(State(endpoint): State<AdminState>, query: Parameters) -> Response {
     let node = match query.as_ref().map(|Query(pairs)| pairs.as_slice()) {
         Ok([(name, node)]) if name == "node" => node.as_str(),
-        _ => return line(StatusCode::BAD_REQUEST, "the one parameter is ?node=HOST:PORT, a member's address"),
+        _ => {
+            return line(
+                StatusCode::BAD_REQUEST,
+                "the one parameter is ?node=HOST:PORT, a member's address, or its Swarm node",
+            );
+        }
     };
     let status = &endpoint.served.newest().status;
-    let named = |host: &str| host == node || host.rsplit_once(':').is_some_and(|(name, _)| name == node);
-    let Some(member) = status.members.iter().find(|m| named(&m.host)) else {
-        let members: Vec<_> = status.members.iter().map(|m| m.host.as_str()).collect();
-        return line(StatusCode::NOT_FOUND, &format!("no such member; there are: {}", members.join(", ")));
+    let member = match status.member_named(node) {
+        Ok(member) => member,
+        Err(error @ NameError::Unknown(_)) => return line(StatusCode::NOT_FOUND, &error.to_string()),
+        Err(error @ NameError::Ambiguous(_)) => return line(StatusCode::CONFLICT, &error.to_string()),
     };
     match endpoint.requests.remove(&member.host) {
         Ok(()) => line(StatusCode::OK, &member.host),

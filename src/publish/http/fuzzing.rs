@@ -30,8 +30,12 @@ pub(crate) fn requests(bytes: &[u8]) {
 async fn conversation(is_admin: bool, sent: &[u8]) -> Vec<u8> {
     let Ok(status) = serde_json::from_str::<Status>(STATUS) else { panic!("tests/fuzz/status.json is no status") };
     // The feed is dropped, so nobody waits for a change.
-    let (_, snapshots) =
-        watch::channel(Arc::new(Snapshot { status, observed_at: Instant::now(), counts: Default::default() }));
+    let (_, snapshots) = watch::channel(Arc::new(Snapshot {
+        status,
+        observed_at: Instant::now(),
+        counts: Default::default(),
+        history: [].into(),
+    }));
     let served = Served::new(snapshots, Duration::from_secs(15), POLLERS_MAX, LISTENERS_MAX);
     let orders = Arc::new(Orders::default());
     let pages = if is_admin { admin_router(served, orders.clone()) } else { router(served) };

@@ -126,7 +126,10 @@ mod tests {
     use crate::publish::status::tests::healthy;
 
     fn page(status: Status) -> String {
-        render(&Snapshot { status, observed_at: Instant::now(), counts: Counts::default() }, 1_700_000_000.25)
+        render(
+            &Snapshot { status, observed_at: Instant::now(), counts: Counts::default(), history: [].into() },
+            1_700_000_000.25,
+        )
     }
 
     #[test]

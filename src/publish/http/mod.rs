@@ -28,7 +28,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Snapshot, Status};
+use super::{HistoryStatus, Snapshot, Status};
 
 /// The largest number of requests that wait for a change. The other connections are for requests that do not wait.
 const POLLERS_MAX: usize = 320;
@@ -41,6 +41,7 @@ rsctl creates, monitors and repairs a MongoDB replica set on Docker Swarm.
 /healthz      200 while the controller observes the replica set
 /readyz       200 if applications can start
 /v1/status    the replica set and its members, as JSON
+/v1/history   what was done to it, as JSON
 /v1/uri       the connection URI; ?database=NAME, ?format=uri|hosts|seed-list|env|json,
               ?wait=30s to wait until it differs from If-None-Match,
               ?primary=true to answer only while there is a primary
@@ -80,6 +81,7 @@ fn router(served: Served) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/v1/status", get(status))
+        .route("/v1/history", get(history))
         .route("/v1/uri", get(uri::uri))
         .route("/v1/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
@@ -139,9 +141,17 @@ async fn status(State(served): State<Served>) -> Response {
     let newest = served.newest();
     let observed_ms_ago = newest.observed_at.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     let status = Status { observed_ms_ago, ..newest.status.clone() };
-    match serde_json::to_string(&status) {
+    json(&status)
+}
+
+async fn history(State(served): State<Served>) -> Response {
+    json(&HistoryStatus::from(&*served.newest().history))
+}
+
+fn json(answer: &impl serde::Serialize) -> Response {
+    match serde_json::to_string(answer) {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response(),
-        Err(error) => line(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot write the status: {error}")),
+        Err(error) => line(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot write the answer: {error}")),
     }
 }
 

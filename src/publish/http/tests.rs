@@ -29,7 +29,7 @@ struct Server {
 }
 
 fn snapshot(status: Status) -> Arc<Snapshot> {
-    Arc::new(Snapshot { status, observed_at: Instant::now(), counts: Default::default() })
+    Arc::new(Snapshot { status, observed_at: Instant::now(), counts: Default::default(), history: [].into() })
 }
 
 async fn serving(status: Status) -> Server {

@@ -3,6 +3,7 @@
 mod bounded;
 mod by_its_word;
 mod chain_secondary;
+mod event_log;
 mod eyesight;
 mod failing_names;
 mod families;
@@ -15,7 +16,7 @@ mod world;
 
 use super::execute::{StepError, execute};
 use super::observe::Observer;
-use super::{AdminRequests, Loop};
+use super::{AdminRequests, EventLog, Loop};
 use crate::admin::AdminEndpoint;
 use crate::model::{
     Change, Host, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError, RecoveryRequest, ReplConfig,
@@ -289,18 +290,20 @@ struct Fixture {
     world: World,
     policy: Policy,
     requests: AdminRequests,
+    event_log: EventLog,
     wake: Arc<Notify>,
 }
 
 impl Fixture {
     fn new(world: World) -> Self {
         let wake = Arc::new(Notify::new());
-        Self { world, policy: policy(), requests: AdminRequests::new(Arc::clone(&wake)), wake }
+        let event_log = EventLog::new("rsctl-1".to_owned());
+        Self { world, policy: policy(), requests: AdminRequests::new(Arc::clone(&wake)), event_log, wake }
     }
 
     fn reconciler(&self) -> Loop<'_, World, World> {
-        let Self { world, policy, requests, wake } = self;
-        Loop { discovery: world, admin: world, policy, interval: INTERVAL, requests, wake }
+        let Self { world, policy, requests, event_log, wake } = self;
+        Loop { discovery: world, admin: world, policy, interval: INTERVAL, requests, event_log, wake }
     }
 
     /// Requests to accept the loss that the current observation shows.

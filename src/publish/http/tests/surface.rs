@@ -126,6 +126,40 @@ async fn bodies_and_long_headers_are_refused() {
 }
 
 #[tokio::test]
+async fn the_history_is_served_whole() {
+    let server = serving(healthy()).await;
+    assert_eq!(server.answer("/v1/history").await, answer(200, "{\"events\":[]}"));
+    let text = |text: &str| text.to_owned();
+    let event = crate::model::Event {
+        key: text("k"),
+        at_ms: 1_763_720_400_900,
+        by: text("a"),
+        what: text("w"),
+        why: text("y"),
+        changes: vec![],
+        version: Some(7),
+    };
+    let old = server.feed.borrow().clone();
+    server.feed.send_replace(Arc::new(Snapshot { history: [event].into(), ..(*old).clone() }));
+    let (_, body) = server.answer("/v1/history").await;
+    assert!(body.contains("\"at\":\"2025-11-21T10:20:00Z\"") && body.contains("\"config_version\":7"), "{body}");
+}
+
+#[tokio::test]
+async fn a_name_that_may_mean_two_members_removes_none() {
+    let server = serving_admin().await;
+    let mut status = healthy();
+    status.members[1].host = "mongo-node1:27018".to_owned();
+    server.feed.send_replace(snapshot(status));
+    for (name, code) in [("mongo-node1", 409), ("node3", 409), ("node9", 404)] {
+        let request = format!("POST /v1/remove?node={name} HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n");
+        let reply = server.raw(&format!("{request}host: localhost\r\nx-rsctl: 1\r\n\r\n")).await;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {code} ")), "{name}: {reply}");
+        assert_eq!(reply.contains("may mean any of"), name == "mongo-node1", "{reply}");
+    }
+}
+
+#[tokio::test]
 async fn admin_requests_of_web_pages_are_refused() {
     let server = serving_admin().await;
     let header = "x-rsctl: 1\r\n";

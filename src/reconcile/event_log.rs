@@ -1,0 +1,174 @@
+//! The history of the set, as this controller knows it: what it did, and what it saw others do.
+//!
+//! **Invariant:** nothing here is read by a decision, waited for, or repeated. What cannot be kept is lost.
+
+use crate::model::{EVENTS_MAX, Event, Host, Observed, ReplConfig, merged};
+use crate::plan::{Plan, Step};
+use bson::oid::ObjectId;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The largest number of events that wait for a member that can keep them.
+const UNKEPT_MAX: usize = 20;
+
+/// What this controller remembers of the history. The members keep it too, because this ends with the process.
+pub struct EventLog {
+    by: String,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    events: VecDeque<Event>,
+    unkept: VecDeque<Event>,
+    config: Option<ReplConfig>,
+    /// A config that was sent, and whose outcome is not known.
+    tried: Option<(ReplConfig, Event)>,
+    term: Option<i64>,
+    /// How many events were noted.
+    noted: usize,
+    /// The newest history, and what it was made from.
+    made: Option<Made>,
+}
+
+struct Made {
+    noted: usize,
+    kept: Vec<Arc<[Event]>>,
+    history: Arc<[Event]>,
+}
+
+impl EventLog {
+    /// An empty log of the controller with this name.
+    pub fn new(by: String) -> Self {
+        Self { by, memory: Mutex::default() }
+    }
+
+    /// The history: what this controller knows, and what the members of this observation keep.
+    pub fn history(&self, observed: &Observed) -> Arc<[Event]> {
+        let mut memory = self.memory();
+        let kept: Vec<_> = observed.nodes.values().filter_map(|node| node.probe()?.history.clone()).collect();
+        // An observation is made every few milliseconds during changes, and the history differs once a minute.
+        let same = |made: &&Made| {
+            let pairs = made.kept.iter().zip(&kept);
+            made.noted == memory.noted
+                && made.kept.len() == kept.len()
+                && pairs.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        if let Some(made) = memory.made.as_ref().filter(same) {
+            return Arc::clone(&made.history);
+        }
+        let all = memory.events.iter().chain(kept.iter().flat_map(|events| events.iter()));
+        let history: Arc<[Event]> = merged(all.cloned()).into();
+        memory.made = Some(Made { noted: memory.noted, kept, history: Arc::clone(&history) });
+        history
+    }
+
+    /// Notes what others did since the last observation: a config that this controller did not send, and a new primary.
+    pub(super) fn observed(&self, observed: &Observed, plan: &Plan) {
+        let mut memory = self.memory();
+        if let Some(config) = &plan.config
+            && memory.config.as_ref().is_none_or(|known| config.is_newer_than(known))
+        {
+            // The server gives a config that it was sent its own term.
+            let known = memory.config.take().filter(|known| !same(known, config));
+            let changes = known.map(|known| known.difference(config)).unwrap_or_default();
+            if let Some((_, event)) = memory.tried.take().filter(|(sent, _)| same(sent, config)) {
+                memory.note(event);
+            } else if !changes.is_empty() {
+                let key = Event::key_of_config(config.version());
+                let event = self.event(key, "the config changed".to_owned(), "not by this controller".to_owned());
+                memory.note(Event { changes, version: Some(config.version()), ..event });
+            }
+            memory.config = Some(config.clone());
+        }
+        let view = plan.primary.as_ref().and_then(|host| observed.probe(host)?.view.as_ref());
+        if let (Some(primary), Some(view)) = (&plan.primary, view)
+            && memory.term.is_none_or(|term| view.term > term)
+        {
+            memory.term = Some(view.term);
+            let event = self.leads(primary, view.term);
+            let ago = view.elected_for.map_or(0, |time| i64::try_from(time.as_millis()).unwrap_or(0));
+            memory.note(Event { at_ms: event.at_ms.saturating_sub(ago), ..event });
+        }
+    }
+
+    /// Notes a step that was done.
+    pub(super) fn done(&self, plan: &Plan) {
+        let mut memory = self.memory();
+        memory.tried = None;
+        let Some(event) = self.event_of(plan) else { return };
+        // Whatever comes out of a force is not somebody else's.
+        match &plan.next {
+            Step::Recover { .. } | Step::AcceptLoss { .. } => memory.config = None,
+            Step::Reconfig { next, .. } => memory.config = Some(next.config().clone()),
+            _ => {}
+        }
+        memory.note(event);
+    }
+
+    /// Notes a step whose command failed. The server may have done it all the same, which a later observation shows.
+    pub(super) fn failed(&self, plan: &Plan) {
+        if let Step::Reconfig { next, .. } = &plan.next {
+            self.memory().tried = self.event_of(plan).map(|event| (next.config().clone(), event));
+        }
+    }
+
+    /// The event of a step. Some steps come again and again, or belong to another one.
+    fn event_of(&self, plan: &Plan) -> Option<Event> {
+        let (config, version) = match &plan.next {
+            Step::Wait | Step::TakeLock { .. } | Step::TakeOverLock { .. } | Step::ReleaseLock { .. } => return None,
+            Step::Fsync { .. } | Step::SetSyncSource { .. } => return None,
+            Step::Reconfig { next, .. } => (Some(next), Some(next.config().version())),
+            // The server adds a random number to the version.
+            Step::Recover { next, .. } | Step::AcceptLoss { next, .. } => (Some(next), None),
+            Step::Initiate { .. } | Step::MarkRemoved { .. } | Step::StepUp { .. } | Step::AbortCatchUp { .. } => {
+                (None, None)
+            }
+        };
+        let key = ObjectId::new().to_hex();
+        let event = self.event(key, plan.next.to_string(), plan.because.to_string());
+        let changes = config.map(|next| next.base().difference(next.config())).unwrap_or_default();
+        Some(Event { changes, version, ..event })
+    }
+
+    /// The events that no member was asked to keep yet. They are not handed out again.
+    pub(super) fn take_unkept(&self) -> Vec<Event> {
+        self.memory().unkept.drain(..).collect()
+    }
+
+    fn leads(&self, primary: &Host, term: i64) -> Event {
+        let key = Event::key_of_primary(term);
+        self.event(key, format!("{primary} is primary"), format!("elected in term {term}"))
+    }
+
+    fn event(&self, key: String, what: String, why: String) -> Event {
+        let at_ms = bson::DateTime::now().timestamp_millis();
+        Event { key, at_ms, by: self.by.clone(), what, why, changes: Vec::new(), version: None }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a config that was sent is this one. The server adds defaults, and marks of its own.
+fn same(sent: &ReplConfig, stored: &ReplConfig) -> bool {
+    let members = |config: &ReplConfig| {
+        let each = config.members().iter().map(|m| (m.id, m.host.clone(), m.votes, m.priority.to_bits()));
+        each.collect::<Vec<_>>()
+    };
+    sent.version() == stored.version() && members(sent) == members(stored)
+}
+
+impl Memory {
+    fn note(&mut self, event: Event) {
+        self.noted += 1;
+        let event = event.bounded();
+        for (list, max) in [(&mut self.events, EVENTS_MAX), (&mut self.unkept, UNKEPT_MAX)] {
+            if list.len() >= max {
+                list.pop_front();
+            }
+            list.push_back(event.clone());
+        }
+    }
+}
