@@ -159,6 +159,12 @@ async fn reckon(event: &'static str, since: u64, applications: &[Application]) -
     let mut gaps = Vec::new();
     for application in applications {
         let again = application.writes_again(deadline.saturating_duration_since(Instant::now())).await;
+        if again.is_none() {
+            // A later restart would hide it.
+            let complaints =
+                application.told().complaints.iter().rev().take(3).cloned().collect::<Vec<_>>().join(" | ");
+            println!("figures: {} does not write after `{event}`; it says: {complaints}", application.driver.name);
+        }
         let until = now_ms()?;
         gaps.push(again.map(|()| longest_gap(&application.told().acknowledged, since, until)));
     }
