@@ -60,7 +60,9 @@ fn block(lines: &mut impl Iterator<Item = String>) -> Vec<String> {
 /// Lets time go by in the set, and nothing else.
 fn age(said: &Said, minutes: u64) {
     let mut status = healthy();
+    status["primary_ms"] = (60_000 * minutes).into();
     status["members"][0]["state_ms"] = (60_000 * minutes).into();
+    status["members"][1]["oplog_ms"] = (60_000 * minutes).into();
     status["observed_ms_ago"] = (20 * minutes).into();
     said.status(Some(status));
     said.until_asked(2);

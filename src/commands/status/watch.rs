@@ -9,7 +9,7 @@ use crate::client::{Inquiry, Unknown};
 use crate::commands::news::without_times;
 use crate::commands::terminal::{self, Size, Tint};
 use crate::outcome::{Chain, Outcome, note, plain, show};
-use crate::publish::Status;
+use crate::publish::{Status, SyncStatus};
 use crate::settings::Source;
 use std::pin::pin;
 use std::time::Duration;
@@ -166,8 +166,10 @@ fn visible(line: &str) -> usize {
 fn essence(status: &Status) -> String {
     let mut status = status.clone();
     status.observed_ms_ago = u64::from(status.observed_ms_ago >= STALE_MS);
+    status.primary_ms = None;
     for member in &mut status.members {
-        (member.state_ms, member.lag_ms) = (None, None);
+        (member.state_ms, member.lag_ms, member.oplog_ms) = (None, None, None);
+        member.sync = member.sync.map(|sync| SyncStatus { left_ms: None, ..sync });
         member.note = member.note.as_deref().map(without_times);
     }
     status.because = without_times(&status.because);
@@ -211,6 +213,7 @@ mod tests {
     fn time_alone_is_no_change() {
         let mut later = healthy();
         (later.observed_ms_ago, later.members[0].state_ms, later.members[1].lag_ms) = (900, Some(8_000_000), Some(3));
+        (later.primary_ms, later.members[1].oplog_ms) = (Some(8_060_000), Some(94_000_000));
         assert_eq!(essence(&later), essence(&healthy()));
         later.observed_ms_ago = STALE_MS;
         assert_ne!(essence(&later), essence(&healthy()), "the controller no longer observes");
