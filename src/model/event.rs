@@ -42,11 +42,13 @@ impl Event {
         format!("primary-{term}")
     }
 
-    /// The event with no text longer, and no list longer, than a store may have to keep.
+    /// The event with no text longer, and no list longer, than a store may have to keep. An event that is bounded stays as
+    /// it is.
     pub fn bounded(mut self) -> Self {
         let changes = self.changes.len();
-        self.changes.truncate(CHANGES_MAX);
-        if changes > CHANGES_MAX {
+        // The line that counts the others takes one more place.
+        if changes > CHANGES_MAX + 1 {
+            self.changes.truncate(CHANGES_MAX);
             self.changes.push(format!("… and {} more", changes - CHANGES_MAX));
         }
         let texts = [&mut self.key, &mut self.by, &mut self.what, &mut self.why];
@@ -61,9 +63,9 @@ impl Event {
 }
 
 /// One history from those that several places keep: the newest events, the oldest of these first. What one controller did
-/// and another one saw is there once, as what was done.
+/// and another one saw is there once, as what was done. The events are [`Event::bounded`].
 pub fn merged(events: impl IntoIterator<Item = Event>) -> Vec<Event> {
-    let mut events: Vec<Event> = events.into_iter().map(Event::bounded).collect();
+    let mut events: Vec<Event> = events.into_iter().collect();
     events.sort_by(|a, b| (a.at_ms, &a.key).cmp(&(b.at_ms, &b.key)));
     let done: BTreeSet<i64> = events.iter().filter(|e| !e.key.starts_with(SEEN)).filter_map(|e| e.version).collect();
     let mut keys = BTreeSet::new();
@@ -110,5 +112,6 @@ mod tests {
         assert_eq!((bounded.why.chars().count(), bounded.changes.len()), (TEXT_MAX + 1, CHANGES_MAX + 1));
         assert_eq!(bounded.changes.last().unwrap(), "… and 988 more");
         assert!(bounded.changes.iter().all(|change| change.chars().count() <= TEXT_MAX + 1));
+        assert_eq!(bounded.clone().bounded(), bounded, "what was kept reads back as it was");
     }
 }
