@@ -46,6 +46,12 @@ pub(crate) struct Inquiry<'a> {
     controller_error: Option<String>,
 }
 
+/// The answer of a direct observation, if it comes in time.
+async fn in_time<T>(asking: impl Future<Output = Result<T, ObserveError>>) -> Result<T, DirectError> {
+    let asked = tokio::time::timeout(OBSERVE_WITHIN, asking).await;
+    asked.map_or(Err(DirectError::Slow), |asked| asked.map_err(DirectError::Failed))
+}
+
 impl<'a> Inquiry<'a> {
     pub(crate) fn new(source: &'a Source) -> Self {
         Self { source, noted: false, detail: Detail::Essential, controller_error: None }
@@ -67,9 +73,8 @@ impl<'a> Inquiry<'a> {
             Err(error) => error,
         };
         note(format_args!("{}; asking the nodes directly", Chain(&controller)));
-        let asked = tokio::time::timeout(OBSERVE_WITHIN, direct::history(&self.source.nodes)).await;
-        let answer = asked.map_or(Err(DirectError::Slow), |asked| asked.map_err(DirectError::Failed));
-        answer.map_err(|direct| Unknown { controller, direct })
+        let asked = in_time(direct::history(&self.source.nodes)).await;
+        asked.map_err(|direct| Unknown { controller, direct })
     }
 
     /// The newest status.
@@ -83,8 +88,7 @@ impl<'a> Inquiry<'a> {
             Err(error) => error,
         };
         self.controller_error = Some(Chain(&controller).to_string());
-        let observed = tokio::time::timeout(OBSERVE_WITHIN, direct::observe(&self.source.nodes, self.detail)).await;
-        match observed.map_or(Err(DirectError::Slow), |observed| observed.map_err(DirectError::Failed)) {
+        match in_time(direct::observe(&self.source.nodes, self.detail)).await {
             Ok(status) => {
                 if !std::mem::replace(&mut self.noted, true) {
                     note(format_args!("{}; asking the nodes directly", Chain(&controller)));
@@ -120,11 +124,7 @@ impl<'a> Inquiry<'a> {
     }
 
     async fn ready(&mut self, wait: Duration) -> Result<Endpoint, Outcome> {
-        let ready = |status: &Status| match (status.missing(), status.endpoint()) {
-            (None, endpoint) => endpoint.map_err(|error| error.to_string()),
-            (Some(missing), _) => Err(missing),
-        };
-        self.until(wait, ready, |_| {}).await
+        self.until(wait, Status::usable, |_| {}).await
     }
 
     /// Asks until `reached` has a result, at most for this time. It says what is missing until then, and `progress` gets

@@ -40,12 +40,7 @@ pub async fn run(settings: RunSettings) -> Outcome {
     let set = &settings.nodes.replica_set;
     info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.nodes.expect, listen = %settings.listen, "starting");
     let status = Status::before_any_observation(set, settings.nodes.expect);
-    let (sender, newest) = watch::channel(Arc::new(Snapshot {
-        status,
-        observed_at: Instant::now(),
-        counts: Counts::default(),
-        history: [].into(),
-    }));
+    let (sender, newest) = watch::channel(Arc::new(Snapshot::new(status)));
     let liveness = LIVENESS_MIN.max(settings.behaviour.interval * LIVENESS_INTERVALS);
     tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
     tokio::spawn(http::serve_admin(endpoint, newest.clone(), liveness, runtime.requests()));

@@ -72,17 +72,13 @@ fn is_default(field: &str, value: &Bson) -> bool {
 fn fields(before: &Document, after: &Document) -> Vec<(String, String, String)> {
     let mut names: Vec<&String> = before.keys().collect();
     names.extend(after.keys().filter(|name| !before.contains_key(name)));
-    let mut found = Vec::new();
+    let (mut found, nothing) = (Vec::new(), Document::new());
     for name in names {
         match (before.get(name), after.get(name)) {
             (before, after) if same(before, after) => {}
             (None, Some(value)) | (Some(value), None) if is_default(name, value) => {}
-            (Some(Bson::Document(before)), Some(Bson::Document(after))) => {
-                let inner = fields(before, after).into_iter();
-                found.extend(inner.map(|(field, before, after)| (format!("{name}.{field}"), before, after)));
-            }
-            (None, Some(Bson::Document(after))) => {
-                let inner = fields(&Document::new(), after).into_iter();
+            (before @ (None | Some(Bson::Document(_))), Some(Bson::Document(after))) => {
+                let inner = fields(before.and_then(Bson::as_document).unwrap_or(&nothing), after).into_iter();
                 found.extend(inner.map(|(field, before, after)| (format!("{name}.{field}"), before, after)));
             }
             (before, after) => found.push((name.clone(), shown(before), shown(after))),

@@ -106,15 +106,14 @@ pub(super) fn status(reply: &Document) -> Result<(NodeState, SetView), Error> {
         initial_sync: progress::initial_sync(reply),
         elected_for: progress::elected_for(reply, list),
         peers: peers.collect::<BTreeMap<_, _>>(),
-        me: me(list),
+        me: own_entry(list).and_then(|entry| integer(entry, "_id")).map(MemberId),
     };
     Ok((state(own), view))
 }
 
-/// The member that the node says it is itself.
-fn me(list: &[Bson]) -> Option<MemberId> {
-    let mut own = list.iter().filter_map(Bson::as_document).filter(|entry| entry.get_bool("self").unwrap_or(false));
-    own.next().and_then(|entry| integer(entry, "_id")).map(MemberId)
+/// The entry of the member that the node says it is itself.
+fn own_entry(list: &[Bson]) -> Option<&Document> {
+    list.iter().filter_map(Bson::as_document).find(|entry| entry.get_bool("self").unwrap_or(false))
 }
 
 /// How long ago the last heartbeat came in, by the clock of the node that answers. A time in 1970 means never.

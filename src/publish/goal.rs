@@ -1,6 +1,7 @@
 //! What an operator or a script waits for.
 
 use super::status::{Health, MemberStatus, Status};
+use crate::model::MEMBERS_MAX;
 use std::fmt;
 use std::str::FromStr;
 
@@ -43,7 +44,7 @@ impl FromStr for Goal {
             "synced" => Ok(Self::Synced),
             _ => {
                 let number = text.strip_prefix("members=").and_then(|digits| digits.parse().ok());
-                number.filter(|n| (1..=50).contains(n)).map(Self::Members).ok_or(NoGoal)
+                number.filter(|n| (1..=MEMBERS_MAX).contains(n)).map(Self::Members).ok_or(NoGoal)
             }
         }
     }
@@ -66,7 +67,7 @@ impl Goal {
     /// What is missing, in one line. `None` if the goal is reached.
     pub fn missing(self, status: &Status) -> Option<String> {
         if self == Self::Usable {
-            return status.missing().or_else(|| status.endpoint().err().map(|error| error.to_string()));
+            return status.usable().err();
         }
         if status.observed_ms_ago > AGE_MAX_MS {
             return Some(format!("the newest observation is {} s old", status.observed_ms_ago / 1000));

@@ -9,6 +9,7 @@ mod history;
 pub mod http;
 mod names;
 mod recovery;
+mod snapshot;
 mod status;
 mod summary;
 mod verdict;
@@ -18,11 +19,11 @@ pub use goal::{Goal, NoGoal};
 pub use history::{EventStatus, HistoryStatus, last};
 pub use names::NameError;
 pub use recovery::{DirectoryStatus, MissingStatus, RecoveryStatus, VerdictWord};
+pub use snapshot::Snapshot;
 #[cfg(test)]
 pub(crate) use status::tests::healthy;
 pub use status::{
-    FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, SeedsError, Snapshot, Status, StepStatus,
-    SyncStatus,
+    FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, SeedsError, Status, StepStatus, SyncStatus,
 };
 pub use summary::summarize;
 pub use verdict::MarginStatus;

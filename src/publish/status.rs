@@ -1,24 +1,9 @@
 //! The status after one observation, as `/v1/status` and `rsctl status` show it.
 
-use super::{Counts, EventStatus, MarginStatus, RecoveryStatus};
+use super::{EventStatus, MarginStatus, RecoveryStatus};
 use crate::connection_string::Endpoint;
-use crate::model::{Event, Host, SetName};
+use crate::model::{Host, SetName};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use tokio::time::Instant;
-
-/// The newest observation of a running controller. A `watch` channel carries it to the HTTP servers.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The status. Its `observed_ms_ago` is set when it is served.
-    pub status: Status,
-    /// The time of the observation.
-    pub observed_at: Instant,
-    /// The counters at that time.
-    pub counts: Counts,
-    /// The history at that time, the newest event last.
-    pub history: Arc<[Event]>,
-}
 
 /// The replica set, its members, and what the controller does next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -256,6 +241,15 @@ impl Status {
         }
         let primary = if self.primary.is_some() { "" } else { ", no primary" };
         Some(format!("{} of {} members listed{primary}", self.seeds.len(), self.seeds_wanted().max(1)))
+    }
+
+    /// Where to connect when applications can start.
+    ///
+    /// # Errors
+    ///
+    /// What is missing until they can, in one line.
+    pub fn usable(&self) -> Result<Endpoint, String> {
+        self.missing().map_or_else(|| self.endpoint().map_err(|error| error.to_string()), Err)
     }
 
     /// Where to connect, according to the published seed list. The status may come from the network, so every part is

@@ -95,7 +95,6 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 observer.history.known_set = Some(set);
             }
             plan_log.planned(&plan);
-            self.event_log.observed(&observed, &plan);
             self.keep_history(&observed, &plan);
             report(&observed, &plan);
             if plan.next != Step::Wait {
@@ -127,7 +126,6 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             let plan = plan(&observed, self.policy);
             self.judge_request(&observed, &plan);
             plan_log.planned(&plan);
-            self.event_log.observed(&observed, &plan);
             self.keep_history(&observed, &plan);
             if enough(&observed, &plan) || plan.primary.is_some() {
                 return (observed, plan);
@@ -201,8 +199,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         }
     }
 
-    /// Has every member that answers keep what is new in the history.
+    /// Notes what others did, and has every member that answers keep what is new in the history.
     fn keep_history(&self, observed: &Observed, plan: &Plan) {
+        self.event_log.observed(observed, plan);
         let Some(config) = &plan.config else { return };
         let events = self.event_log.take_unkept();
         if events.is_empty() {

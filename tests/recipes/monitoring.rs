@@ -2,11 +2,11 @@
 //! set. Each alert has a metric that the controller serves.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
+use super::recipe::said;
 use crate::cluster::{Cluster, LIMIT, is_settled};
 
 fn folder() -> PathBuf {
@@ -25,14 +25,7 @@ fn has_promtool(what: &str) -> bool {
 }
 
 fn promtool(words: &[&str], input: &str) {
-    let mut command = Command::new("promtool");
-    command.args(words).current_dir(folder());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    assert!(output.status.success(), "promtool {words:?}: {told}");
+    said(Command::new("promtool").args(words).current_dir(folder()), input);
 }
 
 fn metrics_in(text: &str) -> BTreeSet<&str> {

@@ -18,6 +18,17 @@ pub struct Service {
     pub retries: Option<String>,
 }
 
+/// What the command prints when it reads this input. It must succeed.
+pub fn said(command: &mut Command, input: &str) -> String {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let [out, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success(), "{command:?}: {out}{errors}\n{input}");
+    out
+}
+
 /// A program that reads YAML on stdin and prints JSON, with merges done.
 pub struct Yaml {
     python: String,
@@ -37,13 +48,7 @@ impl Yaml {
 
     fn read(&self, text: &str) -> Value {
         let program = "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))";
-        let mut command = Command::new(&self.python);
-        command.args(["-c", program]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        serde_json::from_str(&said(Command::new(&self.python).args(["-c", program]), text)).unwrap()
     }
 
     /// Every service of a stack file, or of the snippets in a page of Markdown.

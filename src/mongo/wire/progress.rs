@@ -1,6 +1,6 @@
 //! Reads how far an initial sync is, how long a primary leads, and how far back an oplog reaches.
 
-use super::integer;
+use super::{integer, own_entry};
 use crate::model::{FailedSyncs, InitialSync};
 use bson::{Bson, Document};
 use std::time::Duration;
@@ -27,8 +27,7 @@ pub(super) fn initial_sync(reply: &Document) -> Option<InitialSync> {
 
 /// How long ago this member won its election, by the clock of the node that answers.
 pub(super) fn elected_for(reply: &Document, members: &[Bson]) -> Option<Duration> {
-    let own = members.iter().filter_map(Bson::as_document).find(|entry| entry.get_bool("self").unwrap_or(false))?;
-    let won = own.get_datetime("electionDate").ok()?.timestamp_millis();
+    let won = own_entry(members)?.get_datetime("electionDate").ok()?.timestamp_millis();
     let now = reply.get_datetime("date").ok()?.timestamp_millis();
     let passed = now.checked_sub(won).and_then(|ms| u64::try_from(ms).ok())?;
     (won > 0).then(|| Duration::from_millis(passed))

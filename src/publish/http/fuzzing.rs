@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 const STATUS: &str = include_str!("../../../tests/fuzz/status.json");
 
@@ -30,12 +29,7 @@ pub(crate) fn requests(bytes: &[u8]) {
 async fn conversation(is_admin: bool, sent: &[u8]) -> Vec<u8> {
     let Ok(status) = serde_json::from_str::<Status>(STATUS) else { panic!("tests/fuzz/status.json is no status") };
     // The feed is dropped, so nobody waits for a change.
-    let (_, snapshots) = watch::channel(Arc::new(Snapshot {
-        status,
-        observed_at: Instant::now(),
-        counts: Default::default(),
-        history: [].into(),
-    }));
+    let (_, snapshots) = watch::channel(Arc::new(Snapshot::new(status)));
     let served = Served::new(snapshots, Duration::from_secs(15), POLLERS_MAX, LISTENERS_MAX);
     let orders = Arc::new(Orders::default());
     let pages = if is_admin { admin_router(served, orders.clone()) } else { router(served) };

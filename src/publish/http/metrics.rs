@@ -118,18 +118,12 @@ fn labels(pairs: &[(&str, &str)]) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use tokio::time::Instant;
-
     use super::*;
     use crate::publish::Status;
-    use crate::publish::counts::Counts;
     use crate::publish::status::tests::healthy;
 
     fn page(status: Status) -> String {
-        render(
-            &Snapshot { status, observed_at: Instant::now(), counts: Counts::default(), history: [].into() },
-            1_700_000_000.25,
-        )
+        render(&Snapshot::new(status), 1_700_000_000.25)
     }
 
     #[test]

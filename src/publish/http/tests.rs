@@ -29,7 +29,7 @@ struct Server {
 }
 
 fn snapshot(status: Status) -> Arc<Snapshot> {
-    Arc::new(Snapshot { status, observed_at: Instant::now(), counts: Default::default(), history: [].into() })
+    Arc::new(Snapshot::new(status))
 }
 
 async fn serving(status: Status) -> Server {
