@@ -4,7 +4,7 @@ use super::evidence::Evidence;
 use super::node::{Entry, Proc, long_silent};
 use super::world::{Machine, World};
 use bson::oid::ObjectId;
-use rsctl::model::{Member, NodeState, ReplConfig, VOTERS_MAX};
+use rsctl::model::{Member, MemberId, NodeState, ReplConfig, VOTERS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -57,6 +57,8 @@ pub struct Checker {
     /// The time of `replSetInitiate`.
     pub began_at: Option<u64>,
     pub evidence: Vec<Evidence>,
+    /// The members that an operator asked to remove because the status names them as gone.
+    pub given_up: BTreeSet<MemberId>,
     /// What has happened since the last fault, while no new one comes.
     pub quiet: Option<Quiet>,
 }
@@ -205,7 +207,8 @@ impl World {
         // An observation takes time, and so does the transport of a command. The time that a reconfig waits at the
         // server does not count: a controller cannot withdraw a command when a member returns in the meantime.
         let well = peer.is_some_and(|p| p.up && p.up_since + 2500 < came);
-        let unwanted = (0..self.machines.len()).any(|p| self.is_unwanted(p, member));
+        let given_up = self.checker.given_up.contains(&member.id);
+        let unwanted = given_up || (0..self.machines.len()).any(|p| self.is_unwanted(p, member));
         if !unwanted && (!gone || well) {
             self.violated(format!("controller {from} removes {}, which is not gone", member.host));
         }

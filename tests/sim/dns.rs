@@ -50,9 +50,14 @@ impl World {
         }
     }
 
+    /// The answer about a name that does not exist.
+    fn no_such_name(&self) -> DnsTroubleKind {
+        if self.fails_for_unknown { DnsTroubleKind::ServFail } else { DnsTroubleKind::NoSuchService }
+    }
+
     fn trouble(&self, controller: usize) -> Option<DnsTroubleKind> {
         match self.dns[controller] {
-            DnsView::NoSuchService => Some(DnsTroubleKind::NoSuchService),
+            DnsView::NoSuchService => Some(self.no_such_name()),
             DnsView::ServFail => Some(DnsTroubleKind::ServFail),
             _ => None,
         }
@@ -69,7 +74,7 @@ impl World {
         }
         let listing = self.listing_for(controller);
         if listing.is_empty() {
-            return DnsReply::Answer(none(DnsTroubleKind::NoSuchService));
+            return DnsReply::Answer(none(self.no_such_name()));
         }
         let now = self.now;
         self.checker.were_listed(controller, listing.iter().map(|(_, address)| *address).collect(), now);
@@ -81,12 +86,14 @@ impl World {
         if matches!(self.dns[controller], DnsView::Silent) {
             return DnsReply::Silence;
         }
-        if let Some(kind) = self.trouble(controller).filter(|k| *k == DnsTroubleKind::ServFail) {
-            return DnsReply::Answer(NameAnswer::Trouble(DnsTrouble { name: name.to_owned(), kind }));
+        let failure = || NameAnswer::Trouble(DnsTrouble { name: name.to_owned(), kind: DnsTroubleKind::ServFail });
+        if matches!(self.dns[controller], DnsView::ServFail) {
+            return DnsReply::Answer(failure());
         }
         let found = self.listing_for(controller).into_iter().find(|(listed, _)| listed == name);
         DnsReply::Answer(match found {
             Some((_, ip)) => NameAnswer::Addresses(BTreeSet::from([IpAddr::V4(ip)])),
+            None if self.fails_for_unknown => failure(),
             None => NameAnswer::NoSuchName,
         })
     }

@@ -111,6 +111,8 @@ pub enum Event {
     },
     Wake(usize),
     Write,
+    /// An operator looks at the status.
+    OperatorReads,
     Fault,
     Undo(super::faults::Undo),
     Act(super::scenarios::Act),

@@ -3,6 +3,7 @@
 use super::dns::DnsView;
 use super::events::{End, Event};
 use super::world::{Machine, World};
+use rsctl::model::Host;
 use std::net::Ipv4Addr;
 
 /// The end of a fault.
@@ -30,12 +31,14 @@ pub enum Undo {
 }
 
 /// An action of the driver on a simulated controller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControllerCommand {
     Start(usize),
     Crash(usize),
     /// An operator asks the controller to remove the node on this machine. The operator knows it by this address.
     Remove(usize, usize, Ipv4Addr),
+    /// An operator asks the controller to remove the member that its status names.
+    RemoveNamed(usize, Host),
 }
 
 impl World {
@@ -71,12 +74,8 @@ impl World {
         }
     }
 
-    /// An operator gives a voter a higher priority, if the server accepts a reconfig now. Only on request, because such a
-    /// member is removed on request only, and the simulated operator does not yet ask for that when its task goes for good.
+    /// An operator gives a voter a higher priority, if the server accepts a reconfig now.
     fn operator_prefers(&mut self) {
-        if std::env::var_os("SIM_PREFER").is_none() {
-            return;
-        }
         if let Some(machine) = self.any_machine(Self::up) {
             let priority = self.rng.between(2, 5) as i32;
             self.prefer(machine, priority);

@@ -235,6 +235,10 @@ impl Driver {
             }
             ControllerCommand::Start(_) => {}
             ControllerCommand::Remove(controller, machine, known_at) => self.remove(controller, machine, known_at),
+            ControllerCommand::RemoveNamed(controller, host) => {
+                // A refusal says that it is not clear now which node is meant. The operator asks again later.
+                let _ = self.requests[controller].remove(&host.to_string());
+            }
         }
     }
 
@@ -325,6 +329,7 @@ fn begin(world: &mut World, tasks: usize, within: u64) {
         world.after(1, 3000, Event::Undo(Undo::Controller(controller)));
     }
     world.at(100, Event::Write);
+    world.at(1000, Event::OperatorReads);
 }
 
 /// The real time that a call takes.

@@ -4,9 +4,14 @@ use super::events::Event;
 use super::faults::{ControllerCommand, Undo};
 use super::node::Dir;
 use super::world::{Machine, World};
+use rsctl::model::{Host, MemberId};
+use rsctl::plan::Finding;
 use std::net::Ipv4Addr;
 
 const MACHINES_MAX: usize = 7;
+
+/// The time between two looks of an operator at the status, in milliseconds.
+const READS_EVERY_MS: u64 = 5000;
 
 impl World {
     /// An operator asks for a node to be removed from the set before the task is retired.
@@ -20,6 +25,38 @@ impl World {
         (here.unwanted, here.unwanted_at) = (true, Some(known_at));
         self.controller_commands.push(ControllerCommand::Remove(controller, machine, known_at));
         self.after(500, 15_000, Event::Undo(Undo::Retire(machine)));
+    }
+
+    /// An operator does what the status says about members that are gone and that rsctl does not remove by itself, if
+    /// their tasks are gone for good (assumption A8).
+    pub fn operator_reads(&mut self) {
+        self.at(self.now + READS_EVERY_MS, Event::OperatorReads);
+        let kept = |finding: &Finding| match finding {
+            Finding::GoneAndKept { host } | Finding::NameFails { host, limit: None } => Some(host.clone()),
+            _ => None,
+        };
+        for controller in (0..self.alive.len()).filter(|controller| self.alive[*controller]).collect::<Vec<_>>() {
+            let report = self.last_reports[controller].as_ref();
+            let hosts: Vec<Host> = report.iter().flat_map(|r| &r.plan.findings).filter_map(kept).collect();
+            for host in hosts {
+                let Some(member) = self.gone_for_good(&host) else { continue };
+                self.note(|_| format!("an operator removes {host} at controller {controller}"));
+                self.record.saw("removals that the status asks for");
+                self.checker.given_up.insert(member);
+                self.controller_commands.push(ControllerCommand::RemoveNamed(controller, host));
+            }
+        }
+    }
+
+    /// The member at this address, if no task has its address or its directory any more.
+    fn gone_for_good(&self, host: &Host) -> Option<MemberId> {
+        let configs = self.configs();
+        let member = configs.iter().find_map(|config| config.read.member_at(host))?;
+        let address = self.last_address(member);
+        let has_data = |machine: &Machine| member.data.is_some() && machine.dir.data == member.data;
+        let is_its = |machine: &&Machine| Some(machine.addr) == address || has_data(machine);
+        let mut tasks = self.machines.iter().filter(|machine| !machine.retired);
+        (!tasks.any(|machine| is_its(&machine))).then_some(member.id)
     }
 
     /// The address by which an operator knows the node. If the node is up, this is its own address. If it is down, it

@@ -34,6 +34,12 @@ fn version(seed: u64) -> (WireVersion, u64) {
     }
 }
 
+/// Whether DNS fails for names that do not exist, in one life of four, of each version. So it is in a network without an
+/// upstream server.
+fn fails_for_unknown(seed: u64) -> bool {
+    seed / 8 % 4 == 1
+}
+
 /// A machine with a task of the service: a volume, and the mongod while one runs.
 pub struct Machine {
     pub name: String,
@@ -91,6 +97,8 @@ pub struct World {
     /// The network without faults.
     pub way: Way,
     pub dns: Vec<DnsView>,
+    /// Whether DNS answers SERVFAIL where it should answer that there is no such name.
+    pub fails_for_unknown: bool,
     pub wakes: Vec<Arc<Notify>>,
     pub last_reports: Vec<Option<PlanReport>>,
     pub events: Queue,
@@ -156,6 +164,7 @@ impl World {
             slow_ms: 0,
             way: Way::default(),
             dns: (0..controllers).map(|_| DnsView::default()).collect(),
+            fails_for_unknown: fails_for_unknown(seed),
             wakes: (0..controllers).map(|_| Arc::default()).collect(),
             last_reports: (0..controllers).map(|_| None).collect(),
             events: Queue::default(),
@@ -236,6 +245,7 @@ impl World {
             Event::Fault => self.fault(),
             Event::Undo(undo) => self.undo(undo),
             Event::Act(act) => self.act(act),
+            Event::OperatorReads => self.operator_reads(),
         }
     }
 
