@@ -12,7 +12,7 @@ use super::scenarios::{Act, Scenario};
 use super::world::{PlanReport, SET, Shared, Way, World};
 use rsctl::admin::AdminEndpoint;
 use rsctl::model::{MemberAddress, NodeState, Policy, RecoveryMode, SetName, Token, VOTERS_MAX};
-use rsctl::plan::Step;
+use rsctl::plan::{Step, WaitingOn};
 use rsctl::reconcile::{AdminRequests, Loop};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,6 +21,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// The time within which a set must be healthy after the faults, in milliseconds.
 const SETTLES_MS: u64 = 240_000;
+/// How long a set must be right before a run ends.
+const CALM_MS: u64 = 3000;
 
 /// How long DNS hides tasks of a far set, in milliseconds.
 const FAR_LIES_MS: u64 = 5_000;
@@ -154,7 +156,9 @@ impl Driver {
                 let world = self.shared.get();
                 (world.events.next_at().unwrap_or(u64::MAX), Arc::clone(&world.sooner))
             };
-            let until = self.began + Duration::from_millis(next.min(self.faults_end_at + SETTLES_MS));
+            // A set that came right just before the limit is still watched for as long as any other.
+            let end = calm_since.map_or(self.faults_end_at + SETTLES_MS, |since| since + CALM_MS);
+            let until = self.began + Duration::from_millis(next.min(end));
             tokio::select! {
                 biased;
                 () = sooner.notified() => {}
@@ -187,7 +191,7 @@ impl Driver {
                     // Writes stop, so that the last one has time to reach every member.
                     world.writing = false;
                 }
-                (None, Some(since)) if now >= since + 3000 => return self.last_check(&mut world),
+                (None, Some(since)) if now >= since + CALM_MS => return self.last_check(&mut world),
                 (None, Some(_)) => {}
                 (Some(why), _) => {
                     calm_since = None;
@@ -301,7 +305,10 @@ impl Driver {
                 if world.way.ms > 0 {
                     costs.lock().unwrap().push(cost(|| rsctl::plan::plan(observed, &policy)));
                 }
-                let calm = plan.next == Step::Wait && plan.waiting.is_empty();
+                // Where messages are lost, hardly one observation of a large set hears every node.
+                let lossy = world.way.loss > 0;
+                let unheard = |waiting: &WaitingOn| lossy && matches!(waiting, WaitingOn::Node { .. });
+                let calm = plan.next == Step::Wait && plan.waiting.iter().all(unheard);
                 let report = PlanReport { at: world.now, calm, plan: plan.clone() };
                 if world.trace.is_some() {
                     let text = if calm { String::new() } else { report.text() };
