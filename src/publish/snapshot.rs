@@ -23,4 +23,10 @@ impl Snapshot {
     pub fn new(status: Status) -> Self {
         Self { status, observed_at: Instant::now(), counts: Counts::default(), history: [].into() }
     }
+
+    /// The status with its age.
+    pub fn status_now(&self) -> Status {
+        let observed_ms_ago = self.observed_at.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        Status { observed_ms_ago, ..self.status.clone() }
+    }
 }

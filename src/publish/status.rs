@@ -14,6 +14,9 @@ pub struct Status {
     pub replica_set_id: Option<String>,
     /// The health of the replica set in one word.
     pub health: Health,
+    /// The state of the set in one sentence.
+    #[serde(default)]
+    pub verdict: String,
     /// Why no controller watches the set, if a command made this status by itself. `None` in a controller's status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unattended: Option<String>,
@@ -118,6 +121,9 @@ pub struct MemberStatus {
     /// For how long it has been seen in this state, in milliseconds. `None` while it does not answer.
     #[serde(default)]
     pub state_ms: Option<u64>,
+    /// The member that it copies writes from, as it says, as `host:port`. `None` if it copies from none, or does not answer.
+    #[serde(default)]
+    pub sync_source: Option<String>,
     /// How far it is behind the primary, in milliseconds. `None` if this is unknown.
     pub lag_ms: Option<u64>,
     /// How far back its oplog reaches, in milliseconds. `None` if this is unknown.
@@ -204,6 +210,7 @@ impl Status {
             set: set.to_string(),
             replica_set_id: None,
             health: Health::Unknown,
+            verdict: "unknown: the first observation is not complete".to_owned(),
             unattended: None,
             primary: None,
             primary_ms: None,
@@ -295,6 +302,7 @@ pub(crate) mod tests {
             delayed: false,
             healthy: true,
             state_ms: Some(7_200_000),
+            sync_source: (id > 0).then(|| hosts[0].to_owned()),
             lag_ms: (id > 0).then_some(0),
             oplog_ms: Some(93_600_000),
             sync: None,
@@ -304,6 +312,7 @@ pub(crate) mod tests {
             set: "rs".to_owned(),
             replica_set_id: Some("652f9f4e1c2d3e4f5a6b7c8d".to_owned()),
             health: Health::Ok,
+            verdict: "healthy: can lose 1 more member".to_owned(),
             unattended: None,
             margin: Some(MarginStatus { voters: 3, live: 3, majority: 2, can_lose: 1 }),
             primary: Some(hosts[0].to_owned()),

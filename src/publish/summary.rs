@@ -12,10 +12,11 @@ use std::time::Duration;
 pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
     let config = plan.config.as_ref();
     let members: Vec<_> = config.map(|c| member_list(observed, plan, c)).unwrap_or_default();
-    Status {
+    let status = Status {
         set: policy.set.to_string(),
         replica_set_id: config.and_then(ReplConfig::replica_set_id).map(|id| id.to_string()),
         health: health(observed, plan, &members),
+        verdict: String::new(),
         unattended: None,
         primary: plan.primary.as_ref().map(Host::to_string),
         primary_ms: plan.primary.as_ref().and_then(|host| observed.probe(host)?.view.as_ref()?.elected_for).map(ms),
@@ -38,7 +39,8 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
         history: Vec::new(),
         recovery: plan.primary.is_none().then(|| RecoveryStatus::of(&plan::evidence(observed, policy))),
         observed_ms_ago: 0,
-    }
+    };
+    Status { verdict: status.verdict(), ..status }
 }
 
 /// The seed list: the members that an application can reach and read from.
@@ -112,6 +114,7 @@ fn member_status(
         delayed: member.delayed,
         healthy: working && peer.is_none_or(|p| p.healthy),
         state_ms: node.filter(|n| n.probe().is_some()).map(|n| ms(n.state_for)),
+        sync_source: node.and_then(|n| n.probe()?.view.as_ref()?.sync_source.as_ref()).map(Host::to_string),
         lag_ms: lag.filter(|_| working),
         oplog_ms: node.and_then(|n| n.probe()?.oplog).map(ms),
         sync: node.and_then(|n| n.probe()?.view.as_ref()?.initial_sync).map(Into::into),

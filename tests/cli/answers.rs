@@ -7,7 +7,7 @@ fn member(id: u8, state: &str, lag_ms: Option<u64>, note: Option<&str>) -> Value
         "id": id, "host": format!("mongo-node{}:27017", id + 1), "address": format!("10.0.1.{}:27017", id + 1),
         "node": format!("node{}", id + 1), "awaits_vote": false, "delayed": false,
         "state": state, "state_ms": 7_260_000, "votes": 1, "priority": 1.0,
-        "healthy": note.is_none(), "lag_ms": lag_ms, "oplog_ms": 93_600_000, "sync": null, "note": note,
+        "healthy": note.is_none(), "sync_source": lag_ms.map(|_| "mongo-node1:27017"), "lag_ms": lag_ms, "oplog_ms": 93_600_000, "sync": null, "note": note,
     })
 }
 
@@ -15,6 +15,7 @@ fn member(id: u8, state: &str, lag_ms: Option<u64>, note: Option<&str>) -> Value
 pub(crate) fn healthy() -> Value {
     json!({
         "set": "rs", "replica_set_id": "652f9f4e1c2d3e4f5a6b7c8d", "health": "ok",
+        "verdict": "healthy: can lose 1 more member",
         "margin": {"voters": 3, "live": 3, "majority": 2, "can_lose": 1},
         "primary": "mongo-node1:27017", "primary_ms": 7_260_000, "term": 3, "config_version": 5, "feature_version": "6.0",
         "seeds": ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"], "expect": 3,

@@ -21,7 +21,7 @@ use super::{Parameters, Served, line};
 use crate::publish::{Snapshot, Status};
 
 /// The interval of keep-alive comments, for clients and for proxies.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The shortest time between two events. During changes there is an observation every few milliseconds.
 const GAP: Duration = Duration::from_millis(100);
 
@@ -47,8 +47,8 @@ struct Feed {
     query: UriQuery,
     /// The tag of the URI that it has.
     uri: Option<String>,
-    /// The status that it has, as JSON without the age.
-    status: Option<String>,
+    /// The status that it has, without the age.
+    status: Option<Status>,
     due: VecDeque<Event>,
     next: Instant,
     _permit: OwnedSemaphorePermit,
@@ -63,14 +63,15 @@ impl Feed {
             sleep_until(self.next).await;
             self.snapshots.changed().await.ok()?;
             let snapshot = self.snapshots.borrow_and_update().clone();
-            self.compare(&snapshot.status);
+            self.compare(&snapshot);
             self.next = Instant::now() + GAP;
         }
     }
 
     /// Queues an event for each change. The ID of an event is the tag of the URI, so that a client that connects again
     /// does not get the same URI twice.
-    fn compare(&mut self, status: &Status) {
+    fn compare(&mut self, snapshot: &Snapshot) {
+        let status = &snapshot.status;
         if let Ok(uri) = self.query.answer(status) {
             let tag = tag(&uri);
             if self.uri.as_ref() != Some(&tag) && !(self.uri.is_none() && self.query.knows(&tag)) {
@@ -78,10 +79,10 @@ impl Feed {
             }
             self.uri = Some(tag);
         }
-        let Ok(json) = serde_json::to_string(status) else { return };
-        if self.status.as_ref() != Some(&json) {
-            self.due.push_back(Event::default().event("status").data(&json));
-            self.status = Some(json);
+        if self.status.as_ref() != Some(status) {
+            let Ok(json) = serde_json::to_string(&snapshot.status_now()) else { return };
+            self.due.push_back(Event::default().event("status").data(json));
+            self.status = Some(status.clone());
         }
     }
 }

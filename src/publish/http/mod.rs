@@ -1,4 +1,4 @@
-//! The read-only HTTP side: health, readiness, status, the URI, and checks for load balancers.
+//! The read-only HTTP side: the status page, health, readiness, status, the URI, and checks for load balancers.
 //!
 //! **Invariant:** every answer is made from the newest snapshot. No request reaches a node, changes anything, or delays
 //! the controller.
@@ -9,6 +9,7 @@ mod events;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod metrics;
+mod page;
 mod roles;
 mod uri;
 
@@ -21,14 +22,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use super::{HistoryStatus, Snapshot, Status};
+use super::{HistoryStatus, Snapshot};
 
 /// The largest number of requests that wait for a change. The other connections are for requests that do not wait.
 const POLLERS_MAX: usize = 320;
@@ -36,7 +37,7 @@ const POLLERS_MAX: usize = 320;
 const LISTENERS_MAX: usize = 64;
 
 const INDEX: &str = "\
-rsctl creates, monitors and repairs a MongoDB replica set on Docker Swarm.
+rsctl creates, monitors and repairs a MongoDB replica set on Docker Swarm. A browser gets its status page here.
 
 /healthz      200 while the controller observes the replica set
 /readyz       200 if applications can start
@@ -77,7 +78,7 @@ pub async fn serve(
 
 fn router(served: Served) -> Router {
     Router::new()
-        .route("/", get(|| async { INDEX }))
+        .route("/", get(|headers: HeaderMap| async move { page::page_or(INDEX, &headers) }))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/v1/status", get(status))
@@ -86,6 +87,7 @@ fn router(served: Served) -> Router {
         .route("/v1/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .merge(roles::routes())
+        .merge(page::routes())
         .fallback(|| async { line(StatusCode::NOT_FOUND, "no such page; / lists all pages") })
         .method_not_allowed_fallback(|| async { line(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD") })
         .layer(from_fn(without_body))
@@ -138,10 +140,7 @@ async fn readyz(State(served): State<Served>) -> Response {
 }
 
 async fn status(State(served): State<Served>) -> Response {
-    let newest = served.newest();
-    let observed_ms_ago = newest.observed_at.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-    let status = Status { observed_ms_ago, ..newest.status.clone() };
-    json(&status)
+    json(&served.newest().status_now())
 }
 
 async fn history(State(served): State<Served>) -> Response {

@@ -5,7 +5,7 @@ use super::*;
 use tokio::io::DuplexStream;
 
 /// A connection in memory. Through the kernel, a clock that tests stop would run ahead of the bytes on a busy machine.
-fn connection(status: Status) -> (DuplexStream, watch::Sender<Arc<Snapshot>>) {
+pub(super) fn connection(status: Status) -> (DuplexStream, watch::Sender<Arc<Snapshot>>) {
     let (feed, snapshots) = watch::channel(snapshot(status));
     let (client, server) = tokio::io::duplex(64 * 1024);
     tokio::spawn(converse(server, router(Served::new(snapshots, LIMIT, 1, 1))));
@@ -13,7 +13,7 @@ fn connection(status: Status) -> (DuplexStream, watch::Sender<Arc<Snapshot>>) {
 }
 
 /// A status that no buffer holds.
-fn long_status() -> Status {
+pub(super) fn long_status() -> Status {
     Status { because: "x".repeat(2_000_000), ..healthy() }
 }
 
