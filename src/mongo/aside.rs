@@ -1,7 +1,7 @@
 //! What a mongod is asked beside the observations: how far back its oplog reaches, and the history that it keeps.
 //!
 //! **Invariant:** no observation and no step waits for this, and none fails because of it. One task at a time asks one
-//! mongod, on a connection that the observations do not need. What it cannot write is lost.
+//! mongod, on a connection that no observation needs at that time. What it cannot write is lost.
 
 use super::probe::run;
 use super::{Mongods, insert, update, wire};

@@ -23,6 +23,9 @@ use tokio::time::timeout;
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time limit for TLS, `hello` and login of the first connection, also on a slow network.
 const MEET_LIMIT: Duration = Duration::from_secs(5);
+/// The driver closes a connection that was not used for so long. Observations use one all the time. A second one, which
+/// is rarely needed, would cost two packets every three seconds for the kernel's keepalive.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// A connection to one mongod, with the failures that were seen on it.
 pub(super) struct Connection {
@@ -68,6 +71,7 @@ impl Connection {
         options.retry_reads = Some(false);
         options.retry_writes = Some(false);
         options.max_pool_size = Some(2);
+        options.max_idle_time = Some(IDLE_MAX);
         options.sdam_event_handler = Some(watch(Arc::clone(&health), wake));
         let client = Client::with_options(options).map_err(|e| broken(e.to_string()))?;
         Ok(Self { way: Way::Driver(client, proof), gate: Some(gate), health })

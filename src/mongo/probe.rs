@@ -122,10 +122,12 @@ impl Mongods {
             Err(other) => return Err(other),
         };
         let constant = self.constant(at, client, hello.process).await?;
-        let copies = matches!(state, NodeState::Primary | NodeState::Secondary);
-        let Told { oplog, history } = if copies { self.told(at, client, hello.process) } else { Told::default() };
-        let probe = Probe { hostname: constant.hostname, view, oplog, history, ..bare(hello, state) };
-        stored(client, &self.configs, probe, constant.set).await
+        let probe = Probe { hostname: constant.hostname, view, ..bare(hello, state) };
+        let probe = stored(client, &self.configs, probe, constant.set).await?;
+        // Last, so that what it starts finds the connection of these questions free and opens no other one.
+        let copies = matches!(probe.state, NodeState::Primary | NodeState::Secondary);
+        let Told { oplog, history } = if copies { self.told(at, client, probe.process) } else { Told::default() };
+        Ok(Probe { oplog, history, ..probe })
     }
 
     /// The facts that are asked once per process, such as the host name and the set that it was started for.
