@@ -18,9 +18,11 @@ use crate::telemetry::LogFormat;
 mod admin;
 mod apps;
 pub mod defaults;
+mod secrets;
 
 pub use admin::{ReaddressArgs, RecoverArgs, RemoveArgs};
 pub use apps::{CredentialsArgs, EnvArgs, EnvForm, ExecArgs, UriArgs, VariablesArgs, WaitArgs};
+pub use secrets::SecretsArgs;
 
 /// Creates, monitors and repairs a MongoDB replica set on Docker Swarm, and provides its connection string.
 #[derive(Debug, Parser)]
@@ -121,6 +123,15 @@ What is missing goes to stderr, once for each change.
 
 Exit code: 0 it is so, 124 timed out.")]
     Wait(Box<WaitArgs>),
+    /// Make the keys, certificates and passwords of a replica set with login and TLS
+    #[command(after_help = "\
+It prints the commands that give the files to a Swarm; what it made and kept goes to stderr. To make a file again, move
+the old one away: a certificate is then signed by the same authority. Keep ca.key away from the nodes.
+
+  rsctl secrets --nodes node1,node2,node3 --app chat | sh
+
+Exit code: 0 all files are there, 1 a file that is there cannot be used, or one cannot be written.")]
+    Secrets(SecretsArgs),
     /// Ask the controller in this container whether it is alive
     Healthcheck(HealthcheckArgs),
     /// Print the completion script for a shell

@@ -84,6 +84,7 @@
 //! | [`admin`] | what the admin endpoint asks of the loop |
 //! | [`reconcile`] | the loop, and what it remembers between observations |
 //! | [`parse`] | parsers for text that people write |
+//! | [`certificates`] | a certificate authority, and what it signs |
 //! | [`connection_string`] | connection strings: built, corrected, or put into a template |
 //! | [`publish`] | the status, and how it is published: HTTP, metrics, file |
 //! | [`cli`] | flags, their variables and their help |
@@ -129,6 +130,7 @@
 //! - `unsafe` code.
 
 pub mod admin;
+pub mod certificates;
 pub mod cli;
 mod client;
 pub mod commands;

@@ -7,6 +7,9 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+use base64::Engine;
+use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The limit for a secret file, in bytes. No key or password is so large. A device or a log file given by mistake must
@@ -25,6 +28,16 @@ impl Secret {
     /// Wraps a secret text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// A secret of this many random bytes, in this alphabet of base64.
+    ///
+    /// # Errors
+    /// The operating system gives no random bytes.
+    pub fn random<const BYTES: usize>(alphabet: &impl Engine) -> Result<Self, SecretError> {
+        let mut bytes = Zeroizing::new([0; BYTES]);
+        SystemRandom::new().fill(bytes.as_mut_slice()).map_err(|_| SecretError::Random)?;
+        Ok(Self::new(alphabet.encode(bytes.as_slice())))
     }
 
     /// The secret text.
@@ -124,6 +137,9 @@ pub enum SecretError {
     /// `mongod --keyFile` would not accept the file either.
     #[error("is no keyfile: accepted are 6 to 1024 base64 characters, or a YAML list of one or two such keys")]
     NotAKey,
+    /// No random bytes.
+    #[error("cannot be made: the operating system gives no random bytes")]
+    Random,
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, SecretError> {

@@ -14,6 +14,8 @@ mod recipes;
 mod recover;
 #[path = "cli/rolling_update.rs"]
 mod rolling_update;
+#[path = "cli/secrets.rs"]
+mod secrets;
 #[path = "cli/supervision.rs"]
 mod supervision;
 #[path = "cli/surface.rs"]
@@ -42,6 +44,7 @@ fn help_is_as_recorded() {
         "exec",
         "env",
         "wait",
+        "secrets",
         "healthcheck",
         "completions",
     ];

@@ -15,6 +15,7 @@ mod readdress;
 mod recover;
 mod remove;
 pub mod run;
+mod secrets;
 mod status;
 mod stop;
 mod table;
@@ -41,6 +42,8 @@ pub async fn dispatch(command: Command) -> Outcome {
         Command::Uri(settings) => stoppable(uri::uri(*settings)).await,
         Command::Env(settings) => stoppable(env::env(*settings)).await,
         Command::Wait(settings) => stoppable(wait::wait(*settings)).await,
+        // It waits for nothing, and stops at no half.
+        Command::Secrets(settings) => secrets::secrets(&settings),
         Command::Healthcheck(listen) => stoppable(healthcheck::healthcheck(listen)).await,
         Command::Completions(shell) => completions::completions(shell),
     }

@@ -57,6 +57,50 @@ pub(crate) fn log_level(text: &str) -> Result<LevelFilter, Wanted> {
     })
 }
 
+/// The host name of a Swarm node, which the name of its member contains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeName(String);
+
+impl FromStr for NodeName {
+    type Err = Wanted;
+
+    fn from_str(text: &str) -> Result<Self, Wanted> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        // A label of DNS has 63 characters, and `mongo-` is part of the first one.
+        let is_name = text.chars().all(allowed) && text.split('.').all(|label| (1..=57).contains(&label.len()));
+        if is_name { Ok(Self(text.to_owned())) } else { Err(Wanted("host names such as node1,node2,node3")) }
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of an application: of its user, its database, and a part of the name of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppName(String);
+
+impl FromStr for AppName {
+    type Err = Wanted;
+
+    fn from_str(text: &str) -> Result<Self, Wanted> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        // Docker's names of secrets have at most 64 characters. These four have a meaning for MongoDB.
+        let taken = ["root", "admin", "local", "config"].contains(&text);
+        let is_name = (1..=40).contains(&text.len()) && text.chars().all(allowed) && !taken;
+        let wanted = Wanted("names of at most 40 letters, digits, `-` and `_`, but not root, admin, local or config");
+        if is_name { Ok(Self(text.to_owned())) } else { Err(wanted) }
+    }
+}
+
+impl fmt::Display for AppName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A list of at least one service. Each service is in it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services(pub Vec<ServiceName>);
@@ -195,6 +239,20 @@ mod tests {
         {
             assert!(written(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn nodes_and_applications_have_names_that_docker_takes() {
+        for text in ["node1", "Node_2.example"] {
+            assert_eq!(text.parse::<NodeName>().unwrap().to_string(), text);
+        }
+        for text in ["", "a..b", "a/b", "a b", "$(x)", &"a".repeat(58)] {
+            assert!(text.parse::<NodeName>().is_err(), "{text:?}");
+        }
+        for text in ["", "root", "admin", "a.b", "a/b", "a'b", &"a".repeat(41)] {
+            assert!(text.parse::<AppName>().is_err(), "{text:?}");
+        }
+        assert_eq!("lets-chat_2".parse::<AppName>().unwrap().to_string(), "lets-chat_2");
     }
 
     #[test]

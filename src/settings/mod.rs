@@ -9,6 +9,7 @@ mod behaviour;
 mod environment;
 mod login;
 mod nodes;
+mod secrets;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub use behaviour::Behaviour;
 pub use environment::Environment;
 pub use login::Login;
 pub use nodes::{Nodes, Tls};
+pub use secrets::SecretsSettings;
 
 use crate::cli::{self, Output, View};
 use crate::connection_string::AssignmentError;
@@ -82,6 +84,8 @@ pub enum Command {
     Env(Box<EnvSettings>),
     /// Wait for a condition of the replica set.
     Wait(Box<WaitSettings>),
+    /// Make keys, certificates and passwords.
+    Secrets(SecretsSettings),
     /// Ask the controller at this address whether it is alive.
     Healthcheck(SocketAddr),
     /// Print a completion script.
@@ -223,6 +227,7 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         cli::Command::Exec(exec) => Command::Exec(Box::new(ExecSettings::new(*exec, environment)?)),
         cli::Command::Env(env) => Command::Env(Box::new(EnvSettings::new(*env, environment)?)),
         cli::Command::Wait(wait) => Command::Wait(Box::new(WaitSettings::new(*wait)?)),
+        cli::Command::Secrets(secrets) => Command::Secrets(SecretsSettings::new(secrets)?),
         cli::Command::Healthcheck(healthcheck) => Command::Healthcheck(healthcheck.admin_listen),
         cli::Command::Completions { shell } => Command::Completions(shell),
     };

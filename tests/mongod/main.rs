@@ -21,6 +21,7 @@ mod progress;
 mod readdress;
 mod recovery;
 mod rewound;
+mod secure;
 mod shaped_set;
 mod shapes;
 mod stale;

@@ -1,0 +1,136 @@
+//! The files that `rsctl secrets` makes, in a set with the options of `deploy/swarm/secure.yml`.
+
+use std::path::{Path, PathBuf};
+
+use mongodb::Client;
+use mongodb::bson::{doc, oid::ObjectId};
+use tokio::process::Command;
+
+use crate::cluster::{Cluster, LIMIT, PORT, hosts_file, is_settled, name, names_work};
+use crate::support::dns::DnsServer;
+use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip};
+
+/// The directory with the files.
+struct Secrets(PathBuf);
+
+impl Secrets {
+    /// Runs the command. Returns what it printed too.
+    async fn make(nodes: &str, names: &str) -> (Self, String) {
+        let dir = std::env::temp_dir().join(format!("rsctl-secrets-{}", ObjectId::new()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rsctl"));
+        command.args(["secrets", "--nodes", nodes, "--name", names, "--app", "chat", "--out"]).arg(&dir);
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (Self(dir), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.join(name)).unwrap()
+    }
+
+    /// The options that the stack gives to mongod, with these files.
+    fn options_of_the_stack(&self) -> Vec<String> {
+        let stack = include_str!("../../deploy/swarm/secure.yml");
+        let lines = stack.lines().map(str::trim).filter(|line| line.starts_with("--"));
+        let options: Vec<String> = lines.flat_map(str::split_whitespace).map(|word| self.here(word)).collect();
+        assert!(options.iter().any(|option| option == "requireTLS") && options.len() == 9, "{options:?}");
+        options
+    }
+
+    /// The controller's variables in the stack, with these files.
+    fn variables_of_the_stack(&self) -> Vec<(String, String)> {
+        let stack = include_str!("../../deploy/swarm/secure.yml");
+        let lines = stack.lines().filter_map(|line| line.trim().split_once(": "));
+        let variables = lines.filter(|(name, _)| name.starts_with("RSCTL_"));
+        let value = |text: &str| self.here(text.split(" #").next().unwrap().trim_matches('"'));
+        let variables: Vec<_> = variables.map(|(name, text)| (name.to_owned(), value(text))).collect();
+        assert_eq!(variables.len(), 5, "{variables:?}");
+        variables
+    }
+
+    fn here(&self, word: &str) -> String {
+        word.strip_prefix("/run/secrets/").map_or_else(|| word.to_owned(), |name| self.path(name))
+    }
+
+    /// No line of a file is in this text.
+    fn assert_absent(&self, where_: &str, text: &str) {
+        for file in
+            ["ca.key", "mongo-server", "mongo-rsctl", "mongo-keyfile", "mongo-password-root", "mongo-password-chat"]
+        {
+            let held = self.text(file);
+            let lines = held.lines().filter(|line| !line.starts_with("-----")).map(|line| &line[..line.len().min(40)]);
+            for line in lines {
+                assert!(!text.contains(line), "a line of {file} is in {where_}");
+            }
+        }
+    }
+
+    async fn client(&self, node: &Mongod, user: Option<&str>) -> Client {
+        let login = user.map(|user| format!("{user}:{}@", self.text(&format!("mongo-password-{user}"))));
+        let (login, ca) = (login.unwrap_or_default(), self.path("mongo-ca"));
+        let options = format!("directConnection=true&tls=true&tlsCAFile={ca}&authSource=admin");
+        Client::with_uri_str(format!("mongodb://{login}{}/?{options}", node.address())).await.unwrap()
+    }
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Members check each other's names, as in the stack: no option turns that off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_with_the_made_secrets_begins_and_an_application_writes() {
+    if !names_work() {
+        return;
+    }
+    let ips: Vec<_> = (0..3).map(|_| free_ip(PORT)).collect();
+    // The test's own clients know the mongods by their addresses, so these are further names.
+    let addresses = ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let (secrets, printed) = Secrets::make("node1,node2,node3", &addresses).await;
+    let mut nodes = Vec::new();
+    for (n, ip) in ips.iter().enumerate() {
+        let name = Some(NamedNode { hostname: name(n), hosts: hosts_file(&ips) });
+        let args = secrets.options_of_the_stack();
+        nodes.push(Mongod::start(MongodOptions { name, args, ..MongodOptions::at(*ip, PORT) }).await.unwrap());
+    }
+    let cluster = Cluster { dns: DnsServer::start().await, nodes };
+    cluster.tell_names();
+    let variables = secrets.variables_of_the_stack();
+    let variables: Vec<_> = variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let controller = cluster.controller(&variables);
+    let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
+    assert_eq!(status.seeds, ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"]);
+
+    let primary = &cluster.nodes[cluster.primary(&status)];
+    let create = |user: &str, role: &str, database: &str| {
+        let password = secrets.text(&format!("mongo-password-{user}"));
+        doc! { "createUser": user, "pwd": password, "roles": [{ "role": role, "db": database }] }
+    };
+    secrets.client(primary, None).await.database("admin").run_command(create("root", "root", "admin")).await.unwrap();
+    let root = secrets.client(primary, Some("root")).await;
+    root.database("admin").run_command(create("chat", "readWrite", "chat")).await.unwrap();
+    let chat = secrets.client(primary, Some("chat")).await;
+    let write = doc! { "insert": "rooms", "documents": [{}], "writeConcern": { "w": 3, "wtimeout": 20_000 } };
+    let written = chat.database("chat").run_command(write).await.unwrap();
+    assert!(!written.contains_key("writeConcernError"), "{written}");
+    assert!(chat.database("other").run_command(doc! { "insert": "rooms", "documents": [{}] }).await.is_err());
+
+    secrets.assert_absent("the output of `rsctl secrets`", &printed);
+    secrets.assert_absent("the log of the controller", &controller.log());
+    for path in ["/v1/uri", "/v1/status", "/metrics"] {
+        secrets.assert_absent(path, &controller.get(path).await.unwrap());
+    }
+    for node in &cluster.nodes {
+        secrets.assert_absent("the log of mongod", &read(&node.log()));
+    }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+}
