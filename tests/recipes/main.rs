@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "nobody outside sees a test")]
 
 mod balancer;
+mod browser;
 #[path = "../mongod/cluster.rs"]
 #[allow(dead_code, reason = "shared with the tests of the controller")]
 mod cluster;
@@ -13,6 +14,7 @@ mod commands;
 mod haproxy;
 mod login;
 mod monitoring;
+mod page;
 mod recipe;
 #[path = "../support/mod.rs"]
 mod support;
