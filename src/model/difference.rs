@@ -1,45 +1,78 @@
-//! What differs between two configs, in one line for each field.
+//! What differs between two configs, each change a value with a text of one line.
 
-use super::{Member, MemberId, ReplConfig};
+use super::{Host, Member, MemberId, ReplConfig};
 use bson::{Bson, Document};
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// Fields of a config that every change of it changes, and those that are compared by themselves.
 const ASIDE: [&str; 3] = ["version", "term", "members"];
 
+/// One change from a config to a later one. Its text is one line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Difference {
+    /// A member that was not there.
+    Added(Member),
+    /// A member that is not there any more.
+    Removed(Member),
+    /// A new member holds the data, and the server lets it vote. No controller sends this.
+    GotVote(Host),
+    /// A member votes as soon as it holds the data.
+    AwaitsVote(Host),
+    /// A field has another value.
+    Field {
+        /// The member that has it. `None` for a field of the set.
+        host: Option<Host>,
+        /// Its name, after those of the documents that it is in.
+        field: String,
+        /// Its value before.
+        before: String,
+        /// Its value after.
+        after: String,
+    },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added(member) => write!(f, "added {}", brief(member)),
+            Self::Removed(member) => write!(f, "removed {}", brief(member)),
+            Self::GotVote(host) => write!(f, "{host} holds the data, and votes"),
+            Self::AwaitsVote(host) => write!(f, "{host} votes as soon as it holds the data"),
+            Self::Field { host: Some(host), field, before, after } => write!(f, "{host} {field}: {before} → {after}"),
+            Self::Field { host: None, field, before, after } => write!(f, "{field}: {before} → {after}"),
+        }
+    }
+}
+
 impl ReplConfig {
     /// What `later` changes of this config: members first, then everything else.
-    pub fn difference(&self, later: &Self) -> Vec<String> {
+    pub fn difference(&self, later: &Self) -> Vec<Difference> {
         let ids = |config: &Self| config.members().iter().map(|m| m.id).collect::<BTreeSet<_>>();
         let all: BTreeSet<MemberId> = ids(self).union(&ids(later)).copied().collect();
-        let mut lines: Vec<String> = all.into_iter().flat_map(|id| self.of_member(later, id)).collect();
-        for (field, before, after) in fields(self.document(), later.document()) {
-            if !ASIDE.contains(&field.split('.').next().unwrap_or_default()) {
-                lines.push(format!("{field}: {before} → {after}"));
-            }
-        }
-        lines
+        let mut found: Vec<Difference> = all.into_iter().flat_map(|id| self.of_member(later, id)).collect();
+        let of_the_set = |field: &str| !ASIDE.contains(&field.split('.').next().unwrap_or_default());
+        let fields = fields(self.document(), later.document()).into_iter().filter(|(field, ..)| of_the_set(field));
+        found.extend(fields.map(|(field, before, after)| Difference::Field { host: None, field, before, after }));
+        found
     }
 
-    fn of_member(&self, later: &Self, id: MemberId) -> Vec<String> {
-        match (self.entry(id), later.entry(id)) {
-            (Some(before), Some(after)) => {
-                let host = before.get_str("host").unwrap_or_default();
-                let fields = fields(before, after);
-                let mut lines: Vec<String> = fields
-                    .into_iter()
-                    .map(|(field, before, after)| format!("{host} {field}: {before} → {after}"))
-                    .collect();
-                let waits = |config: &Self| config.member(id).is_some_and(|m| m.newly_added);
-                match (waits(self), waits(later)) {
-                    (true, false) => lines.push(format!("{host} holds the data, and votes")),
-                    (false, true) => lines.push(format!("{host} votes as soon as it holds the data")),
+    fn of_member(&self, later: &Self, id: MemberId) -> Vec<Difference> {
+        match (self.member(id).zip(self.entry(id)), later.member(id).zip(later.entry(id))) {
+            (Some((before, stored)), Some((after, stored_later))) => {
+                let host = || before.host.clone();
+                let fields = fields(stored, stored_later).into_iter();
+                let field = |(field, before, after)| Difference::Field { host: Some(host()), field, before, after };
+                let mut found: Vec<Difference> = fields.map(field).collect();
+                match (before.newly_added, after.newly_added) {
+                    (true, false) => found.push(Difference::GotVote(host())),
+                    (false, true) => found.push(Difference::AwaitsVote(host())),
                     _ => {}
                 }
-                lines
+                found
             }
-            (None, Some(_)) => later.member(id).map(|member| format!("added {}", brief(member))).into_iter().collect(),
-            (Some(_), None) => self.member(id).map(|member| format!("removed {}", brief(member))).into_iter().collect(),
+            (None, Some((member, _))) => vec![Difference::Added(member.clone())],
+            (Some((member, _)), None) => vec![Difference::Removed(member.clone())],
             (None, None) => Vec::new(),
         }
     }
@@ -134,8 +167,9 @@ mod tests {
             vec![node(1, 0), tagged, new.clone()],
             doc! { "heartbeatIntervalMillis": 2000, "chainingAllowed": false },
         );
+        let lines = |one: &ReplConfig, other| one.difference(other).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
-            before.difference(&after),
+            lines(&before, &after),
             [
                 "mongo-node1:27017 votes: 1 → 0",
                 "mongo-node2:27017 tags.rsctlData: - → d7",
@@ -145,9 +179,11 @@ mod tests {
                 "settings.chainingAllowed: - → false",
             ]
         );
-        assert_eq!(before.difference(&before), [""; 0]);
+        assert_eq!(before.difference(&before), []);
         let settings = doc! { "heartbeatIntervalMillis": 500 };
         let (waits, votes) = (config(vec![new], settings.clone()), config(vec![node(4, 1)], settings));
-        assert_eq!(waits.difference(&votes), ["mongo-node4:27017 holds the data, and votes"]);
+        assert_eq!(waits.difference(&votes), [Difference::GotVote("mongo-node4:27017".parse().unwrap())]);
+        assert_eq!(lines(&waits, &votes), ["mongo-node4:27017 holds the data, and votes"]);
+        assert_eq!(lines(&votes, &waits), ["mongo-node4:27017 votes as soon as it holds the data"]);
     }
 }

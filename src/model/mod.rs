@@ -19,6 +19,7 @@ mod version;
 
 pub(crate) use config::integer;
 pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VERSION_MAX, VOTERS_MAX};
+pub use difference::Difference;
 pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use event::{EVENTS_MAX, Event, merged};
 pub use evidence_id::{EvidenceDigest, EvidenceId, EvidenceIdError};

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** nothing here is read by a decision, waited for, or repeated. What cannot be kept is lost.
 
-use crate::model::{EVENTS_MAX, Event, Host, Observed, ReplConfig, merged};
+use crate::model::{Difference, EVENTS_MAX, Event, Host, Observed, ReplConfig, merged};
 use crate::plan::{Plan, Step};
 use bson::oid::ObjectId;
 use std::collections::VecDeque;
@@ -75,9 +75,7 @@ impl EventLog {
             if let Some((_, event)) = memory.tried.take().filter(|(sent, _)| same(sent, config)) {
                 memory.note(event);
             } else if !changes.is_empty() {
-                let key = Event::key_of_config(config.version());
-                let event = self.event(key, "the config changed".to_owned(), "not by this controller".to_owned());
-                memory.note(Event { changes, version: Some(config.version()), ..event });
+                memory.note(self.seen(&changes, config.version()));
             }
             memory.config = Some(config.clone());
         }
@@ -127,13 +125,26 @@ impl EventLog {
         };
         let key = ObjectId::new().to_hex();
         let event = self.event(key, plan.next.to_string(), plan.because.to_string());
-        let changes = config.map(|next| next.base().difference(next.config())).unwrap_or_default();
+        let changes = config.map(|next| lines(&next.base().difference(next.config()))).unwrap_or_default();
         Some(Event { changes, version, ..event })
     }
 
     /// The events that no member was asked to keep yet. They are not handed out again.
     pub(super) fn take_unkept(&self) -> Vec<Event> {
         self.memory().unkept.drain(..).collect()
+    }
+
+    /// The event of a config that this controller did not send.
+    fn seen(&self, changes: &[Difference], version: i64) -> Event {
+        let votes = |change: &Difference| matches!(change, Difference::GotVote(_)).then(|| change.to_string());
+        // Only the server itself sends a config that gives new members their votes, and nothing else.
+        let granted: Option<Vec<String>> = changes.iter().map(votes).collect();
+        let (what, why) = match granted {
+            Some(granted) => (granted.join("; "), "the server gives a new member its vote".to_owned()),
+            None => ("the config changed".to_owned(), "not by this controller".to_owned()),
+        };
+        let event = self.event(Event::key_of_config(version), what, why);
+        Event { changes: lines(changes), version: Some(version), ..event }
     }
 
     fn leads(&self, primary: &Host, term: i64) -> Event {
@@ -149,6 +160,10 @@ impl EventLog {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lines(changes: &[Difference]) -> Vec<String> {
+    changes.iter().map(Difference::to_string).collect()
 }
 
 /// Whether a config that was sent is this one. The server adds defaults, and marks of its own.

@@ -4,6 +4,7 @@ use super::world::{World, host, policy};
 use crate::model::{Change, EVENTS_MAX, Event, MemberId, Observed, ReplConfig};
 use crate::plan::{LintedConfig, Plan, Step, plan};
 use crate::reconcile::EventLog;
+use bson::{Bson, Document};
 
 /// A set of three at rest, and the plan for it.
 async fn at_rest() -> (Observed, Plan) {
@@ -109,4 +110,35 @@ async fn ten_thousand_steps_leave_a_bounded_history() {
     assert_eq!(history.len(), EVENTS_MAX);
     assert!(history.iter().all(|event| event.by.len() < 300));
     assert_eq!((event_log.take_unkept().len(), event_log.take_unkept().len()), (20, 0), "what cannot be kept is lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_grant_of_a_vote_is_told_as_what_it_is() {
+    let (observed, rest) = at_rest().await;
+    let mut document = rest.config.as_ref().unwrap().document().clone();
+    let edit = |document: &mut Document, id: usize, field: &str, value: Bson| {
+        let entry = document.get_array_mut("members").unwrap()[id].as_document_mut().unwrap();
+        entry.insert(field, value);
+    };
+    let version = |document: &mut Document, to: i64| drop(document.insert("version", to));
+    edit(&mut document, 1, "newlyAdded", true.into());
+    version(&mut document, 20);
+    let waits = ReplConfig::from_stored(document.clone()).unwrap();
+    edit(&mut document, 1, "newlyAdded", false.into());
+    version(&mut document, 21);
+    let votes = ReplConfig::from_stored(document.clone()).unwrap();
+    edit(&mut document, 2, "priority", 7.into());
+    let more = ReplConfig::from_stored(document).unwrap();
+    let newest = |later: &ReplConfig| {
+        let event_log = EventLog::new(String::new());
+        event_log.observed(&observed, &with(&rest, &waits));
+        event_log.observed(&observed, &with(&rest, later));
+        let history = event_log.history(&observed);
+        let event = history.iter().find(|event| event.version == Some(21)).cloned().unwrap();
+        (event.what, event.why)
+    };
+    let text = |what: &str, why: &str| (what.to_owned(), why.to_owned());
+    let granted = text("10.0.0.2:27017 holds the data, and votes", "the server gives a new member its vote");
+    assert_eq!(newest(&votes), granted);
+    assert_eq!(newest(&more), text("the config changed", "not by this controller"), "somebody did more");
 }
