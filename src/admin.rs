@@ -4,6 +4,7 @@
 //! other.
 
 use crate::model::{AddressKind, RecoveryRequest, RequestState};
+use std::time::Duration;
 
 /// The header that every admin request has. Its value does not matter.
 pub(crate) const HEADER: &str = "x-rsctl";
@@ -19,6 +20,12 @@ pub trait AdminEndpoint: Send + Sync {
 
     /// Asks that all members that are tasks get this kind of address.
     fn readdress(&self, kind: AddressKind);
+
+    /// Asks that no controller changes the set for this time, for this reason.
+    fn pause(&self, length: Duration, why: &str);
+
+    /// Ends a pause.
+    fn resume(&self);
 
     /// Asks for a recovery. Called only for the evidence of the newest status.
     fn recover(&self, request: RecoveryRequest);

@@ -20,7 +20,7 @@ mod apps;
 pub mod defaults;
 mod secrets;
 
-pub use admin::{ReaddressArgs, RecoverArgs, RemoveArgs};
+pub use admin::{PauseArgs, ReaddressArgs, RecoverArgs, RemoveArgs, ResumeArgs};
 pub use apps::{CredentialsArgs, EnvArgs, EnvForm, ExecArgs, UriArgs, VariablesArgs, WaitArgs};
 pub use secrets::SecretsArgs;
 
@@ -58,6 +58,21 @@ together.
 
 Exit code: 0 printed, 1 the state is unknown.")]
     History(Box<PlanArgs>),
+    /// Let no controller change the replica set for a while
+    #[command(after_help = "\
+Run it in the controller's container (docker exec): the controller accepts requests on loopback only. The members keep
+the pause, so it holds for every controller, and after a restart. It ends by itself. `rsctl status` shows it, and what
+would be done without it. Meanwhile there is no failover and no repair, and requests such as `rsctl remove` are refused.
+MongoDB itself still elects a primary. Only a vote whose data directory lost its data is revoked all the same.
+
+Exit code: 0 paused, 1 not possible, 124 not every member that answers keeps it yet (the controller continues).")]
+    Pause(PauseArgs),
+    /// End a pause
+    #[command(after_help = "\
+Run it in the controller's container (docker exec): the controller accepts requests on loopback only.
+
+Exit code: 0 there is no pause, 1 not possible, 124 timed out.")]
+    Resume(ResumeArgs),
     /// Remove members from the replica set before their tasks are stopped for good
     #[command(after_help = "\
 Run it in the controller's container (docker exec): the controller accepts requests on loopback only. It removes one

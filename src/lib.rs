@@ -54,7 +54,8 @@
 //! Lasting state is in the replica set's own config: its members, and a few tags. The tag `rsctlData` of a member
 //! names the data directory that holds its vote. By this tag a mongod is recognised at a new address, and a mongod
 //! with an empty volume is distinguished from the member that it replaces. The controller itself remembers only since
-//! when something is true (`src/reconcile/history.rs`). After a restart it starts without memory.
+//! when something is true (`src/reconcile/history.rs`). After a restart it starts without memory. An operator's pause must
+//! work without a primary, so each member keeps it beside the config (`docs/adr/0010-the-members-keep-the-pause.md`).
 //!
 //! # Where to start reading
 //!

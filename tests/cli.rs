@@ -37,6 +37,8 @@ fn help_is_as_recorded() {
         "status",
         "plan",
         "history",
+        "pause",
+        "resume",
         "remove",
         "readdress",
         "recover",
@@ -134,6 +136,10 @@ fn status_is_a_table_for_people() {
     let mut lines = ended.out.lines().filter(|line| !line.starts_with("uri: "));
     assert!(lines.all(|line| line.chars().count() <= 100), "{}", ended.out);
     golden("status-troubled", &ended.out);
+
+    let mut paused = healthy();
+    paused["pause"] = serde_json::json!({"left_ms": 3_590_000, "reason": "new\u{1b} disks", "kept_by": 3});
+    golden("status-paused", &rsctl(&["status"]).asking(&Controller::with(paused.to_string())).run().out);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{DiscoveryArgs, LoginArgs, Output, one_of};
 use crate::model::{AddressKind, EvidenceId, SetName};
 use crate::parse::span;
-use crate::parse::values::{ControllerUrl, evidence_id, set_name};
+use crate::parse::values::{ControllerUrl, evidence_id, pause_length, set_name};
 
 /// `rsctl remove`.
 #[derive(Args, Debug)]
@@ -19,6 +19,31 @@ pub struct RemoveArgs {
     #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
     pub admin: ControllerUrl,
     /// How long to wait until the members are removed
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
+    pub wait: Duration,
+}
+
+/// `rsctl pause`.
+#[derive(Args, Debug)]
+pub struct PauseArgs {
+    /// How long the pause lasts, at most 168h
+    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = pause_length)]
+    pub length: Duration,
+    /// Why; `rsctl status` and `rsctl history` show it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+    /// Where to ask for it.
+    #[command(flatten)]
+    pub order: ResumeArgs,
+}
+
+/// `rsctl resume`.
+#[derive(Args, Debug)]
+pub struct ResumeArgs {
+    /// The controller's admin endpoint
+    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
+    pub admin: ControllerUrl,
+    /// How long to wait until the members that answer keep it
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
 }

@@ -10,6 +10,7 @@ mod follow;
 mod healthcheck;
 mod history;
 mod news;
+mod pause;
 mod plan;
 mod readdress;
 mod recover;
@@ -39,6 +40,7 @@ pub async fn dispatch(command: Command) -> Outcome {
         Command::Remove(settings) => stoppable(remove::remove(settings)).await,
         Command::Readdress(settings) => stoppable(readdress::readdress(*settings)).await,
         Command::Recover(settings) => stoppable(recover::recover(*settings)).await,
+        Command::Pause(settings) => stoppable(pause::pause(settings)).await,
         Command::Uri(settings) => stoppable(uri::uri(*settings)).await,
         Command::Env(settings) => stoppable(env::env(*settings)).await,
         Command::Wait(settings) => stoppable(wait::wait(*settings)).await,

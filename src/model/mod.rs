@@ -8,10 +8,12 @@ mod dns;
 mod event;
 mod evidence_id;
 mod host;
+mod initial_sync;
 mod member;
 mod node;
 mod observed;
 mod past;
+mod pause;
 mod policy;
 mod refusal;
 mod request;
@@ -24,13 +26,12 @@ pub use dns::{DnsTrouble, DnsTroubleKind, Family, NameAnswer, TaskList};
 pub use event::{EVENTS_MAX, Event, merged};
 pub use evidence_id::{EvidenceDigest, EvidenceId, EvidenceIdError};
 pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError, is_container_id};
+pub use initial_sync::{FailedSyncs, InitialSync};
 pub use member::{Change, Member, MemberId, NewRole, SavedVote};
-pub use node::{
-    DataId, FailedSyncs, InitialSync, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, Proof, SetView,
-    Token, UserData,
-};
+pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, Proof, SetView, Token, UserData};
 pub use observed::{Found, Naming, Node, Observed, Process, SyncSourceRequest};
 pub use past::Past;
+pub use pause::{AHEAD_MAX, PAUSE_MAX, Pause, PauseWord};
 pub use policy::{AddressKind, Bootstrap, MemberAddress, Policy, RecoveryMode};
 pub use refusal::{Cause, Refusal, Subject};
 pub use request::{RecoveryRequest, RemovalTarget, RequestState};

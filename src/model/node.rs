@@ -1,6 +1,8 @@
 //! The answer of one mongod about itself, or the reason why it does not answer.
 
-use super::{Event, FeatureVersion, Host, MemberId, ReplConfig, SetName, WireVersion};
+use super::{
+    Event, FailedSyncs, FeatureVersion, Host, InitialSync, MemberId, PauseWord, ReplConfig, SetName, WireVersion,
+};
 use bson::oid::ObjectId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +51,8 @@ pub struct Probe {
     pub oplog_end: Option<OpTime>,
     /// How far back the node's oplog reaches. A member that is away for longer must copy all data again.
     pub oplog: Option<Duration>,
+    /// The newest word about a pause that the node keeps.
+    pub pause: Option<PauseWord>,
     /// The history that the node keeps.
     pub history: Option<Arc<[Event]>>,
 }
@@ -74,6 +78,7 @@ impl Probe {
             view: None,
             oplog_end: None,
             oplog: None,
+            pause: None,
             history: None,
         }
     }
@@ -268,26 +273,6 @@ pub struct SetView {
     pub peers: BTreeMap<MemberId, Peer>,
     /// The member that the node itself is, in its own config.
     pub me: Option<MemberId>,
-}
-
-/// The progress of an initial sync, as the server estimates it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InitialSync {
-    /// Bytes that are copied. At most `total`.
-    pub copied: u64,
-    /// Bytes that are to be copied. More than zero.
-    pub total: u64,
-    /// The time that is left.
-    pub left: Option<Duration>,
-}
-
-/// Attempts at an initial sync that failed. After ten of them, mongod ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedSyncs {
-    /// How many of them there were.
-    pub times: u32,
-    /// Why the last one failed, in the server's words.
-    pub reason: String,
 }
 
 impl SetView {

@@ -3,8 +3,8 @@
 //! **Invariant:** an observation cannot fail. An unknown fact is a value in it, and differs from an absent fact.
 
 use super::{
-    AddressKind, DataId, Host, Lock, NodeState, Past, Peer, Probe, ProbeError, ProcessId, Proof, RecoveryRequest,
-    Refusal, RemovalTarget, ReplConfig, TaskList,
+    AddressKind, DataId, Host, Lock, NodeState, Past, Pause, Peer, Probe, ProbeError, ProcessId, Proof,
+    RecoveryRequest, Refusal, RemovalTarget, ReplConfig, TaskList,
 };
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,8 @@ pub struct Observed {
     pub request: Option<RecoveryRequest>,
     /// Steps that failed a short time ago.
     pub refusals: Vec<Refusal>,
+    /// An operator's pause. No rule reads it: the step that they choose is held back.
+    pub pause: Option<Pause>,
 }
 
 /// One address in an observation.

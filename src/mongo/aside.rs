@@ -5,7 +5,7 @@
 
 use super::probe::run;
 use super::{Mongods, insert, update, wire};
-use crate::model::{EVENTS_MAX, Event, ProcessId};
+use crate::model::{EVENTS_MAX, Event, PauseWord, ProcessId};
 use crate::panics::contained;
 use bson::{Document, doc};
 use mongodb::Client;
@@ -17,6 +17,8 @@ use tokio::time::{Instant, timeout};
 /// The time from one request to the next while there is nothing to write. An oplog window grows by at most this much in
 /// between.
 const EVERY: Duration = Duration::from_secs(60);
+/// The time until a word about a pause is written again to a mongod that does not have it.
+const WORD_RETRY: Duration = Duration::from_secs(5);
 /// The time limit of all that one task asks.
 const LIMIT: Duration = Duration::from_secs(5);
 /// The largest number of events that wait to be written to one mongod.
@@ -31,6 +33,13 @@ pub struct Told {
     pub history: Option<Arc<[Event]>>,
 }
 
+/// What one task writes.
+#[derive(Debug, Default, PartialEq)]
+struct ToWrite {
+    events: Vec<Event>,
+    word: Option<PauseWord>,
+}
+
 /// What is known of one mongod.
 #[derive(Default)]
 pub(super) struct Aside {
@@ -38,27 +47,38 @@ pub(super) struct Aside {
     busy: bool,
     told: Told,
     unkept: Vec<Event>,
+    /// The word about a pause that was last to be written, and when.
+    word: Option<(PauseWord, Instant)>,
+    unsaid: Option<PauseWord>,
 }
 
 impl Aside {
     /// The events to write, if it is time for a task. What another process said is forgotten.
-    fn begin(&mut self, process: ProcessId) -> Option<Vec<Event>> {
+    fn begin(&mut self, process: ProcessId) -> Option<ToWrite> {
         let same = self.asked.filter(|(asked, _)| *asked == process);
         if same.is_none() {
             self.told = Told::default();
         }
-        let due = same.is_none_or(|(_, at)| at.elapsed() >= EVERY) || !self.unkept.is_empty();
+        let writes = !self.unkept.is_empty() || self.unsaid.is_some();
+        let due = writes || same.is_none_or(|(_, at)| at.elapsed() >= EVERY);
         if self.busy || !due {
             return None;
         }
         (self.busy, self.asked) = (true, Some((process, Instant::now())));
-        Some(std::mem::take(&mut self.unkept))
+        Some(ToWrite { events: std::mem::take(&mut self.unkept), word: self.unsaid.take() })
     }
 
     fn end(&mut self, process: ProcessId, told: Told) {
         self.busy = false;
         if self.asked.is_some_and(|(asked, _)| asked == process) {
             self.told = told;
+        }
+    }
+
+    /// A word that the mongod does not take is written again later.
+    fn keep_word(&mut self, word: &PauseWord) {
+        if self.word.as_ref().is_none_or(|(last, at)| last != word || at.elapsed() >= WORD_RETRY) {
+            (self.word, self.unsaid) = (Some((word.clone(), Instant::now())), Some(word.clone()));
         }
     }
 
@@ -74,10 +94,10 @@ impl Mongods {
     pub(super) fn told(&self, at: SocketAddr, client: &Client, process: ProcessId) -> Told {
         let node = self.node(at);
         let mut aside = lock(&node.aside);
-        if let Some(events) = aside.begin(process) {
+        if let Some(writes) = aside.begin(process) {
             let (client, node) = (client.clone(), Arc::clone(&node));
             tokio::spawn(async move {
-                let told = limited(ask(&client, &events)).await;
+                let told = limited(ask(&client, writes)).await;
                 lock(&node.aside).end(process, told);
             });
         }
@@ -89,11 +109,16 @@ impl Mongods {
         lock(&self.node(at).aside).keep(events);
     }
 
+    /// Has the mongod at this address keep this word, with the next task.
+    pub(super) fn keep_word(&self, at: SocketAddr, word: &PauseWord) {
+        lock(&self.node(at).aside).keep_word(word);
+    }
+
     /// Asks the mongod at this address now. For a command that makes only one observation.
     pub async fn ask_aside(&self, at: SocketAddr) -> Told {
         limited(async {
             match self.client(at).await {
-                Ok(client) => ask(&client, &[]).await,
+                Ok(client) => ask(&client, ToWrite::default()).await,
                 Err(_) => Told::default(),
             }
         })
@@ -109,8 +134,14 @@ async fn limited(asking: impl Future<Output = Told>) -> Told {
     timeout(LIMIT, contained(asking)).await.ok().and_then(Result::ok).unwrap_or_default()
 }
 
-async fn ask(client: &Client, unkept: &[Event]) -> Told {
-    for event in unkept {
+async fn ask(client: &Client, writes: ToWrite) -> Told {
+    let ToWrite { events, word } = writes;
+    if let Some(word) = &word
+        && let Err(error) = write_word(client, word).await
+    {
+        tracing::warn!(%error, "a member does not keep the pause");
+    }
+    for event in &events {
         if let Err(error) = write(client, event).await {
             tracing::debug!(%error, "a member does not keep the history");
         }
@@ -128,6 +159,18 @@ async fn history(client: &Client) -> Option<Arc<[Event]>> {
     let notes = client.database("local").collection::<Document>("rsctl");
     let kept = notes.find_one(doc! { "_id": wire::HISTORY_ID }).await.ok()?;
     Some(kept.map(|kept| wire::events(&kept)).unwrap_or_default().into())
+}
+
+/// Replaces an older word. A newer one stays.
+async fn write_word(client: &Client, word: &PauseWord) -> Result<(), mongodb::error::Error> {
+    let local = client.database("local");
+    let kept = wire::pause_document(word);
+    let reply = local.run_command(update(doc! { "q": wire::gives_way_to(word), "u": kept.clone() })).await?;
+    if wire::matched_none(&reply) {
+        // If there is one already, it is this one or a newer one, and the server refuses a second one.
+        local.run_command(insert(kept)).await?;
+    }
+    Ok(())
 }
 
 /// Adds one event to the document, which keeps the newest ones. A document of another form is left alone.
@@ -195,10 +238,10 @@ mod tests {
     async fn events_are_written_soon_and_few_wait() {
         let [one, _] = processes();
         let mut aside = Aside::default();
-        assert_eq!(aside.begin(one), Some(vec![]));
+        assert_eq!(aside.begin(one), Some(ToWrite::default()));
         aside.end(one, told(9));
         (0..50).for_each(|key| aside.keep(&[event(key)]));
-        let taken = aside.begin(one).unwrap();
+        let taken = aside.begin(one).unwrap().events;
         assert_eq!((taken.len(), taken[19].key.as_str()), (UNKEPT_MAX, "49"));
         aside.end(one, told(9));
         assert!(aside.begin(one).is_none(), "nothing is written twice");

@@ -27,7 +27,7 @@ pub use login::{Access, Account};
 pub use probe::PublicView;
 pub use tls::{Names, Tls};
 
-use crate::model::{Event, Host, Lock, Probe, ProbeError, ProcessId, ReplConfig};
+use crate::model::{Event, Host, Lock, PauseWord, Probe, ProbeError, ProcessId, ReplConfig};
 use crate::panics::contained;
 use bson::{Document, doc};
 use configs::Configs;
@@ -78,6 +78,8 @@ pub trait Admin {
     /// Has this node keep events of the history. It returns at once, and what the node does not keep is lost. The nodes of the
     /// simulation keep none.
     fn keep_history(&self, _at: SocketAddr, _events: &[Event]) {}
+    /// Has this node keep the newest word about a pause. It returns at once.
+    fn keep_pause(&self, _at: SocketAddr, _word: &PauseWord) {}
     /// Closes the connections to all other addresses.
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>);
 }
@@ -265,6 +267,10 @@ impl Admin for Mongods {
 
     fn keep_history(&self, at: SocketAddr, events: &[Event]) {
         self.keep(at, events);
+    }
+
+    fn keep_pause(&self, at: SocketAddr, word: &PauseWord) {
+        self.keep_word(at, word);
     }
 
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {

@@ -160,6 +160,7 @@ async fn stored(
     for note in notes(client).await? {
         match note.get_str("_id") {
             Ok(wire::LOCK_ID) => probe.lock = Some(wire::lock(&note).map_err(Trouble::Unreadable)?),
+            Ok(wire::PAUSE_ID) => probe.pause = wire::pause(&note),
             Ok(wire::REMOVED_MARK_ID) => probe.marked_removed = wire::names_process(&note, probe.process),
             _ => {}
         }
@@ -235,7 +236,7 @@ where
 
 /// What controllers have written to this node for each other, read with one question.
 async fn notes(client: &Client) -> Result<Vec<Document>, Trouble> {
-    let wanted = doc! { "_id": { "$in": [wire::LOCK_ID, wire::REMOVED_MARK_ID] } };
+    let wanted = doc! { "_id": { "$in": [wire::LOCK_ID, wire::REMOVED_MARK_ID, wire::PAUSE_ID] } };
     let find = doc! { "find": "rsctl", "filter": wanted, "limit": 10, "singleBatch": true };
     let reply = client.database("local").run_command(find).await.map_err(|error| trouble("rsctl", error))?;
     let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));

@@ -4,9 +4,11 @@
 //! default that has a meaning.
 
 mod event;
+mod pause;
 mod progress;
 
 pub(super) use event::{HISTORY_FORM, HISTORY_ID, event_document, events};
+pub(super) use pause::{PAUSE_ID, gives_way_to, pause, pause_document};
 pub(super) use progress::oplog_window;
 
 use super::error::Error;

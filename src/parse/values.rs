@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bson::oid::ObjectId;
 use nix::sys::signal::Signal;
@@ -10,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::Wanted;
 use crate::discovery::{ServiceName, ServiceNameError};
-use crate::model::{EvidenceId, SetName};
+use crate::model::{EvidenceId, PAUSE_MAX, SetName};
 
 pub(crate) fn port(text: &str) -> Result<u16, Wanted> {
     text.parse().ok().filter(|port| *port > 0).ok_or(Wanted("a port from 1 to 65535"))
@@ -19,6 +20,11 @@ pub(crate) fn port(text: &str) -> Result<u16, Wanted> {
 /// MongoDB allows 50 members.
 pub(crate) fn size(text: &str) -> Result<usize, Wanted> {
     text.parse().ok().filter(|n| (1..=50).contains(n)).ok_or(Wanted("a number from 1 to 50"))
+}
+
+pub(crate) fn pause_length(text: &str) -> Result<Duration, Wanted> {
+    let wanted = Wanted("a time with its unit of at most 168h: 30m, 2h or 24h");
+    super::positive(text).ok().filter(|length| *length <= PAUSE_MAX).ok_or(wanted)
 }
 
 pub(crate) fn set_name(text: &str) -> Result<SetName, Wanted> {

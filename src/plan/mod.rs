@@ -17,6 +17,7 @@ mod lint;
 mod margin;
 mod member_id;
 mod membership;
+mod pause;
 mod preview;
 mod readdressing;
 mod reason;
@@ -53,6 +54,7 @@ pub fn plan(observed: &Observed, policy: &Policy) -> Plan {
     let Answers { chosen, mut waiting, bugs } = ask(&context);
     explain::missing(&context.situation, &mut waiting);
     waiting.dedup();
+    let chosen = pause::hold(observed.pause.as_ref(), chosen, &mut waiting);
     let findings = [context.situation.findings.clone(), explain::noteworthy(&context), bugs].concat();
     let (rule, Proposal { step, because }) = chosen.unwrap_or_else(|| {
         let because = explain::rest(&context.situation, &waiting, &findings);

@@ -18,9 +18,9 @@ pub struct Foreseen {
     pub because: Reason,
 }
 
-/// What would be done from here, beginning with the step that is due now.
+/// What would be done from here, beginning with the step that is due now. During a pause: without it.
 pub fn preview(observed: &Observed, policy: &Policy) -> Vec<Foreseen> {
-    let mut world = observed.clone();
+    let mut world = Observed { pause: None, ..observed.clone() };
     let mut steps = Vec::new();
     while steps.len() < STEPS_MAX {
         let Plan { next, because, .. } = plan(&world, policy);

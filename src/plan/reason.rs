@@ -172,15 +172,15 @@ pub enum Reason {
     NothingIsSafe,
     /// Something else must happen first.
     MustWait,
+    /// A pause holds back what would be done.
+    Paused,
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TasksAreBlank => f.write_str("every expected task answers and is blank"),
-            Self::OwnLockNamesOtherSeed { seed } => {
-                write!(f, "our own lock there names another seed than {seed}")
-            }
+            Self::OwnLockNamesOtherSeed { seed } => write!(f, "our own lock there names another seed than {seed}"),
             Self::LockIsStale { token, unchanged_for } => {
                 write!(f, "the lock of {token} has not changed for {} s", unchanged_for.as_secs())
             }
@@ -245,6 +245,7 @@ impl fmt::Display for Reason {
             Self::Healthy => f.write_str("the set is as it should be"),
             Self::NothingIsSafe => f.write_str("there is no primary, and no step is safe now"),
             Self::MustWait => f.write_str("something else must happen first"),
+            Self::Paused => f.write_str("an operator paused rsctl"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a plan waits for: each reason for doing nothing has a type and a sentence.
 
 use super::reason::list;
-use super::{Objection, Rule, Step};
+use super::{Objection, Reason, Rule, Step};
 use crate::model::{DnsTrouble, Host, NodeState, ProbeError, Subject, VOTERS_MAX};
 use std::fmt;
 use std::time::Duration;
@@ -136,11 +136,20 @@ pub enum WaitingOn {
         /// Why it is not safe.
         objection: Objection,
     },
+    /// A pause must end. No controller changes the set meanwhile.
+    Paused {
+        /// The time that is left.
+        left: Duration,
+        /// The step that would be done without the pause.
+        would: Box<Step>,
+        /// Why it would be done.
+        because: Box<Reason>,
+    },
 }
 
 impl WaitingOn {
     /// Every value of [`WaitingOn::kind`].
-    pub const KINDS: [&str; 21] = [
+    pub const KINDS: [&str; 22] = [
         "tasks",
         "dns",
         "node",
@@ -162,6 +171,7 @@ impl WaitingOn {
         "catch-up",
         "refused",
         "veto",
+        "paused",
     ];
 
     /// The kind in one fixed word, for metrics and documents.
@@ -188,6 +198,7 @@ impl WaitingOn {
             Self::CatchUp { .. } => "catch-up",
             Self::Refused { .. } => "refused",
             Self::Veto { .. } => "veto",
+            Self::Paused { .. } => "paused",
         }
     }
 
@@ -198,6 +209,9 @@ impl WaitingOn {
             (Self::Veto { step: one, objection: because }, Self::Veto { step: two, objection: as_well }) => {
                 one.subjects() == two.subjects() && because == as_well
             }
+            (Self::Paused { would: one, because, .. }, Self::Paused { would: two, because: as_well, .. }) => {
+                one.subjects() == two.subjects() && because == as_well
+            }
             _ => self.without_durations() == other.without_durations(),
         }
     }
@@ -205,7 +219,7 @@ impl WaitingOn {
     fn without_durations(&self) -> Self {
         let mut same = self.clone();
         match &mut same {
-            Self::Stability { left } | Self::Cooldown { left } => *left = Duration::ZERO,
+            Self::Stability { left } | Self::Cooldown { left } | Self::Paused { left, .. } => *left = Duration::ZERO,
             Self::Gone { since, .. } => *since = Duration::ZERO,
             Self::Refused { retry_in, .. } => *retry_in = Duration::ZERO,
             Self::Tasks { .. }
@@ -279,6 +293,9 @@ impl fmt::Display for WaitingOn {
                 write!(f, "{} was refused: {reason}; next try in {} ms", subjects.join(", "), retry_in.as_millis())
             }
             Self::Veto { step, objection } => write!(f, "not safe now: {step}: {objection}"),
+            Self::Paused { left, would, because } => {
+                write!(f, "paused for {} s more: without the pause: {would}, because {because}", left.as_secs())
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod goal;
 mod history;
 pub mod http;
 mod names;
+mod pause;
 mod recovery;
 mod snapshot;
 mod status;
@@ -18,6 +19,7 @@ pub use counts::Counts;
 pub use goal::{Goal, NoGoal};
 pub use history::{EventStatus, HistoryStatus, last};
 pub use names::NameError;
+pub use pause::PauseStatus;
 pub use recovery::{DirectoryStatus, MissingStatus, RecoveryStatus, VerdictWord};
 pub use snapshot::Snapshot;
 #[cfg(test)]

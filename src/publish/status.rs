@@ -1,6 +1,6 @@
 //! The status after one observation, as `/v1/status` and `rsctl status` show it.
 
-use super::{EventStatus, MarginStatus, RecoveryStatus};
+use super::{EventStatus, MarginStatus, PauseStatus, RecoveryStatus};
 use crate::connection_string::Endpoint;
 use crate::model::{Host, SetName};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct Status {
     /// Why no controller watches the set, if a command made this status by itself. `None` in a controller's status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unattended: Option<String>,
+    /// A pause that lasts: no controller changes the set.
+    #[serde(default)]
+    pub pause: Option<PauseStatus>,
     /// The primary, as `host:port`.
     pub primary: Option<String>,
     /// For how long that member has been the primary, in milliseconds. `None` if it does not say so.
@@ -212,6 +215,7 @@ impl Status {
             health: Health::Unknown,
             verdict: "unknown: the first observation is not complete".to_owned(),
             unattended: None,
+            pause: None,
             primary: None,
             primary_ms: None,
             margin: None,
@@ -314,6 +318,7 @@ pub(crate) mod tests {
             health: Health::Ok,
             verdict: "healthy: can lose 1 more member".to_owned(),
             unattended: None,
+            pause: None,
             margin: Some(MarginStatus { voters: 3, live: 3, majority: 2, can_lose: 1 }),
             primary: Some(hosts[0].to_owned()),
             primary_ms: Some(7_260_000),

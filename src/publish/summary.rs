@@ -18,6 +18,7 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
         health: health(observed, plan, &members),
         verdict: String::new(),
         unattended: None,
+        pause: observed.pause.as_ref().map(Into::into),
         primary: plan.primary.as_ref().map(Host::to_string),
         primary_ms: plan.primary.as_ref().and_then(|host| observed.probe(host)?.view.as_ref()?.elected_for).map(ms),
         margin: plan.margin.map(Into::into),

@@ -27,8 +27,13 @@ impl From<Margin> for MarginStatus {
 }
 
 impl Status {
-    /// The state of the set in one sentence.
+    /// The state of the set in one sentence, and whether it is paused.
     pub fn verdict(&self) -> String {
+        let paused = if self.pause.is_some() { "; paused" } else { "" };
+        format!("{}{paused}", self.state())
+    }
+
+    fn state(&self) -> String {
         match self.health {
             Health::Ok => format!("healthy: {}", self.losses()),
             Health::Degraded => format!("degraded: {}; {}", self.trouble(), self.losses()),

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** nothing here is read by a decision, waited for, or repeated. What cannot be kept is lost.
 
-use crate::model::{Difference, EVENTS_MAX, Event, Host, Observed, ReplConfig, merged};
+use crate::model::{Difference, EVENTS_MAX, Event, Host, Observed, PauseWord, ReplConfig, merged};
 use crate::plan::{Plan, Step};
 use bson::oid::ObjectId;
 use std::collections::VecDeque;
@@ -25,6 +25,8 @@ struct Memory {
     /// A config that was sent, and whose outcome is not known.
     tried: Option<(ReplConfig, Event)>,
     term: Option<i64>,
+    /// The pause of the last observation.
+    pause: Option<PauseWord>,
     /// How many events were noted.
     noted: usize,
     /// The newest history, and what it was made from.
@@ -78,6 +80,12 @@ impl EventLog {
                 memory.note(self.seen(&changes, config.version()));
             }
             memory.config = Some(config.clone());
+        }
+        if memory.pause.as_ref() != observed.pause.as_ref().map(|pause| &pause.word) {
+            let (before, now) = (memory.pause.take(), observed.pause.as_ref().map(|pause| pause.word.clone()));
+            let event = self.of_pause(before.as_ref(), now.as_ref());
+            event.into_iter().for_each(|event| memory.note(event));
+            memory.pause = now;
         }
         let view = plan.primary.as_ref().and_then(|host| observed.probe(host)?.view.as_ref());
         if let (Some(primary), Some(view)) = (&plan.primary, view)
@@ -145,6 +153,24 @@ impl EventLog {
         };
         let event = self.event(Event::key_of_config(version), what, why);
         Event { changes: lines(changes), version: Some(version), ..event }
+    }
+
+    /// The event of a pause that began, was changed, or ended. All controllers give it one key.
+    fn of_pause(&self, before: Option<&PauseWord>, now: Option<&PauseWord>) -> Option<Event> {
+        let (word, ended) = now.map(|word| (word, false)).or(before.map(|word| (word, true)))?;
+        let key = format!("{}-{}", if ended { "resumed" } else { "paused" }, word.said_ms());
+        let until = bson::DateTime::from_millis(word.until_ms().div_euclid(1000) * 1000);
+        let until = until.try_to_rfc3339_string().unwrap_or_default();
+        let why = if word.why().is_empty() { "an operator asked for it" } else { word.why() };
+        let over = word.left(super::requests::now_ms()).is_none();
+        let (what, why) = match (ended, over) {
+            (false, _) => (format!("paused until {until}"), why),
+            (true, true) => ("resumed".to_owned(), "the time of the pause is over"),
+            (true, false) => ("resumed".to_owned(), "an operator ended the pause"),
+        };
+        tracing::info!(%what, %why, "pause");
+        let event = self.event(key, what, why.to_owned());
+        Some(Event { at_ms: if ended { event.at_ms } else { word.said_ms() }, ..event })
     }
 
     fn leads(&self, primary: &Host, term: i64) -> Event {

@@ -21,8 +21,8 @@ mod tests;
 
 use crate::discovery::Discovery;
 use crate::model::{
-    Host, Member, Naming, Node, NodeState, Observed, Policy, ProbeError, RecoveryRequest, ReplConfig, RequestState,
-    Subject, TaskList,
+    Host, Member, Naming, Node, NodeState, Observed, Pause, Policy, ProbeError, RecoveryRequest, ReplConfig,
+    RequestState, Subject, TaskList,
 };
 use crate::mongo::Admin;
 use crate::outcome::Chain;
@@ -82,11 +82,13 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             // Both selects are biased so that the simulation repeats a seed exactly.
-            let observed = tokio::select! {
+            let mut observed = tokio::select! {
                 biased;
-                observed = self.observe(&mut observer) => Arc::new(observed),
+                observed = self.observe(&mut observer) => observed,
                 () = &mut shutdown => return,
             };
+            self.take_pause(&mut observed);
+            let observed = Arc::new(observed);
             self.requests.show(&observed);
             let plan = plan(&observed, self.policy);
             self.judge_request(&observed, &plan);
@@ -96,6 +98,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             }
             plan_log.planned(&plan);
             self.keep_history(&observed, &plan);
+            self.keep_pause(&observed, &plan);
             report(&observed, &plan);
             if plan.next != Step::Wait {
                 self.act(&observed, &plan, &mut observer, &mut plan_log, &mut report).await;
@@ -116,7 +119,8 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     }
 
     /// Observes and acts until a primary accepts writes, or until `enough` returns true. Everything after that is left
-    /// to a running controller. Returns the last observation and its plan.
+    /// to a running controller. Returns the last observation and its plan. It is what an operator asks for now, so a pause
+    /// does not hold it back.
     pub async fn until_writable(&self, mut enough: impl FnMut(&Observed, &Plan) -> bool) -> (Observed, Plan) {
         let mut observer = Observer::new(self.discovery, self.admin, self.policy, self.interval);
         let mut pace = Pace::new(self.interval);
@@ -146,7 +150,8 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
     pub async fn once(&self) -> (Observed, Plan) {
         let mut observer = Observer::new(self.discovery, self.admin, self.policy, self.interval);
         observer.wanted = self.requests.to_readdress();
-        let observed = observer.observe().await;
+        let mut observed = observer.observe().await;
+        self.take_pause(&mut observed);
         let plan = plan(&observed, self.policy);
         (observed, plan)
     }
@@ -250,6 +255,23 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         observed.readdress = observer.wanted;
         self.take_requests(&mut observed);
         observed
+    }
+
+    /// Adds the pause that lasts.
+    fn take_pause(&self, observed: &mut Observed) {
+        let Some(word) = self.requests.newest_pause(observed) else { return };
+        let Some(left) = word.left(requests::now_ms()) else { return };
+        let kept_by = observed.processes().iter().filter(|p| p.probe.pause.as_ref() == Some(&word)).count();
+        observed.pause = Some(Pause { word, left, kept_by });
+    }
+
+    /// Has every member that answers keep the newest word about a pause. So every controller knows it as long as one of
+    /// these members answers.
+    fn keep_pause(&self, observed: &Observed, plan: &Plan) {
+        let (Some(config), Some(word)) = (&plan.config, self.requests.newest_pause(observed)) else { return };
+        let lacks = |node: &&Node| node.probe().is_some_and(|probe| probe.pause.as_ref() != Some(&word));
+        let lacking = |member: &Member| observed.node(&member.host).filter(lacks)?.at;
+        config.members().iter().filter_map(lacking).for_each(|at| self.admin.keep_pause(at, &word));
     }
 
     /// Adds the pending requests to the observation. A request to remove a node is done when neither DNS nor a config

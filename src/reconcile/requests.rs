@@ -3,7 +3,8 @@
 
 use crate::admin::{AdminEndpoint, NotRemovable};
 use crate::model::{
-    AddressKind, DataId, Host, MEMBERS_MAX, Node, Observed, RecoveryRequest, RemovalTarget, ReplConfig, RequestState,
+    AddressKind, DataId, Host, MEMBERS_MAX, Node, Observed, PauseWord, Probe, RecoveryRequest, RemovalTarget,
+    ReplConfig, RequestState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,8 @@ pub struct AdminRequests {
     removals: Mutex<BTreeMap<Host, Option<DataId>>>,
     readdress: Mutex<Option<AddressKind>>,
     recovery: Mutex<Option<Recovery>>,
+    /// The newest word about a pause that this controller knows.
+    pause: Mutex<Option<PauseWord>>,
     wake: Arc<Notify>,
 }
 
@@ -58,6 +61,14 @@ impl AdminEndpoint for AdminRequests {
         self.wake.notify_one();
     }
 
+    fn pause(&self, length: Duration, why: &str) {
+        self.say(|before| PauseWord::pause(now_ms(), length, why, before));
+    }
+
+    fn resume(&self) {
+        self.say(|before| PauseWord::resume(now_ms(), before));
+    }
+
     fn recover(&self, request: RecoveryRequest) {
         let recovery = Recovery { request, received_at: Instant::now(), request_state: RequestState::Pending };
         *self.recovery.lock().unwrap_or_else(PoisonError::into_inner) = Some(recovery);
@@ -78,6 +89,7 @@ impl AdminRequests {
             removals: Mutex::default(),
             readdress: Mutex::default(),
             recovery: Mutex::default(),
+            pause: Mutex::default(),
             wake,
         }
     }
@@ -143,6 +155,27 @@ impl AdminRequests {
         self.readdress.lock().unwrap_or_else(PoisonError::into_inner).take_if(|newest| *newest == kind);
     }
 
+    fn say(&self, word: impl FnOnce(Option<&PauseWord>) -> PauseWord) {
+        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        *pause = Some(word(pause.as_ref()));
+        drop(pause);
+        self.wake.notify_one();
+    }
+
+    /// The newest word about a pause: what this controller was told or has seen, or what the nodes of the set keep. It
+    /// remembers only what nodes of the set that it knows say. In the first observation it knows none.
+    pub(super) fn newest_pause(&self, observed: &Observed) -> Option<PauseWord> {
+        let set_of = |probe: &Probe| probe.config.as_ref().and_then(ReplConfig::replica_set_id);
+        let ours = |probe: &&Probe| observed.known_set.is_none_or(|set| set_of(probe) == Some(set));
+        let kept = observed.nodes.values().filter_map(Node::probe).filter(ours).filter_map(|probe| probe.pause.clone());
+        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = PauseWord::newest(kept.chain(pause.clone()), now_ms());
+        if observed.known_set.is_some() {
+            pause.clone_from(&newest);
+        }
+        newest
+    }
+
     /// The request to recover that is still to be executed.
     pub(super) fn to_recover(&self) -> Option<RecoveryRequest> {
         let recovery = self.recovery.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,6 +195,11 @@ impl AdminRequests {
             recovery.request_state = request_state;
         }
     }
+}
+
+/// A pause outlives the controller, so its end is a time of the clock.
+pub(super) fn now_ms() -> i64 {
+    bson::DateTime::now().timestamp_millis()
 }
 
 /// The addresses at which a directory is, and the address that the newest config has for it.

@@ -17,6 +17,17 @@ pub struct RemoveSettings {
     pub wait: Duration,
 }
 
+/// `rsctl pause` and `rsctl resume`.
+#[derive(Debug)]
+pub struct PauseSettings {
+    /// The length of the pause and its reason. `None` ends it.
+    pub pause: Option<(Duration, String)>,
+    /// The controller's admin endpoint.
+    pub admin: ControllerUrl,
+    /// How long to wait until the members keep it.
+    pub wait: Duration,
+}
+
 /// `rsctl readdress`.
 #[derive(Debug)]
 pub struct ReaddressSettings {
@@ -55,6 +66,18 @@ impl RemoveSettings {
     pub(super) fn new(cli: cli::RemoveArgs) -> Self {
         let cli::RemoveArgs { nodes, admin, wait } = cli;
         Self { nodes, admin, wait }
+    }
+}
+
+impl PauseSettings {
+    pub(super) fn pause(cli: cli::PauseArgs) -> Self {
+        let cli::PauseArgs { length, reason, order: cli::ResumeArgs { admin, wait } } = cli;
+        Self { pause: Some((length, reason)), admin, wait }
+    }
+
+    pub(super) fn resume(cli: cli::ResumeArgs) -> Self {
+        let cli::ResumeArgs { admin, wait } = cli;
+        Self { pause: None, admin, wait }
     }
 }
 

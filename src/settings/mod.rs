@@ -20,7 +20,7 @@ use clap::error::ErrorKind;
 use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
-pub use admin::{ReaddressSettings, RecoverSettings, RemoveSettings};
+pub use admin::{PauseSettings, ReaddressSettings, RecoverSettings, RemoveSettings};
 pub use apps::{EnvSettings, ExecSettings, UriSettings, Variables, WaitSettings};
 pub use behaviour::Behaviour;
 pub use environment::Environment;
@@ -70,6 +70,8 @@ pub enum Command {
     Plan(Box<PlanSettings>),
     /// Show what was done.
     History(Box<PlanSettings>),
+    /// Begin or end a pause.
+    Pause(PauseSettings),
     /// Remove members.
     Remove(RemoveSettings),
     /// Give the members another kind of address.
@@ -218,6 +220,8 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         }
         cli::Command::Plan(plan) => Command::Plan(Box::new(PlanSettings::new(*plan, environment)?)),
         cli::Command::History(history) => Command::History(Box::new(PlanSettings::new(*history, environment)?)),
+        cli::Command::Pause(pause) => Command::Pause(PauseSettings::pause(pause)),
+        cli::Command::Resume(resume) => Command::Pause(PauseSettings::resume(resume)),
         cli::Command::Remove(remove) => Command::Remove(RemoveSettings::new(*remove)),
         cli::Command::Readdress(readdress) => {
             Command::Readdress(Box::new(ReaddressSettings::new(*readdress, environment)?))

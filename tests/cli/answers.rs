@@ -14,7 +14,7 @@ fn member(id: u8, state: &str, lag_ms: Option<u64>, note: Option<&str>) -> Value
 /// Three members, one of them primary, and nothing to do.
 pub(crate) fn healthy() -> Value {
     json!({
-        "set": "rs", "replica_set_id": "652f9f4e1c2d3e4f5a6b7c8d", "health": "ok",
+        "set": "rs", "replica_set_id": "652f9f4e1c2d3e4f5a6b7c8d", "health": "ok", "pause": null,
         "verdict": "healthy: can lose 1 more member",
         "margin": {"voters": 3, "live": 3, "majority": 2, "can_lose": 1},
         "primary": "mongo-node1:27017", "primary_ms": 7_260_000, "term": 3, "config_version": 5, "feature_version": "6.0",

@@ -17,6 +17,7 @@ mod hostile;
 mod lost_majority;
 mod names;
 mod networks;
+mod pause;
 mod progress;
 mod readdress;
 mod recovery;

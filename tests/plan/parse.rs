@@ -71,6 +71,7 @@ fn world(lines: &[String]) -> Told {
         removals: Default::default(),
         request: None,
         readdress: None,
+        pause: None,
         sync_source_requests: Vec::new(),
         switched_over: Default::default(),
     };
@@ -92,6 +93,7 @@ fn world(lines: &[String]) -> Told {
             "readdress" => {
                 world.readdress = Some(AddressKind::CHOICES.iter().find(|(word, _)| *word == rest).unwrap().1)
             }
+            "paused" => world.pause = Some(words::duration(rest)),
             "request" => world.request = Some(request(rest)),
             "sync-source-requested" => world.sync_source_requests.push(sync_source_request(rest)),
             "switched-over" => world.switched_over.extend(rest.split_whitespace().map(words::process)),

@@ -4,8 +4,9 @@ use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
     AddressKind, DataId, DnsTrouble, EvidenceId, FailedSyncs, FeatureVersion, Found, Host, Lock, Naming, Node,
-    NodeState, Observed, OpTime, Past, Peer, Policy, Probe, ProbeError, ProcessId, Proof, RecoveryRequest, Refusal,
-    RemovalTarget, ReplConfig, SetName, SetView, SyncSourceRequest, TaskList, Token, UserData, WireVersion,
+    NodeState, Observed, OpTime, Past, Pause, PauseWord, Peer, Policy, Probe, ProbeError, ProcessId, Proof,
+    RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView, SyncSourceRequest, TaskList, Token,
+    UserData, WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub struct World {
     pub removals: BTreeSet<RemovalTarget>,
     pub request: Option<Request>,
     pub readdress: Option<AddressKind>,
+    pub pause: Option<Duration>,
     pub sync_source_requests: Vec<SyncSourceRequest>,
     pub switched_over: BTreeSet<ProcessId>,
 }
@@ -349,6 +351,7 @@ impl World {
             pasts: self.pasts(),
             removals: self.removals.clone(),
             readdress: self.readdress,
+            pause: self.pause.map(|left| Pause { word: PauseWord::pause(0, left, "", None), left, kept_by: 0 }),
             request: None,
             sync_source_requests: self.sync_source_requests.clone(),
             switched_over: self.switched_over.clone(),

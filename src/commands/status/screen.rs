@@ -45,6 +45,11 @@ pub(super) fn render(status: &Status, look: Look) -> Vec<String> {
         screen.extend(look.text(Tint::Bad, &nobody));
     }
     screen.extend(look.text(tint_of(status.health), &plain(&status.verdict())));
+    if let Some(pause) = &status.pause {
+        let why = if pause.reason.is_empty() { String::new() } else { format!(" ({})", plain(&pause.reason)) };
+        let paused = format!("paused for {} more{why}: `rsctl resume` ends the pause", time(pause.left_ms));
+        screen.extend(look.text(Tint::Warning, &paused));
+    }
     if status.observed_ms_ago >= FRESH_MS {
         let age = format!("this is the state {} s ago", status.observed_ms_ago / 1000);
         screen.extend(look.text(Tint::Warning, &age));

@@ -167,6 +167,9 @@ fn essence(status: &Status) -> String {
     let mut status = status.clone();
     status.observed_ms_ago = u64::from(status.observed_ms_ago >= STALE_MS);
     status.primary_ms = None;
+    if let Some(pause) = &mut status.pause {
+        pause.left_ms = 0;
+    }
     for member in &mut status.members {
         (member.state_ms, member.lag_ms, member.oplog_ms) = (None, None, None);
         member.sync = member.sync.map(|sync| SyncStatus { left_ms: None, ..sync });

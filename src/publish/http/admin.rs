@@ -4,12 +4,13 @@ use super::connection::{ADMIN, accept};
 use super::{Parameters, Served, line, router, without_body};
 use crate::admin::{AdminEndpoint, HEADER};
 use crate::model::{AddressKind, RecoveryRequest, SetName};
+use crate::parse::values::pause_length;
 use crate::publish::{NameError, Snapshot, VerdictWord};
 use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::post;
 use std::net::IpAddr;
@@ -41,6 +42,9 @@ pub(super) fn admin_router(served: Served, requests: Arc<dyn AdminEndpoint>) -> 
         .route("/v1/remove", post(accept_removal))
         .route("/v1/readdress", post(accept_readdressing))
         .route("/v1/recover", post(recovering).get(recovered))
+        .route_layer(from_fn_with_state(endpoint.clone(), unless_paused))
+        .route("/v1/pause", post(accept_pause))
+        .route("/v1/resume", post(accept_resume))
         .layer(from_fn(without_body))
         .with_state(endpoint);
     router(served).merge(requests).layer(from_fn(only_from_commands))
@@ -96,6 +100,34 @@ async fn accept_removal(State(endpoint): State<AdminState>, query: Parameters) -
         Ok(()) => line(StatusCode::OK, &member.host),
         Err(error) => line(StatusCode::CONFLICT, &error.to_string()),
     }
+}
+
+async fn accept_pause(State(endpoint): State<AdminState>, query: Parameters) -> Response {
+    let (time, why) = match query.as_ref().map(|Query(pairs)| pairs.as_slice()) {
+        Ok([(name, time)]) if name == "for" => (time, ""),
+        Ok([(name, time), (reason, why)]) if name == "for" && reason == "reason" => (time, why.as_str()),
+        _ => return line(StatusCode::BAD_REQUEST, "the parameters are ?for=TIME, and optionally &reason=TEXT"),
+    };
+    match pause_length(time) {
+        Ok(length) => {
+            endpoint.requests.pause(length, why);
+            line(StatusCode::ACCEPTED, "paused")
+        }
+        Err(wanted) => line(StatusCode::BAD_REQUEST, &format!("for: {wanted}")),
+    }
+}
+
+async fn accept_resume(State(endpoint): State<AdminState>) -> Response {
+    endpoint.requests.resume();
+    line(StatusCode::ACCEPTED, "resumed")
+}
+
+/// Refuses requests that change the set while it is paused, so that none of them waits until nobody expects it.
+async fn unless_paused(State(endpoint): State<AdminState>, request: Request, next: Next) -> Response {
+    if request.method() == Method::POST && endpoint.served.newest().status.pause.is_some() {
+        return line(StatusCode::CONFLICT, "the set is paused: `rsctl resume` ends the pause");
+    }
+    next.run(request).await
 }
 
 async fn accept_readdressing(State(endpoint): State<AdminState>, query: Parameters) -> Response {

@@ -88,6 +88,10 @@ impl AsyncWrite for Client {
 struct Orders(AtomicUsize);
 
 impl AdminEndpoint for Orders {
+    fn pause(&self, _: Duration, _: &str) {}
+
+    fn resume(&self) {}
+
     fn remove(&self, _: &str) -> Result<(), NotRemovable> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())

@@ -56,6 +56,9 @@ fn render(snapshot: &Snapshot, observed_at: f64) -> String {
         let known = status.members.iter().filter_map(|m| Some((&m.host, m.lag_ms?)));
         known.map(|(host, ms)| (labels(&[("host", host)]), format!("{}.{:03}", ms / 1000, ms % 1000)))
     });
+    page.gauge("rsctl_paused", "Whether an operator's pause holds back all steps.", {
+        [(String::new(), u8::from(status.pause.is_some()))]
+    });
     page.gauge("rsctl_waiting", "Conditions that the controller waits for.", {
         [(String::new(), status.waiting.len())]
     });

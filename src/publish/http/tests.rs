@@ -327,6 +327,10 @@ async fn a_crowd_of_waiting_clients_leaves_room_for_health() {
 struct Refuses;
 
 impl AdminEndpoint for Refuses {
+    fn pause(&self, _: Duration, _: &str) {}
+
+    fn resume(&self) {}
+
     fn readdress(&self, _: crate::model::AddressKind) {}
 
     fn remove(&self, _: &str) -> Result<(), NotRemovable> {

@@ -9,6 +9,7 @@ mod failing_names;
 mod families;
 mod force;
 mod freeze;
+mod pause;
 mod removal;
 mod repeats;
 mod steering;

@@ -3,9 +3,9 @@
 use super::super::observe::Observer;
 use crate::discovery::Discovery;
 use crate::model::{
-    Bootstrap, DataId, DnsTrouble, DnsTroubleKind, Host, Lock, MemberAddress, MemberId, NameAnswer, NodeState, Peer,
-    Policy, Probe, ProbeError, ProcessId, RecoveryMode, ReplConfig, SetName, SetView, TaskList, Token, UserData,
-    WireVersion,
+    Bootstrap, DataId, DnsTrouble, DnsTroubleKind, Host, Lock, MemberAddress, MemberId, NameAnswer, NodeState,
+    PauseWord, Peer, Policy, Probe, ProbeError, ProcessId, RecoveryMode, ReplConfig, SetName, SetView, TaskList, Token,
+    UserData, WireVersion,
 };
 use crate::mongo::{Admin, Error};
 use bson::oid::ObjectId;
@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) forced: Mutex<Vec<SocketAddr>>,
     /// How long the controller is frozen during each probe of the first node.
     pub(super) freeze: Mutex<Duration>,
+    /// The newest word about a pause that each node was told to keep.
+    pub(super) paused: Mutex<BTreeMap<SocketAddr, PauseWord>>,
     pub(super) stirred: Mutex<Vec<SocketAddr>>,
     /// How long a node takes to answer; no time unless set.
     pub(super) takes: Mutex<BTreeMap<SocketAddr, Duration>>,
@@ -234,6 +236,10 @@ impl Admin for World {
 
     async fn mark_removed(&self, _: SocketAddr, _: ProcessId) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn keep_pause(&self, at: SocketAddr, word: &PauseWord) {
+        self.paused.lock().unwrap().insert(at, word.clone());
     }
 
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {

@@ -2,6 +2,7 @@
 
 use super::super::connection::converse;
 use super::*;
+use crate::publish::PauseStatus;
 use tokio::io::DuplexStream;
 
 /// A connection in memory. Through the kernel, a clock that tests stop would run ahead of the bytes on a busy machine.
@@ -187,4 +188,27 @@ async fn admin_requests_of_web_pages_are_refused() {
         assert!(reply.starts_with("HTTP/1.1 409 "), "{host}: {reply}");
     }
     assert_eq!(server.answer("/healthz").await, answer(200, "ok"), "what is read needs no header");
+}
+
+#[tokio::test]
+async fn while_it_is_paused_the_set_takes_no_other_request() {
+    let server = serving_admin().await;
+    let post = async |path: &str| {
+        let request = format!("POST {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n");
+        let reply = server.raw(&format!("{request}host: localhost\r\nx-rsctl: 1\r\n\r\n")).await;
+        reply.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    let pauses =
+        [("?for=1h", 202), ("?for=168h&reason=new%20disks", 202), ("?for=169h", 400), ("?for=0s", 400), ("", 400)];
+    for (query, code) in pauses {
+        assert_eq!(post(&format!("/v1/pause{query}")).await, code, "{query}");
+    }
+    let pause = PauseStatus { left_ms: 60_000, reason: String::new(), kept_by: 3 };
+    server.feed.send_replace(snapshot(Status { pause: Some(pause), ..healthy() }));
+    for path in ["/v1/remove?node=mongo-node2", "/v1/readdress?to=ips", "/v1/recover?evidence=0123456789abcdef"] {
+        assert_eq!(post(path).await, 409, "{path}");
+    }
+    assert_eq!((post("/v1/pause?for=2h").await, post("/v1/resume").await), (202, 202));
+    assert_eq!(server.get("/v1/recover?evidence=0123456789abcdef", "").await.0, 404, "asking changes nothing");
+    assert!(server.answer("/metrics").await.1.contains("\nrsctl_paused 1\n"));
 }
