@@ -20,6 +20,8 @@ mod secrets;
 mod supervision;
 #[path = "cli/surface.rs"]
 mod surface;
+#[path = "cli/swarm_script.rs"]
+mod swarm_script;
 #[path = "cli/watch.rs"]
 mod watch;
 
@@ -292,6 +294,20 @@ fn no_answer_is_told_with_its_reasons() {
     assert_eq!(ended.code, 124);
     let start = "error: timed out after 100ms: http://127.0.0.1:1 cannot be reached: Connection refused";
     assert!(ended.err.starts_with(start) && ended.err.lines().count() == 1, "{}", ended.err);
+}
+
+#[test]
+fn a_request_that_reaches_no_admin_endpoint_says_where_to_run_it() {
+    for request in [["remove", "node4"].as_slice(), &["pause"], &["resume"]] {
+        let ended = rsctl(request).env("RSCTL_ADMIN", "http://127.0.0.1:1").run();
+        assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+        assert!(
+            ended.err.starts_with("error: no admin endpoint at http://127.0.0.1:1: it listens on "),
+            "{}",
+            ended.err
+        );
+        assert!(ended.err.contains("`deploy/swarm/rsctl STACK COMMAND`: Connection refused"), "{}", ended.err);
+    }
 }
 
 #[test]

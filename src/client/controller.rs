@@ -34,6 +34,12 @@ pub(crate) enum AskError {
     /// No answer within the time limit.
     #[error("{0} does not answer in time")]
     Silent(ControllerUrl),
+    /// No admin endpoint takes the request.
+    #[error(
+        "no admin endpoint at {0}: it listens on loopback in the controller's container, so run this there \
+         (docker exec), or on a manager as `deploy/swarm/rsctl STACK COMMAND`"
+    )]
+    NoEndpoint(ControllerUrl, #[source] io::Error),
     /// The answer is not HTTP.
     #[error("{0} does not speak HTTP")]
     Protocol(ControllerUrl, #[source] hyper::Error),
@@ -86,7 +92,10 @@ pub(crate) async fn get(url: &ControllerUrl, path: &str) -> Result<Answer, AskEr
 
 /// Posts an admin request.
 pub(crate) async fn post(url: &ControllerUrl, path: &str) -> Result<Answer, AskError> {
-    ask(url, Request::post(path).header(HEADER, "1"), ANSWER_WITHIN).await
+    match ask(url, Request::post(path).header(HEADER, "1"), ANSWER_WITHIN).await {
+        Err(AskError::Unreachable(url, error)) => Err(AskError::NoEndpoint(url, error)),
+        other => other,
+    }
 }
 
 /// Waits until the published URI differs from the one with the tag `known`, at most for `wait`. Returns its tag, or

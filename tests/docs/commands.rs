@@ -33,11 +33,14 @@ fn shell_words(line: &str) -> Vec<String> {
     words
 }
 
-/// The part of a command that is rsctl's: behind variables, `docker exec CONTAINER` and the like.
+/// The part of a command that is rsctl's: behind variables, `docker exec CONTAINER`, `deploy/swarm/rsctl` and the
+/// like. The first word is not looked at.
 fn of_rsctl(words: &[String]) -> Option<&[String]> {
     let (first, from) = match words.first()?.as_str() {
         "docker" if words.get(1).is_some_and(|w| w == "exec") => ("/rsctl", 2),
         "docker" if words.get(1).is_some_and(|w| w == "run") => ("rsctl", 2),
+        // The script has the name of the stack before the command.
+        script if script.ends_with("/rsctl") && script != "/rsctl" => return words.get(1..),
         _ => ("rsctl", words.iter().take_while(|w| w.contains('=')).count()),
     };
     let direct = from < 2 || words[0] != "docker";
@@ -161,6 +164,7 @@ fn commands_are_read_as_a_shell_does() {
     assert_eq!(words, ["A=b c", "rsctl", "exec", "--set", "D={uri}", "--", "sh", "-c", "echo $D"]);
     let exec = |line: &str| of_rsctl(&shell_words(line)).map(|words| words.join(" "));
     assert_eq!(exec("docker exec \"$(docker ps -qf name=db_rsctl)\" /rsctl status").unwrap(), "/rsctl status");
+    assert_eq!(exec("deploy/swarm/rsctl db plan --output json").unwrap(), "db plan --output json");
     assert_eq!(exec("docker run --rm rsctl plan | cat").unwrap(), "rsctl plan");
     assert_eq!(exec("docker build -t rsctl -f deploy/Dockerfile ."), None);
     assert!(refusal(&shell_words("rsctl stepdown")).is_some());
