@@ -18,6 +18,8 @@ mod lost;
 mod moments;
 #[path = "bench/network.rs"]
 mod network;
+#[path = "bench/planned.rs"]
+mod planned;
 #[path = "bench/plot.rs"]
 mod plot;
 #[path = "bench/pulse.rs"]

@@ -3,7 +3,7 @@
 //! The HTTP side receives an operator's request, and the loop executes it. This trait is all that they know of each
 //! other.
 
-use crate::model::{AddressKind, RecoveryRequest, RequestState};
+use crate::model::{AddressKind, RecoveryRequest, RequestState, SwitchoverId, SwitchoverState};
 use std::time::Duration;
 
 /// The header that every admin request has. Its value does not matter.
@@ -26,6 +26,13 @@ pub trait AdminEndpoint: Send + Sync {
 
     /// Ends a pause.
     fn resume(&self);
+
+    /// Asks for another primary than this member: for `to`, or for the best one. With `only_asks` nothing is changed.
+    /// Called only for members of the newest status. `None` if the primary has changed since that status.
+    fn switch_over(&self, from: &str, to: Option<&str>, only_asks: bool) -> Option<SwitchoverId>;
+
+    /// The state of this request. `None` if it is not the newest request.
+    fn switchover_state(&self, id: SwitchoverId) -> Option<SwitchoverState>;
 
     /// Asks for a recovery. Called only for the evidence of the newest status.
     fn recover(&self, request: RecoveryRequest);

@@ -10,8 +10,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
-use crate::model::{Bootstrap, MemberAddress, RecoveryMode, SetName};
-use crate::parse::values::{ControllerUrl, Services, log_level, objectid, port, set_name, size, socket, switch};
+use crate::model::{Bootstrap, FailoverAfter, MemberAddress, RecoveryMode, SetName};
+use crate::parse::values::{
+    ControllerUrl, Services, failover_after, log_level, objectid, port, set_name, size, socket, switch,
+};
 use crate::parse::{Wanted, positive, written};
 use crate::telemetry::LogFormat;
 
@@ -20,7 +22,7 @@ mod apps;
 pub mod defaults;
 mod secrets;
 
-pub use admin::{PauseArgs, ReaddressArgs, RecoverArgs, RemoveArgs, ResumeArgs};
+pub use admin::{PauseArgs, ReaddressArgs, RecoverArgs, RemoveArgs, ResumeArgs, SwitchoverArgs};
 pub use apps::{CredentialsArgs, EnvArgs, EnvForm, ExecArgs, UriArgs, VariablesArgs, WaitArgs};
 pub use secrets::SecretsArgs;
 
@@ -81,6 +83,19 @@ that still runs does not join again until its task is gone or the controller res
 
 Exit code: 0 the members are removed, 1 not possible, 124 timed out (the controller continues).")]
     Remove(Box<RemoveArgs>),
+    /// Have another member lead, as before work on the primary's machine
+    #[command(
+        visible_alias = "stepdown",
+        after_help = "\
+Run it in the controller's container (docker exec): the controller accepts requests on loopback only. First enough
+members copy from the one that will lead, so that writes go on at once. Then that one stands for election, and the
+command says how long there was no primary. MongoDB gives the lead back to a member with a higher priority after 10 s or
+more; the command says so.
+
+Exit code: 0 another member leads, or the one that --to names leads already, 1 not possible, 3 --dry-run: it could be
+done, 4 no primary, 5 refused, because nobody can take over, 124 timed out."
+    )]
+    Switchover(Box<SwitchoverArgs>),
     /// Give the members host names instead of IP addresses, or the other way round
     #[command(after_help = "\
 Run it in the controller's container (docker exec): the controller accepts requests on loopback only. It changes one
@@ -241,6 +256,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "MODE", env = "RSCTL_BOOTSTRAP", default_value = default_of(&Bootstrap::CHOICES),
           value_parser = one_of(&Bootstrap::CHOICES))]
     pub bootstrap: Bootstrap,
+    /// How long a majority must miss a primary whose machine is silent before another one is elected; off leaves elections
+    /// to MongoDB
+    #[arg(long, value_name = "TIME", env = "RSCTL_FAILOVER_AFTER", default_value = written(defaults::FAILOVER_AFTER), value_parser = failover_after)]
+    pub failover_after: FailoverAfter,
     /// How long the state must be stable before a bootstrap or a recovery
     #[arg(long, value_name = "TIME", env = "RSCTL_STABLE_FOR", default_value = written(defaults::STABLE_FOR), value_parser = positive)]
     pub stable_for: Duration,

@@ -73,6 +73,7 @@ fn policy(nodes: &Nodes, behaviour: &Behaviour) -> Policy {
         member_address: behaviour.member_address,
         replace_after: behaviour.replace_after,
         remove_after: behaviour.remove_after,
+        failover_after: behaviour.failover_after,
         stable_for: behaviour.stable_for,
         recovery: behaviour.recovery,
         bootstrap: behaviour.bootstrap,

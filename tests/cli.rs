@@ -22,6 +22,8 @@ mod supervision;
 mod surface;
 #[path = "cli/swarm_script.rs"]
 mod swarm_script;
+#[path = "cli/switchover.rs"]
+mod switchover;
 #[path = "cli/watch.rs"]
 mod watch;
 
@@ -42,6 +44,7 @@ fn help_is_as_recorded() {
         "pause",
         "resume",
         "remove",
+        "switchover",
         "readdress",
         "recover",
         "uri",
@@ -77,6 +80,11 @@ fn bad_settings_are_one_line_and_exit_code_2() {
             vec!["status", "--service", "mongodb+srv://user:secret@mongo.example"],
             ("X", ""),
             "--service: `mongodb+srv://…@mongo.example` is not accepted; accepted: mongodb+srv://NAME without a user, a port, a database and options; rsctl has settings for them",
+        ),
+        (
+            vec!["run", "--failover-after", "400ms"],
+            ("X", ""),
+            "--failover-after: `400ms` is not accepted; accepted: a time of at least 500ms with its unit, such as 2s, or off",
         ),
         (
             vec!["uri", "--database", "a/b"],
@@ -119,7 +127,7 @@ fn what_no_flag_is_called_gets_a_hint() {
     let ended = rsctl(&["uri", "--databse", "x"]).run();
     assert_eq!((ended.code, ended.out.as_str()), (2, ""));
     assert!(ended.err.contains("--database"), "{}", ended.err);
-    for args in [vec![], vec!["exec", "--set", "A={uri}"], vec!["run", "--port"], vec!["stepdown"]] {
+    for args in [vec![], vec!["exec", "--set", "A={uri}"], vec!["run", "--port"], vec!["stepback"]] {
         assert_eq!(rsctl(&args).run().code, 2, "{args:?}");
     }
 }

@@ -31,7 +31,7 @@ pub(crate) async fn machines(kind: Kind, who: Contender, options: &Options) -> O
         let primary = stand.primary_at_rest().await;
         primarys.push(without(&mut stand, primary, &mut pulse).await);
         let primary = stand.primary_at_rest().await;
-        let head = source_of_another(&stand, primary).await;
+        let head = stand.source_of_another(primary).await;
         secondarys.push(without(&mut stand, head, &mut pulse).await);
     }
     Some(vec![primarys, secondarys])
@@ -48,15 +48,4 @@ async fn without(stand: &mut Stand, lost: usize, pulse: &mut Pulse) -> Option<Du
     drop(silence);
     stand.take_back(lost).await;
     longest
-}
-
-async fn source_of_another(stand: &Stand, primary: usize) -> usize {
-    let secondaries: Vec<_> = (0..stand.set.nodes.len()).filter(|n| *n != primary).collect();
-    for n in &secondaries {
-        let source = stand.set.nodes[*n].sync_source().await.and_then(|host| stand.set.position(&host));
-        if let Some(source) = source.filter(|source| secondaries.contains(source)) {
-            return source;
-        }
-    }
-    secondaries[0]
 }

@@ -10,6 +10,7 @@ use crate::Options;
 use crate::ideal;
 use crate::lost;
 use crate::network::BlackHole;
+use crate::planned;
 use crate::pulse::Pulse;
 use crate::report::{Goal, Series};
 use crate::set::{Kind, Set};
@@ -27,6 +28,9 @@ pub(crate) enum Moment {
     PrimaryKilled,
     TaskRemoved,
     MachineLost,
+    Switchover,
+    TaskStopped,
+    Stall,
     MemberMoved,
     StackRecreated,
     MemberAdded,
@@ -34,11 +38,14 @@ pub(crate) enum Moment {
 }
 
 impl Moment {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::ColdStart,
         Self::PrimaryKilled,
         Self::TaskRemoved,
         Self::MachineLost,
+        Self::Switchover,
+        Self::TaskStopped,
+        Self::Stall,
         Self::MemberMoved,
         Self::StackRecreated,
         Self::MemberAdded,
@@ -51,6 +58,9 @@ impl Moment {
             Self::PrimaryKilled => "primary-killed",
             Self::TaskRemoved => "task-removed",
             Self::MachineLost => "machine-lost",
+            Self::Switchover => "switchover",
+            Self::TaskStopped => "task-stopped",
+            Self::Stall => "stall",
             Self::MemberMoved => "member-moved",
             Self::StackRecreated => "stack-recreated",
             Self::MemberAdded => "member-added",
@@ -67,6 +77,9 @@ pub(crate) async fn measure(moment: Moment, kind: Kind, who: Contender, options:
         Moment::PrimaryKilled => Some(vec![primary_gone(kind, who, options, false).await?]),
         Moment::TaskRemoved => Some(vec![primary_gone(kind, who, options, true).await?]),
         Moment::MachineLost => lost::machines(kind, who, options).await,
+        Moment::Switchover => planned::switchovers(kind, who, options).await,
+        Moment::TaskStopped => planned::stops(kind, who, options).await,
+        Moment::Stall => planned::stalls(kind, who, options).await,
         Moment::MemberMoved => member_moved(kind, who, options).await,
         Moment::StackRecreated => stack_recreated(kind, who, options).await,
         Moment::MemberAdded => member_added(kind, who, options).await,

@@ -78,6 +78,13 @@ impl Set {
         self.tell(running);
     }
 
+    /// Makes DNS list all running mongods but this one, as Swarm does before it stops a task.
+    pub(crate) fn drop_from_dns(&mut self, leaving: usize) {
+        let others = self.nodes.iter_mut().enumerate().filter(|(n, _)| *n != leaving);
+        let running: Vec<_> = others.filter_map(|(_, node)| node.is_running().then_some(node.ip())).collect();
+        self.tell(running);
+    }
+
     fn list(&self, first: usize) {
         self.tell(self.ips[..first].to_vec());
     }

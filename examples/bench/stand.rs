@@ -161,6 +161,18 @@ impl Stand {
         primary
     }
 
+    /// A secondary from which another one copies; any secondary if there is none.
+    pub(crate) async fn source_of_another(&self, primary: usize) -> usize {
+        let secondaries: Vec<_> = (0..self.set.nodes.len()).filter(|n| *n != primary).collect();
+        for n in &secondaries {
+            let source = self.set.nodes[*n].sync_source().await.and_then(|host| self.set.position(&host));
+            if let Some(source) = source.filter(|source| secondaries.contains(source)) {
+                return source;
+            }
+        }
+        secondaries[0]
+    }
+
     /// Restarts one of three members, and waits until the set is healthy.
     pub(crate) async fn take_back(&mut self, n: usize) {
         self.set.nodes[n].restart().await.unwrap();

@@ -48,6 +48,23 @@ pub struct ResumeArgs {
     pub wait: Duration,
 }
 
+/// `rsctl switchover`.
+#[derive(Args, Debug)]
+pub struct SwitchoverArgs {
+    /// Member that must lead: HOST:PORT as in `rsctl status`, or HOST [default: the best one]
+    #[arg(long, value_name = "MEMBER")]
+    pub to: Option<String>,
+    /// Only show who would lead
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long to wait until another member leads
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
+    pub wait: Duration,
+    /// The controller's admin endpoint
+    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
+    pub admin: ControllerUrl,
+}
+
 /// `rsctl readdress`.
 #[derive(Args, Debug)]
 pub struct ReaddressArgs {

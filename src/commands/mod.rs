@@ -19,6 +19,7 @@ pub mod run;
 mod secrets;
 mod status;
 mod stop;
+mod switchover;
 mod table;
 mod terminal;
 mod uri;
@@ -38,6 +39,7 @@ pub async fn dispatch(command: Command) -> Outcome {
         Command::Plan(settings) => stoppable(plan::plan(*settings)).await,
         Command::History(settings) => stoppable(history::history(*settings)).await,
         Command::Remove(settings) => stoppable(remove::remove(settings)).await,
+        Command::Switchover(settings) => stoppable(switchover::switchover(settings)).await,
         Command::Readdress(settings) => stoppable(readdress::readdress(*settings)).await,
         Command::Recover(settings) => stoppable(recover::recover(*settings)).await,
         Command::Pause(settings) => stoppable(pause::pause(settings)).await,

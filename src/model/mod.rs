@@ -29,10 +29,10 @@ pub use host::{DEFAULT_PORT, Host, HostError, SetName, SetNameError, is_containe
 pub use initial_sync::{FailedSyncs, InitialSync};
 pub use member::{Change, Member, MemberId, NewRole, SavedVote};
 pub use node::{DataId, Lock, NodeState, OpTime, Peer, Probe, ProbeError, ProcessId, Proof, SetView, Token, UserData};
-pub use observed::{Found, Naming, Node, Observed, Process, SyncSourceRequest};
+pub use observed::{Found, Naming, Node, Observed, Process, SyncSourceRequest, Taken};
 pub use past::Past;
 pub use pause::{AHEAD_MAX, PAUSE_MAX, Pause, PauseWord};
-pub use policy::{AddressKind, Bootstrap, MemberAddress, Policy, RecoveryMode};
+pub use policy::{AddressKind, Bootstrap, FailoverAfter, MemberAddress, Policy, RecoveryMode};
 pub use refusal::{Cause, Refusal, Subject};
-pub use request::{RecoveryRequest, RemovalTarget, RequestState};
+pub use request::{RecoveryRequest, RemovalTarget, RequestState, SwitchoverId, SwitchoverRequest, SwitchoverState};
 pub use version::{FeatureVersion, UnknownFeatureVersion, WireVersion};

@@ -4,7 +4,7 @@
 
 use super::{
     AddressKind, DataId, Host, Lock, NodeState, Past, Pause, Peer, Probe, ProbeError, ProcessId, Proof,
-    RecoveryRequest, Refusal, RemovalTarget, ReplConfig, TaskList,
+    RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SwitchoverRequest, TaskList,
 };
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +43,8 @@ pub struct Observed {
     pub removals: BTreeSet<RemovalTarget>,
     /// The kind of address that an operator wants all members to have.
     pub readdress: Option<AddressKind>,
+    /// A switchover that an operator requested.
+    pub switchover: Option<SwitchoverRequest>,
     /// A recovery that an operator requested.
     pub request: Option<RecoveryRequest>,
     /// Steps that failed a short time ago.
@@ -79,6 +81,11 @@ pub struct Node {
     pub down_observations: u32,
     /// For how long the node's port has been closed, without an answer in between.
     pub closed_for: Duration,
+    /// Whether no attempt to connect to the node was answered in this observation. The kernel of a machine answers such an
+    /// attempt while its mongod hangs, so this shows more than a missing answer.
+    pub unconnected: bool,
+    /// For how long this has been so.
+    pub unconnected_for: Duration,
     /// For how long the node's mongod has reported the same state. It is zero while the node does not answer.
     pub state_for: Duration,
     /// What the host name that the node reports resolves to.
@@ -124,6 +131,8 @@ impl Node {
             unhealthy_for: Duration::ZERO,
             down_observations: 0,
             closed_for: Duration::ZERO,
+            unconnected: false,
+            unconnected_for: Duration::ZERO,
             state_for: Duration::ZERO,
             naming,
             found: Found::AtAddress,
@@ -232,6 +241,21 @@ pub struct SyncSourceRequest {
     pub source: ProcessId,
     /// Whether the request is recent, and may still take effect.
     pub fresh: bool,
+    /// For how long it has been known.
+    pub age: Duration,
+    /// Whether the secondary copies from the source.
+    pub taken: Taken,
+}
+
+/// Whether a secondary has taken the sync source that it was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It may name the source, but nothing shows that it has got writes from it.
+    NotYet,
+    /// The same, and it copied from nobody when it was told. It takes the source when it looks for one, within a second.
+    OnWaking,
+    /// It has got writes from it.
+    Yes,
 }
 
 #[cfg(test)]

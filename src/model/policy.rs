@@ -18,6 +18,8 @@ pub struct Policy {
     pub replace_after: Duration,
     /// A member that has been gone for this time is removed even where that gains nothing.
     pub remove_after: Duration,
+    /// How long a primary must be silent before another member is asked to lead.
+    pub failover_after: FailoverAfter,
     /// How long the state must be stable before a bootstrap or a recovery.
     pub stable_for: Duration,
     /// Whether a majority at new addresses is recovered without a request.
@@ -81,6 +83,20 @@ pub enum RecoveryMode {
     Auto,
     /// It is not. The status shows what would be done.
     Manual,
+}
+
+/// How long a primary must be silent before another member is asked to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailoverAfter {
+    /// For this time, for a majority of the voters and for rsctl. A primary that is seen to have ended is not waited for.
+    Silence(Duration),
+    /// No member is asked. MongoDB elects by itself, after its election timeout.
+    Off,
+}
+
+impl FailoverAfter {
+    /// The shortest time. Below it, one late heartbeat would count as silence.
+    pub const MIN: Duration = Duration::from_millis(500);
 }
 
 /// Whether blank tasks may become a new set.

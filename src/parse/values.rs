@@ -9,9 +9,9 @@ use bson::oid::ObjectId;
 use nix::sys::signal::Signal;
 use tracing::level_filters::LevelFilter;
 
-use super::Wanted;
+use super::{Wanted, span};
 use crate::discovery::{ServiceName, ServiceNameError};
-use crate::model::{EvidenceId, PAUSE_MAX, SetName};
+use crate::model::{EvidenceId, FailoverAfter, PAUSE_MAX, SetName};
 
 pub(crate) fn port(text: &str) -> Result<u16, Wanted> {
     text.parse().ok().filter(|port| *port > 0).ok_or(Wanted("a port from 1 to 65535"))
@@ -41,6 +41,14 @@ pub(crate) fn evidence_id(text: &str) -> Result<EvidenceId, Wanted> {
 
 pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wanted> {
     text.parse().map_err(|_| Wanted("an address such as 127.0.0.1:8080 or [::1]:8080"))
+}
+
+pub(crate) fn failover_after(text: &str) -> Result<FailoverAfter, Wanted> {
+    if text == "off" {
+        return Ok(FailoverAfter::Off);
+    }
+    let time = span(text).ok().filter(|time| *time >= FailoverAfter::MIN);
+    time.map(FailoverAfter::Silence).ok_or(Wanted("a time of at least 500ms with its unit, such as 2s, or off"))
 }
 
 pub(crate) fn switch(text: &str) -> Result<bool, Wanted> {

@@ -6,7 +6,7 @@
 
 use super::situation::{Situation, voters_but};
 use super::{Advice, Context, Proposal, Reason, Step, WaitingOn};
-use crate::model::{Host, Member, Node, NodeState, ProbeError, Process, ReplConfig};
+use crate::model::{FailoverAfter, Host, Member, Node, NodeState, ProbeError, Process, ReplConfig};
 use std::time::Duration;
 
 /// So many observations in a row must find the old primary's port closed.
@@ -20,6 +20,12 @@ const HEARTBEATS_MISSED: u32 = 4;
 /// and for no less than this time: a primary that only pauses is back sooner than another one is elected.
 pub(super) const SILENCE_MIN: Duration = Duration::from_secs(3);
 
+/// Fewer heartbeats are enough from a machine that does not even answer attempts to connect: the kernel does, while a
+/// mongod pauses. It takes this time, so that one lost packet is no evidence.
+const UNCONNECTED_MIN: Duration = Duration::from_millis(500);
+/// So many heartbeats of such a machine must be missing, for `--failover-after`.
+const HEARTBEATS_UNCONNECTED: u32 = 2;
+
 /// Has the secondary with the newest write stand for election.
 pub(super) fn step_up(context: &Context<'_>) -> Advice {
     let now = &context.situation;
@@ -29,6 +35,9 @@ pub(super) fn step_up(context: &Context<'_>) -> Advice {
     let missing = no_majority(config, &ready).or_else(|| no_majority(effective, &effective_ready));
     if let Some(wait) = missing {
         return Advice::Wait(vec![wait]);
+    }
+    if now.policy.failover_after == FailoverAfter::Off {
+        return Advice::Wait(vec![WaitingOn::Election]);
     }
     // A member that is elected and catches up: another election would only unseat it.
     if now.ours.iter().any(|p| p.state() == NodeState::Other) {
@@ -132,10 +141,11 @@ fn is_followed(now: &Situation<'_>, host: &Host) -> bool {
     let Some(interval) = now.config.map(ReplConfig::heartbeat_interval) else { return false };
     let follows = |p: &&Process<'_>| sync_source(p) == Some(host);
     let heard = |p: &Process<'_>| now.observed.peer(p.probe, host).and_then(|peer| peer.unheard_for);
-    now.ours.iter().filter(follows).filter_map(heard).any(|unheard| unheard <= interval.saturating_add(HEARD_MARGIN))
+    let lately = interval.saturating_add(interval.min(HEARD_MARGIN));
+    now.ours.iter().filter(follows).filter_map(heard).any(|unheard| unheard <= lately)
 }
 
-/// A majority sees the host down, or has missed several of its heartbeats. The server itself waits 10 s for an answer
+/// A majority sees the host down, or has missed its heartbeats for long enough. The server itself waits 10 s for an answer
 /// before it sees a silent host down (`heartbeatTimeoutSecs`).
 fn is_down_for_majority(
     now: &Situation<'_>,
@@ -143,12 +153,31 @@ fn is_down_for_majority(
     ready: &[(&Member, &Process<'_>)],
     host: &Host,
 ) -> bool {
-    ready.iter().filter(|(_, p)| misses(now, config, p, host)).count() >= config.majority()
+    let silence = silence_of_a_primary(now, config, host);
+    ready.iter().filter(|(_, p)| hears_nothing(now, p, host, silence)).count() >= config.majority()
+}
+
+/// For how long a majority must have missed the primary. A mongod that pauses is given longer than a machine that does
+/// not answer.
+fn silence_of_a_primary(now: &Situation<'_>, config: &ReplConfig, host: &Host) -> Duration {
+    let patient = silence(config);
+    let is_unconnected = now.observed.node(host).is_some_and(|node| node.unconnected_for >= UNCONNECTED_MIN);
+    match now.policy.failover_after {
+        FailoverAfter::Silence(time) if is_unconnected => {
+            time.max(config.heartbeat_interval() * HEARTBEATS_UNCONNECTED)
+        }
+        FailoverAfter::Silence(time) => patient.max(time),
+        FailoverAfter::Off => patient,
+    }
 }
 
 /// The process sees the host down, or has missed several of its heartbeats.
 pub(super) fn misses(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>, host: &Host) -> bool {
-    hears_nothing(now, process, host, SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_MISSED))
+    hears_nothing(now, process, host, silence(config))
+}
+
+fn silence(config: &ReplConfig) -> Duration {
+    SILENCE_MIN.max(config.heartbeat_interval() * HEARTBEATS_MISSED)
 }
 
 /// The process sees the host down, or no heartbeat of it came in for this time. A process that has just started has not

@@ -42,6 +42,7 @@ pub use recovery::{Absence, Directory, Evidence, Loss, Lost, Missing, Obstacle, 
 pub use rule::{Applies, Rule};
 pub use safety::Objection;
 pub use step::{Plan, Step};
+pub use switchover::{NoSuccessor, outranked_by, successor_for};
 pub use waiting::WaitingOn;
 
 use crate::model::{Observed, Policy};

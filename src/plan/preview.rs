@@ -3,8 +3,9 @@
 //! **Invariant:** a preview is only shown. After every real step comes another observation.
 
 use super::{Plan, Reason, Step, plan};
-use crate::model::{Host, NodeState, Observed, Policy, Probe, ReplConfig, SyncSourceRequest};
+use crate::model::{Host, NodeState, Observed, Policy, Probe, ReplConfig, SyncSourceRequest, Taken};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A longer list would say little, because other things happen meanwhile.
 const STEPS_MAX: usize = 12;
@@ -66,7 +67,8 @@ fn follow(world: &mut Observed, step: &Step) -> bool {
 
 fn request_sync_source(world: &mut Observed, on: &Host, source: &Host) {
     let Some((on, source)) = world.probe(on).zip(world.probe(source)) else { return };
-    let request = SyncSourceRequest { on: on.process, source: source.process, fresh: true };
+    let (on, source, age) = (on.process, source.process, Duration::ZERO);
+    let request = SyncSourceRequest { on, source, fresh: true, age, taken: Taken::NotYet };
     world.sync_source_requests.retain(|before| before.on != request.on);
     world.sync_source_requests.push(request);
 }

@@ -140,6 +140,18 @@ pub enum Reason {
         /// The primary.
         host: Host,
     },
+    /// An operator wants another primary.
+    SwitchoverRequested {
+        /// The primary.
+        host: Host,
+    },
+    /// A member should copy from the one that an operator wants to lead.
+    FollowersWanted {
+        /// The member that is to lead.
+        next: Host,
+    },
+    /// The task of a secondary's source is about to stop.
+    SourceLeaves,
     /// The data of a majority answers at addresses that the config does not have.
     MajorityMoved {
         /// Voters whose data is found, and that the new config reaches.
@@ -228,14 +240,13 @@ impl fmt::Display for Reason {
             Self::PrimaryIsUnlisted { host } => {
                 write!(f, "DNS no longer lists the primary {host}, so its task is about to stop")
             }
-            Self::MajorityMoved { found, voters } => {
-                write!(f, "the data of {found} of {voters} voters answers at addresses that the config does not have")
+            Self::SwitchoverRequested { host } => write!(f, "an operator wants another primary than {host}"),
+            Self::FollowersWanted { next } => {
+                write!(f, "an operator wants {next} to lead, and others must copy from it")
             }
-            Self::NobodyLooks { found, voters } => write!(
-                f,
-                "{found} of {voters} voters are REMOVED at their own addresses: they started before their names led to \
-                 them, and look again only when the config names another host"
-            ),
+            Self::SourceLeaves => f.write_str("DNS no longer lists its sync source, whose task is about to stop"),
+            Self::MajorityMoved { found, voters } => fmt_moved(f, *found, *voters),
+            Self::NobodyLooks { found, voters } => fmt_nobody_looks(f, *found, *voters),
             Self::HostRespelled => f.write_str("its host was written in another form only to bring the set back"),
             Self::RecoveryRequested => f.write_str("an operator requested it, and the data of a majority is found"),
             Self::LossAccepted => f.write_str("an operator accepts the loss of what only the missing directories hold"),
@@ -248,6 +259,18 @@ impl fmt::Display for Reason {
             Self::Paused => f.write_str("an operator paused rsctl"),
         }
     }
+}
+
+fn fmt_moved(f: &mut fmt::Formatter<'_>, found: usize, voters: usize) -> fmt::Result {
+    write!(f, "the data of {found} of {voters} voters answers at addresses that the config does not have")
+}
+
+fn fmt_nobody_looks(f: &mut fmt::Formatter<'_>, found: usize, voters: usize) -> fmt::Result {
+    write!(
+        f,
+        "{found} of {voters} voters are REMOVED at their own addresses: they started before their names led to them, and \
+         look again only when the config names another host"
+    )
 }
 
 pub(super) fn list(hosts: &[Host]) -> String {

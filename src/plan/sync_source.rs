@@ -1,40 +1,52 @@
 //! Which member a secondary copies from: *reset-sync-source*, *chain-secondary*.
 
 use super::failover::{SILENCE_MIN, can_lead, hears_nothing, sync_source};
-use super::safety::first_free;
+use super::safety::is_free;
 use super::situation::Situation;
+use super::switchover::is_leaving;
 use super::{Advice, Context, Proposal, Reason, Step};
 use crate::model::{Host, Member, NodeState, Process, ReplConfig, SyncSourceRequest};
 use std::cmp::Reverse;
+use std::time::Duration;
 
 /// So many heartbeats in a row of a source must be missing before it counts as lost. Fewer than for a primary, because
 /// no member is unseated.
 const HEARTBEATS_LOST: u32 = 2;
+
+/// A member has just come for this long.
+const JUST_COME: Duration = Duration::from_secs(2);
 
 /// Has a secondary copy from the primary when its source is lost. A source whose machine fails sends nothing more, and
 /// the secondary hangs for 10 s, and for another 7 s in which the server tries to connect to the source again (6.0.5,
 /// 5.0.4; 5 s and 3 s where the kernel checks idle connections, as in the stack that ships). Of three voters, with one
 /// gone and one that hangs, no majority holds a new write for that time. With another source, a 6.0 saves the second
 /// wait.
+///
+/// So it does when the source's task is about to stop. A secondary whose source stops sleeps for a second before it takes
+/// another one. While the source still runs, a majority is there without that secondary.
 pub(super) fn reset_sync_source(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some((primary, config)) = now.writable() else { return Advice::Pass };
     let Some(host) = now.primary_host().filter(|host| config.member_at(host).is_some()) else { return Advice::Pass };
-    let hangs = |p: &Process<'_>| {
-        let is_lost = |source: &Host| source != host && is_lost(now, config, p, source);
-        p.state() == NodeState::Secondary && sync_source(p).is_some_and(is_lost)
+    let trouble = |p: &Process<'_>| {
+        let source = sync_source(p).filter(|source| *source != host && p.state() == NodeState::Secondary)?;
+        let leaves = || now.ours.iter().any(|p| p.is_at(source) && is_leaving(now, p));
+        is_lost(now, config, p, source)
+            .then_some(Reason::SourceIsLost)
+            .or_else(|| leaves().then_some(Reason::SourceLeaves))
     };
     let was_requested = |p: &Process<'_>| {
-        let request = SyncSourceRequest { on: p.id, source: primary.id, fresh: true };
-        now.observed.sync_source_requests.contains(&request)
+        let is_such = |r: &SyncSourceRequest| r.fresh && (r.on, r.source) == (p.id, primary.id);
+        now.observed.sync_source_requests.iter().any(is_such)
     };
     let voters = config.voters().filter_map(|m| now.process_at(m).map(|p| (m, p)));
-    let requests = voters.filter(|(_, p)| hangs(p) && !was_requested(p)).map(|(m, _)| Step::SetSyncSource {
-        on: m.host.clone(),
-        source: host.clone(),
-        primary: host.clone(),
+    let proposals = voters.filter(|(_, p)| !was_requested(p)).filter_map(|(m, p)| {
+        let step = Step::SetSyncSource { on: m.host.clone(), source: host.clone(), primary: host.clone() };
+        Some(Proposal::new(step, trouble(p)?))
     });
-    first_free(now, requests).map_or(Advice::Pass, |step| Proposal::new(step, Reason::SourceIsLost).into())
+    let proposals: Vec<Proposal> = proposals.collect();
+    let free = proposals.iter().position(|proposal| is_free(now, &proposal.step)).unwrap_or_default();
+    proposals.into_iter().nth(free).map_or(Advice::Pass, Advice::from)
 }
 
 /// The source answers neither rsctl nor the process that copies from it.
@@ -56,6 +68,10 @@ fn is_lost(now: &Situation<'_>, config: &ReplConfig, process: &Process<'_>, sour
 /// the other way round.
 pub(super) fn chain_secondary(context: &Context<'_>) -> Advice {
     let now = &context.situation;
+    // A switchover on request decides who copies from whom.
+    if now.observed.switchover.is_some() {
+        return Advice::Pass;
+    }
     let Some((_, config)) = now.writable() else { return Advice::Pass };
     let chain = two_secondaries(now, config).and_then(|two| chain(now, &two));
     chain.map_or(Advice::Pass, Advice::from)
@@ -67,7 +83,8 @@ type Secondary<'s, 'a> = (&'a Member, &'s Process<'a>);
 fn two_secondaries<'s, 'a>(now: &'s Situation<'a>, config: &'a ReplConfig) -> Option<[Secondary<'s, 'a>; 2]> {
     let live = config.voters().filter(|m| now.is_live(m) && !now.is_removal_target(m));
     let live = live.filter_map(|m| now.process_at(m).map(|p| (m, p)));
-    let secondaries: Vec<_> = live.filter(|(_, p)| p.state() == NodeState::Secondary).collect();
+    let stay = live.filter(|(_, p)| p.state() == NodeState::Secondary && !is_leaving(now, p));
+    let secondaries: Vec<_> = stay.collect();
     let secondaries = secondaries.try_into().ok()?;
     (config.allows_chaining() && config.voters().count() == 3).then_some(secondaries)
 }
@@ -81,15 +98,25 @@ fn chain(now: &Situation<'_>, secondaries: &[Secondary<'_, '_>; 2]) -> Option<Pr
     // A member that the other one copies from stays the source. Else a source that the other one did not take is passed
     // over, and the one with the newest write comes first.
     let followers = |host: &Host| secondaries.iter().filter(|(_, p)| sync_source(p) == Some(host)).count();
-    let electable = secondaries.iter().filter(|(m, _)| can_lead(m));
+    // One that has no source itself, as after it led, would keep the other one waiting for as long.
+    let electable = secondaries.iter().filter(|(m, p)| can_lead(m) && sync_source(p).is_some());
     let rank = |(m, p): &&Secondary<'_, '_>| (followers(&m.host), !had_no_effect(p), p.probe.newest(), Reverse(m.id));
     let (source, _) = electable.max_by_key(rank)?;
     let primary = now.primary_host()?;
-    let copies_from_primary = |(m, p): &&Secondary<'_, '_>| m.id != source.id && sync_source(p) == Some(primary);
-    let (member, _) = secondaries.iter().find(copies_from_primary)?;
+    let wants_a_source = |(m, p): &&Secondary<'_, '_>| {
+        m.id != source.id && sync_source(p).map_or_else(|| has_just_come(now, m), |host| host == primary)
+    };
+    let (member, _) = secondaries.iter().find(wants_a_source)?;
     let (on, host) = (member.host.clone(), source.host.clone());
     let step = Step::SetSyncSource { on, source: host.clone(), primary: primary.clone() };
     Some(Proposal::new(step, Reason::NextPrimary { host }))
+}
+
+/// The member has been in its state for a moment only. It has no source in its first second, and takes the one that it is
+/// given by then.
+fn has_just_come(now: &Situation<'_>, member: &Member) -> bool {
+    let state_for = now.observed.node(&member.host).map(|node| node.state_for).unwrap_or_default();
+    !state_for.is_zero() && state_for < JUST_COME
 }
 
 /// The last request that one of the two copies from the other.

@@ -120,6 +120,15 @@ pub enum WaitingOn {
         /// The member.
         host: Host,
     },
+    /// Members must copy from the one that an operator wants to lead.
+    Followers {
+        /// The member that is to lead.
+        next: Host,
+        /// How many copy from it.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+    },
     /// A step was refused, and is tried again later.
     Refused {
         /// What the step would have done, one subject for each part.
@@ -149,7 +158,7 @@ pub enum WaitingOn {
 
 impl WaitingOn {
     /// Every value of [`WaitingOn::kind`].
-    pub const KINDS: [&str; 22] = [
+    pub const KINDS: [&str; 23] = [
         "tasks",
         "dns",
         "node",
@@ -169,6 +178,7 @@ impl WaitingOn {
         "electable",
         "election",
         "catch-up",
+        "followers",
         "refused",
         "veto",
         "paused",
@@ -196,6 +206,7 @@ impl WaitingOn {
             Self::Electable { .. } => "electable",
             Self::Election => "election",
             Self::CatchUp { .. } => "catch-up",
+            Self::Followers { .. } => "followers",
             Self::Refused { .. } => "refused",
             Self::Veto { .. } => "veto",
             Self::Paused { .. } => "paused",
@@ -238,6 +249,7 @@ impl WaitingOn {
             | Self::Electable { .. }
             | Self::Election
             | Self::CatchUp { .. }
+            | Self::Followers { .. }
             | Self::Veto { .. } => {}
         }
         same
@@ -288,6 +300,9 @@ impl fmt::Display for WaitingOn {
             ),
             Self::Election => f.write_str("the members elect a primary"),
             Self::CatchUp { host } => write!(f, "{host} must catch up before it can lead"),
+            Self::Followers { next, have, need } => {
+                write!(f, "before {next} leads, others must copy from it, and {have} of {need} do")
+            }
             Self::Refused { subjects, reason, retry_in } => {
                 let subjects: Vec<_> = subjects.iter().map(Subject::to_string).collect();
                 write!(f, "{} was refused: {reason}; next try in {} ms", subjects.join(", "), retry_in.as_millis())

@@ -84,10 +84,7 @@ pub(super) async fn execute<A: Admin>(admin: &A, observed: &Observed, step: &Ste
         }
         Step::SetSyncSource { on, source, primary } => {
             admin.sync_from(address(observed, on)?, source).await?;
-            // The primary is ahead of a member that hangs, if there is anything to copy.
-            if source != primary {
-                write_noops(admin, address(observed, primary)?).await;
-            }
+            write_noops(admin, address(observed, primary)?).await;
             Ok(())
         }
         Step::StepUp { on } => Ok(admin.step_up(address(observed, on)?).await?),

@@ -7,10 +7,10 @@
 //! showed the fact, not from the last observation that showed the opposite.
 
 use super::host_history::{HostHistory, Listed, TasksSeen};
-use super::pace;
 use super::pasts::Pasts;
 use super::repeats::Repeats;
-use crate::model::{Cause, Host, Lock, Node, NodeState, Observed, ProcessId, Refusal, Subject, SyncSourceRequest};
+use super::source_requests::SourceRequests;
+use crate::model::{Cause, Host, Lock, Node, NodeState, Observed, ProcessId, Refusal, Subject};
 use crate::plan::Step;
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ pub(super) struct History {
     recovered_at: Option<Instant>,
     /// Processes that have written their state to disk, with the address at which each was told to.
     fsynced: BTreeMap<ProcessId, Host>,
-    sync_source_requests: Vec<RequestedSource>,
+    sync_source_requests: SourceRequests,
     /// Primaries that a switchover replaced, with the address that each had.
     switched_over: BTreeMap<ProcessId, Host>,
     refusals: Vec<RefusedStep>,
@@ -76,16 +76,6 @@ struct RefusedStep {
     until: Instant,
 }
 
-/// The last request that made process `on` copy from process `source`. It was sent `times` times, and the member has
-/// until `until` to follow it.
-#[derive(Debug)]
-struct RequestedSource {
-    on: ProcessId,
-    source: ProcessId,
-    times: u32,
-    until: Instant,
-}
-
 impl History {
     /// Writes into the observation how long each fact has held, and remembers the observation. `listed` says for each
     /// address whether DNS lists it. No duration grows by more than `cap`.
@@ -109,8 +99,8 @@ impl History {
         self.forget_ended_processes(observed);
         observed.fsynced = self.fsynced.keys().copied().collect();
         observed.switched_over = self.switched_over.keys().copied().collect();
-        let request = |r: &RequestedSource| SyncSourceRequest { on: r.on, source: r.source, fresh: now < r.until };
-        observed.sync_source_requests = self.sync_source_requests.iter().map(request).collect();
+        self.sync_source_requests.observe(observed);
+        observed.sync_source_requests = self.sync_source_requests.show(now);
         self.repeats.observe(observed);
         observed.refusals = self.refusals(now);
         let repeats = self.repeats.refusals(observed, now);
@@ -264,8 +254,8 @@ impl History {
             Step::StepUp { .. } => self.record_switchover(observed),
             Step::Fsync { on } => self.fsynced.extend(process(on).map(|process| (process, on.clone()))),
             Step::SetSyncSource { on, source, .. } => {
-                if let Some((on, source)) = process(on).zip(process(source)) {
-                    self.record_sync_source_request(on, source, now);
+                if let Some(pair) = observed.probe(on).zip(observed.probe(source)) {
+                    self.sync_source_requests.sent(observed, pair, now, DROP_REFUSAL_AFTER);
                 }
             }
             _ => {}
@@ -277,17 +267,6 @@ impl History {
         let answers = observed.nodes.iter().filter_map(|(host, node)| Some((host, node.probe()?)));
         let primaries = answers.filter(|(_, probe)| probe.state == NodeState::Primary);
         self.switched_over.extend(primaries.map(|(host, probe)| (probe.process, host.clone())));
-    }
-
-    fn record_sync_source_request(&mut self, on: ProcessId, source: ProcessId, now: Instant) {
-        let same_pair = |r: &RequestedSource| [(on, source), (source, on)].contains(&(r.on, r.source));
-        self.sync_source_requests.retain(|r| now < r.until + DROP_REFUSAL_AFTER);
-        let before = self.sync_source_requests.iter().find(|r| same_pair(r)).map_or(0, |r| r.times);
-        let times = before.saturating_add(1);
-        // This request replaces every earlier request to the same process.
-        self.sync_source_requests.retain(|r| !same_pair(r) && r.on != on);
-        let until = now + pace::sync_source_retry_after(times);
-        self.sync_source_requests.push(RequestedSource { on, source, times, until });
     }
 
     /// Drops every refusal that shares a subject with a step that succeeded.

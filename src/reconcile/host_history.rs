@@ -37,6 +37,7 @@ pub(super) struct HostHistory {
     pub(super) unhealthy: HeldFor,
     down_observations: u32,
     closed: HeldFor,
+    unconnected: HeldFor,
     state: Option<NodeState>,
     in_state: HeldFor,
 }
@@ -58,6 +59,7 @@ impl HostHistory {
         let gone_from_dns = good && listed == Listed::No;
         self.down_observations = self.down_observations_after(&node.answer.as_ref().map(drop), gone_from_dns);
         self.closed.is(self.down_observations > 0, passed);
+        self.unconnected.is(node.unconnected, passed);
         self.record_state(node.probe().map(|probe| probe.state), passed);
         node.ever_listed = self.ever_listed;
         node.unlisted_for = self.unlisted.time();
@@ -65,6 +67,7 @@ impl HostHistory {
         node.silent_for = self.silent.time();
         node.down_observations = self.down_observations;
         node.closed_for = self.closed.time();
+        node.unconnected_for = self.unconnected.time();
         node.state_for = self.in_state.time();
     }
 

@@ -16,6 +16,8 @@ mod pasts;
 mod plan_log;
 mod repeats;
 mod requests;
+mod source_requests;
+mod switchovers;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +28,7 @@ use crate::model::{
 };
 use crate::mongo::Admin;
 use crate::outcome::Chain;
-use crate::plan::{Plan, Step, Verdict, evidence, plan, readdressing};
+use crate::plan::{Plan, Reason, Step, Verdict, evidence, plan, readdressing, successor_for};
 use age::WhileRecent;
 pub use event_log::EventLog;
 use execute::StepError;
@@ -93,6 +95,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             let plan = plan(&observed, self.policy);
             self.judge_request(&observed, &plan);
             self.judge_readdressing(&observed, &plan);
+            self.judge_switchover(&observed, &plan);
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
                 observer.history.known_set = Some(set);
             }
@@ -170,6 +173,9 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let forces = matches!(plan.next, Step::Recover { .. } | Step::AcceptLoss { .. });
         let request = observed.request.as_ref().filter(|_| forces);
         self.record_state(request, RequestState::Begun);
+        if matches!((&plan.next, &plan.because), (Step::StepUp { .. }, Reason::SwitchoverRequested { .. })) {
+            self.requests.switchovers.ordered();
+        }
         let admin = WhileRecent { admin: self.admin, age: observer.age };
         let mut doing = std::pin::pin!(execute::execute(&admin, observed, &plan.next));
         let outcome = tokio::select! {
@@ -285,6 +291,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let due = |host: &Host| named(host) && !is_out(observed, host);
         let removals = self.requests.removals(observed, |hosts| unsure || hosts.iter().any(due));
         (observed.request, observed.removals) = (self.requests.to_recover(), removals);
+        observed.switchover = self.requests.switchovers.to_execute();
     }
 
     fn record_state(&self, request: Option<&RecoveryRequest>, request_state: RequestState) {
@@ -301,6 +308,12 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         {
             self.requests.all_readdressed(kind);
         }
+    }
+
+    /// Tells the operator what became of a request for another primary.
+    fn judge_switchover(&self, observed: &Observed, plan: &Plan) {
+        let leads = plan.primary.as_ref().and_then(|primary| observed.probe(primary)).map(|probe| probe.process);
+        self.requests.switchovers.judge(plan, leads, |to| successor_for(observed, self.policy, to));
     }
 
     /// Drops a request to recover that no longer fits what the operator saw, and records the reason.

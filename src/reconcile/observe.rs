@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How long a probe of one mongod may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
@@ -59,6 +59,8 @@ pub(super) struct Observer<'p, D, A> {
     known: BTreeSet<Host>,
     /// The addresses that did not answer, and how each is probed next.
     silent: BTreeMap<SocketAddr, Silence>,
+    /// Those of them that did not even answer an attempt to connect, in the last observation.
+    unconnected: BTreeSet<SocketAddr>,
     /// How long the last answer of each address took.
     took: BTreeMap<SocketAddr, Duration>,
     last_addresses: LastAddresses,
@@ -71,14 +73,26 @@ pub(super) struct Observer<'p, D, A> {
 
 impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
     pub(super) fn new(discovery: &'p D, admin: &'p A, policy: &'p Policy, interval: Duration) -> Self {
-        let (known, silent, took) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        let (last_addresses, history, age) = (LastAddresses::default(), History::default(), Age::start());
-        Self { discovery, admin, policy, interval, known, silent, took, last_addresses, history, wanted: None, age }
+        Self {
+            discovery,
+            admin,
+            policy,
+            interval,
+            known: BTreeSet::new(),
+            silent: BTreeMap::new(),
+            unconnected: BTreeSet::new(),
+            took: BTreeMap::new(),
+            last_addresses: LastAddresses::default(),
+            history: History::default(),
+            wanted: None,
+            age: Age::start(),
+        }
     }
 
     /// Makes one complete observation.
     pub(super) async fn observe(&mut self) -> Observed {
         let mut age = Age::start();
+        self.unconnected.clear();
         let mut names = Names::new();
         let mut answers = Answers::new();
         let wanted = self.known.iter().filter_map(Host::name).map(str::to_owned).collect();
@@ -126,15 +140,23 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let admin = self.admin;
         self.be_patient_with_one(&at, Instant::now());
         let questions = at.into_iter().filter(|at| !answers.contains_key(at)).map(|at| {
-            let limit = self.silent.get(&at).map_or(PROBE_LIMIT, |silence| silence.limit);
+            let silence = self.silent.get(&at).copied();
+            let limit = silence.map_or(PROBE_LIMIT, |silence| silence.limit);
             async move {
                 let asked = Instant::now();
-                (at, admin.probe(at, limit).await.map(Arc::new), asked.elapsed())
+                let probing = async { (admin.probe(at, limit).await.map(Arc::new), asked.elapsed()) };
+                let connecting =
+                    async { silence.is_none() || matches!(timeout(limit, admin.listens(at)).await, Ok(true)) };
+                let ((answer, took), connects) = join(probing, connecting).await;
+                (at, answer, took, connects)
             }
         });
-        for (at, answer, took) in join_all(questions).await {
+        for (at, answer, took, connects) in join_all(questions).await {
             if answer.is_ok() {
                 self.took.insert(at, took);
+            }
+            if !connects && matches!(answer, Err(ProbeError::Timeout | ProbeError::Unreachable(_))) {
+                self.unconnected.insert(at);
             }
             answers.insert(at, answer);
         }
@@ -183,7 +205,8 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
                 is_listed = Listed::Unknown;
             }
             listed.insert(host.clone(), is_listed);
-            let node = Node { found, ..Node::new(at, answer, naming, is_listed == Listed::Yes) };
+            let unconnected = at.is_some_and(|at| self.unconnected.contains(&at));
+            let node = Node { found, unconnected, ..Node::new(at, answer, naming, is_listed == Listed::Yes) };
             observed.nodes.insert(host.clone(), node);
         }
         observed.tasks = tasks;
@@ -235,7 +258,12 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
 impl<D, A> Observer<'_, D, A> {
     /// How many addresses and facts are remembered.
     pub(super) fn remembered(&self) -> usize {
-        self.known.len() + self.silent.len() + self.took.len() + self.last_addresses.len() + self.history.len()
+        self.known.len()
+            + self.silent.len()
+            + self.unconnected.len()
+            + self.took.len()
+            + self.last_addresses.len()
+            + self.history.len()
     }
 }
 

@@ -10,6 +10,10 @@ const SOON: Duration = Duration::from_millis(20);
 /// The longest wait while something is unsettled. Events and DNS changes cut every wait short.
 const UNSETTLED_MAX: Duration = Duration::from_secs(1);
 
+/// The wait after the first observation in which DNS does not list a task any more. Rules act when a second one shows the
+/// same, and Swarm stops the task soon.
+const AFTER_UNLISTED: Duration = Duration::from_millis(100);
+
 /// After this many observations that wait for the same things, about a minute, no change is expected soon.
 const RECENT_OBSERVATIONS: u32 = 60;
 
@@ -53,12 +57,13 @@ impl Pace {
         self.last.clone_from(&plan.waiting);
         self.source_missing = source_missing;
         let source_expected = source_missing && self.same_wait < RECENT_OBSERVATIONS;
+        let longest = if is_just_unlisted(observed) { self.interval.min(AFTER_UNLISTED) } else { self.interval };
         if plan.waiting.is_empty() && !source_expected {
-            return self.interval;
+            return longest;
         }
         let backoff = self.waits.next().unwrap_or(UNSETTLED_MAX);
         let due = plan.waiting.iter().filter_map(due_in).min().unwrap_or(Duration::MAX);
-        backoff.min(due.max(Duration::from_millis(1))).min(self.interval)
+        backoff.min(due.max(Duration::from_millis(1))).min(longest)
     }
 
     /// Whether what the plan waits for changed recently, so that the next change may come soon.
@@ -95,6 +100,12 @@ fn same_kinds(before: &[WaitingOn], now: &[WaitingOn]) -> bool {
 fn is_source_missing(observed: &Observed) -> bool {
     let secondaries = observed.nodes.values().filter_map(Node::probe).filter(|p| p.state == NodeState::Secondary);
     secondaries.filter_map(|p| p.view.as_ref()).any(|view| view.sync_source.is_none())
+}
+
+/// This is the first observation in which DNS does not list the task of a mongod that answers.
+fn is_just_unlisted(observed: &Observed) -> bool {
+    let is_such = |node: &Node| node.ever_listed && !node.listed && node.unlisted_for.is_zero() && node.answer.is_ok();
+    observed.tasks.is_good() && observed.nodes.values().any(is_such)
 }
 
 /// When the wait is over by itself; `None` where it is not.
@@ -204,6 +215,21 @@ mod tests {
         let pauses: Vec<_> = (0..100).map(|_| after(&seeking)).collect();
         assert!(pauses[..60].iter().all(|pause| *pause <= UNSETTLED_MAX), "{pauses:?}");
         assert_eq!(pauses[99], Duration::from_secs(5), "it may never find one");
+    }
+
+    #[test]
+    fn a_task_that_dns_has_just_dropped_is_looked_at_again_soon() {
+        let mut pace = Pace::new(Duration::from_secs(5));
+        let mut observed = a_secondary(Some("10.0.0.1".parse().unwrap()));
+        let mut after = |listed: bool, unlisted_for: Duration| {
+            for node in observed.nodes.values_mut() {
+                (node.ever_listed, node.listed, node.unlisted_for) = (true, listed, unlisted_for);
+            }
+            pace.pause(&plan(Vec::new()), &observed)
+        };
+        assert_eq!(after(true, Duration::ZERO), Duration::from_secs(5));
+        assert_eq!(after(false, Duration::ZERO), AFTER_UNLISTED);
+        assert_eq!(after(false, AFTER_UNLISTED), Duration::from_secs(5), "the rules have seen it");
     }
 
     #[test]

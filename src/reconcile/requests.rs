@@ -1,10 +1,11 @@
 //! The requests of an operator to the running controller. They are kept in memory, so a restart loses those that were
 //! not begun. A removal that was begun is marked on the mongods themselves.
 
+use super::switchovers::Switchovers;
 use crate::admin::{AdminEndpoint, NotRemovable};
 use crate::model::{
-    AddressKind, DataId, Host, MEMBERS_MAX, Node, Observed, PauseWord, Probe, RecoveryRequest, RemovalTarget,
-    ReplConfig, RequestState,
+    AddressKind, DataId, Host, MEMBERS_MAX, Node, NodeState, Observed, PauseWord, Probe, RecoveryRequest,
+    RemovalTarget, ReplConfig, RequestState, SwitchoverId, SwitchoverState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,7 @@ pub struct AdminRequests {
     /// By address, with the data directory that was there when the request came, if it was known.
     removals: Mutex<BTreeMap<Host, Option<DataId>>>,
     readdress: Mutex<Option<AddressKind>>,
+    pub(super) switchovers: Switchovers,
     recovery: Mutex<Option<Recovery>>,
     /// The newest word about a pause that this controller knows.
     pause: Mutex<Option<PauseWord>>,
@@ -69,6 +71,19 @@ impl AdminEndpoint for AdminRequests {
         self.say(|before| PauseWord::resume(now_ms(), before));
     }
 
+    fn switch_over(&self, from: &str, to: Option<&str>, only_asks: bool) -> Option<SwitchoverId> {
+        let observed = Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+        let from = observed.probe(&from.parse().ok()?).filter(|probe| probe.state == NodeState::Primary)?.process;
+        let to = to.map(str::parse).transpose().ok()?;
+        let id = self.switchovers.request(from, to, only_asks);
+        self.wake.notify_one();
+        Some(id)
+    }
+
+    fn switchover_state(&self, id: SwitchoverId) -> Option<SwitchoverState> {
+        self.switchovers.state(id)
+    }
+
     fn recover(&self, request: RecoveryRequest) {
         let recovery = Recovery { request, received_at: Instant::now(), request_state: RequestState::Pending };
         *self.recovery.lock().unwrap_or_else(PoisonError::into_inner) = Some(recovery);
@@ -88,6 +103,7 @@ impl AdminRequests {
             shown: Mutex::default(),
             removals: Mutex::default(),
             readdress: Mutex::default(),
+            switchovers: Switchovers::default(),
             recovery: Mutex::default(),
             pause: Mutex::default(),
             wake,

@@ -28,6 +28,19 @@ pub struct PauseSettings {
     pub wait: Duration,
 }
 
+/// `rsctl switchover`.
+#[derive(Debug)]
+pub struct SwitchoverSettings {
+    /// The member that must lead, as the operator writes it. `None` means the best one.
+    pub to: Option<String>,
+    /// Whether to change nothing and only show who would lead.
+    pub dry_run: bool,
+    /// How long to wait until another member leads.
+    pub wait: Duration,
+    /// The controller's admin endpoint.
+    pub admin: ControllerUrl,
+}
+
 /// `rsctl readdress`.
 #[derive(Debug)]
 pub struct ReaddressSettings {
@@ -78,6 +91,13 @@ impl PauseSettings {
     pub(super) fn resume(cli: cli::ResumeArgs) -> Self {
         let cli::ResumeArgs { admin, wait } = cli;
         Self { pause: None, admin, wait }
+    }
+}
+
+impl SwitchoverSettings {
+    pub(super) fn new(cli: cli::SwitchoverArgs) -> Self {
+        let cli::SwitchoverArgs { to, dry_run, wait, admin } = cli;
+        Self { to, dry_run, wait, admin }
     }
 }
 

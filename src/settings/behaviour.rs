@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::defaults;
-use crate::model::{Bootstrap, MemberAddress, RecoveryMode};
+use crate::model::{Bootstrap, FailoverAfter, MemberAddress, RecoveryMode};
 
 /// What the controller may do, and when. The default is what `rsctl run` uses without flags and variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Behaviour {
     pub recovery: RecoveryMode,
     /// Whether the controller may create a replica set.
     pub bootstrap: Bootstrap,
+    /// How long a primary must be silent before another member is asked to lead.
+    pub failover_after: FailoverAfter,
     /// How long the state must be stable before a bootstrap or a recovery.
     pub stable_for: Duration,
     /// The longest pause between two observations.
@@ -32,6 +34,7 @@ impl Default for Behaviour {
             remove_after: defaults::REMOVE_AFTER,
             recovery: RecoveryMode::default(),
             bootstrap: Bootstrap::default(),
+            failover_after: FailoverAfter::Silence(defaults::FAILOVER_AFTER),
             stable_for: defaults::STABLE_FOR,
             interval: defaults::INTERVAL,
         }

@@ -20,7 +20,7 @@ use clap::error::ErrorKind;
 use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
-pub use admin::{PauseSettings, ReaddressSettings, RecoverSettings, RemoveSettings};
+pub use admin::{PauseSettings, ReaddressSettings, RecoverSettings, RemoveSettings, SwitchoverSettings};
 pub use apps::{EnvSettings, ExecSettings, UriSettings, Variables, WaitSettings};
 pub use behaviour::Behaviour;
 pub use environment::Environment;
@@ -74,6 +74,8 @@ pub enum Command {
     Pause(PauseSettings),
     /// Remove members.
     Remove(RemoveSettings),
+    /// Have another member lead.
+    Switchover(SwitchoverSettings),
     /// Give the members another kind of address.
     Readdress(Box<ReaddressSettings>),
     /// Recover a replica set without a primary.
@@ -223,6 +225,7 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
         cli::Command::Pause(pause) => Command::Pause(PauseSettings::pause(pause)),
         cli::Command::Resume(resume) => Command::Pause(PauseSettings::resume(resume)),
         cli::Command::Remove(remove) => Command::Remove(RemoveSettings::new(*remove)),
+        cli::Command::Switchover(switchover) => Command::Switchover(SwitchoverSettings::new(*switchover)),
         cli::Command::Readdress(readdress) => {
             Command::Readdress(Box::new(ReaddressSettings::new(*readdress, environment)?))
         }
@@ -266,6 +269,7 @@ impl RunSettings {
             remove_after,
             recovery: cli.recovery,
             bootstrap: cli.bootstrap,
+            failover_after: cli.failover_after,
             stable_for: cli.stable_for,
             interval: cli.interval,
         };

@@ -167,6 +167,6 @@ fn commands_are_read_as_a_shell_does() {
     assert_eq!(exec("deploy/swarm/rsctl db plan --output json").unwrap(), "db plan --output json");
     assert_eq!(exec("docker run --rm rsctl plan | cat").unwrap(), "rsctl plan");
     assert_eq!(exec("docker build -t rsctl -f deploy/Dockerfile ."), None);
-    assert!(refusal(&shell_words("rsctl stepdown")).is_some());
+    assert!(refusal(&shell_words("rsctl stepback")).is_some());
     assert!(refusal(&shell_words("rsctl status --no-such-flag")).is_some());
 }

@@ -34,7 +34,7 @@ async fn copies(cluster: &Cluster, from: usize, to: usize) -> bool {
 }
 
 /// Waits until one secondary copies from the other. Returns the sync source, then the one that copies from it.
-async fn sync_source_requests(cluster: &Cluster, primary: usize) -> (usize, usize) {
+pub async fn sync_source_requests(cluster: &Cluster, primary: usize) -> (usize, usize) {
     let [one, other] = [(primary + 1) % 3, (primary + 2) % 3];
     let began = Instant::now();
     while began.elapsed() < LIMIT {
@@ -188,6 +188,26 @@ async fn a_cut_off_controller_leaves_a_healthy_primary_alone() {
     cluster.nodes[primary].thaw();
     let status = blind.until("the same primary", LIMIT, |s| s.primary == before.primary).await;
     assert_eq!(status.primary, before.primary);
+    all_there(writer).await;
+}
+
+/// A stalled process still accepts connections, by its kernel. So it is told from a lost machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_only_stalls_stays_the_primary() {
+    let (cluster, controller) = Cluster::settled(&[]).await;
+    let writer = writing(&controller).await;
+    let before = controller.status().await.unwrap();
+    let primary = cluster.primary(&before);
+    for ms in [500, 1000, 1400] {
+        writer.reset_gap();
+        cluster.nodes[primary].freeze();
+        sleep(Duration::from_millis(ms)).await;
+        cluster.nodes[primary].thaw();
+        assert!(writer.next_acknowledged(LIMIT).await);
+        println!("figures: a stall of {ms} ms: writes out for {:?}", writer.tally().longest_gap);
+        let after = controller.until("a settled set", LIMIT, is_settled(3)).await;
+        assert_eq!((&after.primary, after.term), (&before.primary, before.term), "an election\n{}", controller.log());
+    }
     all_there(writer).await;
 }
 

@@ -28,5 +28,6 @@ mod shapes;
 mod stale;
 #[path = "../support/mod.rs"]
 mod support;
+mod switchover;
 mod tls;
 mod versions;

@@ -99,3 +99,8 @@ pub async fn describe(mongod: &Mongod) -> String {
         Err(error) => error.to_string(),
     }
 }
+
+/// The term that this mongod knows.
+pub async fn term(mongod: &Mongod) -> Option<i64> {
+    mongod.command(doc! { "replSetGetStatus": 1 }).await.ok()?.get_i64("term").ok()
+}

@@ -7,7 +7,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::arena::Arena;
+use crate::checks;
 use crate::support::dns::Answer;
+
+/// A stall of this many milliseconds costs no election.
+const STALL_MAX: u64 = 1400;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -15,6 +19,7 @@ pub enum Fault {
     KillMost,
     Stop,
     Freeze,
+    Stall,
     Move,
     MoveMost,
     MoveAll,
@@ -25,11 +30,12 @@ pub enum Fault {
     CutAndKill,
 }
 
-const ALL: [Fault; 12] = [
+const ALL: [Fault; 13] = [
     Fault::Kill,
     Fault::KillMost,
     Fault::Stop,
     Fault::Freeze,
+    Fault::Stall,
     Fault::Move,
     Fault::MoveMost,
     Fault::MoveAll,
@@ -41,7 +47,7 @@ const ALL: [Fault; 12] = [
 ];
 
 impl Fault {
-    /// Picks the next fault. Every twelve rounds have each kind once, in random order.
+    /// Picks the next fault. Every thirteen rounds have each kind once, in random order.
     pub fn pick(arena: &mut Arena) -> Self {
         if arena.deck.is_empty() {
             let only = std::env::var("RSCTL_NEMESIS_ONLY").unwrap_or_default();
@@ -62,6 +68,7 @@ impl Fault {
             Self::KillMost => "most or all killed",
             Self::Stop => "one stopped (SIGTERM)",
             Self::Freeze => "one frozen",
+            Self::Stall => "the primary stalls",
             Self::Move => "one moved",
             Self::MoveMost => "most moved",
             Self::MoveAll => "all moved, addresses permuted",
@@ -87,6 +94,7 @@ impl Fault {
             }
             Self::Stop => arena.stops().await,
             Self::Freeze => arena.freezes().await,
+            Self::Stall => arena.stalls().await,
             Self::Move => arena.moves(1).await,
             Self::MoveMost => {
                 let majority = arena.nodes.len() / 2 + 1;
@@ -153,6 +161,21 @@ impl Arena {
         self.nodes[victim].mongod.freeze();
         self.wait_out().await;
         self.nodes[victim].mongod.thaw();
+    }
+
+    /// The primary does not answer for a while, as under load or on a slow disk. A short stall costs no election.
+    async fn stalls(&mut self) {
+        let (primary, time) = (self.primary, self.rng.between(300, 3000));
+        self.note(&format!("node {primary}, the primary, stalls for {time} ms"));
+        let before = checks::term(&self.nodes[primary].mongod).await;
+        self.nodes[primary].mongod.freeze();
+        sleep(Duration::from_millis(time)).await;
+        self.nodes[primary].mongod.thaw();
+        if time <= STALL_MAX {
+            sleep(Duration::from_secs(1)).await;
+            let after = checks::term(&self.nodes[primary].mongod).await;
+            assert_eq!(before, after, "a stall of {time} ms cost an election\n{}", self.report().await);
+        }
     }
 
     /// Waits. The time is usually short, and sometimes longer than MongoDB's election timeout of ten seconds.

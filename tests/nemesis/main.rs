@@ -22,6 +22,7 @@ mod detects_lost_write;
 mod faults;
 mod figures;
 mod gone;
+mod lost;
 mod network;
 mod workload;
 
@@ -91,6 +92,11 @@ fn a_controller_that_cannot_see_a_healthy_primary_leaves_it_alone() {
     network::alone("a_controller_that_cannot_see_a_healthy_primary_leaves_it_alone", || {
         on_runtime(blind::leaves_a_healthy_primary_alone());
     });
+}
+
+#[test]
+fn a_lost_machine_s_primary_is_replaced_soon() {
+    network::alone("a_lost_machine_s_primary_is_replaced_soon", || on_runtime(lost::another_member_leads_soon()));
 }
 
 #[test]

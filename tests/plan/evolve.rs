@@ -39,9 +39,12 @@ impl World {
             }
             Step::SetSyncSource { on, source, .. } => {
                 let (word, source) = (self.task(on), self.task(source));
+                let process = words::process(&self.process_of(&word, &self.nodes[&word]));
+                self.sync_source_requests.retain(|request| request.on != process);
                 self.nodes.get_mut(&word).unwrap().source = Some(source);
             }
             Step::StepUp { on } | Step::AbortCatchUp { on } => {
+                self.switchover = None;
                 if let Some(replaced) = self.lead(&self.task(on)).filter(|old| self.nodes[old].unlisted.is_some()) {
                     let process = self.process_of(&replaced, &self.nodes[&replaced]);
                     self.switched_over.insert(words::process(&process));

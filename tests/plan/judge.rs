@@ -44,7 +44,8 @@ fn step(observed: &Observed, policy: &Policy, decided: &Plan) -> Result<(), &'st
             let leading = observed.nodes.values().filter(|n| n.probe().is_some_and(|p| p.state == NodeState::Primary));
             let ours = leading.filter(|n| n.probe().is_some_and(|p| p.set.as_ref() == Some(&policy.set)));
             let leaving = decided.rule == Rule::Switchover && observed.tasks.is_good();
-            require(ours.clone().all(|n| leaving && !n.listed), "an election beside a primary that stays")?;
+            let wanted = decided.rule == Rule::Switchover && observed.switchover.is_some();
+            require(ours.clone().all(|n| wanted || leaving && !n.listed), "an election beside a primary that stays")?;
             require(observed.probe(on).is_some_and(|p| p.state == NodeState::Secondary), "a candidate that is none")
         }
         Step::AbortCatchUp { on } => {

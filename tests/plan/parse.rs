@@ -5,8 +5,8 @@ use crate::world::{Answer, Request, Spec, World};
 use bson::{Bson, Document, doc};
 use rsctl::model::RecoveryMode;
 use rsctl::model::{
-    AddressKind, Bootstrap, Cause, DnsTrouble, DnsTroubleKind, MemberAddress, Naming, NodeState, Policy, ProbeError,
-    Refusal, ReplConfig, SetName, SyncSourceRequest, Token, UserData, WireVersion,
+    AddressKind, Bootstrap, Cause, DnsTrouble, DnsTroubleKind, FailoverAfter, MemberAddress, Naming, NodeState, Policy,
+    ProbeError, Refusal, ReplConfig, SetName, SyncSourceRequest, Taken, Token, UserData, WireVersion,
 };
 use std::time::Duration;
 
@@ -74,6 +74,7 @@ fn world(lines: &[String]) -> Told {
         pause: None,
         sync_source_requests: Vec::new(),
         switched_over: Default::default(),
+        switchover: None,
     };
     let (mut then, mut evidence, mut status) = (0, false, false);
     for line in lines {
@@ -97,6 +98,7 @@ fn world(lines: &[String]) -> Told {
             "request" => world.request = Some(request(rest)),
             "sync-source-requested" => world.sync_source_requests.push(sync_source_request(rest)),
             "switched-over" => world.switched_over.extend(rest.split_whitespace().map(words::process)),
+            "switchover" => world.switchover = Some(switchover(rest)),
             "evidence" => evidence = true,
             "status" => status = true,
             "then" => then = rest.parse().unwrap_or(30),
@@ -106,11 +108,30 @@ fn world(lines: &[String]) -> Told {
     Told { world, then, evidence, status }
 }
 
-/// `c b`: c got the request to copy from b. `c b in-vain`: the time for it has passed.
+/// `b age=3s`: an operator wants b to lead, since 3 s; both can be left out.
+fn switchover(text: &str) -> (Option<String>, Duration) {
+    let (mut to, mut age) = (None, Duration::ZERO);
+    for word in text.split_whitespace() {
+        match word.strip_prefix("age=") {
+            Some(time) => age = words::duration(time),
+            None => to = Some(word.to_owned()),
+        }
+    }
+    (to, age)
+}
+
+/// `c b`: c got the request to copy from b. `c b in-vain`: the time for it has passed. `c b on-waking`: c copied from nobody
+/// then. `c b taken`: it has got writes from b.
 fn sync_source_request(text: &str) -> SyncSourceRequest {
     let words: Vec<&str> = text.split_whitespace().collect();
     let (on, source) = (words::process(words[0]), words::process(words[1]));
-    SyncSourceRequest { on, source, fresh: !words.contains(&"in-vain") }
+    let taken = match words.get(2) {
+        Some(&"taken") => Taken::Yes,
+        Some(&"on-waking") => Taken::OnWaking,
+        _ => Taken::NotYet,
+    };
+    let age = words.iter().find_map(|word| word.strip_prefix("age=")).map(words::duration).unwrap_or_default();
+    SyncSourceRequest { on, source, fresh: !words.contains(&"in-vain"), age, taken }
 }
 
 /// The policy of a scenario that says nothing about it.
@@ -121,6 +142,7 @@ pub fn policy() -> Policy {
         member_address: MemberAddress::Auto,
         replace_after: Duration::from_secs(30),
         remove_after: Duration::from_secs(600),
+        failover_after: FailoverAfter::Silence(Duration::from_secs(2)),
         stable_for: Duration::from_millis(300),
         recovery: RecoveryMode::Auto,
         bootstrap: Bootstrap::Auto,
@@ -139,6 +161,8 @@ fn set_policy(policy: &mut Policy, text: &str) {
             "expect" => policy.expect = value.parse().unwrap(),
             "replace-after" => policy.replace_after = words::duration(value),
             "remove-after" => policy.remove_after = words::duration(value),
+            "failover-after" if value == "off" => policy.failover_after = FailoverAfter::Off,
+            "failover-after" => policy.failover_after = FailoverAfter::Silence(words::duration(value)),
             "stable-for" => policy.stable_for = words::duration(value),
             "address" => {
                 policy.member_address = MemberAddress::CHOICES.iter().find(|(name, _)| *name == value).unwrap().1;
@@ -334,6 +358,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "unlisted" => spec.unlisted = Some(Some(words::duration(value))),
         "silent" => spec.silent = Some(words::duration(value)),
         "unhealthy" => spec.unhealthy = Some(words::duration(value)),
+        "unconnected" => spec.unconnected = words::duration(value),
         "closed" => spec.closed = words::duration(value),
         "state-for" => spec.state_for = words::duration(value),
         "observations" => spec.down_observations = Some(value.parse().unwrap()),

@@ -5,8 +5,8 @@ use bson::oid::ObjectId;
 use rsctl::model::{
     AddressKind, DataId, DnsTrouble, EvidenceId, FailedSyncs, FeatureVersion, Found, Host, Lock, Naming, Node,
     NodeState, Observed, OpTime, Past, Pause, PauseWord, Peer, Policy, Probe, ProbeError, ProcessId, Proof,
-    RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView, SyncSourceRequest, TaskList, Token,
-    UserData, WireVersion,
+    RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView, SwitchoverRequest, SyncSourceRequest,
+    TaskList, Token, UserData, WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,8 @@ pub struct World {
     pub pause: Option<Duration>,
     pub sync_source_requests: Vec<SyncSourceRequest>,
     pub switched_over: BTreeSet<ProcessId>,
+    /// Whom an operator wants to lead instead of the primary, and since when.
+    pub switchover: Option<(Option<String>, Duration)>,
 }
 
 /// A recovery that an operator requested. It has the evidence of this world, unless it is stale.
@@ -82,6 +84,8 @@ pub struct Spec {
     pub unhealthy: Option<Duration>,
     pub down_observations: Option<u32>,
     pub closed: Duration,
+    /// For how long no attempt to connect was answered.
+    pub unconnected: Duration,
     pub state_for: Duration,
     /// An arbiter that rsctl cannot log in to.
     pub unproven: bool,
@@ -308,6 +312,8 @@ impl World {
             unhealthy_for: spec.unhealthy.unwrap_or(silent),
             down_observations: spec.down_observations.unwrap_or(u32::from(down)),
             closed_for: spec.closed,
+            unconnected: !spec.unconnected.is_zero(),
+            unconnected_for: spec.unconnected,
             state_for: spec.state_for,
             found: if spec.by_its_word { Found::ByItsWord } else { Found::AtAddress },
         }
@@ -355,9 +361,17 @@ impl World {
             request: None,
             sync_source_requests: self.sync_source_requests.clone(),
             switched_over: self.switched_over.clone(),
+            switchover: self.switchover_request(),
             refusals: self.refusals.clone(),
             nodes,
         }
+    }
+
+    fn switchover_request(&self) -> Option<SwitchoverRequest> {
+        let (to, age) = self.switchover.as_ref()?;
+        let (word, spec) = self.nodes.iter().find(|(word, _)| self.state(word) == Some(NodeState::Primary))?;
+        let from = words::process(&self.process_of(word, spec));
+        Some(SwitchoverRequest { from, to: to.as_ref().map(|word| words::host(word)), age: *age })
     }
 
     fn pasts(&self) -> BTreeMap<DataId, Past> {

@@ -141,6 +141,7 @@ impl World {
             })
         };
         self.cut.is_empty()
+            && self.stalled.is_empty()
             && self.alive.iter().all(|alive| *alive)
             && self.dns.iter().all(good)
             && self.loss == 0

@@ -21,6 +21,8 @@ pub enum Undo {
     Wipe(usize),
     /// Sets a volume back to its earlier snapshot.
     SetBack(usize),
+    /// A mongod goes on that stalled.
+    Stall(usize),
     /// An operator empties a volume that was set back.
     Empty(usize),
     KillPrimary,
@@ -39,6 +41,8 @@ pub enum ControllerCommand {
     Remove(usize, usize, Ipv4Addr),
     /// An operator asks the controller to remove the member that its status names.
     RemoveNamed(usize, Host),
+    /// An operator asks the controller for another primary.
+    SwitchOver(usize),
 }
 
 impl World {
@@ -61,13 +65,15 @@ impl World {
             n if n < 44 => self.task_is_stopped(),
             n if n < 49 => self.all_tasks_die(),
             n if n < 53 && !self.named => self.tasks_swap_addresses(),
-            n if n < 68 => self.partition(),
+            n if n < 64 => self.partition(),
+            n if n < 68 => self.mongod_stalls(),
             n if n < 73 => self.bad_network(),
             n if n < 76 => self.snapshot_is_restored_later(),
             n if n < 80 => self.slow_replication(),
             n if n < 86 => self.volume_is_wiped(),
             n if n < 90 => self.straggler_before_a_wipe(),
-            n if n < 94 => drop(self.scale_up()),
+            n if n < 93 => drop(self.scale_up()),
+            n if n < 94 => self.operator_switches_over(),
             n if n < 96 => self.operator_removes(),
             n if n < 97 => self.operator_prefers(),
             _ => self.scale_down(),
@@ -215,6 +221,16 @@ impl World {
         self.after(300, 20_000, Event::Undo(Undo::Heal(cuts)));
     }
 
+    /// A mongod stalls for a while, often the primary.
+    fn mongod_stalls(&mut self) {
+        let any = self.any_machine(Self::up);
+        let Some(machine) = self.leader().filter(|_| self.rng.percent(60)).or(any) else { return };
+        self.record.saw("stalls");
+        self.note(|w| format!("{} stalls", w.machines[machine].name));
+        self.stalled.insert(machine);
+        self.after(300, 3000, Event::Undo(Undo::Stall(machine)));
+    }
+
     pub fn bad_network(&mut self) {
         (self.loss, self.slow_ms) = (self.rng.between(0, 30), self.rng.between(0, 300));
         self.record.saw("lossy networks");
@@ -282,6 +298,10 @@ impl World {
                 self.note(|_| "a cut heals".to_owned());
             }
             Undo::Dns(controller) => self.dns[controller] = DnsView::Good,
+            Undo::Stall(machine) => {
+                self.stalled.remove(&machine);
+                self.note(|w| format!("{} goes on", w.machines[machine].name));
+            }
             Undo::Calm => (self.loss, self.slow_ms) = (0, 0),
             Undo::Controller(controller) => self.controller_commands.push(ControllerCommand::Start(controller)),
             Undo::Stop(machine) => self.stop(machine),
@@ -331,6 +351,7 @@ impl World {
         self.note(|_| "all faults end".to_owned());
         self.faults_on = false;
         self.cut.clear();
+        self.stalled.clear();
         (self.loss, self.slow_ms) = (0, 0);
         for view in &mut self.dns {
             *view = DnsView::Good;

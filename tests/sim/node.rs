@@ -5,6 +5,7 @@ use bson::oid::ObjectId;
 use rsctl::model::{DataId, Lock, MemberId, NodeState, OpTime, ReplConfig};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// One entry of the oplog. Its position in the log stands for its timestamp.
@@ -70,8 +71,11 @@ pub fn at(log: &[Entry], length: usize) -> OpTime {
 
 /// The silence of a primary, in milliseconds, after which a controller may replace it.
 pub fn long_silent(config: &ReplConfig) -> u64 {
-    3000.max(4 * config.heartbeat_interval().as_millis() as u64)
+    FAILOVER_AFTER.max(2 * config.heartbeat_interval()).as_millis() as u64
 }
+
+/// The controllers' `--failover-after`.
+pub const FAILOVER_AFTER: Duration = Duration::from_secs(2);
 
 /// The knowledge of a mongod about another member.
 #[derive(Clone, Copy, Debug)]

@@ -106,7 +106,8 @@ impl Admin for Port {
     async fn listens(&self, at: SocketAddr) -> bool {
         let delay = Duration::from_millis(self.shared.get().latency() * 2);
         sleep(delay).await;
-        self.shared.get().reached(self.controller, v4(at)).is_ok()
+        let mut world = self.shared.get();
+        world.reached(self.controller, v4(at)).is_ok() || world.only_stalls(self.controller, v4(at))
     }
 
     async fn initiate(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
@@ -171,6 +172,13 @@ impl World {
             return Err(ProbeError::Timeout);
         }
         Ok(machine)
+    }
+
+    /// Whether the machine at this address is reached, and only its mongod stalls.
+    fn only_stalls(&self, controller: usize, at: Ipv4Addr) -> bool {
+        let ends = |machine| (End::Controller(controller), End::Machine(machine));
+        let is_cut = |(one, other): (End, End)| self.cut.contains(&(one, other)) || self.cut.contains(&(other, one));
+        self.machine_at(at).is_some_and(|machine| self.stalled.contains(&machine) && !is_cut(ends(machine)))
     }
 
     /// The answer of a mongod to the probe of a controller.

@@ -6,12 +6,13 @@ use super::events::Event;
 use super::faults::{ControllerCommand, Undo};
 use super::faulty_controller::FaultyController;
 use super::mutants::Mutant;
+use super::node::FAILOVER_AFTER;
 use super::ports::Port;
 use super::record::Record;
 use super::scenarios::{Act, Scenario};
 use super::world::{PlanReport, SET, Shared, Way, World};
 use rsctl::admin::AdminEndpoint;
-use rsctl::model::{MemberAddress, NodeState, Policy, RecoveryMode, SetName, Token, VOTERS_MAX};
+use rsctl::model::{FailoverAfter, MemberAddress, NodeState, Policy, RecoveryMode, SetName, Token, VOTERS_MAX};
 use rsctl::plan::{Step, WaitingOn};
 use rsctl::reconcile::{AdminRequests, Loop};
 use std::sync::{Arc, Mutex};
@@ -243,6 +244,17 @@ impl Driver {
                 // A refusal says that it is not clear now which node is meant. The operator asks again later.
                 let _ = self.requests[controller].remove(&host.to_string());
             }
+            ControllerCommand::SwitchOver(controller) => self.switch_over(controller),
+        }
+    }
+
+    /// An operator asks for another primary than the one that the status shows.
+    fn switch_over(&self, controller: usize) {
+        let mut world = self.shared.get();
+        let shown = world.last_reports[controller].as_ref().and_then(|report| report.plan.primary.clone());
+        let asked = shown.and_then(|primary| self.requests[controller].switch_over(&primary.to_string(), None, false));
+        if asked.is_some() {
+            world.record.saw("switchover requests");
         }
     }
 
@@ -277,6 +289,7 @@ impl Driver {
             member_address: MemberAddress::Auto,
             replace_after: if hasty { Duration::from_millis(200) } else { REMOVE_AFTER },
             remove_after: Duration::from_secs(if hasty { 1 } else { 15 }),
+            failover_after: FailoverAfter::Silence(FAILOVER_AFTER),
             stable_for: Duration::from_millis(300),
             recovery: RecoveryMode::Auto,
             bootstrap: self.shared.get().bootstrap(),

@@ -59,6 +59,13 @@ impl World {
         (!tasks.any(|machine| is_its(&machine))).then_some(member.id)
     }
 
+    /// An operator asks for another primary.
+    pub fn operator_switches_over(&mut self) {
+        let controller = self.rng.below(self.wakes.len());
+        self.note(|_| format!("an operator wants another primary, says controller {controller}"));
+        self.controller_commands.push(ControllerCommand::SwitchOver(controller));
+    }
+
     /// The address by which an operator knows the node. If the node is up, this is its own address. If it is down, it
     /// is the address that the config has for its directory, unless another node answers there. The next address of the
     /// node is not known yet.

@@ -91,6 +91,8 @@ pub struct World {
     pub apply_ms: u64,
     /// Connections on which no message gets through.
     pub cut: BTreeSet<(End, End)>,
+    /// The mongods that do not run for a while, as on a slow disk. Their machines still accept connections.
+    pub stalled: BTreeSet<usize>,
     /// Of a hundred messages so many are lost.
     pub loss: u64,
     pub slow_ms: u64,
@@ -160,6 +162,7 @@ impl World {
             wire,
             apply_ms,
             cut: BTreeSet::new(),
+            stalled: BTreeSet::new(),
             loss: 0,
             slow_ms: 0,
             way: Way::default(),
@@ -254,7 +257,8 @@ impl World {
     }
 
     pub fn open(&self, from: End, to: End) -> bool {
-        from == to || !self.cut.contains(&(from, to))
+        let stalls = |end| matches!(end, End::Machine(machine) if self.stalled.contains(&machine));
+        from == to || !self.cut.contains(&(from, to)) && !stalls(from) && !stalls(to)
     }
 
     /// Whether messages pass in both directions.

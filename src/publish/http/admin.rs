@@ -3,9 +3,9 @@
 use super::connection::{ADMIN, accept};
 use super::{Parameters, Served, line, router, without_body};
 use crate::admin::{AdminEndpoint, HEADER};
-use crate::model::{AddressKind, RecoveryRequest, SetName};
+use crate::model::{AddressKind, RecoveryRequest, SetName, SwitchoverId};
 use crate::parse::values::pause_length;
-use crate::publish::{NameError, Snapshot, VerdictWord};
+use crate::publish::{NameError, Snapshot, Status, VerdictWord};
 use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
@@ -18,6 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+/// Why there is no state of a request.
+const SUPERSEDED: &str = "there is a newer request, or the controller was restarted";
 
 #[derive(Clone)]
 struct AdminState {
@@ -41,6 +44,7 @@ pub(super) fn admin_router(served: Served, requests: Arc<dyn AdminEndpoint>) -> 
     let requests = Router::new()
         .route("/v1/remove", post(accept_removal))
         .route("/v1/readdress", post(accept_readdressing))
+        .route("/v1/switchover", post(accept_switchover).get(switched_over))
         .route("/v1/recover", post(recovering).get(recovered))
         .route_layer(from_fn_with_state(endpoint.clone(), unless_paused))
         .route("/v1/pause", post(accept_pause))
@@ -91,13 +95,12 @@ async fn accept_removal(State(endpoint): State<AdminState>, query: Parameters) -
         }
     };
     let status = &endpoint.served.newest().status;
-    let member = match status.member_named(node) {
+    let member = match member_of(status, node) {
         Ok(member) => member,
-        Err(error @ NameError::Unknown(_)) => return line(StatusCode::NOT_FOUND, &error.to_string()),
-        Err(error @ NameError::Ambiguous(_)) => return line(StatusCode::CONFLICT, &error.to_string()),
+        Err(refusal) => return *refusal,
     };
-    match endpoint.requests.remove(&member.host) {
-        Ok(()) => line(StatusCode::OK, &member.host),
+    match endpoint.requests.remove(member) {
+        Ok(()) => line(StatusCode::OK, member),
         Err(error) => line(StatusCode::CONFLICT, &error.to_string()),
     }
 }
@@ -128,6 +131,53 @@ async fn unless_paused(State(endpoint): State<AdminState>, request: Request, nex
         return line(StatusCode::CONFLICT, "the set is paused: `rsctl resume` ends the pause");
     }
     next.run(request).await
+}
+
+/// The address of the member that an operator names, or why it is not clear which one that is.
+fn member_of<'s>(status: &'s Status, node: &str) -> Result<&'s str, Box<Response>> {
+    status.member_named(node).map(|member| member.host.as_str()).map_err(|error| {
+        let code = match error {
+            NameError::Unknown(_) => StatusCode::NOT_FOUND,
+            NameError::Ambiguous(_) => StatusCode::CONFLICT,
+        };
+        Box::new(line(code, &error.to_string()))
+    })
+}
+
+/// Accepts a request against the primary of the newest status. The loop checks who can take over.
+async fn accept_switchover(State(endpoint): State<AdminState>, query: Parameters) -> Response {
+    let pairs = query.as_ref().map(|Query(pairs)| pairs.as_slice()).unwrap_or_default();
+    let value = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let only_asks = value("dry-run") == Some("true");
+    if query.is_err() || pairs.iter().any(|(key, _)| key != "to" && key != "dry-run") {
+        return line(StatusCode::BAD_REQUEST, "the parameters are ?to=HOST:PORT and &dry-run=true, both optional");
+    }
+    let status = &endpoint.served.newest().status;
+    let to = match value("to").map(|node| member_of(status, node)).transpose() {
+        Ok(to) => to,
+        Err(refusal) => return *refusal,
+    };
+    let Some(primary) = &status.primary else { return line(StatusCode::SERVICE_UNAVAILABLE, "there is no primary") };
+    if to == Some(primary.as_str()) {
+        return line(StatusCode::OK, primary);
+    }
+    match endpoint.requests.switch_over(primary, to, only_asks) {
+        Some(SwitchoverId(id)) => line(StatusCode::ACCEPTED, &id.to_string()),
+        None => line(StatusCode::SERVICE_UNAVAILABLE, "the primary is changing just now"),
+    }
+}
+
+/// Answers with the state of a request.
+async fn switched_over(State(endpoint): State<AdminState>, query: Parameters) -> Response {
+    let id = match query.as_ref().map(|Query(pairs)| pairs.as_slice()) {
+        Ok([(name, id)]) if name == "id" => id.parse().ok(),
+        _ => None,
+    };
+    let Some(id) = id else { return line(StatusCode::BAD_REQUEST, "the one parameter is ?id=NUMBER") };
+    match endpoint.requests.switchover_state(SwitchoverId(id)) {
+        Some(state) => line(StatusCode::OK, &state.to_string()),
+        None => line(StatusCode::NOT_FOUND, SUPERSEDED),
+    }
 }
 
 async fn accept_readdressing(State(endpoint): State<AdminState>, query: Parameters) -> Response {
@@ -172,7 +222,7 @@ async fn recovered(State(endpoint): State<AdminState>, query: Parameters) -> Res
     let Some(request) = recovery_request(&query) else { return recover_parameters() };
     match endpoint.requests.request_state(&request) {
         Some(request_state) => line(StatusCode::OK, &request_state.to_string()),
-        None => line(StatusCode::NOT_FOUND, "there is a newer request, or the controller was restarted"),
+        None => line(StatusCode::NOT_FOUND, SUPERSEDED),
     }
 }
 

@@ -4,7 +4,7 @@ use super::admin::admin_router;
 use super::connection::converse;
 use super::{LISTENERS_MAX, POLLERS_MAX, Served, router};
 use crate::admin::{AdminEndpoint, HEADER, NotRemovable};
-use crate::model::{AddressKind, RecoveryRequest, RequestState};
+use crate::model::{AddressKind, RecoveryRequest, RequestState, SwitchoverId, SwitchoverState};
 use crate::publish::{Snapshot, Status};
 use std::io;
 use std::pin::Pin;
@@ -99,6 +99,15 @@ impl AdminEndpoint for Orders {
 
     fn readdress(&self, _: AddressKind) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn switch_over(&self, _: &str, _: Option<&str>, _: bool) -> Option<SwitchoverId> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    fn switchover_state(&self, _: SwitchoverId) -> Option<SwitchoverState> {
+        None
     }
 
     fn recover(&self, _: RecoveryRequest) {

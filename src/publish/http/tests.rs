@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::connection::PUBLIC;
 use super::*;
 use crate::admin::{AdminEndpoint, NotRemovable};
-use crate::model::{RecoveryRequest, RequestState};
+use crate::model::{RecoveryRequest, RequestState, SwitchoverId, SwitchoverState};
 use crate::publish::Status;
 use crate::publish::status::tests::healthy;
 
@@ -335,6 +335,14 @@ impl AdminEndpoint for Refuses {
 
     fn remove(&self, _: &str) -> Result<(), NotRemovable> {
         Err(NotRemovable::EitherOfTwo)
+    }
+
+    fn switch_over(&self, _: &str, _: Option<&str>, _: bool) -> Option<SwitchoverId> {
+        None
+    }
+
+    fn switchover_state(&self, _: SwitchoverId) -> Option<SwitchoverState> {
+        None
     }
 
     fn recover(&self, _: RecoveryRequest) {}

@@ -13,6 +13,7 @@ mod pause;
 mod removal;
 mod repeats;
 mod steering;
+mod switchover;
 mod world;
 
 use super::execute::{StepError, execute};

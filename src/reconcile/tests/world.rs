@@ -3,9 +3,9 @@
 use super::super::observe::Observer;
 use crate::discovery::Discovery;
 use crate::model::{
-    Bootstrap, DataId, DnsTrouble, DnsTroubleKind, Host, Lock, MemberAddress, MemberId, NameAnswer, NodeState,
-    PauseWord, Peer, Policy, Probe, ProbeError, ProcessId, RecoveryMode, ReplConfig, SetName, SetView, TaskList, Token,
-    UserData, WireVersion,
+    Bootstrap, DataId, DnsTrouble, DnsTroubleKind, FailoverAfter, Host, Lock, MemberAddress, MemberId, NameAnswer,
+    NodeState, PauseWord, Peer, Policy, Probe, ProbeError, ProcessId, RecoveryMode, ReplConfig, SetName, SetView,
+    TaskList, Token, UserData, WireVersion,
 };
 use crate::mongo::{Admin, Error};
 use bson::oid::ObjectId;
@@ -29,6 +29,7 @@ pub(super) fn policy() -> Policy {
         member_address: MemberAddress::Ip,
         replace_after: 30 * SECOND,
         remove_after: 600 * SECOND,
+        failover_after: FailoverAfter::Silence(2 * SECOND),
         stable_for: SECOND,
         recovery: RecoveryMode::Auto,
         bootstrap: Bootstrap::Never,
