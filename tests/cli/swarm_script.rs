@@ -63,3 +63,21 @@ fn what_changes_the_set_goes_to_a_controller_wherever_it_runs() {
     let ended = script("script-none", "starting", "1", &pause);
     assert!(ended.code == 1 && ended.err.contains("no controller of db runs"), "{}", ended.err);
 }
+
+#[test]
+fn every_command_that_asks_an_admin_endpoint_goes_to_a_controller() {
+    let help = |arguments: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_rsctl")).args(arguments).arg("--help").env_clear().output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let help_of_all = help(&[]);
+    let listed =
+        help_of_all.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).filter(|c| *c != "help").collect();
+    assert!(commands.contains(&"status") && commands.contains(&"switchover"), "{commands:?}");
+    for command in commands {
+        let goes = script("script-all", "local", "1", &["db", command]).out.starts_with("docker exec");
+        assert_eq!(goes, help(&[command]).contains("--admin <"), "{command}");
+    }
+}

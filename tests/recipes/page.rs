@@ -77,7 +77,7 @@ fn ill() -> Status {
     let markup = "<img src=x onerror=window.hit=1><script>window.hit=1</script>\u{202e}\"'`";
     let long = "x".repeat(5000);
     status.set = markup.to_owned();
-    status.verdict = format!("{markup}: {long}");
+    status.verdict = format!("{markup}: {markup} {long}");
     status.because = long.clone();
     let mut member = status.members[0].clone();
     (member.host, member.state, member.note) = (markup.to_owned(), markup.to_owned(), Some(long));
