@@ -22,7 +22,7 @@ mod apps;
 pub mod defaults;
 mod secrets;
 
-pub use admin::{PauseArgs, ReaddressArgs, RecoverArgs, RemoveArgs, ResumeArgs, SwitchoverArgs};
+pub use admin::{EndpointArgs, PauseArgs, ReaddressArgs, RecoverArgs, RemoveArgs, ResumeArgs, SwitchoverArgs};
 pub use apps::{CredentialsArgs, EnvArgs, EnvForm, ExecArgs, UriArgs, VariablesArgs, WaitArgs};
 pub use secrets::SecretsArgs;
 

@@ -23,18 +23,13 @@ pub(crate) async fn machines(kind: Kind, who: Contender, options: &Options) -> O
     if who == Contender::Floor {
         return None;
     }
-    let mut primarys = Series::new("primary's machine lost", Goal::default());
-    let mut secondarys = Series::new("a secondary's machine lost", Goal::default());
+    let names = ["primary's machine lost", "a secondary's machine lost"];
+    let mut series = names.map(|name| Series::new(name, Goal::default()));
     let mut stand = Stand::settled(who, kind, 3, 3, options).await;
     let mut pulse = Pulse::start_by(&stand.set.uri(), WriteConcern::majority(), PATIENCE).await;
-    for _ in 0..options.rounds {
-        let primary = stand.primary_at_rest().await;
-        primarys.push(without(&mut stand, primary, &mut pulse).await);
-        let primary = stand.primary_at_rest().await;
-        let head = stand.source_of_another(primary).await;
-        secondarys.push(without(&mut stand, head, &mut pulse).await);
-    }
-    Some(vec![primarys, secondarys])
+    let without = async |stand: &mut Stand, n| without(stand, n, &mut pulse).await;
+    stand.each_role(options.rounds, &mut series, without).await;
+    Some(series.into())
 }
 
 /// The longest time without a write when this node is lost. The node comes back afterwards.

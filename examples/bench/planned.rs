@@ -55,17 +55,12 @@ pub(crate) async fn stops(kind: Kind, who: Contender, options: &Options) -> Opti
     if who == Contender::Floor || kind == Kind::Ips {
         return None;
     }
-    let (mut primarys, mut secondarys) = (planned("primary's task stopped"), planned("a secondary's task stopped"));
+    let mut series = ["primary's task stopped", "a secondary's task stopped"].map(planned);
     let mut stand = Stand::settled(who, kind, 3, 3, options).await;
     let mut pulse = Pulse::start(&stand.set.uri()).await;
-    for _ in 0..options.rounds {
-        let primary = stand.primary_at_rest().await;
-        primarys.push(without(&mut stand, primary, &mut pulse).await);
-        let primary = stand.primary_at_rest().await;
-        let head = stand.source_of_another(primary).await;
-        secondarys.push(without(&mut stand, head, &mut pulse).await);
-    }
-    Some(vec![primarys, secondarys])
+    let without = async |stand: &mut Stand, n| without(stand, n, &mut pulse).await;
+    stand.each_role(options.rounds, &mut series, without).await;
+    Some(series.into())
 }
 
 /// The longest time without a write while this node stops. The node comes back afterwards.

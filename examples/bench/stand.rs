@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::Options;
 use crate::ideal;
+use crate::report::Series;
 use crate::set::{Kind, PORT, Set};
 use crate::support::controller::Controller;
 
@@ -171,6 +172,23 @@ impl Stand {
             }
         }
         secondaries[0]
+    }
+
+    /// Measures an event in each round: first to the primary, then to a secondary from which another one copies, if there
+    /// is one.
+    pub(crate) async fn each_role(
+        &mut self,
+        rounds: usize,
+        [primarys, secondarys]: &mut [Series; 2],
+        mut without: impl AsyncFnMut(&mut Self, usize) -> Option<Duration>,
+    ) {
+        for _ in 0..rounds {
+            let primary = self.primary_at_rest().await;
+            primarys.push(without(self, primary).await);
+            let primary = self.primary_at_rest().await;
+            let head = self.source_of_another(primary).await;
+            secondarys.push(without(self, head).await);
+        }
     }
 
     /// Restarts one of three members, and waits until the set is healthy.

@@ -9,15 +9,23 @@ use crate::model::{AddressKind, EvidenceId, SetName};
 use crate::parse::span;
 use crate::parse::values::{ControllerUrl, evidence_id, pause_length, set_name};
 
+/// Where an admin request goes.
+#[derive(Args, Debug)]
+pub struct EndpointArgs {
+    /// The controller's admin endpoint
+    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
+    pub admin: ControllerUrl,
+}
+
 /// `rsctl remove`.
 #[derive(Args, Debug)]
 pub struct RemoveArgs {
     /// Members to remove: HOST:PORT as in `rsctl status`, HOST, or the Swarm node that the host name tells
     #[arg(required = true, value_name = "NODE")]
     pub nodes: Vec<String>,
-    /// The controller's admin endpoint
-    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
-    pub admin: ControllerUrl,
+    /// Where to ask for it.
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
     /// How long to wait until the members are removed
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
@@ -40,9 +48,9 @@ pub struct PauseArgs {
 /// `rsctl resume`.
 #[derive(Args, Debug)]
 pub struct ResumeArgs {
-    /// The controller's admin endpoint
-    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
-    pub admin: ControllerUrl,
+    /// Where to ask for it.
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
     /// How long to wait until the members that answer keep it
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
@@ -60,9 +68,9 @@ pub struct SwitchoverArgs {
     /// How long to wait until another member leads
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
-    /// The controller's admin endpoint
-    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
-    pub admin: ControllerUrl,
+    /// Where to ask for it.
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
 }
 
 /// `rsctl readdress`.
@@ -77,9 +85,9 @@ pub struct ReaddressArgs {
     /// How long to wait until all members have such an address
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
-    /// The controller's admin endpoint
-    #[arg(long, value_name = "URL", env = "RSCTL_ADMIN", default_value = "http://127.0.0.1:8081")]
-    pub admin: ControllerUrl,
+    /// Where to ask for it.
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
     /// Where the nodes are.
     #[command(flatten)]
     pub discovery: DiscoveryArgs,

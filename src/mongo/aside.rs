@@ -163,27 +163,26 @@ async fn history(client: &Client) -> Option<Arc<[Event]>> {
 
 /// Replaces an older word. A newer one stays.
 async fn write_word(client: &Client, word: &PauseWord) -> Result<(), mongodb::error::Error> {
-    let local = client.database("local");
     let kept = wire::pause_document(word);
-    let reply = local.run_command(update(doc! { "q": wire::gives_way_to(word), "u": kept.clone() })).await?;
-    if wire::matched_none(&reply) {
-        // If there is one already, it is this one or a newer one, and the server refuses a second one.
-        local.run_command(insert(kept)).await?;
-    }
-    Ok(())
+    change_or_insert(client, doc! { "q": wire::gives_way_to(word), "u": kept.clone() }, kept).await
 }
 
 /// Adds one event to the document, which keeps the newest ones. A document of another form is left alone.
 async fn write(client: &Client, event: &Event) -> Result<(), mongodb::error::Error> {
-    let local = client.database("local");
     let event_document = wire::event_document(event);
     let ours = doc! { "_id": wire::HISTORY_ID, "v": wire::HISTORY_FORM, "events.key": { "$ne": &event.key } };
     let newest = doc! { "$each": [event_document.clone()], "$slice": -(EVENTS_MAX as i32) };
     let change = doc! { "q": ours, "u": { "$push": { "events": newest } } };
+    let first = doc! { "_id": wire::HISTORY_ID, "v": wire::HISTORY_FORM, "events": [event_document] };
+    change_or_insert(client, change, first).await
+}
+
+/// Changes a document, or inserts the first one. If there is one already that the change does not match, the server
+/// refuses a second one: it has this content already, a newer one, or another form.
+async fn change_or_insert(client: &Client, change: Document, first: Document) -> Result<(), mongodb::error::Error> {
+    let local = client.database("local");
     let reply = local.run_command(update(change)).await?;
     if wire::matched_none(&reply) {
-        // If there is one already, it has this event or another form, and the server refuses a second one.
-        let first = doc! { "_id": wire::HISTORY_ID, "v": wire::HISTORY_FORM, "events": [event_document] };
         local.run_command(insert(first)).await?;
     }
     Ok(())

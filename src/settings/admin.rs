@@ -77,35 +77,35 @@ pub struct RecoverSettings {
 
 impl RemoveSettings {
     pub(super) fn new(cli: cli::RemoveArgs) -> Self {
-        let cli::RemoveArgs { nodes, admin, wait } = cli;
-        Self { nodes, admin, wait }
+        let cli::RemoveArgs { nodes, endpoint, wait } = cli;
+        Self { nodes, admin: endpoint.admin, wait }
     }
 }
 
 impl PauseSettings {
     pub(super) fn pause(cli: cli::PauseArgs) -> Self {
-        let cli::PauseArgs { length, reason, order: cli::ResumeArgs { admin, wait } } = cli;
-        Self { pause: Some((length, reason)), admin, wait }
+        let cli::PauseArgs { length, reason, order } = cli;
+        Self { pause: Some((length, reason)), ..Self::resume(order) }
     }
 
     pub(super) fn resume(cli: cli::ResumeArgs) -> Self {
-        let cli::ResumeArgs { admin, wait } = cli;
-        Self { pause: None, admin, wait }
+        let cli::ResumeArgs { endpoint, wait } = cli;
+        Self { pause: None, admin: endpoint.admin, wait }
     }
 }
 
 impl SwitchoverSettings {
     pub(super) fn new(cli: cli::SwitchoverArgs) -> Self {
-        let cli::SwitchoverArgs { to, dry_run, wait, admin } = cli;
-        Self { to, dry_run, wait, admin }
+        let cli::SwitchoverArgs { to, dry_run, wait, endpoint } = cli;
+        Self { to, dry_run, wait, admin: endpoint.admin }
     }
 }
 
 impl ReaddressSettings {
     pub(super) fn new(cli: cli::ReaddressArgs, environment: &Environment) -> Result<Self, Usage> {
-        let cli::ReaddressArgs { to, dry_run, wait, admin, discovery, login } = cli;
+        let cli::ReaddressArgs { to, dry_run, wait, endpoint, discovery, login } = cli;
         let nodes = Nodes::new(discovery, Login::new(login, environment)?)?;
-        Ok(Self { to, dry_run, wait, admin, nodes })
+        Ok(Self { to, dry_run, wait, admin: endpoint.admin, nodes })
     }
 }
 
