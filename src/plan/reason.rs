@@ -130,6 +130,8 @@ pub enum Reason {
     },
     /// A secondary's source is lost.
     SourceIsLost,
+    /// A secondary lags and has no source.
+    NoSource,
     /// A secondary should copy from the member that would lead next.
     NextPrimary {
         /// That member.
@@ -244,6 +246,7 @@ impl fmt::Display for Reason {
             Self::FollowersWanted { next } => {
                 write!(f, "an operator wants {next} to lead, and others must copy from it")
             }
+            Self::NoSource => f.write_str("it is behind the primary, and copies from no member"),
             Self::SourceLeaves => f.write_str("DNS no longer lists its sync source, whose task is about to stop"),
             Self::MajorityMoved { found, voters } => fmt_moved(f, *found, *voters),
             Self::NobodyLooks { found, voters } => fmt_nobody_looks(f, *found, *voters),

@@ -5,13 +5,16 @@ use super::safety::is_free;
 use super::situation::Situation;
 use super::switchover::is_leaving;
 use super::{Advice, Context, Proposal, Reason, Step};
-use crate::model::{Host, Member, NodeState, Process, ReplConfig, SyncSourceRequest};
+use crate::model::{Host, Member, NodeState, OpTime, Process, ReplConfig, SyncSourceRequest};
 use std::cmp::Reverse;
 use std::time::Duration;
 
 /// So many heartbeats in a row of a source must be missing before it counts as lost. Fewer than for a primary, because
 /// no member is unseated.
 const HEARTBEATS_LOST: u32 = 2;
+
+/// A member that is so far behind its primary, and copies from nobody, does not catch up by itself soon.
+const LAGS: Duration = Duration::from_secs(2);
 
 /// A member has just come for this long.
 const JUST_COME: Duration = Duration::from_secs(2);
@@ -22,14 +25,22 @@ const JUST_COME: Duration = Duration::from_secs(2);
 /// gone and one that hangs, no majority holds a new write for that time. With another source, a 6.0 saves the second
 /// wait.
 ///
-/// So it does when the source's task is about to stop. A secondary whose source stops sleeps for a second before it takes
+/// So it does when a secondary that lags has no source at all, and when the source's task is about to stop. A secondary whose source stops sleeps for a second before it takes
 /// another one. While the source still runs, a majority is there without that secondary.
 pub(super) fn reset_sync_source(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some((primary, config)) = now.writable() else { return Advice::Pass };
     let Some(host) = now.primary_host().filter(|host| config.member_at(host).is_some()) else { return Advice::Pass };
     let trouble = |p: &Process<'_>| {
-        let source = sync_source(p).filter(|source| *source != host && p.state() == NodeState::Secondary)?;
+        if p.state() != NodeState::Secondary {
+            return None;
+        }
+        let Some(source) = sync_source(p) else {
+            return copies_from_nobody(now, primary, p).then_some(Reason::NoSource);
+        };
+        if source == host {
+            return None;
+        }
         let leaves = || now.ours.iter().any(|p| p.is_at(source) && is_leaving(now, p));
         is_lost(now, config, p, source)
             .then_some(Reason::SourceIsLost)
@@ -47,6 +58,22 @@ pub(super) fn reset_sync_source(context: &Context<'_>) -> Advice {
     let proposals: Vec<Proposal> = proposals.collect();
     let free = proposals.iter().position(|proposal| is_free(now, &proposal.step)).unwrap_or_default();
     proposals.into_iter().nth(free).map_or(Advice::Pass, Advice::from)
+}
+
+/// The process has had time to find a source, knows the primary, lags behind it, and has no source. The server avoids a
+/// source for 10 s or longer after an error, also when that one is the primary by then (seen on 5.0.4 and 6.0.27 after
+/// the machine of a primary was lost). A source that is given by request it takes all the same.
+fn copies_from_nobody(now: &Situation<'_>, primary: &Process<'_>, process: &Process<'_>) -> bool {
+    let lag = |newest: OpTime| {
+        let behind = newest.seconds.saturating_sub(process.probe.newest().map_or(0, |own| own.seconds));
+        Duration::from_secs(behind.into())
+    };
+    let rests = process.hosts.iter().any(|host| {
+        let node = now.observed.node(host);
+        node.is_some_and(|node| node.state_for >= JUST_COME)
+    });
+    let sees = process.probe.sees_primary.as_ref().is_some_and(|host| primary.is_at(host));
+    rests && sees && primary.probe.newest().is_some_and(|newest| lag(newest) >= LAGS)
 }
 
 /// The source answers neither rsctl nor the process that copies from it.

@@ -45,6 +45,7 @@ mod sim {
     pub mod rng;
     pub mod scenarios;
     pub mod service;
+    pub mod source;
     pub mod wipes;
     pub mod world;
 }

@@ -5,7 +5,7 @@ use super::events::{Command, End, Event};
 use super::heartbeat::{ELECTION_TIMEOUT, HEARTBEAT};
 use super::node::{Answer, Dir, PeerSeen, Waiting};
 use super::world::{V4_4, World};
-use rsctl::model::{DataId, Host, NodeState, ReplConfig};
+use rsctl::model::{DataId, NodeState, ReplConfig};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
@@ -88,22 +88,6 @@ impl World {
             }
         };
         self.answer(machine, answer, outcome);
-    }
-
-    /// `replSetSyncFrom`. Simulated members copy from any member that is ahead, so the source is checked and then
-    /// ignored.
-    fn sync_from(&self, machine: usize, source: &Host) -> Result<(), No> {
-        let (Some(config), Some(proc)) = (self.config(machine), &self.machines[machine].proc) else {
-            return Err(No(94, "not yet initialized"));
-        };
-        if matches!(proc.state, NodeState::Primary | NodeState::Removed) {
-            return Err(No(95, "primaries and nodes without a set do not sync"));
-        }
-        let Some(member) = config.read.member_at(source) else { return Err(No(74, "not a member")) };
-        if Some(member.id) == proc.me {
-            return Err(No(72, "I cannot sync from myself"));
-        }
-        if proc.peers.get(&member.id).is_some_and(|p| p.up) { Ok(()) } else { Err(No(6, "it is not reachable")) }
     }
 
     fn initiate(&mut self, machine: usize, from: usize, sent: &ReplConfig) -> Result<(), No> {

@@ -222,6 +222,7 @@ impl World {
         }
         let id = proc.id;
         self.set_state(machine, NodeState::Primary);
+        self.fails_some_followers(machine);
         if let Some(answer) = answer {
             self.answer(machine, answer, Ok(()));
         }

@@ -3,6 +3,7 @@
 use super::conf::{Conf, ConfRef};
 use super::events::{Event, Msg, SenderState};
 use super::node::{PeerSeen, Proc, long_silent};
+use super::source::Fetch;
 use super::world::World;
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, MemberId, NodeState, OpTime};
@@ -320,6 +321,9 @@ impl World {
         proc.state = state;
         if state == NodeState::Removed {
             (proc.leader, proc.election, proc.sync) = (None, None, None);
+        }
+        if !matches!(state, NodeState::Secondary | NodeState::Recovering) {
+            proc.fetch = Fetch::default();
         }
         self.note(|w| format!("{} is {state}", w.machines[machine].name));
         self.notify_controllers(machine);

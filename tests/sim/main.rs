@@ -30,6 +30,7 @@ mod rng;
 mod run;
 mod scenarios;
 mod service;
+mod source;
 mod wipes;
 mod world;
 

@@ -1,6 +1,7 @@
 //! A data directory, and a mongod that runs on it.
 
 use super::conf::{ConfRef, No};
+use super::source::Fetch;
 use bson::oid::ObjectId;
 use rsctl::model::{DataId, Lock, MemberId, NodeState, OpTime, ReplConfig};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -140,6 +141,8 @@ pub struct Proc {
     /// term, and the entries that were committed under the config before. It is 0 as soon as they are committed. Real
     /// servers do not check a second time either.
     pub settled: usize,
+    /// From whom it copies, and whom it avoids.
+    pub fetch: Fetch,
     /// The initial sync: its source, its end, and the number of entries that it copies.
     pub sync: Option<(usize, u64, usize)>,
     /// The time since which it accepts writes.
@@ -166,6 +169,7 @@ impl Proc {
             waiting: Vec::new(),
             writable: false,
             settled: 0,
+            fetch: Fetch::default(),
             sync: None,
             leads_since: 0,
             slow_until: 0,

@@ -219,6 +219,7 @@ impl World {
     fn view(&self, machine: usize) -> Option<SetView> {
         let here = &self.machines[machine];
         let proc = here.proc.as_ref().filter(|p| !matches!(p.state, NodeState::Blank | NodeState::Removed))?;
+        let host_of = |id| Some(here.dir.config.as_ref()?.read.member(id)?.host.clone());
         let (log, written) = (&here.dir.log, here.dir.last());
         let applied = at(log, proc.applied(self.now, log.len()));
         let mut peers = BTreeMap::new();
@@ -244,7 +245,7 @@ impl World {
             written: (self.wire >= V8_0).then_some(written),
             durable: written,
             applied_wall_ms: None,
-            sync_source: None,
+            sync_source: proc.fetch.source.and_then(host_of),
             failed_syncs: None,
             initial_sync: None,
             elected_for: None,

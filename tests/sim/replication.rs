@@ -1,7 +1,6 @@
 //! The oplog: writes, replication, the commit point, rollback, initial sync.
 //!
-//! A sync source is the primary, or any member that is ahead. A transfer takes no time if messages pass in both
-//! directions. A member reports its progress in a message, which may be late or lost. A log holds what is written; in a
+//! A transfer takes no time if messages pass in both directions (`source.rs` chooses the sync source). A member reports its progress in a message, which may be late or lost. A log holds what is written; in a
 //! world of 8.0, a secondary applies it later.
 
 use super::events::{End, Event, Msg};
@@ -64,7 +63,7 @@ impl World {
         if !follows || proc.me.is_none() || proc.slow_until > self.now || self.machines[machine].dir.data.is_none() {
             return;
         }
-        let Some(source) = self.source(machine) else {
+        let Some(source) = self.copies_from(machine) else {
             self.report_progress(machine);
             return;
         };
@@ -91,6 +90,9 @@ impl World {
         dir.log.extend_from_slice(&fresh);
         dir.commit = dir.commit.max(commit.min(dir.log.len()));
         self.apply_later(machine, from);
+        if !fresh.is_empty() {
+            self.followers_fetch(machine);
+        }
         self.report_progress(machine);
     }
 
@@ -101,27 +103,6 @@ impl World {
             proc.unapplied.retain(|(at, _)| *at > now);
             proc.unapplied.push_back((due, from));
         }
-    }
-
-    /// The sync source: the primary, else any member that is ahead.
-    fn source(&mut self, machine: usize) -> Option<usize> {
-        let config = self.config(machine)?;
-        let (leader, me) = self.machines[machine].proc.as_ref().map(|p| (p.leader, p.me))?;
-        let own = self.machines[machine].dir.last();
-        let mut best: Option<(bool, OpTime, usize)> = None;
-        for member in config.read.members().iter().filter(|m| Some(m.id) != me) {
-            let Some(other) = self.machine_of(&member.host) else { continue };
-            let (dir, proc) = (&self.machines[other].dir, self.machines[other].proc.as_ref());
-            let serves =
-                proc.is_some_and(|p| matches!(p.state, NodeState::Primary | NodeState::Secondary) && p.me.is_some());
-            let same = dir.config.as_ref().is_some_and(|c| c.rs == config.rs);
-            let ahead = dir.data.is_some() && dir.last() > own;
-            if serves && same && ahead && self.both_ways(End::Machine(machine), End::Machine(other)) {
-                let candidate = (leader == Some(member.id), dir.last(), other);
-                best = best.max(Some(candidate));
-            }
-        }
-        best.map(|(_, _, other)| other)
     }
 
     fn report_progress(&mut self, machine: usize) {
@@ -201,7 +182,7 @@ impl World {
             return;
         }
         let Some((source, until, length)) = proc.sync else {
-            let Some(source) = self.source(machine) else { return };
+            let Some(source) = self.best_source(machine, false) else { return };
             let slow = self.rng.percent(20) || self.machines[machine].slow_sync;
             let length = self.machines[source].dir.log.len();
             let until = now + if slow { self.rng.between(5000, 30_000) } else { self.rng.between(200, 4000) };
