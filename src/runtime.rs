@@ -89,7 +89,7 @@ fn access(nodes: &Nodes, dns: &SwarmDns) -> Access {
             let dns = dns.clone();
             async move { dns.leads_to(&name, ip).await }.boxed()
         });
-        Tls { authority: tls.ca_file.clone(), certificate: tls.cert_key_file.clone(), names }
+        Tls::new(tls.ca_file.clone(), tls.cert_key_file.clone(), names)
     });
     let account = match &nodes.login {
         Login::None => None,

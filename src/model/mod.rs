@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing here does IO, reads a clock, or knows the driver.
 
+mod certificate;
 mod config;
 mod difference;
 mod dns;
@@ -19,6 +20,7 @@ mod refusal;
 mod request;
 mod version;
 
+pub use certificate::{Certificate, CertificateOf, Certificates, Timeliness, UnixSeconds, UnusableFile, Validity};
 pub(crate) use config::integer;
 pub use config::{ConfigError, MEMBERS_MAX, ReplConfig, VERSION_MAX, VOTERS_MAX};
 pub use difference::Difference;

@@ -3,7 +3,7 @@
 //! **Invariant:** an observation cannot fail. An unknown fact is a value in it, and differs from an absent fact.
 
 use super::{
-    AddressKind, DataId, Host, Lock, NodeState, Past, Pause, Peer, Probe, ProbeError, ProcessId, Proof,
+    AddressKind, Certificates, DataId, Host, Lock, NodeState, Past, Pause, Peer, Probe, ProbeError, ProcessId, Proof,
     RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SwitchoverRequest, TaskList,
 };
 use bson::oid::ObjectId;
@@ -51,6 +51,8 @@ pub struct Observed {
     pub refusals: Vec<Refusal>,
     /// An operator's pause. No rule reads it: the step that they choose is held back.
     pub pause: Option<Pause>,
+    /// The certificates of rsctl and of the nodes, and the files for TLS that are not usable.
+    pub certificates: Certificates,
 }
 
 /// One address in an observation.

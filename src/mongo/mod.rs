@@ -14,6 +14,7 @@ mod gate;
 mod health;
 mod login;
 mod node;
+mod papers;
 mod peer;
 mod probe;
 mod scram;
@@ -27,7 +28,7 @@ pub use login::{Access, Account};
 pub use probe::PublicView;
 pub use tls::{Names, Tls};
 
-use crate::model::{Event, Host, Lock, PauseWord, Probe, ProbeError, ProcessId, ReplConfig};
+use crate::model::{Certificates, Event, Host, Lock, PauseWord, Probe, ProbeError, ProcessId, ReplConfig};
 use crate::panics::contained;
 use bson::{Document, doc};
 use configs::Configs;
@@ -80,6 +81,11 @@ pub trait Admin {
     fn keep_history(&self, _at: SocketAddr, _events: &[Event]) {}
     /// Has this node keep the newest word about a pause. It returns at once.
     fn keep_pause(&self, _at: SocketAddr, _word: &PauseWord) {}
+    /// The certificates, after the files for TLS were checked. While they are the same, that costs two questions to the
+    /// file system.
+    fn certificates(&self) -> Certificates {
+        Certificates::default()
+    }
     /// Closes the connections to all other addresses.
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>);
 }
@@ -273,7 +279,14 @@ impl Admin for Mongods {
         self.keep_word(at, word);
     }
 
+    fn certificates(&self) -> Certificates {
+        self.terms.access.tls.as_ref().map(Tls::certificates).unwrap_or_default()
+    }
+
     fn keep_only(&self, addresses: &BTreeSet<SocketAddr>) {
+        if let Some(tls) = &self.terms.access.tls {
+            tls.forget_all_but(addresses);
+        }
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         nodes.retain(|at, node| {
             let keep = addresses.contains(at);

@@ -52,7 +52,9 @@ pub(super) fn lost(error: &io::Error) -> ProbeError {
     match error.kind() {
         io::ErrorKind::TimedOut => ProbeError::Timeout,
         // rustls reports in this way what it does not accept.
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => ProbeError::Tls(tame(&error.to_string())),
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            ProbeError::Tls(tame(&super::tls::explain(error).unwrap_or_else(|| error.to_string())))
+        }
         _ => ProbeError::Closed,
     }
 }

@@ -6,20 +6,23 @@
 //!
 //! **Invariant:** rsctl sends only the bytes of the handshake before both checks pass.
 
-use crate::model::ProbeError;
+use super::papers::Papers;
+use crate::model::{Certificates, ProbeError, UnixSeconds};
 use futures_util::future::{BoxFuture, join_all};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
 };
+use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -29,15 +32,11 @@ use tokio_rustls::client::TlsStream;
 /// are ignored.
 const NAMES_MAX: usize = 64;
 
-/// The files for TLS. They are read for every new connection, so that a renewed certificate takes effect.
-#[derive(Clone, Debug, Default)]
+/// TLS with mongods. The files are read again when they change, so that a renewed certificate takes effect.
+#[derive(Clone, Debug)]
 pub struct Tls {
-    /// The authorities that may sign certificates, in PEM. Without it, Mozilla's list applies.
-    pub authority: Option<PathBuf>,
-    /// The certificate and key of rsctl, in one PEM file.
-    pub certificate: Option<PathBuf>,
-    /// How names are resolved. Without it, a certificate must be valid for the address.
-    pub names: Names,
+    papers: Arc<Papers>,
+    names: Names,
 }
 
 /// Checks whether a name resolves to an address. The name must resolve to exactly this address. For a name of the
@@ -68,14 +67,32 @@ impl fmt::Debug for Names {
 }
 
 impl Tls {
+    /// `authority` holds the authorities that may sign certificates, in PEM; without it, Mozilla's list applies.
+    /// `certificate` holds the certificate and key of rsctl, in PEM. `names` resolves names; without it, a certificate must
+    /// be valid for the address.
+    pub fn new(authority: Option<PathBuf>, certificate: Option<PathBuf>, names: Names) -> Self {
+        Self { papers: Arc::new(Papers::new(authority, certificate)), names }
+    }
+
     /// Does the handshake, and checks the names in the certificate.
     pub(super) async fn connect(&self, tcp: TcpStream, at: SocketAddr) -> Result<TlsStream<TcpStream>, ProbeError> {
-        let connector = TlsConnector::from(Arc::new(self.config().map_err(|e| ProbeError::Tls(e.to_string()))?));
+        let connector = TlsConnector::from(self.papers.config().map_err(ProbeError::Tls)?);
         let stream = connector.connect(ServerName::from(at.ip()), tcp).await.map_err(|e| super::peer::lost(&e))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let certificate = shown.ok_or_else(|| ProbeError::Tls("it shows no certificate".to_owned()))?;
         self.check_names(certificate, at.ip()).await?;
+        self.papers.saw(at, certificate);
         Ok(stream)
+    }
+
+    /// What is known of certificates, after the files were checked.
+    pub(super) fn certificates(&self) -> Certificates {
+        self.papers.certificates()
+    }
+
+    /// Forgets the certificates of all other addresses.
+    pub(super) fn forget_all_but(&self, addresses: &BTreeSet<SocketAddr>) {
+        self.papers.forget_all_but(addresses);
     }
 
     async fn check_names(&self, certificate: &CertificateDer<'_>, ip: IpAddr) -> Result<(), ProbeError> {
@@ -93,43 +110,40 @@ impl Tls {
             format!("its certificate is neither valid for {ip} nor for a name that leads there: it has {shown}");
         Err(ProbeError::Tls(super::peer::tame(&words)))
     }
-
-    fn config(&self) -> Result<ClientConfig, Unusable> {
-        let provider = Arc::new(ring::default_provider());
-        let verifier = Arc::new(Chain { roots: self.roots()?, provider: Arc::clone(&provider) });
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-        let Some(path) = &self.certificate else { return Ok(builder.with_no_client_auth()) };
-        let unreadable = |_| Unusable::Pem(path.clone());
-        let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
-        let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-        let key = PrivateKeyDer::from_pem_file(path).map_err(unreadable)?;
-        Ok(builder.with_client_auth_cert(certificates, key)?)
-    }
-
-    fn roots(&self) -> Result<RootCertStore, Unusable> {
-        let mut roots = RootCertStore::empty();
-        let Some(path) = &self.authority else {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            return Ok(roots);
-        };
-        let found = pem_certificates(path).ok_or_else(|| Unusable::Pem(path.clone()))?;
-        let (added, _) = roots.add_parsable_certificates(found);
-        if added == 0 { Err(Unusable::Pem(path.clone())) } else { Ok(roots) }
-    }
 }
 
-fn pem_certificates(path: &Path) -> Option<Vec<CertificateDer<'static>>> {
-    Some(CertificateDer::pem_file_iter(path).ok()?.flatten().collect())
+/// The settings of a client that shows this certificate, if any, and accepts certificates of these authorities.
+pub(super) fn client_config(roots: RootCertStore, own: Option<Arc<CertifiedKey>>) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Arc::new(Chain { roots, provider: Arc::clone(&provider) });
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    Ok(match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
+    })
 }
 
-/// Why TLS cannot start.
-#[derive(Debug, thiserror::Error)]
-enum Unusable {
-    #[error("{} holds no usable PEM", .0.display())]
-    Pem(PathBuf),
-    #[error("{0}")]
-    Tls(#[from] TlsError),
+/// What a failure of TLS means, in the words of an operator. `None` if it is no failure of TLS.
+pub(super) fn explain(error: &io::Error) -> Option<String> {
+    use CertificateError as C;
+    let error = error.get_ref()?.downcast_ref::<TlsError>()?;
+    let seconds = |time: &UnixTime| UnixSeconds(time.as_secs());
+    Some(match error {
+        TlsError::InvalidCertificate(C::UnknownIssuer | C::BadSignature) => {
+            "none of the trusted authorities (--tls-ca-file) signed its certificate".to_owned()
+        }
+        TlsError::InvalidCertificate(C::ExpiredContext { not_after, .. }) => {
+            format!("its certificate expired at {}", seconds(not_after))
+        }
+        TlsError::InvalidCertificate(C::NotValidYetContext { not_before, .. }) => {
+            format!("its certificate is not valid before {}: check the clocks", seconds(not_before))
+        }
+        TlsError::AlertReceived(alert) => {
+            format!("it refuses rsctl's certificate or its absence (--tls-cert-key-file): {alert:?}")
+        }
+        other => other.to_string(),
+    })
 }
 
 /// The DNS names that a certificate is valid for. Wildcards are left out, because they do not resolve to an address.

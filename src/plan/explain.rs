@@ -2,7 +2,7 @@
 
 use super::situation::Situation;
 use super::{Context, Finding, Reason, Severity, WaitingOn};
-use super::{bootstrap, recovery, removal};
+use super::{bootstrap, certificates, recovery, removal};
 use crate::model::{
     AddressKind, Host, MEMBERS_MAX, Member, MemberAddress, NodeState, ProbeError, Process, ReplConfig, UserData,
 };
@@ -64,6 +64,7 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = bootstrap::refusal(now).into_iter().chain(recovery::refusal(context)).collect();
     findings.extend(data_at_stake(now));
     findings.extend(other_addresses(now));
+    findings.extend(certificates::troubles(now));
     findings.extend(version_limit(now));
     findings.extend(bootstrap::refused_locks(now));
     let Some(config) = now.config else { return findings };

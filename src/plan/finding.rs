@@ -1,5 +1,6 @@
 //! What an operator should know: each finding has a type, and a sentence that says what to do.
 
+mod certificate;
 mod kinds;
 mod severity;
 
@@ -12,6 +13,7 @@ use bson::oid::ObjectId;
 use std::fmt;
 use std::time::Duration;
 
+pub use certificate::{CertificateTrouble, Urgency, Whose};
 pub use severity::Severity;
 
 /// Something that an operator should know or do.
@@ -206,6 +208,8 @@ pub enum Finding {
         /// The server's words.
         reason: String,
     },
+    /// A certificate expires, or a file for TLS is not usable.
+    Certificate(CertificateTrouble),
     /// A rule made a config that does not pass rsctl's own checks: a bug in rsctl.
     Internal {
         /// The rule.
@@ -384,6 +388,7 @@ impl fmt::Display for Finding {
                 f,
                 "{host} refuses the lock of the first start ({reason}), so no set is initiated: see the log of that mongod"
             ),
+            Self::Certificate(trouble) => write!(f, "{trouble}"),
             Self::Internal { rule, fault } => write!(
                 f,
                 "bug in rsctl: rule {rule} made a config that must not be sent ({fault}), so nothing is sent: please \

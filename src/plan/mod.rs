@@ -9,6 +9,7 @@ mod address_kind;
 mod addressing;
 mod advice;
 mod bootstrap;
+mod certificates;
 mod context;
 mod explain;
 mod failover;
@@ -32,7 +33,7 @@ mod sync_source;
 mod voting;
 mod waiting;
 
-pub use finding::{Finding, Severity};
+pub use finding::{CertificateTrouble, Finding, Severity, Urgency, Whose};
 pub use lint::{LintFault, LintedConfig};
 pub use margin::Margin;
 pub use preview::{Foreseen, preview};

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing here decides about or changes the replica set.
 
+mod certificate;
 mod counts;
 pub mod file;
 mod goal;
@@ -15,6 +16,7 @@ mod status;
 mod summary;
 mod verdict;
 
+pub use certificate::CertificateStatus;
 pub use counts::Counts;
 pub use goal::{Goal, NoGoal};
 pub use history::{EventStatus, HistoryStatus, last};

@@ -1,6 +1,6 @@
 //! The status after one observation, as `/v1/status` and `rsctl status` show it.
 
-use super::{EventStatus, MarginStatus, PauseStatus, RecoveryStatus};
+use super::{CertificateStatus, EventStatus, MarginStatus, PauseStatus, RecoveryStatus};
 use crate::connection_string::Endpoint;
 use crate::model::{Host, SetName};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ pub struct Status {
     pub waiting: Vec<String>,
     /// Problems that an operator should know.
     pub findings: Vec<FindingStatus>,
+    /// The certificates of rsctl and of the nodes. Empty without TLS.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
     /// The newest events of the history, the newest one last.
     #[serde(default)]
     pub history: Vec<EventStatus>,
@@ -231,6 +234,7 @@ impl Status {
             steps: Vec::new(),
             waiting: Vec::new(),
             findings: Vec::new(),
+            certificates: Vec::new(),
             history: Vec::new(),
             recovery: None,
             observed_ms_ago: 0,
@@ -334,6 +338,7 @@ pub(crate) mod tests {
             steps: vec![],
             waiting: vec![],
             findings: vec![],
+            certificates: vec![],
             history: vec![],
             recovery: None,
             observed_ms_ago: 0,

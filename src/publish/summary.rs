@@ -1,7 +1,7 @@
 //! Converts an observation and its plan to a status.
 
-use super::RecoveryStatus;
 use super::status::{FindingLevel, FindingStatus, Health, MemberStatus, OtherStatus, Status, StepStatus, SyncStatus};
+use super::{CertificateStatus, RecoveryStatus};
 use crate::model::{
     Host, InitialSync, Member, Naming, Node, NodeState, Observed, Peer, Policy, ProbeError, ReplConfig,
 };
@@ -37,6 +37,10 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
             .collect(),
         waiting: plan.waiting.iter().map(WaitingOn::to_string).collect(),
         findings: plan.findings.iter().map(finding).collect(),
+        certificates: CertificateStatus::all(
+            observed,
+            &config.map(|c| c.members().iter().map(|m| m.host.clone()).collect::<Vec<_>>()).unwrap_or_default(),
+        ),
         history: Vec::new(),
         recovery: plan.primary.is_none().then(|| RecoveryStatus::of(&plan::evidence(observed, policy))),
         observed_ms_ago: 0,

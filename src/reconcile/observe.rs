@@ -210,6 +210,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
             observed.nodes.insert(host.clone(), node);
         }
         observed.tasks = tasks;
+        observed.certificates = self.admin.certificates();
         observed.believe_only_the_proven();
         excuse_other_addresses(&mut observed, &named(names, answers));
         self.history.complete(&mut observed, &listed, Instant::now(), self.interval.saturating_mul(2));

@@ -24,7 +24,7 @@ pub(crate) fn healthy() -> Value {
             member(2, "SECONDARY", Some(1250), None),
         ],
         "history": history()["events"],
-        "others": [], "next": "nothing", "steps": [], "because": "the set is as it should be", "waiting": [], "findings": [],
+        "certificates": [], "others": [], "next": "nothing", "steps": [], "because": "the set is as it should be", "waiting": [], "findings": [],
         "observed_ms_ago": 12,
     })
 }

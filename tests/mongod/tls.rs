@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use mongodb::bson::oid::ObjectId;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
@@ -49,9 +50,24 @@ impl Papers {
         names.iter().zip(values).map(|(name, value)| format!("{name}={value}")).collect()
     }
 
+    /// A file for this IP that expires in so many days. A negative number is in the past.
+    pub fn expiring(&self, ip: IpAddr, days: i64) -> String {
+        let mut params = named("client");
+        params.subject_alt_names = vec![SanType::IpAddress(ip)];
+        let now = SystemTime::now();
+        let length = Duration::from_secs(days.unsigned_abs() * 86_400);
+        params.not_before = (now - Duration::from_secs(100 * 86_400)).into();
+        params.not_after = if days < 0 { now - length } else { now + length }.into();
+        self.sign(params)
+    }
+
     fn signed(&self, names: Vec<SanType>) -> String {
         let mut params = named("client");
         params.subject_alt_names = names;
+        self.sign(params)
+    }
+
+    fn sign(&self, params: CertificateParams) -> String {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.authority).unwrap();
         let file = self.dir.join(format!("{}.pem", ObjectId::new()));
@@ -118,7 +134,7 @@ async fn a_certificate_that_is_missing_or_not_trusted_is_named_and_nothing_begin
     let cases: [(&[(&str, &str)], &str); 3] = [
         (&[], "accepts connections and closes them"),
         (&shows_none, "accepts connections and closes them"),
-        (&distrusts, "TLS failed: invalid peer certificate"),
+        (&distrusts, "TLS failed: none of the trusted authorities"),
     ];
     for (settings, said) in cases {
         let controller = cluster.controller(settings);
@@ -175,4 +191,57 @@ async fn a_certificate_for_the_service_s_own_name_counts_for_each_of_its_tasks()
         [("RSCTL_TLS", "true"), ("RSCTL_TLS_CA_FILE", authority.as_str()), ("RSCTL_TLS_CERT_KEY_FILE", own.as_str())];
     let controller = cluster.controller(&trusted);
     controller.until("a settled set", LIMIT, is_settled(3)).await;
+}
+
+/// Whether a finding contains all of these words.
+fn finds(status: &Status, words: &[&str]) -> bool {
+    status.findings.iter().any(|finding| words.iter().all(|word| finding.text.contains(word)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_read_again_when_its_file_changes_and_its_end_is_foretold() {
+    let papers = Papers::new();
+    let mut cluster = strict_with(&papers, |n, ip| papers.expiring(ip, if n == 0 { 20 } else { 200 })).await;
+    let (authority, own) = (papers.authority(), papers.expiring(IpAddr::from([127, 0, 0, 1]), 300));
+    let trusted =
+        [("RSCTL_TLS", "true"), ("RSCTL_TLS_CA_FILE", authority.as_str()), ("RSCTL_TLS_CERT_KEY_FILE", own.as_str())];
+    let controller = cluster.controller(&trusted);
+    let first = cluster.nodes[0].address().to_string();
+    let warned = |s: &Status| is_settled(3)(s) && finds(s, &[&first, "expires at"]);
+    let status = controller.until("a settled set and a warning", LIMIT, warned).await;
+    let of = |of: &str| status.certificates.iter().filter(|certificate| certificate.of == of).count();
+    assert_eq!([of("controller"), of("authority"), of("node")], [1, 1, 3], "{:?}", status.certificates);
+    let metrics = controller.get("/metrics").await.unwrap();
+    assert!(metrics.contains(&format!("rsctl_certificate_expiry_timestamp_seconds{{of=\"node\",at=\"{first}\"}}")));
+
+    // An unusable file is named, and the old one works on: also for new connections, as to a mongod that restarts.
+    std::fs::write(&own, "").unwrap();
+    controller.until("the empty file", LIMIT, |s| finds(s, &[&own, "is empty", "held before"])).await;
+    let secondary = cluster.nodes.iter().position(|n| Some(n.address().to_string()) != status.primary).unwrap();
+    cluster.nodes[secondary].kill();
+    controller.until("a member that is down", LIMIT, |s| s.members.iter().any(|m| !m.healthy)).await;
+    cluster.nodes[secondary].restart().await.unwrap();
+    controller.until("the member again", LIMIT, is_settled(3)).await;
+
+    // A new one counts without a restart of the controller.
+    std::fs::copy(papers.expiring(IpAddr::from([127, 0, 0, 1]), 5), &own).unwrap();
+    let near = |s: &Status| finds(s, &["the certificate of rsctl", &own, "expires at"]) && !finds(s, &["is empty"]);
+    let status = controller.until("the new certificate", LIMIT, near).await;
+    assert_eq!(status.health, rsctl::publish::Health::Degraded, "within seven days somebody must act");
+    std::fs::copy(papers.expiring(IpAddr::from([127, 0, 0, 1]), 300), &own).unwrap();
+    controller.until("a renewed certificate", LIMIT, |s| !finds(s, &["the certificate of rsctl"])).await;
+    assert!(!controller.log().contains("PRIVATE"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mongod_that_refuses_an_expired_certificate_says_so_and_nothing_begins() {
+    let papers = Papers::new();
+    let cluster = strict(&papers).await;
+    let (authority, own) = (papers.authority(), papers.expiring(IpAddr::from([127, 0, 0, 1]), -1));
+    let trusted =
+        [("RSCTL_TLS", "true"), ("RSCTL_TLS_CA_FILE", authority.as_str()), ("RSCTL_TLS_CERT_KEY_FILE", own.as_str())];
+    let controller = cluster.controller(&trusted);
+    let told = |s: &Status| finds(s, &["the certificate of rsctl", &own, "expired at"]) && s.others.len() == 3;
+    let status = controller.until("the end of the certificate", LIMIT, told).await;
+    assert!(status.primary.is_none() && status.members.is_empty(), "{status:?}");
 }

@@ -5,8 +5,9 @@ use crate::world::{Answer, Request, Spec, World};
 use bson::{Bson, Document, doc};
 use rsctl::model::RecoveryMode;
 use rsctl::model::{
-    AddressKind, Bootstrap, Cause, DnsTrouble, DnsTroubleKind, FailoverAfter, MemberAddress, Naming, NodeState, Policy,
-    ProbeError, Refusal, ReplConfig, SetName, SyncSourceRequest, Taken, Token, UserData, WireVersion,
+    AddressKind, Bootstrap, Cause, Certificates, DnsTrouble, DnsTroubleKind, FailoverAfter, MemberAddress, Naming,
+    NodeState, Policy, ProbeError, Refusal, ReplConfig, SetName, SyncSourceRequest, Taken, Token, UserData,
+    WireVersion,
 };
 use std::time::Duration;
 
@@ -72,6 +73,7 @@ fn world(lines: &[String]) -> Told {
         request: None,
         readdress: None,
         pause: None,
+        certificates: Certificates::default(),
         sync_source_requests: Vec::new(),
         switched_over: Default::default(),
         switchover: None,
@@ -95,6 +97,8 @@ fn world(lines: &[String]) -> Told {
                 world.readdress = Some(AddressKind::CHOICES.iter().find(|(word, _)| *word == rest).unwrap().1)
             }
             "paused" => world.pause = Some(words::duration(rest)),
+            "certificate" => world.certificates.known.push(words::certificate(rest)),
+            "unusable-file" => world.certificates.unusable.push(words::unusable_file(rest)),
             "request" => world.request = Some(request(rest)),
             "sync-source-requested" => world.sync_source_requests.push(sync_source_request(rest)),
             "switched-over" => world.switched_over.extend(rest.split_whitespace().map(words::process)),

@@ -1,7 +1,10 @@
 //! The short words of the notation, and back: `a` is 10.0.0.1:27017, `a6` [fd00::1]:27017, `@a` mongo-a:27017, `@A` MONGO-A:27017
 //! and `#7` 10.0.1.7:27017. Any other word with a dot or a colon is an address as MongoDB writes it.
 
-use rsctl::model::{DataId, Host, MemberId, ProcessId, RemovalTarget, Subject};
+use rsctl::model::{
+    Certificate, CertificateOf, DataId, Host, MemberId, ProcessId, RemovalTarget, Subject, UnixSeconds, UnusableFile,
+    Validity,
+};
 use std::time::Duration;
 
 /// The address that a word stands for.
@@ -77,6 +80,7 @@ pub fn duration(text: &str) -> Duration {
         "ms" => Duration::from_millis(number),
         "s" => Duration::from_secs(number),
         "m" => Duration::from_secs(number * 60),
+        "d" => Duration::from_secs(number * 86_400),
         unit => panic!("{text}: unknown unit {unit}"),
     }
 }
@@ -143,4 +147,32 @@ pub fn subject(text: &str) -> Subject {
     };
     assert_eq!(shorten(&subject.to_string()), text, "it is written as it is shown");
     subject
+}
+
+/// The time that is now where a certificate is told of.
+const NOW: u64 = 1_700_000_000;
+
+/// `controller /tls/rsctl.pem 20d`, `authority /tls/ca.pem expired`, `a early`: whose certificate it is, and for how long it is
+/// valid.
+pub fn certificate(text: &str) -> Certificate {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let of = match words[0] {
+        "controller" => CertificateOf::Controller(words[1].to_owned()),
+        "authority" => CertificateOf::Authorities(words[1].to_owned()),
+        word => CertificateOf::Node(host(word).socket().unwrap()),
+    };
+    let (from, until) = match *words.last().unwrap() {
+        "early" => (NOW + 60, NOW + 3600),
+        "expired" => (0, NOW - 60),
+        left => (0, NOW + duration(left).as_secs()),
+    };
+    let validity = Validity { from: UnixSeconds(from), until: UnixSeconds(until) };
+    Certificate { of, validity, now: validity.at(UnixSeconds(NOW)) }
+}
+
+/// `/tls/ca.pem is empty`; `kept /tls/ca.pem is empty`: what it held before stays in use.
+pub fn unusable_file(text: &str) -> UnusableFile {
+    let (keeps_old, text) = text.strip_prefix("kept ").map_or((false, text), |rest| (true, rest));
+    let (file, reason) = text.split_once(' ').unwrap();
+    UnusableFile { file: file.to_owned(), reason: reason.to_owned(), keeps_old }
 }

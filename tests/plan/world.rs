@@ -3,8 +3,8 @@
 use crate::words;
 use bson::oid::ObjectId;
 use rsctl::model::{
-    AddressKind, DataId, DnsTrouble, EvidenceId, FailedSyncs, FeatureVersion, Found, Host, Lock, Naming, Node,
-    NodeState, Observed, OpTime, Past, Pause, PauseWord, Peer, Policy, Probe, ProbeError, ProcessId, Proof,
+    AddressKind, Certificates, DataId, DnsTrouble, EvidenceId, FailedSyncs, FeatureVersion, Found, Host, Lock, Naming,
+    Node, NodeState, Observed, OpTime, Past, Pause, PauseWord, Peer, Policy, Probe, ProbeError, ProcessId, Proof,
     RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView, SwitchoverRequest, SyncSourceRequest,
     TaskList, Token, UserData, WireVersion,
 };
@@ -34,6 +34,7 @@ pub struct World {
     pub request: Option<Request>,
     pub readdress: Option<AddressKind>,
     pub pause: Option<Duration>,
+    pub certificates: Certificates,
     pub sync_source_requests: Vec<SyncSourceRequest>,
     pub switched_over: BTreeSet<ProcessId>,
     /// Whom an operator wants to lead instead of the primary, and since when.
@@ -358,6 +359,7 @@ impl World {
             removals: self.removals.clone(),
             readdress: self.readdress,
             pause: self.pause.map(|left| Pause { word: PauseWord::pause(0, left, "", None), left, kept_by: 0 }),
+            certificates: self.certificates.clone(),
             request: None,
             sync_source_requests: self.sync_source_requests.clone(),
             switched_over: self.switched_over.clone(),

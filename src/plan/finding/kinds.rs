@@ -4,7 +4,7 @@ use super::Finding;
 
 impl Finding {
     /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 35] = [
+    pub const KINDS: [&str; 36] = [
         "foreign-set",
         "other-set-name",
         "set-names-differ",
@@ -39,6 +39,7 @@ impl Finding {
         "initial-sync-fails",
         "feature-version-behind",
         "lock-refused",
+        "certificate",
         "internal",
     ];
 
@@ -79,6 +80,7 @@ impl Finding {
             Self::InitialSyncFails { .. } => "initial-sync-fails",
             Self::FeatureVersionBehind { .. } => "feature-version-behind",
             Self::LockRefused { .. } => "lock-refused",
+            Self::Certificate(_) => "certificate",
             Self::Internal { .. } => "internal",
         }
     }

@@ -15,6 +15,7 @@ impl Finding {
     /// How much the finding matters.
     pub fn severity(&self) -> Severity {
         match self {
+            Self::Certificate(trouble) => trouble.severity(),
             Self::TwoVoters
             | Self::Full { .. }
             | Self::LeftOut { .. }

@@ -68,6 +68,10 @@ fn render(snapshot: &Snapshot, observed_at: f64) -> String {
             (labels(&[("severity", name)]), count)
         })
     });
+    page.gauge("rsctl_certificate_expiry_timestamp_seconds", "End of a certificate as a Unix timestamp.", {
+        let certificates = status.certificates.iter();
+        certificates.map(|known| (labels(&[("of", &known.of), ("at", &known.at)]), known.expires_unix))
+    });
     page.gauge("rsctl_last_observation_timestamp_seconds", "Time of the last observation as a Unix timestamp.", {
         [(String::new(), format!("{observed_at:.3}"))]
     });
@@ -122,8 +126,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::publish::Status;
     use crate::publish::status::tests::healthy;
+    use crate::publish::{CertificateStatus, Status};
 
     fn page(status: Status) -> String {
         render(&Snapshot::new(status), 1_700_000_000.25)
@@ -134,6 +138,13 @@ mod tests {
         let mut status = healthy();
         status.members[2].lag_ms = Some(12_034);
         status.members[1].lag_ms = None;
+        let certificate = |of: &str, at: &str| CertificateStatus {
+            of: of.to_owned(),
+            at: at.to_owned(),
+            expires: "2023-11-14T22:13:20Z".to_owned(),
+            expires_unix: 1_700_000_000,
+        };
+        status.certificates = vec![certificate("authority", "/run/secrets/mongo-ca"), certificate("node", "m1:27017")];
         let page = page(status);
         for line in [
             "rsctl_info{version=\"0.1.0\",set=\"rs\"} 1",
@@ -149,6 +160,8 @@ mod tests {
             "rsctl_findings{severity=\"error\"} 0",
             "rsctl_last_observation_timestamp_seconds 1700000000.250",
             "rsctl_observations_total 0",
+            "rsctl_certificate_expiry_timestamp_seconds{of=\"authority\",at=\"/run/secrets/mongo-ca\"} 1700000000",
+            "rsctl_certificate_expiry_timestamp_seconds{of=\"node\",at=\"m1:27017\"} 1700000000",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} in\n{page}");
         }
