@@ -22,7 +22,9 @@ mod apps;
 pub mod defaults;
 mod secrets;
 
-pub use admin::{EndpointArgs, PauseArgs, ReaddressArgs, RecoverArgs, RemoveArgs, ResumeArgs, SwitchoverArgs};
+pub use admin::{
+    EndpointArgs, HealthcheckArgs, PauseArgs, ReaddressArgs, RecoverArgs, RemoveArgs, ResumeArgs, SwitchoverArgs,
+};
 pub use apps::{CredentialsArgs, EnvArgs, EnvForm, ExecArgs, UriArgs, VariablesArgs, WaitArgs};
 pub use secrets::SecretsArgs;
 
@@ -224,6 +226,9 @@ pub struct LoginArgs {
     /// Keyfile of the nodes; rsctl logs in with it as `__system`
     #[arg(long, value_name = "FILE", env = "RSCTL_KEYFILE")]
     pub keyfile: Option<PathBuf>,
+    /// Log in with the certificate of --tls-cert-key-file (MONGODB-X509) instead of the keyfile
+    #[arg(long, env = "RSCTL_X509", value_parser = switch)]
+    pub x509: bool,
     /// User to log in with instead of the keyfile
     #[arg(long, value_name = "NAME", env = "RSCTL_USERNAME")]
     pub username: Option<String>,
@@ -269,6 +274,9 @@ pub struct RunArgs {
     /// Address to serve the status and the URI on, read-only
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_LISTEN", default_value = "0.0.0.0:8080", value_parser = socket)]
     pub listen: SocketAddr,
+    /// File with a token that every request must bring, except role checks and health
+    #[arg(long, value_name = "FILE", env = "RSCTL_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
     /// Address to accept admin requests on; must be a loopback address
     #[arg(long, value_name = "IP:PORT", env = "RSCTL_ADMIN_LISTEN", default_value = "127.0.0.1:8081",
           value_parser = socket)]
@@ -290,6 +298,9 @@ pub struct SourceArgs {
     /// The controller to ask; if it does not answer, rsctl asks the nodes directly
     #[arg(long, value_name = "URL", env = "RSCTL_CONTROLLER", default_value = "http://rsctl:8080")]
     pub controller: ControllerUrl,
+    /// File with the token that the controller demands
+    #[arg(long, value_name = "FILE", env = "RSCTL_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
     /// Where the nodes are, in case no controller answers.
     #[command(flatten)]
     pub discovery: DiscoveryArgs,
@@ -355,15 +366,6 @@ pub enum Output {
 
 impl Output {
     const CHOICES: [(&str, Self); 2] = [("table", Self::Table), ("json", Self::Json)];
-}
-
-/// `rsctl healthcheck`.
-#[derive(Args, Debug)]
-pub struct HealthcheckArgs {
-    /// Loopback address on which the controller of this container takes admin requests
-    #[arg(long, value_name = "IP:PORT", env = "RSCTL_ADMIN_LISTEN", default_value = "127.0.0.1:8081",
-          value_parser = socket)]
-    pub admin_listen: SocketAddr,
 }
 
 /// The command line as clap knows it. The help does not show the values of variables, because they may be secret.

@@ -92,12 +92,12 @@ fn access(nodes: &Nodes, dns: &SwarmDns) -> Access {
         Tls::new(tls.ca_file.clone(), tls.cert_key_file.clone(), names)
     });
     let account = match &nodes.login {
-        Login::None => None,
+        Login::None | Login::Certificate => None,
         Login::Keyfile(keyfile) => Some(Account::of_members(keyfile.clone())),
         Login::Password { username, password, auth_source } => {
             let (username, source, password) = (username.clone(), auth_source.clone(), password.clone());
             Some(Account { username, source, password, second: None })
         }
     };
-    Access { account, tls }
+    Access { account, tls, by_certificate: matches!(nodes.login, Login::Certificate) }
 }

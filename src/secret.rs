@@ -53,6 +53,20 @@ impl Secret {
         if password.is_empty() { Err(SecretError::Empty) } else { Ok(Self::new(password)) }
     }
 
+    /// Reads a bearer token from a file that contains nothing else. The header of a request can carry it.
+    ///
+    /// # Errors
+    /// The file cannot be read, is empty, or holds characters that no token has (RFC 6750).
+    pub fn token_file(path: &Path) -> Result<Self, SecretError> {
+        let text = read(path)?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+        match text.trim() {
+            "" => Err(SecretError::Empty),
+            token if token.chars().all(allowed) => Ok(Self::new(token)),
+            _ => Err(SecretError::NotAToken),
+        }
+    }
+
     /// Reads a text that may hold a secret, such as a URI. Every byte of the file is part of it.
     pub fn text_file(path: &Path) -> Result<Self, SecretError> {
         let text = read(path)?;
@@ -137,6 +151,9 @@ pub enum SecretError {
     /// `mongod --keyFile` would not accept the file either.
     #[error("is no keyfile: accepted are 6 to 1024 base64 characters, or a YAML list of one or two such keys")]
     NotAKey,
+    /// The header of a request cannot carry the token.
+    #[error("is no token: accepted are letters, digits and -._~+/= in one line")]
+    NotAToken,
     /// No random bytes.
     #[error("cannot be made: the operating system gives no random bytes")]
     Random,
@@ -194,6 +211,21 @@ mod tests {
         }
         assert!(matches!(first(" \n"), Err(SecretError::Empty)));
         assert!(first(&"a".repeat(1024)).is_ok());
+    }
+
+    #[test]
+    fn a_token_is_one_word() {
+        let path = std::env::temp_dir().join(format!("rsctl-token-{}", std::process::id()));
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Secret::token_file(&path).map(|token| token.expose().to_owned())
+        };
+        assert_eq!(read(" abc-._~+/=09\r\n").unwrap(), "abc-._~+/=09");
+        assert!(matches!(read("\n"), Err(SecretError::Empty)));
+        for text in ["two words", "a\nb", "a\"b", "schlüssel"] {
+            assert!(matches!(read(text), Err(SecretError::NotAToken)), "{text:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -123,6 +123,32 @@ fn bad_settings_are_one_line_and_exit_code_2() {
 }
 
 #[test]
+fn bad_tokens_and_certificates_are_one_line_and_exit_code_2() {
+    for (args, variable, expected) in [
+        (
+            vec!["status", "--token-file", "/nowhere/token"],
+            ("X", ""),
+            "RSCTL_TOKEN_FILE (--token-file): /nowhere/token: cannot be read: No such file or directory (os error 2)",
+        ),
+        (vec!["run"], ("RSCTL_TOKEN_FILE", "/dev/null"), "RSCTL_TOKEN_FILE (--token-file): /dev/null: is empty"),
+        (
+            vec!["run", "--x509", "--tls"],
+            ("X", ""),
+            "--x509 needs --tls and --tls-cert-key-file (RSCTL_TLS_CERT_KEY_FILE)",
+        ),
+        (
+            vec!["run", "--x509", "--keyfile", "/nowhere/key"],
+            ("X", ""),
+            "--x509 and --keyfile or --username: give one or the other",
+        ),
+        (vec!["uri"], ("RSCTL_TOKEN", "abc"), "RSCTL_TOKEN is set: put the secret in a file and set RSCTL_TOKEN_FILE"),
+    ] {
+        let ended = rsctl(&args).env(variable.0, variable.1).run();
+        assert_eq!(ended, Ended { code: 2, out: String::new(), err: format!("error: {expected}\n") });
+    }
+}
+
+#[test]
 fn what_no_flag_is_called_gets_a_hint() {
     let ended = rsctl(&["uri", "--databse", "x"]).run();
     assert_eq!((ended.code, ended.out.as_str()), (2, ""));

@@ -1,5 +1,6 @@
 //! Flags of the commands that send admin requests.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,7 +8,7 @@ use clap::Args;
 use super::{DiscoveryArgs, LoginArgs, Output, one_of};
 use crate::model::{AddressKind, EvidenceId, SetName};
 use crate::parse::span;
-use crate::parse::values::{ControllerUrl, evidence_id, pause_length, set_name};
+use crate::parse::values::{ControllerUrl, evidence_id, pause_length, set_name, socket};
 
 /// Where an admin request goes.
 #[derive(Args, Debug)]
@@ -123,4 +124,13 @@ pub struct RecoverArgs {
     /// How to log in to them.
     #[command(flatten)]
     pub login: LoginArgs,
+}
+
+/// `rsctl healthcheck`.
+#[derive(Args, Debug)]
+pub struct HealthcheckArgs {
+    /// Loopback address on which the controller of this container takes admin requests
+    #[arg(long, value_name = "IP:PORT", env = "RSCTL_ADMIN_LISTEN", default_value = "127.0.0.1:8081",
+          value_parser = socket)]
+    pub admin_listen: SocketAddr,
 }

@@ -37,12 +37,16 @@ pub async fn run(settings: RunSettings) -> Outcome {
             (Ok(listener), Ok(endpoint)) => (listener, endpoint),
             (Err(outcome), _) | (_, Err(outcome)) => return outcome,
         };
+    let guard = match settings.token.as_ref().map(http::Guard::new).transpose() {
+        Ok(guard) => guard,
+        Err(error) => return Outcome::error(Exit::Failed, &error),
+    };
     let set = &settings.nodes.replica_set;
     info!(version = env!("CARGO_PKG_VERSION"), %set, expect = settings.nodes.expect, listen = %settings.listen, "starting");
     let status = Status::before_any_observation(set, settings.nodes.expect);
     let (sender, newest) = watch::channel(Arc::new(Snapshot::new(status)));
     let liveness = LIVENESS_MIN.max(settings.behaviour.interval * LIVENESS_INTERVALS);
-    tokio::spawn(http::serve(listener, newest.clone(), liveness, std::future::pending()));
+    tokio::spawn(http::serve(listener, newest.clone(), liveness, guard, std::future::pending()));
     tokio::spawn(http::serve_admin(endpoint, newest.clone(), liveness, runtime.requests()));
     if let Some(path) = settings.publish_file {
         tokio::spawn(keep_file(path, newest));

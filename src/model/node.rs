@@ -101,7 +101,7 @@ impl Probe {
 /// Whether a node proved that it knows the secret, on the same connection as its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// The node proved it by SCRAM-SHA-256.
+    /// The node proved it by SCRAM-SHA-256, or by a certificate of the trusted authorities for its address.
     Secret,
     /// No login is configured. So no node is asked for a proof, and every node is trusted.
     NotAsked,

@@ -84,7 +84,7 @@ pub(crate) fn login(bytes: &[u8]) {
         b'1' => {
             let keyfile = Keyfile { first: Secret::new("the secret of the set"), second: Some(Secret::new("another")) };
             let account = Some(Account::of_members(keyfile));
-            runtime.block_on(met(said, Access { account, tls: None }));
+            runtime.block_on(met(said, Access { account, ..Access::default() }));
         }
         _ => scram(said),
     }

@@ -20,6 +20,15 @@ pub struct Access {
     pub account: Option<Account>,
     /// The TLS settings, if TLS is configured.
     pub tls: Option<Tls>,
+    /// Whether to log in with the certificate of the TLS settings. Then there is no account.
+    pub by_certificate: bool,
+}
+
+impl Access {
+    /// Whether a login is configured.
+    pub fn logs_in(&self) -> bool {
+        self.account.is_some() || self.by_certificate
+    }
 }
 
 /// The account that rsctl logs in with.
@@ -49,6 +58,15 @@ impl Account {
             "options": { "skipEmptyExchange": true },
         }
     }
+}
+
+/// Logs in with the certificate that TLS has shown. The peer has proved itself by its own certificate, from the same
+/// authorities and for its address, before this.
+pub(super) async fn log_in_by_certificate<S: AsyncRead + AsyncWrite + Unpin>(
+    talk: &mut Talk<S>,
+) -> Result<(), ProbeError> {
+    let login = doc! { "authenticate": 1, "mechanism": "MONGODB-X509" };
+    accepted(talk.ask("$external", login).await?.document()?).map(drop)
 }
 
 /// The maximum number of derived keys to keep. Each server has its own salt while it lives, and a set has at most 50

@@ -5,7 +5,7 @@
 
 use super::error::SHUTTING_DOWN;
 use super::frame::{Frame, FrameError};
-use super::login::Terms;
+use super::login::{Terms, log_in_by_certificate};
 use super::scram::ClientFirst;
 use crate::model::{ProbeError, Proof, WireVersion};
 use bson::{Document, RawDocument, RawDocumentBuf, doc, rawdoc};
@@ -127,16 +127,19 @@ impl Talk<Stream> {
         let leaving = matches!(refusal, Some((SHUTTING_DOWN, _)));
         match refusal {
             // The shutdown counts only if a peer reports it that knows the secret. So the login comes first.
-            Some((SHUTTING_DOWN, _)) if login.is_some() => {}
+            Some((SHUTTING_DOWN, _)) if terms.access.logs_in() => {}
             Some((SHUTTING_DOWN, _)) => return Err(ProbeError::ShuttingDown),
             Some((code, message)) => return Err(ProbeError::Server { command: "hello", code, message }),
             None => check_version(&reply)?,
         }
-        let Some((account, first)) = login else {
-            return Ok(Peer { stream: self.stream, hello, proof: Proof::NotAsked });
+        let outcome = match login {
+            Some((account, first)) => {
+                let begun = reply.get_document("speculativeAuthenticate").ok().map(RawDocument::to_owned);
+                terms.log_in(&mut self, account, &first, begun).await
+            }
+            None if terms.access.by_certificate => log_in_by_certificate(&mut self).await,
+            None => return Ok(Peer { stream: self.stream, hello, proof: Proof::NotAsked }),
         };
-        let begun = reply.get_document("speculativeAuthenticate").ok().map(RawDocument::to_owned);
-        let outcome = terms.log_in(&mut self, account, &first, begun).await;
         match outcome {
             Ok(()) if leaving => Err(ProbeError::ShuttingDown),
             Ok(()) => Ok(Peer { stream: self.stream, hello, proof: Proof::Secret }),

@@ -69,7 +69,7 @@ impl Mongods {
             Err(Trouble::Server { command, code, message }) => Err(match code {
                 SHUTTING_DOWN => ProbeError::ShuttingDown,
                 // The server's message is left out, because it contains the whole command, which differs each time.
-                UNAUTHORIZED if self.terms.access.account.is_some() => ProbeError::Denied(command),
+                UNAUTHORIZED if self.terms.access.logs_in() => ProbeError::Denied(command),
                 UNAUTHORIZED | AUTHENTICATION_FAILED => ProbeError::Login(message),
                 _ => ProbeError::Server { command, code, message },
             }),

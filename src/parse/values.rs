@@ -12,6 +12,7 @@ use tracing::level_filters::LevelFilter;
 use super::{Wanted, span};
 use crate::discovery::{ServiceName, ServiceNameError};
 use crate::model::{EvidenceId, FailoverAfter, PAUSE_MAX, SetName};
+use crate::secret::Secret;
 
 pub(crate) fn port(text: &str) -> Result<u16, Wanted> {
     text.parse().ok().filter(|port| *port > 0).ok_or(Wanted("a port from 1 to 65535"))
@@ -175,17 +176,29 @@ const SIGNALS: [Signal; 7] = [
     Signal::SIGWINCH,
 ];
 
-/// The URL of a controller. Only plain HTTP: the controller serves no secrets, and only inside the overlay network.
+/// The URL of a controller, and the token for it. Only plain HTTP: the controller serves no secrets, and only inside the
+/// overlay network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControllerUrl {
     host: String,
     port: u16,
+    token: Option<Secret>,
 }
 
 impl ControllerUrl {
+    /// The same URL, with this token for each request.
+    pub fn with_token(self, token: Option<Secret>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// The token for each request.
+    pub fn token(&self) -> Option<&Secret> {
+        self.token.as_ref()
+    }
+
     /// The URL of the controller at this address.
     pub fn at(socket: SocketAddr) -> Self {
-        Self { host: socket.ip().to_string(), port: socket.port() }
+        Self { host: socket.ip().to_string(), port: socket.port(), token: None }
     }
 
     /// The host name, or the IP without brackets.
@@ -200,7 +213,7 @@ impl ControllerUrl {
 
     /// The value of the `Host` header.
     pub fn authority(&self) -> String {
-        let Self { host, port } = self;
+        let Self { host, port, .. } = self;
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 }
@@ -220,7 +233,7 @@ impl FromStr for ControllerUrl {
         if host.is_empty() || !host.chars().all(allowed) {
             return Err(wanted);
         }
-        Ok(Self { host: host.to_owned(), port: port(port_text).map_err(|_| wanted)? })
+        Ok(Self { host: host.to_owned(), port: port(port_text).map_err(|_| wanted)?, token: None })
     }
 }
 

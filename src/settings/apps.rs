@@ -80,17 +80,17 @@ pub struct EnvSettings {
 }
 
 impl WaitSettings {
-    pub(super) fn new(cli: cli::WaitArgs) -> Result<Self, Usage> {
+    pub(super) fn new(cli: cli::WaitArgs, environment: &Environment) -> Result<Self, Usage> {
         let cli::WaitArgs { goal, timeout, source } = cli;
-        Ok(Self { source: Source::new(source, Login::None)?, goal, timeout })
+        Ok(Self { source: Source::new(source, Login::None, environment)?, goal, timeout })
     }
 }
 
 impl UriSettings {
-    pub(super) fn new(cli: cli::UriArgs) -> Result<Self, Usage> {
+    pub(super) fn new(cli: cli::UriArgs, environment: &Environment) -> Result<Self, Usage> {
         let cli::UriArgs { source, credentials, database, format, wait } = cli;
         Ok(Self {
-            source: Source::new(source, Login::None)?,
+            source: Source::new(source, Login::None, environment)?,
             inserts: Inserts { credentials: login::credentials(credentials)?, database },
             format,
             wait: wait.filter(|wait| !wait.is_zero()),
@@ -104,7 +104,7 @@ impl Variables {
         let inserts = Inserts { credentials: login::credentials(credentials)?, database };
         let assignments = Assignment::list(&set, &inserts, |name| environment.get(name), Secret::text_file);
         Ok(Self {
-            source: Source::new(source, Login::None)?,
+            source: Source::new(source, Login::None, environment)?,
             assignments: assignments.map_err(Usage::Set)?,
             inserts,
             wait: Some(wait).filter(|wait| !wait.is_zero()),

@@ -14,6 +14,8 @@ pub enum Login {
     None,
     /// The controller logs in as `__system`, as the members do among themselves.
     Keyfile(Keyfile),
+    /// The controller logs in with its certificate.
+    Certificate,
     /// The controller logs in as a user of the database `auth_source`.
     Password {
         /// The user.
@@ -35,9 +37,11 @@ const ADMINISTRATORS: [(&str, &str); 3] = [
 
 impl Login {
     pub(super) fn new(cli: cli::LoginArgs, environment: &Environment) -> Result<Self, Usage> {
-        let cli::LoginArgs { keyfile, username, password_file, auth_source } = cli;
+        let cli::LoginArgs { keyfile, x509, username, password_file, auth_source } = cli;
         secret_by_file("RSCTL_PASSWORD", environment)?;
         match (keyfile, username, password_file) {
+            (None, None, None) if x509 => Ok(Self::Certificate),
+            _ if x509 => Err(Usage::conflict("--x509 and --keyfile or --username: give one or the other")),
             (None, None, None) => Self::by_other_names(auth_source, environment),
             (Some(path), None, None) => Ok(Self::Keyfile(keyfile_at("RSCTL_KEYFILE (--keyfile)", &path)?)),
             (None, Some(username), Some(path)) => {
@@ -86,6 +90,16 @@ pub(super) fn credentials(cli: cli::CredentialsArgs) -> Result<Option<Credential
         (Some(_), None) => Err(Usage::conflict("--username needs --password-file")),
         (None, Some(_)) => Err(Usage::conflict("--password-file needs --username")),
     }
+}
+
+/// The token that the controller's public endpoint demands, if any.
+pub(super) fn token(path: Option<PathBuf>, environment: &Environment) -> Result<Option<Secret>, Usage> {
+    secret_by_file("RSCTL_TOKEN", environment)?;
+    let read = |path: PathBuf| {
+        let token = Secret::token_file(&path);
+        token.map_err(|source| unusable("RSCTL_TOKEN_FILE (--token-file)", &path, source))
+    };
+    path.map(read).transpose()
 }
 
 /// Refuses a secret in the variable itself, because `docker inspect` shows variables. A user may set only the variable

@@ -32,7 +32,7 @@ use crate::cli::{self, Output, View};
 use crate::connection_string::AssignmentError;
 use crate::parse::values::ControllerUrl;
 use crate::parse::written;
-use crate::secret::SecretError;
+use crate::secret::{Secret, SecretError};
 use crate::telemetry::LogFormat;
 
 /// The settings of one run of the program.
@@ -105,6 +105,8 @@ pub struct RunSettings {
     pub behaviour: Behaviour,
     /// Where to serve status and URI.
     pub listen: SocketAddr,
+    /// The token that requests to `listen` must bring. None: no token.
+    pub token: Option<Secret>,
     /// Where to accept admin requests. Always a loopback address.
     pub admin_listen: SocketAddr,
     /// The file to keep the URI in.
@@ -230,10 +232,10 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
             Command::Readdress(Box::new(ReaddressSettings::new(*readdress, environment)?))
         }
         cli::Command::Recover(recover) => Command::Recover(Box::new(RecoverSettings::new(*recover, environment)?)),
-        cli::Command::Uri(uri) => Command::Uri(Box::new(UriSettings::new(*uri)?)),
+        cli::Command::Uri(uri) => Command::Uri(Box::new(UriSettings::new(*uri, environment)?)),
         cli::Command::Exec(exec) => Command::Exec(Box::new(ExecSettings::new(*exec, environment)?)),
         cli::Command::Env(env) => Command::Env(Box::new(EnvSettings::new(*env, environment)?)),
-        cli::Command::Wait(wait) => Command::Wait(Box::new(WaitSettings::new(*wait)?)),
+        cli::Command::Wait(wait) => Command::Wait(Box::new(WaitSettings::new(*wait, environment)?)),
         cli::Command::Secrets(secrets) => Command::Secrets(SecretsSettings::new(secrets)?),
         cli::Command::Healthcheck(healthcheck) => Command::Healthcheck(healthcheck.admin_listen),
         cli::Command::Completions { shell } => Command::Completions(shell),
@@ -246,8 +248,17 @@ fn build(cli: cli::Cli, environment: &Environment) -> Result<Settings, Usage> {
 
 impl RunSettings {
     fn new(cli: cli::RunArgs, environment: &Environment) -> Result<Self, Usage> {
-        let cli::RunArgs { discovery, login, replace_after, remove_after, listen, admin_listen, publish_file, .. } =
-            cli;
+        let cli::RunArgs {
+            discovery,
+            login,
+            replace_after,
+            remove_after,
+            listen,
+            token_file,
+            admin_listen,
+            publish_file,
+            ..
+        } = cli;
         if remove_after < replace_after {
             return Err(Usage::conflict(format!(
                 "--remove-after {} is shorter than --replace-after {}",
@@ -274,27 +285,29 @@ impl RunSettings {
             interval: cli.interval,
         };
         let nodes = Nodes::new(discovery, Login::new(login, environment)?)?;
-        Ok(Self { nodes, behaviour, listen, admin_listen, publish_file })
+        let token = login::token(token_file, environment)?;
+        Ok(Self { nodes, behaviour, listen, token, admin_listen, publish_file })
     }
 }
 
 impl StatusSettings {
     fn new(cli: cli::StatusArgs, environment: &Environment, colour: bool) -> Result<Self, Usage> {
         let cli::StatusArgs { source, login, output: view, watch } = cli;
-        Ok(Self { source: Source::new(source, Login::new(login, environment)?)?, view, watch, colour })
+        Ok(Self { source: Source::new(source, Login::new(login, environment)?, environment)?, view, watch, colour })
     }
 }
 
 impl PlanSettings {
     fn new(cli: cli::PlanArgs, environment: &Environment) -> Result<Self, Usage> {
         let cli::PlanArgs { source, login, output } = cli;
-        Ok(Self { source: Source::new(source, Login::new(login, environment)?)?, output })
+        Ok(Self { source: Source::new(source, Login::new(login, environment)?, environment)?, output })
     }
 }
 
 impl Source {
-    fn new(cli: cli::SourceArgs, login: Login) -> Result<Self, Usage> {
-        let cli::SourceArgs { controller, discovery } = cli;
+    fn new(cli: cli::SourceArgs, login: Login, environment: &Environment) -> Result<Self, Usage> {
+        let cli::SourceArgs { controller, token_file, discovery } = cli;
+        let controller = controller.with_token(login::token(token_file, environment)?);
         Ok(Self { controller, nodes: Nodes::new(discovery, login)? })
     }
 }

@@ -43,6 +43,9 @@ pub struct Tls {
 impl Nodes {
     pub(super) fn new(cli: cli::DiscoveryArgs, login: Login) -> Result<Self, Usage> {
         let tls = tls(&cli)?;
+        if matches!(login, Login::Certificate) && tls.as_ref().is_none_or(|tls| tls.cert_key_file.is_none()) {
+            return Err(Usage::conflict("--x509 needs --tls and --tls-cert-key-file (RSCTL_TLS_CERT_KEY_FILE)"));
+        }
         let cli::DiscoveryArgs { service, replica_set, port, expect, replica_set_id, dns, .. } = cli;
         Ok(Self { services: service.0, replica_set, port, expect, replica_set_id, dns, tls, login })
     }

@@ -57,6 +57,30 @@ async fn connections_that_do_nothing_do_not_make_the_health_check_fail() {
     drop(silent);
 }
 
+#[tokio::test]
+async fn commands_send_the_token_that_the_controller_demands() {
+    let folder = Folder::new("token");
+    let (right, wrong) = (folder.path("right"), folder.path("wrong"));
+    std::fs::write(&right, "s3cret-token\n").unwrap();
+    std::fs::write(&wrong, "other-token\n").unwrap();
+    let (_controller, listen, _) = controller(rsctl(&["run"]).env("RSCTL_TOKEN_FILE", &right).command());
+    let ask = |token: Option<&str>| {
+        let url = format!("http://{listen}");
+        let asking = rsctl(&["history"]).env("RSCTL_CONTROLLER", &url).env("RSCTL_DNS", "127.0.0.1:9");
+        match token {
+            Some(path) => asking.env("RSCTL_TOKEN_FILE", path).run(),
+            None => asking.run(),
+        }
+    };
+    let ended = ask(Some(right.as_str()));
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{ended:?}");
+    for token in [Some(wrong.as_str()), None] {
+        let ended = ask(token);
+        assert!(ended.err.contains("answers 401: this needs the token of --token-file"), "{ended:?}");
+        assert!(!ended.err.contains("s3cret") && !ended.err.contains("other-token"), "{ended:?}");
+    }
+}
+
 /// Ends a process like a crash. Returns whether the kernel wrote a core file.
 fn dumps_core(process: &mut Process) -> bool {
     let id = process.0.id().to_string();

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use mongodb::Client;
 use mongodb::bson::{doc, oid::ObjectId};
+use rsctl::publish::Status;
 use tokio::process::Command;
 
 use crate::cluster::{Cluster, LIMIT, PORT, hosts_file, is_settled, name, names_work};
 use crate::support::dns::DnsServer;
 use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip};
+use crate::versions::is_here;
 
 /// The directory with the files.
 struct Secrets(PathBuf);
@@ -133,4 +135,51 @@ async fn a_set_with_the_made_secrets_begins_and_an_application_writes() {
 
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+}
+
+/// Members that log in to each other by certificate, without a keyfile. Their certificate is a member's for rsctl too.
+async fn begins_by_certificate(version: Option<&'static str>) {
+    let ips: Vec<_> = (0..3).map(|_| free_ip(PORT)).collect();
+    let addresses = ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let (secrets, _) = Secrets::make("node1,node2,node3", &addresses).await;
+    let (server, ca, client) = (secrets.path("mongo-server"), secrets.path("mongo-ca"), secrets.path("mongo-rsctl"));
+    let options = ["--clusterAuthMode=x509", "--tlsMode=requireTLS"].map(str::to_owned);
+    let files = [format!("--tlsCertificateKeyFile={server}"), format!("--tlsCAFile={ca}")];
+    let args: Vec<String> = options.into_iter().chain(files).collect();
+    let mut nodes = Vec::new();
+    for ip in ips {
+        let options = MongodOptions { args: args.clone(), version, ..MongodOptions::at(ip, PORT) };
+        nodes.push(Mongod::start(options).await.unwrap());
+    }
+    let mut cluster = Cluster { dns: DnsServer::start().await, nodes };
+    cluster.list_all();
+    let tls = [("RSCTL_X509", "true"), ("RSCTL_TLS", "true"), ("RSCTL_TLS_CA_FILE", ca.as_str())];
+    let with = |certificate| [&tls[..], &[("RSCTL_TLS_CERT_KEY_FILE", certificate)]].concat();
+    {
+        let stranger = cluster.controller(&with(client.as_str()));
+        let refused = |note: &Option<String>| note.as_deref().is_some_and(|note| note.contains("refuses our login"));
+        let told = |s: &Status| s.others.len() == 3 && s.others.iter().all(|other| refused(&other.note));
+        let status = stranger.until("a certificate of no member is refused", LIMIT, told).await;
+        assert!(status.members.is_empty());
+    }
+    let controller = cluster.controller(&with(server.as_str()));
+    let status = controller.until("a settled set", LIMIT, is_settled(3)).await;
+    let (old, primary) = (status.primary.clone(), cluster.primary(&status));
+    cluster.nodes[primary].kill();
+    controller.until("another primary", LIMIT, |s| s.primary.is_some() && s.primary != old).await;
+    cluster.nodes[primary].restart().await.unwrap();
+    controller.until("all three again", LIMIT, is_settled(3)).await;
+    secrets.assert_absent("the log of the controller", &controller.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_log_in_by_certificate_form_a_set() {
+    begins_by_certificate(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_4_4_that_log_in_by_certificate_form_a_set() {
+    if is_here("4.4.2") {
+        begins_by_certificate(Some("4.4.2")).await;
+    }
 }

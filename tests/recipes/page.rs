@@ -100,7 +100,7 @@ async fn a_page_shows_ill_answers_as_text_and_old_ones_as_old() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (feed, snapshots) = watch::channel(Arc::new(Snapshot::new(ill())));
     let (stop, stopped) = oneshot::channel::<()>();
-    tokio::spawn(http::serve(listener, snapshots, LIMIT, async { drop(stopped.await) }));
+    tokio::spawn(http::serve(listener, snapshots, LIMIT, None, async { drop(stopped.await) }));
     browser.look(Sight { width: 320, dark: false });
     browser.open(&url);
     browser.until("document.querySelectorAll('tbody tr').length === 50", LIMIT).await;

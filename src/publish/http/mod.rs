@@ -11,10 +11,12 @@ pub(crate) mod fuzzing;
 mod metrics;
 mod page;
 mod roles;
+mod token;
 mod uri;
 
 pub use admin::serve_admin;
 pub use connection::listen;
+pub use token::Guard;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +25,7 @@ use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -62,14 +64,16 @@ struct Served {
 }
 
 /// Serves until `shutdown`, then closes all connections. The controller counts as stuck when the newest observation is
-/// older than `liveness_limit`.
+/// older than `liveness_limit`. With a guard, only role checks and health need no token.
 pub async fn serve(
     listener: TcpListener,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     liveness_limit: Duration,
+    guard: Option<Guard>,
     shutdown: impl Future<Output = ()>,
 ) {
     let router = router(Served::new(snapshots, liveness_limit, POLLERS_MAX, LISTENERS_MAX));
+    let router = router.layer(from_fn_with_state(guard, token::demand));
     tokio::select! {
         never = connection::accept(listener, router, connection::PUBLIC) => match never {},
         () = shutdown => {}

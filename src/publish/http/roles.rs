@@ -13,14 +13,22 @@ use super::{Parameters, Served, line};
 use crate::parse::span;
 use crate::publish::MemberStatus;
 
+/// The paths of the pages, and the states that each accepts.
+const PAGES: [(&[&str], &[&str]); 3] = [
+    (&["/primary", "/leader", "/master", "/read-write"], &["PRIMARY"]),
+    (&["/replica", "/secondary"], &["SECONDARY"]),
+    (&["/read-only"], &["PRIMARY", "SECONDARY"]),
+];
+
+/// Whether this is the path of one of the pages.
+pub(super) fn is_role(path: &str) -> bool {
+    PAGES.iter().any(|(paths, _)| paths.contains(&path))
+}
+
 /// The pages. HAProxy sends OPTIONS by default, so each page accepts it.
 pub(super) fn routes() -> Router<Served> {
     let mut router = Router::new();
-    for (paths, states) in [
-        (["/primary", "/leader", "/master", "/read-write"].as_slice(), ["PRIMARY"].as_slice()),
-        (&["/replica", "/secondary"], &["SECONDARY"]),
-        (&["/read-only"], &["PRIMARY", "SECONDARY"]),
-    ] {
+    for (paths, states) in PAGES {
         for path in paths {
             let check = move |served: State<Served>, query: Parameters, headers: HeaderMap| async move {
                 role(&served, query, &headers, states)

@@ -1,6 +1,7 @@
 mod page;
 mod polls;
 mod surface;
+mod token;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -35,11 +36,15 @@ fn snapshot(status: Status) -> Arc<Snapshot> {
 }
 
 async fn serving(status: Status) -> Server {
+    serving_with(status, None).await
+}
+
+async fn serving_with(status: Status, guard: Option<Guard>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (feed, snapshots) = watch::channel(snapshot(status));
     let (stop, stopped) = oneshot::channel::<()>();
-    tokio::spawn(serve(listener, snapshots, LIMIT, async { drop(stopped.await) }));
+    tokio::spawn(serve(listener, snapshots, LIMIT, guard, async { drop(stopped.await) }));
     Server { address, feed, _stop: stop }
 }
 
