@@ -8,8 +8,18 @@ use super::harness::Controller;
 use super::page::pages;
 
 /// Flags of other programs that pages name.
-const FOREIGN: [&str; 8] =
-    ["--replSet", "--oplogSize", "--transitionToAuth", "--lib", "--test", "--profile", "--image", "--label-add"];
+const FOREIGN: [&str; 10] = [
+    "--replSet",
+    "--oplogSize",
+    "--transitionToAuth",
+    "--clusterAuthMode",
+    "--tlsCertificateKeyFile",
+    "--lib",
+    "--test",
+    "--profile",
+    "--image",
+    "--label-add",
+];
 
 /// The words of a command, as a shell splits them, up to the end of that command.
 fn shell_words(line: &str) -> Vec<String> {

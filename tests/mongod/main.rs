@@ -30,4 +30,5 @@ mod stale;
 mod support;
 mod switchover;
 mod tls;
+mod to_tls;
 mod versions;

@@ -22,7 +22,8 @@ impl Papers {
     pub fn new() -> Self {
         let dir = std::env::temp_dir().join(format!("rsctl-tls-{}", ObjectId::new()));
         std::fs::create_dir(&dir).unwrap();
-        let mut params = named("authority");
+        // Two authorities of one name confuse OpenSSL.
+        let mut params = named(&format!("authority {}", ObjectId::new()));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
@@ -31,6 +32,14 @@ impl Papers {
 
     pub fn authority(&self) -> String {
         self.dir.join("ca.pem").display().to_string()
+    }
+
+    /// A file with the content of these files.
+    pub fn file(&self, name: &str, of: &[&str]) -> String {
+        let text: String = of.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        let path = self.dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
     }
 
     /// A file with a certificate and its key, in the form that MongoDB needs. The certificate is for these IPs.

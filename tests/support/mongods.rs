@@ -194,6 +194,12 @@ impl Mongod {
         self.restart().await
     }
 
+    /// Restarts it with these arguments instead of the ones before. Later restarts use them too.
+    pub async fn restart_with_only(&mut self, arguments: Vec<String>) -> Result<(), MongodError> {
+        self.options.args = arguments;
+        self.restart().await
+    }
+
     /// Restarts it with the same data at a new address, as after a change of a Swarm task.
     pub async fn restart_at(&mut self, ip: Ipv4Addr, port: u16) -> Result<(), MongodError> {
         self.kill();
