@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use tracing::level_filters::LevelFilter;
 
 use crate::model::{Bootstrap, FailoverAfter, MemberAddress, RecoveryMode, SetName};
+use crate::parse::users::Users;
 use crate::parse::values::{
     ControllerUrl, Services, failover_after, log_level, objectid, port, set_name, size, socket, switch,
 };
@@ -284,6 +285,9 @@ pub struct RunArgs {
     /// File to keep the URI in; it is replaced atomically
     #[arg(long, value_name = "FILE", env = "RSCTL_PUBLISH_FILE")]
     pub publish_file: Option<PathBuf>,
+    /// Users that the set must have, one a line or separated by `;`: NAME[@DATABASE] [ROLE[@DATABASE] ...] [file=PATH]
+    #[arg(long, value_name = "USERS", env = "RSCTL_USERS")]
+    pub users: Option<Users>,
     /// Where the nodes are.
     #[command(flatten)]
     pub discovery: DiscoveryArgs,

@@ -25,7 +25,8 @@
 //!       at once
 //! ```
 //!
-//! One task runs this loop. Only the requests of one observation run in parallel.
+//! One task runs this loop. Only the requests of one observation run in parallel. Beside it `reconcile/users.rs` keeps the
+//! users that an operator declares, with its own pure decision in `plan/users.rs`: no repair waits for a user.
 //!
 //! 1. **Observe.** An observation is a value, [`model::Observed`]: the tasks of the service according to DNS, and what
 //!    each mongod answers.

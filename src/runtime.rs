@@ -4,7 +4,7 @@ use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
 use crate::mongo::{Access, Account, Mongods, Names, Tls};
 use crate::outcome::plain;
-use crate::reconcile::{AdminRequests, EventLog, Loop};
+use crate::reconcile::{AdminRequests, EventLog, Loop, UserTroubles};
 use crate::settings::{Behaviour, Login, Nodes};
 use bson::oid::ObjectId;
 use futures_util::FutureExt;
@@ -17,6 +17,7 @@ pub(crate) struct Runtime {
     admin: Mongods,
     policy: Policy,
     requests: Arc<AdminRequests>,
+    users: UserTroubles,
     event_log: EventLog,
     wake: Arc<Notify>,
     interval: std::time::Duration,
@@ -33,9 +34,10 @@ impl Runtime {
         let wake = Arc::new(Notify::new());
         let admin = Mongods::new(access(nodes, &discovery), Arc::clone(&wake));
         let requests = Arc::new(AdminRequests::new(Arc::clone(&wake)));
+        let users = UserTroubles::new(Arc::clone(&wake));
         let policy = policy(nodes, behaviour);
         let event_log = EventLog::new(own_name());
-        Ok(Self { discovery, admin, policy, requests, event_log, wake, interval: behaviour.interval })
+        Ok(Self { discovery, admin, policy, requests, users, event_log, wake, interval: behaviour.interval })
     }
 
     pub(crate) fn mongods(&self) -> &Mongods {
@@ -51,8 +53,12 @@ impl Runtime {
     }
 
     pub(crate) fn reconciler(&self) -> Loop<'_, SwarmDns, Mongods> {
-        let Self { discovery, admin, policy, requests, event_log, wake, interval } = self;
-        Loop { discovery, admin, policy, interval: *interval, requests, event_log, wake }
+        let Self { discovery, admin, policy, requests, users, event_log, wake, interval } = self;
+        Loop { discovery, admin, policy, interval: *interval, requests, users, event_log, wake }
+    }
+
+    pub(crate) fn users(&self) -> &UserTroubles {
+        &self.users
     }
 
     pub(crate) fn event_log(&self) -> &EventLog {

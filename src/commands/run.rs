@@ -8,6 +8,7 @@ use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
 use crate::publish::{Counts, MemberStatus, Snapshot, Status, http, last, summarize};
+use crate::reconcile::{UserKeeper, place_for_users};
 use crate::runtime::Runtime;
 use crate::settings::RunSettings;
 use std::net::SocketAddr;
@@ -51,14 +52,23 @@ pub async fn run(settings: RunSettings) -> Outcome {
     if let Some(path) = settings.publish_file {
         tokio::spawn(keep_file(path, newest));
     }
+    let (place, places) = watch::channel(None);
     let services = settings.nodes.services;
     let mut publisher =
         Publisher { services, sender, seeds: Vec::new(), members: Vec::new(), counts: Counts::default() };
     let report = |observed: &Observed, plan: &Plan| {
         let history = runtime.event_log().history(observed);
         publisher.publish(plan, summarize(observed, plan, runtime.policy()), history);
+        let now = place_for_users(observed, plan);
+        place.send_if_modified(|before| std::mem::replace(before, now) != now);
     };
-    runtime.reconciler().run(report, async { _ = stop_signal().await }).await;
+    let keeper = UserKeeper::new(runtime.mongods(), &settings.users, runtime.users(), settings.behaviour.interval);
+    let reconciler = runtime.reconciler();
+    tokio::select! {
+        biased;
+        () = reconciler.run(report, async { _ = stop_signal().await }) => {}
+        () = keeper.run(places) => {}
+    }
     info!("stopping");
     Outcome::silent(Exit::Ok)
 }

@@ -18,6 +18,7 @@ mod pause;
 mod policy;
 mod refusal;
 mod request;
+mod user;
 mod version;
 
 pub use certificate::{Certificate, CertificateOf, Certificates, Timeliness, UnixSeconds, UnusableFile, Validity};
@@ -37,4 +38,5 @@ pub use pause::{AHEAD_MAX, PAUSE_MAX, Pause, PauseWord};
 pub use policy::{AddressKind, Bootstrap, FailoverAfter, MemberAddress, Policy, RecoveryMode};
 pub use refusal::{Cause, Refusal, Subject};
 pub use request::{RecoveryRequest, RemovalTarget, RequestState, SwitchoverId, SwitchoverRequest, SwitchoverState};
+pub use user::{ADMIN, DeclaredUser, Role, SeenUser, StoredPassword, UserId, UserTrouble};
 pub use version::{FeatureVersion, UnknownFeatureVersion, WireVersion};

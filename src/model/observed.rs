@@ -4,7 +4,7 @@
 
 use super::{
     AddressKind, Certificates, DataId, Host, Lock, NodeState, Past, Pause, Peer, Probe, ProbeError, ProcessId, Proof,
-    RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SwitchoverRequest, TaskList,
+    RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SwitchoverRequest, TaskList, UserTrouble,
 };
 use bson::oid::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,8 @@ pub struct Observed {
     pub request: Option<RecoveryRequest>,
     /// Steps that failed a short time ago.
     pub refusals: Vec<Refusal>,
+    /// What is wrong with the users that the controller keeps. No rule reads it.
+    pub users: Vec<UserTrouble>,
     /// An operator's pause. No rule reads it: the step that they choose is held back.
     pub pause: Option<Pause>,
     /// The certificates of rsctl and of the nodes, and the files for TLS that are not usable.

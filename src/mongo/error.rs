@@ -35,6 +35,8 @@ pub(super) const NOT_COMMITTED: i32 = 308;
 pub(super) const NOT_PRIMARY: i32 = 10107;
 /// `InterruptedDueToReplStateChange`.
 pub(super) const STATE_CHANGE: i32 = 11602;
+/// A user of this name exists in this database. The server has no name for the number.
+pub(super) const USER_EXISTS: i32 = 51003;
 /// `DuplicateKey`: for a lock it means that another controller has it.
 pub(super) const DUPLICATE_KEY: i32 = 11000;
 
@@ -92,6 +94,11 @@ impl Error {
     /// Whether the error is 103: the config is out of date, or the server does not accept it.
     pub fn is_incompatible(&self) -> bool {
         self.code() == Some(INCOMPATIBLE_CONFIG)
+    }
+
+    /// Whether a user could not be created because it exists.
+    pub fn is_user_there(&self) -> bool {
+        self.code() == Some(USER_EXISTS)
     }
 
     /// The server's error number, if the server answered with an error.

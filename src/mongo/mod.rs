@@ -19,6 +19,7 @@ mod peer;
 mod probe;
 mod scram;
 mod tls;
+mod users;
 mod wire;
 
 pub use aside::Told;
@@ -27,6 +28,7 @@ use error::ILLEGAL_OPERATION;
 pub use login::{Access, Account};
 pub use probe::PublicView;
 pub use tls::{Names, Tls};
+pub use users::StoredUser;
 
 use crate::model::{Certificates, Event, Host, Lock, PauseWord, Probe, ProbeError, ProcessId, ReplConfig};
 use crate::panics::contained;

@@ -95,8 +95,7 @@ impl ClientFirst {
             return Err(ScramError::Unreadable);
         }
         let asked: u64 = iterations.parse().map_err(|_| ScramError::Unreadable)?;
-        let accepted = u32::try_from(asked).ok().filter(|i| ITERATIONS.contains(i)).and_then(NonZeroU32::new);
-        let iterations = accepted.ok_or(ScramError::Iterations(asked))?;
+        let iterations = accepted_iterations(asked)?;
         Ok(Challenge { cost: Cost { salt, iterations }, nonce: nonce.to_owned(), message: text.to_owned() })
     }
 
@@ -127,6 +126,23 @@ pub(super) struct Cost {
     iterations: NonZeroU32,
 }
 
+impl Cost {
+    /// The parameters that a server stores with a user.
+    pub(super) fn stored(salt: &str, iterations: i32) -> Result<Self, ScramError> {
+        let salt = STANDARD.decode(salt).map_err(|_| ScramError::Unreadable)?;
+        if !SALT_BYTES.contains(&salt.len()) {
+            return Err(ScramError::Unreadable);
+        }
+        let asked = u64::try_from(iterations).map_err(|_| ScramError::Unreadable)?;
+        Ok(Self { salt, iterations: accepted_iterations(asked)? })
+    }
+}
+
+fn accepted_iterations(asked: u64) -> Result<NonZeroU32, ScramError> {
+    let accepted = u32::try_from(asked).ok().filter(|i| ITERATIONS.contains(i)).and_then(NonZeroU32::new);
+    accepted.ok_or(ScramError::Iterations(asked))
+}
+
 /// The messages of both ends, which the signatures cover.
 pub(super) struct Transcript(String);
 
@@ -150,6 +166,12 @@ impl Keys {
         keys.client.copy_from_slice(hmac::sign(&by, b"Client Key").as_ref());
         keys.server.copy_from_slice(hmac::sign(&by, b"Server Key").as_ref());
         Ok(keys)
+    }
+
+    /// The two keys that a server stores with a user, in base64: StoredKey and ServerKey.
+    pub(super) fn as_stored(&self) -> (String, String) {
+        let stored = digest::digest(&digest::SHA256, &self.client);
+        (STANDARD.encode(stored), STANDARD.encode(self.server))
     }
 
     /// Checks that the server's last message proves that the server knows the secret.

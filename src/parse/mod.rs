@@ -1,5 +1,6 @@
 //! Parsers for text that people write. The command line, the settings and the HTTP side use them.
 
+pub mod users;
 pub mod values;
 
 use std::time::Duration;

@@ -67,6 +67,7 @@ pub(super) fn noteworthy(context: &Context<'_>) -> Vec<Finding> {
     findings.extend(certificates::troubles(now));
     findings.extend(version_limit(now));
     findings.extend(bootstrap::refused_locks(now));
+    findings.extend(now.observed.users.iter().cloned().map(Finding::User));
     let Some(config) = now.config else { return findings };
     let is_outside = |p: &Process<'_>| config.members().iter().all(|m| !p.is_at(&m.host));
     let left_out = now.ours.iter().filter(|p| p.listed && now.left_out(p) && is_outside(p));

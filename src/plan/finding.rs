@@ -4,14 +4,12 @@ mod certificate;
 mod kinds;
 mod severity;
 
-use super::reason::list;
-use super::{LintFault, Rule};
+use super::{LintFault, Rule, reason::list};
 use crate::model::{
-    AddressKind, FeatureVersion, Host, MEMBERS_MAX, MemberId, NodeState, ProbeError, SetName, VERSION_MAX,
+    AddressKind, FeatureVersion, Host, MEMBERS_MAX, MemberId, NodeState, ProbeError, SetName, UserTrouble, VERSION_MAX,
 };
 use bson::oid::ObjectId;
 use std::fmt;
-use std::time::Duration;
 
 pub use certificate::{CertificateTrouble, Urgency, Whose};
 pub use severity::Severity;
@@ -117,8 +115,7 @@ pub enum Finding {
         /// The members.
         hosts: Vec<Host>,
     },
-    /// The newest config was forced, and the voters that are found store configs that differ from it by more than one
-    /// voter.
+    /// The newest config was forced, and voters that are found store configs that lie more than one voter apart from it.
     ConfigsDisagree,
     /// A member lost its data directory, and with it its vote.
     VoteRevoked {
@@ -183,7 +180,7 @@ pub enum Finding {
         /// The member.
         host: Host,
         /// After which time that counts as such an answer. None: never.
-        limit: Option<Duration>,
+        limit: Option<std::time::Duration>,
     },
     /// The initial sync of a member fails again and again.
     InitialSyncFails {
@@ -210,6 +207,8 @@ pub enum Finding {
     },
     /// A certificate expires, or a file for TLS is not usable.
     Certificate(CertificateTrouble),
+    /// A user that the controller keeps is not as it is declared.
+    User(UserTrouble),
     /// A rule made a config that does not pass rsctl's own checks: a bug in rsctl.
     Internal {
         /// The rule.
@@ -389,6 +388,7 @@ impl fmt::Display for Finding {
                 "{host} refuses the lock of the first start ({reason}), so no set is initiated: see the log of that mongod"
             ),
             Self::Certificate(trouble) => write!(f, "{trouble}"),
+            Self::User(trouble) => trouble.fmt(f),
             Self::Internal { rule, fault } => write!(
                 f,
                 "bug in rsctl: rule {rule} made a config that must not be sent ({fault}), so nothing is sent: please \

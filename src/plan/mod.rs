@@ -30,6 +30,7 @@ mod situation;
 mod step;
 mod switchover;
 mod sync_source;
+mod users;
 mod voting;
 mod waiting;
 
@@ -44,6 +45,7 @@ pub use rule::{Applies, Rule};
 pub use safety::Objection;
 pub use step::{Plan, Step};
 pub use switchover::{NoSuccessor, outranked_by, successor_for};
+pub use users::{UserPlan, UserStep, plan_user};
 pub use waiting::WaitingOn;
 
 use crate::model::{Observed, Policy};

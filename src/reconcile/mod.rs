@@ -20,6 +20,7 @@ mod source_requests;
 mod switchovers;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use crate::discovery::Discovery;
 use crate::model::{
@@ -42,6 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
+pub use users::{UserKeeper, UserTroubles, place_for_users};
 
 /// Time between two DNS queries for the tasks while nothing is expected to change. Half of this would make DNS the
 /// largest part of what an idle controller costs (measured).
@@ -69,6 +71,8 @@ pub struct Loop<'p, D, A> {
     pub interval: Duration,
     /// The requests of the operator.
     pub requests: &'p AdminRequests,
+    /// What is wrong with the declared users.
+    pub users: &'p UserTroubles,
     /// What was done, for people.
     pub event_log: &'p EventLog,
     /// Notified when the state of a mongod or a connection to it changes.
@@ -259,6 +263,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         observer.wanted = self.requests.to_readdress();
         let mut observed = observer.observe().await;
         observed.readdress = observer.wanted;
+        observed.users = self.users.newest();
         self.take_requests(&mut observed);
         observed
     }

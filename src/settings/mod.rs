@@ -30,6 +30,7 @@ pub use secrets::SecretsSettings;
 
 use crate::cli::{self, Output, View};
 use crate::connection_string::AssignmentError;
+use crate::model::DeclaredUser;
 use crate::parse::values::ControllerUrl;
 use crate::parse::written;
 use crate::secret::{Secret, SecretError};
@@ -111,6 +112,8 @@ pub struct RunSettings {
     pub admin_listen: SocketAddr,
     /// The file to keep the URI in.
     pub publish_file: Option<PathBuf>,
+    /// The users that the set must have.
+    pub users: Vec<DeclaredUser>,
 }
 
 /// Where an answer comes from: the controller, or the nodes if no controller answers.
@@ -257,6 +260,7 @@ impl RunSettings {
             token_file,
             admin_listen,
             publish_file,
+            users,
             ..
         } = cli;
         if remove_after < replace_after {
@@ -286,7 +290,12 @@ impl RunSettings {
         };
         let nodes = Nodes::new(discovery, Login::new(login, environment)?)?;
         let token = login::token(token_file, environment)?;
-        Ok(Self { nodes, behaviour, listen, token, admin_listen, publish_file })
+        let users = users.map(|users| users.0).unwrap_or_default();
+        if !users.is_empty() && matches!(nodes.login, Login::None) {
+            // Without a login, rsctl would send the passwords to a mongod that has proved nothing.
+            return Err(Usage::conflict("--users needs --keyfile, or --username and --password-file"));
+        }
+        Ok(Self { nodes, behaviour, listen, token, admin_listen, publish_file, users })
     }
 }
 

@@ -67,7 +67,7 @@ fn every_message_has_a_section_with_its_words() {
     let page = Page::read(PAGE);
     let sections = sections(&page.text);
     let (mut wrong, mut expected, mut words) = (Vec::new(), Vec::new(), 0);
-    for kind in ["WaitingOn", "Finding"] {
+    for kind in ["WaitingOn", "Finding", "UserTrouble"] {
         for (name, message) in messages(kind) {
             let marker = format!("{kind}::{name}");
             match sections.iter().find(|(named, _)| *named == marker) {

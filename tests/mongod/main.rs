@@ -31,4 +31,5 @@ mod support;
 mod switchover;
 mod tls;
 mod to_tls;
+mod users;
 mod versions;

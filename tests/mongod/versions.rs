@@ -17,6 +17,7 @@ use crate::first_start::{one_set, standalone_with_data};
 use crate::recovery::{every_write_is_there, has_addresses_of, recreate};
 use crate::support::controller::Controller;
 use crate::support::mongods::{binary, free_ip};
+use crate::users;
 
 /// Whether this version is available. Prints a line if it is not.
 pub fn is_here(version: &'static str) -> bool {
@@ -107,6 +108,7 @@ async fn the_story_on_6_0_5() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_set_of_4_4_with_a_keyfile_begins() {
     if is_here("4.4.2") {
+        users::are_made_once_and_get_new_passwords(Some("4.4.2")).await;
         auth::begins_with_a_keyfile(Some("4.4.2")).await;
     }
 }

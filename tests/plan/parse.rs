@@ -6,8 +6,8 @@ use bson::{Bson, Document, doc};
 use rsctl::model::RecoveryMode;
 use rsctl::model::{
     AddressKind, Bootstrap, Cause, Certificates, DnsTrouble, DnsTroubleKind, FailoverAfter, MemberAddress, Naming,
-    NodeState, Policy, ProbeError, Refusal, ReplConfig, SetName, SyncSourceRequest, Taken, Token, UserData,
-    WireVersion,
+    NodeState, Policy, ProbeError, Refusal, ReplConfig, Role, SetName, SyncSourceRequest, Taken, Token, UserData,
+    UserId, UserTrouble, WireVersion,
 };
 use std::time::Duration;
 
@@ -77,6 +77,7 @@ fn world(lines: &[String]) -> Told {
         sync_source_requests: Vec::new(),
         switched_over: Default::default(),
         switchover: None,
+        users: Vec::new(),
     };
     let (mut then, mut evidence, mut status) = (0, false, false);
     for line in lines {
@@ -96,6 +97,7 @@ fn world(lines: &[String]) -> Told {
             "readdress" => {
                 world.readdress = Some(AddressKind::CHOICES.iter().find(|(word, _)| *word == rest).unwrap().1)
             }
+            "user" => world.users.push(user_trouble(rest)),
             "paused" => world.pause = Some(words::duration(rest)),
             "certificate" => world.certificates.known.push(words::certificate(rest)),
             "unusable-file" => world.certificates.unusable.push(words::unusable_file(rest)),
@@ -110,6 +112,22 @@ fn world(lines: &[String]) -> Told {
         }
     }
     Told { world, then, evidence, status }
+}
+
+/// `chat other-roles`
+fn user_trouble(text: &str) -> UserTrouble {
+    let (name, what) = text.split_once(' ').unwrap_or_else(|| panic!("user {text}: what is wrong?"));
+    let user = UserId { name: name.to_owned(), database: "admin".to_owned() };
+    let path = std::path::PathBuf::from(format!("/run/secrets/mongo-password-{name}"));
+    let roles =
+        |text: &[&str]| text.iter().map(|role| Role { role: (*role).to_owned(), database: name.to_owned() }).collect();
+    match what {
+        "no-file" => UserTrouble::PasswordFile { user, path, reason: "is empty".to_owned() },
+        "other-roles" => UserTrouble::OtherRoles { user, found: roles(&["dbOwner"]), declared: roles(&["readWrite"]) },
+        "other-password" => UserTrouble::OtherPassword { user, path },
+        "refused" => UserTrouble::Refused { user, reason: "RoleNotFound, 31".to_owned() },
+        _ => panic!("user: unknown {what}"),
+    }
 }
 
 /// `b age=3s`: an operator wants b to lead, since 3 s; both can be left out.

@@ -6,7 +6,7 @@ use rsctl::model::{
     AddressKind, Certificates, DataId, DnsTrouble, EvidenceId, FailedSyncs, FeatureVersion, Found, Host, Lock, Naming,
     Node, NodeState, Observed, OpTime, Past, Pause, PauseWord, Peer, Policy, Probe, ProbeError, ProcessId, Proof,
     RecoveryRequest, Refusal, RemovalTarget, ReplConfig, SetName, SetView, SwitchoverRequest, SyncSourceRequest,
-    TaskList, Token, UserData, WireVersion,
+    TaskList, Token, UserData, UserTrouble, WireVersion,
 };
 use rsctl::plan::evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +39,7 @@ pub struct World {
     pub switched_over: BTreeSet<ProcessId>,
     /// Whom an operator wants to lead instead of the primary, and since when.
     pub switchover: Option<(Option<String>, Duration)>,
+    pub users: Vec<UserTrouble>,
 }
 
 /// A recovery that an operator requested. It has the evidence of this world, unless it is stale.
@@ -365,6 +366,7 @@ impl World {
             switched_over: self.switched_over.clone(),
             switchover: self.switchover_request(),
             refusals: self.refusals.clone(),
+            users: self.users.clone(),
             nodes,
         }
     }

@@ -303,7 +303,9 @@ impl Driver {
             let port = Port { shared: shared.clone(), controller };
             let faulty = FaultyController::new(port, mutant);
             let event_log = rsctl::reconcile::EventLog::new(format!("c{controller}"));
+            let users = rsctl::reconcile::UserTroubles::new(Arc::clone(&wake));
             let one = Loop {
+                users: &users,
                 discovery: &faulty,
                 admin: &faulty,
                 policy: &policy,

@@ -4,7 +4,7 @@ use super::Finding;
 
 impl Finding {
     /// Every value of [`Finding::kind`].
-    pub const KINDS: [&str; 36] = [
+    pub const KINDS: [&str; 37] = [
         "foreign-set",
         "other-set-name",
         "set-names-differ",
@@ -40,6 +40,7 @@ impl Finding {
         "feature-version-behind",
         "lock-refused",
         "certificate",
+        "user",
         "internal",
     ];
 
@@ -81,6 +82,7 @@ impl Finding {
             Self::FeatureVersionBehind { .. } => "feature-version-behind",
             Self::LockRefused { .. } => "lock-refused",
             Self::Certificate(_) => "certificate",
+            Self::User { .. } => "user",
             Self::Internal { .. } => "internal",
         }
     }

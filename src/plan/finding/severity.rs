@@ -1,6 +1,7 @@
 //! How much each finding matters.
 
 use super::Finding;
+use crate::model::UserTrouble;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +25,8 @@ impl Finding {
             | Self::UnusedAddresses { .. }
             | Self::NameFails { .. }
             | Self::GoneAndKept { .. }
-            | Self::FeatureVersionBehind { .. } => Severity::Warning,
+            | Self::FeatureVersionBehind { .. }
+            | Self::User(UserTrouble::OtherRoles { .. } | UserTrouble::OtherPassword { .. }) => Severity::Warning,
             Self::ForeignSet { .. }
             | Self::OtherSetName { .. }
             | Self::SetNamesDiffer { .. }
@@ -50,6 +52,7 @@ impl Finding {
             | Self::SameName { .. }
             | Self::InitialSyncFails { .. }
             | Self::LockRefused { .. }
+            | Self::User(UserTrouble::PasswordFile { .. } | UserTrouble::Refused { .. })
             | Self::Internal { .. } => Severity::Error,
         }
     }

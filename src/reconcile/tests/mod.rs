@@ -18,7 +18,7 @@ mod world;
 
 use super::execute::{StepError, execute};
 use super::observe::Observer;
-use super::{AdminRequests, EventLog, Loop};
+use super::{AdminRequests, EventLog, Loop, UserTroubles};
 use crate::admin::AdminEndpoint;
 use crate::model::{
     Change, Host, MemberId, Naming, Node, NodeState, Policy, Probe, ProbeError, RecoveryRequest, ReplConfig,
@@ -292,6 +292,7 @@ struct Fixture {
     world: World,
     policy: Policy,
     requests: AdminRequests,
+    users: UserTroubles,
     event_log: EventLog,
     wake: Arc<Notify>,
 }
@@ -300,12 +301,19 @@ impl Fixture {
     fn new(world: World) -> Self {
         let wake = Arc::new(Notify::new());
         let event_log = EventLog::new("rsctl-1".to_owned());
-        Self { world, policy: policy(), requests: AdminRequests::new(Arc::clone(&wake)), event_log, wake }
+        Self {
+            world,
+            policy: policy(),
+            requests: AdminRequests::new(Arc::clone(&wake)),
+            users: UserTroubles::new(Arc::clone(&wake)),
+            event_log,
+            wake,
+        }
     }
 
     fn reconciler(&self) -> Loop<'_, World, World> {
-        let Self { world, policy, requests, event_log, wake } = self;
-        Loop { discovery: world, admin: world, policy, interval: INTERVAL, requests, event_log, wake }
+        let Self { world, policy, requests, users, event_log, wake } = self;
+        Loop { discovery: world, admin: world, policy, interval: INTERVAL, requests, users, event_log, wake }
     }
 
     /// Requests to accept the loss that the current observation shows.
