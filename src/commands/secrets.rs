@@ -83,6 +83,7 @@ fn files(settings: &SecretsSettings, now: SystemTime) -> Result<Vec<Paper>, Secr
     let mut files = certificates(settings, now)?;
     files.push(keyfile(out)?);
     files.push(password(out, "root")?);
+    files.push(password(out, "monitoring")?);
     for app in &settings.apps {
         files.push(password(out, &app.to_string())?);
     }

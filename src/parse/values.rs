@@ -102,10 +102,13 @@ impl FromStr for AppName {
 
     fn from_str(text: &str) -> Result<Self, Wanted> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        // Docker's names of secrets have at most 64 characters. These four have a meaning for MongoDB.
-        let taken = ["root", "admin", "local", "config"].contains(&text);
+        // Docker's names of secrets have at most 64 characters. `rsctl secrets` makes two users anyway, and three names are
+        // those of databases of MongoDB.
+        let taken = ["root", "monitoring", "admin", "local", "config"].contains(&text);
         let is_name = (1..=40).contains(&text.len()) && text.chars().all(allowed) && !taken;
-        let wanted = Wanted("names of at most 40 letters, digits, `-` and `_`, but not root, admin, local or config");
+        let wanted = Wanted(
+            "names of at most 40 letters, digits, `-` and `_`, but not root, monitoring, admin, local or config",
+        );
         if is_name { Ok(Self(text.to_owned())) } else { Err(wanted) }
     }
 }
@@ -276,7 +279,7 @@ mod tests {
         for text in ["", "a..b", "a/b", "a b", "$(x)", &"a".repeat(58)] {
             assert!(text.parse::<NodeName>().is_err(), "{text:?}");
         }
-        for text in ["", "root", "admin", "a.b", "a/b", "a'b", &"a".repeat(41)] {
+        for text in ["", "root", "monitoring", "admin", "a.b", "a/b", "a'b", &"a".repeat(41)] {
             assert!(text.parse::<AppName>().is_err(), "{text:?}");
         }
         assert_eq!("lets-chat_2".parse::<AppName>().unwrap().to_string(), "lets-chat_2");

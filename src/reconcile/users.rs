@@ -147,7 +147,7 @@ impl<'k> UserKeeper<'k> {
             (Ok(()), UserStep::Create) => info!(%user, "created the user"),
             (Ok(()), UserStep::SetPassword) => info!(%user, "gave the user the new password in its file"),
             (Ok(()), UserStep::Mark) => debug!(%user, "noted that the user's password is the one in its file"),
-            // Another controller created it, or another member leads now: the next look shows.
+            // Another controller created it, or another member leads now: the users show it when they are read again.
             (Err(error), _) if error.is_lost_race() || error.is_user_there() => {}
             (Err(error), _) => {
                 troubles.push(UserTrouble::Refused { user: user.clone(), reason: in_words(&error) });

@@ -7,11 +7,12 @@ use super::answers::healthy;
 use super::harness::{Controller, Ended, Folder, rsctl};
 
 const NODES: [&str; 5] = ["secrets", "--nodes", "node1,node2", "--app", "chat"];
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "ca.key",
     "mongo-ca",
     "mongo-keyfile",
     "mongo-password-chat",
+    "mongo-password-monitoring",
     "mongo-password-root",
     "mongo-rsctl",
     "mongo-server",
@@ -55,7 +56,7 @@ fn the_files_are_for_their_owner_only_and_nothing_of_them_is_printed() {
         }
     }
     let quoted = out.replace('\'', r"'\''");
-    let commands = ["ca", "server", "rsctl", "keyfile", "password-root", "password-chat"]
+    let commands = ["ca", "server", "rsctl", "keyfile", "password-root", "password-monitoring", "password-chat"]
         .map(|name| format!("docker secret create mongo-{name} '{quoted}/mongo-{name}'\n"));
     assert_eq!(ended.out, commands.concat(), "the key of the authority is not for the Swarm");
     for expected in [

@@ -136,7 +136,8 @@ fn the_names_from_other_tools_are_those_that_are_read() {
 
 #[test]
 fn the_variables_of_the_stack_are_those_that_it_reads() {
-    let files = ["stack.yml", "auth.yml", "secure.yml"].map(|file| Page::read(format!("deploy/swarm/{file}")).text);
+    let files =
+        ["stack.yml", "auth.yml", "secure.yml", "app.yml"].map(|file| Page::read(format!("deploy/swarm/{file}")).text);
     let parts = files.iter().flat_map(|text| text.split("${").skip(1)).map(|rest| rest.split('}').next().unwrap());
     let read: Words = parts.map(|part| part.replace(":-", "=")).collect();
     assert!(read.len() > 8, "{read:?}");

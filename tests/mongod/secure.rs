@@ -1,13 +1,16 @@
 //! The files that `rsctl secrets` makes, in a set with the options of `deploy/swarm/secure.yml`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mongodb::Client;
-use mongodb::bson::{doc, oid::ObjectId};
+use mongodb::bson::{Document, doc, oid::ObjectId};
 use rsctl::publish::Status;
 use tokio::process::Command;
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Cluster, LIMIT, PORT, hosts_file, is_settled, name, names_work};
+use crate::support::controller::Controller;
 use crate::support::dns::DnsServer;
 use crate::support::mongods::{Mongod, MongodOptions, NamedNode, free_ip};
 use crate::versions::is_here;
@@ -45,13 +48,25 @@ impl Secrets {
 
     /// The controller's variables in the stack, with these files.
     fn variables_of_the_stack(&self) -> Vec<(String, String)> {
-        let stack = include_str!("../../deploy/swarm/secure.yml");
-        let lines = stack.lines().filter_map(|line| line.trim().split_once(": "));
+        // Variables of the second file replace those of the first.
+        let stacks = [include_str!("../../deploy/swarm/app.yml"), include_str!("../../deploy/swarm/secure.yml")];
+        let lines = stacks.into_iter().flat_map(str::lines).filter_map(|line| line.trim().split_once(": "));
         let variables = lines.filter(|(name, _)| name.starts_with("RSCTL_"));
         let value = |text: &str| self.here(text.split(" #").next().unwrap().trim_matches('"'));
-        let variables: Vec<_> = variables.map(|(name, text)| (name.to_owned(), value(text))).collect();
-        assert_eq!(variables.len(), 5, "{variables:?}");
-        variables
+        let mut found: Vec<(String, String)> = Vec::new();
+        for (name, text) in variables.filter(|(name, _)| !name.is_empty()) {
+            if found.iter().all(|(known, _)| known != name) {
+                found.push((name.to_owned(), value(text)));
+            }
+        }
+        assert_eq!(found.len(), 6, "{found:?}");
+        let users = found.iter_mut().find(|(name, _)| name == "RSCTL_USERS").unwrap();
+        let file = |user: &str| {
+            let name = user.split_whitespace().next().unwrap();
+            format!("{user} file={}", self.path(&format!("mongo-password-{name}")))
+        };
+        users.1 = users.1.split(';').map(file).collect::<Vec<_>>().join(";");
+        found
     }
 
     fn here(&self, word: &str) -> String {
@@ -60,15 +75,36 @@ impl Secrets {
 
     /// No line of a file is in this text.
     fn assert_absent(&self, where_: &str, text: &str) {
-        for file in
-            ["ca.key", "mongo-server", "mongo-rsctl", "mongo-keyfile", "mongo-password-root", "mongo-password-chat"]
-        {
+        for file in [
+            "ca.key",
+            "mongo-server",
+            "mongo-rsctl",
+            "mongo-keyfile",
+            "mongo-password-root",
+            "mongo-password-monitoring",
+            "mongo-password-chat",
+        ] {
             let held = self.text(file);
             let lines = held.lines().filter(|line| !line.starts_with("-----")).map(|line| &line[..line.len().min(40)]);
             for line in lines {
                 assert!(!text.contains(line), "a line of {file} is in {where_}");
             }
         }
+    }
+
+    /// What the application of the guide gets from `rsctl exec`.
+    async fn uri_of_the_application(&self, controller: &Controller) -> String {
+        let guide = include_str!("../../docs/guides/secure.md");
+        let words = guide.lines().filter_map(|line| line.trim().strip_prefix("- "));
+        let words = words.skip_while(|word| *word != "exec").take_while(|word| *word != "--");
+        let words: Vec<String> =
+            words.map(|word| word.replace("/run/secrets", &self.0.display().to_string())).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(["--", "printenv", "DATABASE_URL"]).collect();
+        assert_eq!(words.len(), 8, "{words:?}");
+        assert!(!words.iter().any(|word| word.contains(&self.text("mongo-password-chat"))), "argv shows no password");
+        let output = controller.run(&words).await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     async fn client(&self, node: &Mongod, user: Option<&str>) -> Client {
@@ -110,14 +146,15 @@ async fn a_set_with_the_made_secrets_begins_and_an_application_writes() {
     assert_eq!(status.seeds, ["mongo-node1:27017", "mongo-node2:27017", "mongo-node3:27017"]);
 
     let primary = &cluster.nodes[cluster.primary(&status)];
-    let create = |user: &str, role: &str, database: &str| {
-        let password = secrets.text(&format!("mongo-password-{user}"));
-        doc! { "createUser": user, "pwd": password, "roles": [{ "role": role, "db": database }] }
-    };
-    secrets.client(primary, None).await.database("admin").run_command(create("root", "root", "admin")).await.unwrap();
-    let root = secrets.client(primary, Some("root")).await;
-    root.database("admin").run_command(create("chat", "readWrite", "chat")).await.unwrap();
-    let chat = secrets.client(primary, Some("chat")).await;
+    let uri = secrets.uri_of_the_application(&controller).await;
+    // The test's own machine does not know the names that a driver would learn from the set.
+    let (login, rest) = uri.split_once('@').unwrap();
+    let options = rest.split_once('/').unwrap().1.replace("replicaSet=rs", "directConnection=true");
+    let uri = format!("{login}@{}/{options}", primary.address());
+    let chat = until_login(&uri).await;
+    assert_eq!(roles(&secrets.client(primary, Some("root")).await).await, [("root", "admin")].map(pair));
+    let monitoring = [("clusterMonitor", "admin"), ("read", "local")].map(pair);
+    assert_eq!(roles(&secrets.client(primary, Some("monitoring")).await).await, monitoring);
     let write = doc! { "insert": "rooms", "documents": [{}], "writeConcern": { "w": 3, "wtimeout": 20_000 } };
     let written = chat.database("chat").run_command(write).await.unwrap();
     assert!(!written.contains_key("writeConcernError"), "{written}");
@@ -131,6 +168,34 @@ async fn a_set_with_the_made_secrets_begins_and_an_application_writes() {
     for node in &cluster.nodes {
         secrets.assert_absent("the log of mongod", &read(&node.log()));
     }
+}
+
+/// The client of this URI, as soon as its user is there.
+async fn until_login(uri: &str) -> Client {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let client = Client::with_uri_str(uri).await.unwrap();
+        match client.database("chat").run_command(doc! { "ping": 1 }).await {
+            Ok(_) => return client,
+            Err(error) => assert!(Instant::now() < deadline, "the application cannot log in: {error}"),
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The roles of the user that this client logs in as.
+async fn roles(client: &Client) -> Vec<(String, String)> {
+    let status = client.database("admin").run_command(doc! { "connectionStatus": 1 }).await.unwrap();
+    let roles = status.get_document("authInfo").unwrap().get_array("authenticatedUserRoles").unwrap();
+    let text = |role: &Document, key: &str| role.get_str(key).unwrap().to_owned();
+    let roles = roles.iter().map(|role| role.as_document().unwrap());
+    let mut roles: Vec<_> = roles.map(|role| (text(role, "role"), text(role, "db"))).collect();
+    roles.sort();
+    roles
+}
+
+fn pair((role, database): (&str, &str)) -> (String, String) {
+    (role.to_owned(), database.to_owned())
 }
 
 fn read(path: &Path) -> String {
