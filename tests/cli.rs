@@ -6,6 +6,8 @@
 mod answers;
 #[path = "cli/harness.rs"]
 mod harness;
+#[path = "cli/man.rs"]
+mod man;
 #[path = "cli/programs.rs"]
 mod programs;
 #[path = "cli/recipes.rs"]
