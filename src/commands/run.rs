@@ -7,7 +7,7 @@ use crate::model::{Event, Observed};
 use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
-use crate::publish::{Counts, MemberStatus, Snapshot, Status, http, last, summarize};
+use crate::publish::{Counts, Listing, MemberStatus, Snapshot, Status, http, last, summarize};
 use crate::reconcile::{UserKeeper, place_for_users};
 use crate::runtime::Runtime;
 use crate::settings::RunSettings;
@@ -58,7 +58,7 @@ pub async fn run(settings: RunSettings) -> Outcome {
         Publisher { services, sender, seeds: Vec::new(), members: Vec::new(), counts: Counts::default() };
     let report = |observed: &Observed, plan: &Plan| {
         let history = runtime.event_log().history(observed);
-        publisher.publish(plan, summarize(observed, plan, runtime.policy()), history);
+        publisher.publish(observed, plan, summarize(observed, plan, runtime.policy()), history);
         let now = place_for_users(observed, plan);
         place.send_if_modified(|before| std::mem::replace(before, now) != now);
     };
@@ -88,9 +88,9 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn publish(&mut self, plan: &Plan, mut status: Status, history: Arc<[Event]>) {
+    fn publish(&mut self, observed: &Observed, plan: &Plan, mut status: Status, history: Arc<[Event]>) {
         status.history = last(&history);
-        self.counts.record(plan);
+        self.counts.record(observed, plan);
         status.name_nodes(&self.services);
         // While no node shows a config, the last known seeds stay published, because applications start with them.
         if status.seeds.is_empty() {
@@ -98,13 +98,15 @@ impl Publisher {
         } else if status.seeds != self.seeds {
             info!(seeds = %status.seeds.join(","), "publishing");
             self.seeds.clone_from(&status.seeds);
+            self.counts.record_uri();
         }
         if status.members.is_empty() {
             status.members = self.members.iter().map(out_of_sight).collect();
         } else {
             self.members.clone_from(&status.members);
         }
-        let snapshot = Snapshot { status, observed_at: Instant::now(), counts: self.counts.clone(), history };
+        let (counts, listing) = (self.counts.clone(), Listing::of(observed, plan));
+        let snapshot = Snapshot { status, observed_at: Instant::now(), counts, listing, history };
         self.sender.send_replace(Arc::new(snapshot));
     }
 }

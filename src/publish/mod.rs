@@ -23,7 +23,7 @@ pub use history::{EventStatus, HistoryStatus, last};
 pub use names::NameError;
 pub use pause::PauseStatus;
 pub use recovery::{DirectoryStatus, MissingStatus, RecoveryStatus, VerdictWord};
-pub use snapshot::Snapshot;
+pub use snapshot::{Listing, Snapshot};
 #[cfg(test)]
 pub(crate) use status::tests::healthy;
 pub use status::{

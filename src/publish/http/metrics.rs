@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::Served;
-use crate::publish::{FindingLevel, MemberStatus, Snapshot};
+use crate::publish::{Counts, FindingLevel, Listing, MemberStatus, Snapshot, Status};
 
 pub(super) async fn metrics(State(served): State<Served>) -> Response {
     let newest = served.newest();
@@ -37,25 +37,11 @@ fn render(snapshot: &Snapshot, observed_at: f64) -> String {
         "Voters that the set can lose, whichever they are, and still take majority writes.",
         status.margin.as_ref().map(|margin| (String::new(), margin.can_lose)),
     );
-    let mut states: BTreeMap<&str, u32> = BTreeMap::new();
-    status.members.iter().for_each(|member| *states.entry(&member.state).or_default() += 1);
-    page.gauge("rsctl_members", "Configured members by their state.", {
-        states.into_iter().map(|(state, count)| (labels(&[("state", state)]), count))
-    });
-    let each = |value: fn(&MemberStatus) -> u8| {
-        status.members.iter().map(move |member| (labels(&[("host", &member.host)]), value(member)))
-    };
-    page.gauge("rsctl_member_primary", "Whether the member is primary.", each(|m| u8::from(m.state == "PRIMARY")));
-    page.gauge(
-        "rsctl_member_healthy",
-        "Whether the member has a state that fits its role in the config.",
-        each(|m| m.healthy.into()),
-    );
-    page.gauge("rsctl_member_votes", "Votes of the member.", each(|m| m.votes));
-    page.gauge("rsctl_member_lag_seconds", "Replication lag of the member behind the primary in seconds.", {
-        let known = status.members.iter().filter_map(|m| Some((&m.host, m.lag_ms?)));
-        known.map(|(host, ms)| (labels(&[("host", host)]), format!("{}.{:03}", ms / 1000, ms % 1000)))
-    });
+    members(&mut page, status);
+    if let Some(Listing { tasks, members_missing }) = snapshot.listing {
+        page.gauge("rsctl_dns_tasks", "Tasks that DNS lists.", [(String::new(), tasks)]);
+        page.gauge("rsctl_dns_missing_members", "Members without a task in DNS.", [(String::new(), members_missing)]);
+    }
     page.gauge("rsctl_paused", "Whether an operator's pause holds back all steps.", {
         [(String::new(), u8::from(status.pause.is_some()))]
     });
@@ -75,6 +61,37 @@ fn render(snapshot: &Snapshot, observed_at: f64) -> String {
     page.gauge("rsctl_last_observation_timestamp_seconds", "Time of the last observation as a Unix timestamp.", {
         [(String::new(), format!("{observed_at:.3}"))]
     });
+    counters(&mut page, counts);
+    page.0
+}
+
+fn members(page: &mut Page, status: &Status) {
+    let mut states: BTreeMap<&str, u32> = BTreeMap::new();
+    status.members.iter().for_each(|member| *states.entry(&member.state).or_default() += 1);
+    page.gauge("rsctl_members", "Configured members by their state.", {
+        states.into_iter().map(|(state, count)| (labels(&[("state", state)]), count))
+    });
+    let each = |value: fn(&MemberStatus) -> u8| {
+        status.members.iter().map(move |member| (labels(&[("host", &member.host)]), value(member)))
+    };
+    page.gauge("rsctl_member_primary", "Whether the member is primary.", each(|m| u8::from(m.state == "PRIMARY")));
+    page.gauge(
+        "rsctl_member_healthy",
+        "Whether the member has a state that fits its role in the config.",
+        each(|m| m.healthy.into()),
+    );
+    page.gauge("rsctl_member_votes", "Votes of the member.", each(|m| m.votes));
+    page.gauge("rsctl_member_lag_seconds", "Replication lag of the member behind the primary in seconds.", {
+        let known = status.members.iter().filter_map(|m| Some((&m.host, m.lag_ms?)));
+        known.map(|(host, ms)| (labels(&[("host", host)]), format!("{}.{:03}", ms / 1000, ms % 1000)))
+    });
+    page.gauge("rsctl_member_oplog_window_seconds", "How far back the oplog of the member reaches, in seconds.", {
+        let known = status.members.iter().filter_map(|m| Some((&m.host, m.oplog_ms?)));
+        known.map(|(host, ms)| (labels(&[("host", host)]), ms / 1000))
+    });
+}
+
+fn counters(page: &mut Page, counts: &Counts) {
     page.counter(
         "rsctl_observations_total",
         "Observations of the replica set.",
@@ -86,7 +103,15 @@ fn render(snapshot: &Snapshot, observed_at: f64) -> String {
     page.counter("rsctl_steps_total", "Started steps, by the rule that proposed them.", {
         counts.steps().map(|(rule, count)| (labels(&[("rule", rule)]), count))
     });
-    page.0
+    page.counter("rsctl_steps_failed_total", "Steps that failed, by the rule that proposed them.", {
+        counts.failures().map(|(rule, count)| (labels(&[("rule", rule)]), count))
+    });
+    page.counter("rsctl_vetoes_total", "Observations in which a proposed step was not safe.", {
+        [(String::new(), counts.vetoes())]
+    });
+    page.counter("rsctl_uri_changes_total", "Connection strings that were published, each different from the last.", {
+        [(String::new(), counts.uri_changes())]
+    });
 }
 
 struct Page(String);
@@ -157,6 +182,7 @@ mod tests {
             "rsctl_member_primary{host=\"mongo-node2:27017\"} 0",
             "rsctl_member_votes{host=\"mongo-node3:27017\"} 1",
             "rsctl_member_lag_seconds{host=\"mongo-node3:27017\"} 12.034",
+            "rsctl_member_oplog_window_seconds{host=\"mongo-node1:27017\"} 93600",
             "rsctl_findings{severity=\"error\"} 0",
             "rsctl_last_observation_timestamp_seconds 1700000000.250",
             "rsctl_observations_total 0",
