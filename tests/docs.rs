@@ -28,3 +28,5 @@ mod privileges;
 mod reference;
 #[path = "docs/source.rs"]
 mod source;
+#[path = "docs/supply.rs"]
+mod supply;

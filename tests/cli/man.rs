@@ -110,9 +110,11 @@ fn the_folder_of_the_image_has_program_pages_and_completions() {
     std::fs::create_dir(work.path("scripts")).unwrap();
     std::os::unix::fs::symlink(root.join("docs"), work.path("docs")).unwrap();
     std::fs::copy(root.join("scripts/image"), work.path("scripts/image")).unwrap();
-    let build = work.path("scripts/build");
-    std::fs::write(&build, format!("#!/bin/sh\necho {}\n", env!("CARGO_BIN_EXE_rsctl"))).unwrap();
-    assert!(Command::new("chmod").args(["+x", &build]).status().unwrap().success());
+    for (name, says) in [("build", env!("CARGO_BIN_EXE_rsctl")), ("sbom", "{}")] {
+        let script = work.path(&format!("scripts/{name}"));
+        std::fs::write(&script, format!("#!/bin/sh\necho {says}\n")).unwrap();
+        assert!(Command::new("chmod").args(["+x", &script]).status().unwrap().success());
+    }
     let made = work.path("made");
     let output = Command::new(work.path("scripts/image")).arg(&made).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -120,6 +122,7 @@ fn the_folder_of_the_image_has_program_pages_and_completions() {
     let made = Path::new(&made);
     let program = Command::new(made.join("rsctl")).arg("--version").output().unwrap();
     assert!(program.status.success());
+    assert_eq!(std::fs::read_to_string(made.join("rsctl.cdx.json")).unwrap(), "{}\n");
     let man = made.join("share/man/man1");
     assert_eq!(pages(&man), pages(&folder()));
     for (shell, file) in [
