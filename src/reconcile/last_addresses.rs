@@ -1,7 +1,7 @@
 //! Where each member's name led when DNS last answered.
 //!
-//! The addresses replace no name. They are only looked at while DNS fails for the name, because a mongod that answers there
-//! is not gone.
+//! The addresses replace no name. They are looked at while DNS fails for the name, because a mongod that answers there is
+//! not gone; and when DNS has dropped the name, because Swarm drops the names of a task two seconds before it stops it.
 
 use crate::model::{Host, NameAnswer, TaskList};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +31,28 @@ impl LastAddresses {
         names: &BTreeMap<String, NameAnswer>,
         tasks: &TaskList,
     ) -> BTreeSet<SocketAddr> {
-        let failing = member.name().filter(|name| matches!(names.get(*name), Some(NameAnswer::Trouble(_))));
-        let ips = failing.and_then(|name| self.0.get(name)).into_iter().flatten();
+        self.when(|answer| matches!(answer, NameAnswer::Trouble(_)), member, names, tasks)
+    }
+
+    /// Where to look for a member whose name DNS has dropped.
+    pub(super) fn of_dropped(
+        &self,
+        member: &Host,
+        names: &BTreeMap<String, NameAnswer>,
+        tasks: &TaskList,
+    ) -> BTreeSet<SocketAddr> {
+        self.when(|answer| matches!(answer, NameAnswer::NoSuchName), member, names, tasks)
+    }
+
+    fn when(
+        &self,
+        fits: impl Fn(&NameAnswer) -> bool,
+        member: &Host,
+        names: &BTreeMap<String, NameAnswer>,
+        tasks: &TaskList,
+    ) -> BTreeSet<SocketAddr> {
+        let name = member.name().filter(|name| names.get(*name).is_some_and(&fits));
+        let ips = name.and_then(|name| self.0.get(name)).into_iter().flatten();
         let sockets = ips.map(|ip| SocketAddr::new(*ip, member.port()));
         sockets.filter(|at| !tasks.hosts.contains(&Host::from(*at))).collect()
     }

@@ -100,7 +100,9 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         age.end_phase(QUESTION_LIMIT);
         names.extend(found);
         let leads = |host: &&Host| !tasks.leads_nowhere(host);
+        let dropped = self.dropped(&names, &tasks);
         let last = self.known.iter().flat_map(|host| self.last_addresses.of(host, &names, &tasks));
+        let last = last.chain(dropped);
         let at = sockets(tasks.hosts.iter().chain(&self.known).filter(leads), &names).into_iter().chain(last).collect();
         self.ask(at, &mut answers).await;
         age.end_phase(PROBE_LIMIT);
@@ -122,6 +124,18 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         let observed = self.assemble(tasks, &names, &answers);
         self.drop_old_answers(&observed, &answers, previously_known);
         observed
+    }
+
+    /// Where members whose names DNS has dropped answered in the last observation. Swarm's DNS drops the names of a task
+    /// two seconds before Swarm stops it, so a mongod that still answers there can hand over. A container that is gone must
+    /// not slow the observations down: it gets the limit of a silent mongod, and what did not answer is not asked again.
+    fn dropped(&mut self, names: &Names, tasks: &TaskList) -> BTreeSet<SocketAddr> {
+        let found = self.known.iter().flat_map(|host| self.last_addresses.of_dropped(host, names, tasks));
+        let answered = |at: &SocketAddr| self.took.contains_key(at) && !self.silent.contains_key(at);
+        let dropped: BTreeSet<_> = found.filter(answered).collect();
+        let brief = Silence { limit: SILENT_LIMIT, patient_at: Instant::now() };
+        self.silent.extend(dropped.iter().map(|at| (*at, brief)));
+        dropped
     }
 
     fn filter(&self) -> ConfigFilter<'p> {

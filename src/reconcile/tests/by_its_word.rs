@@ -29,6 +29,42 @@ async fn the_mongod_that_says_who_it_is_is_found() {
     }
 }
 
+/// Swarm's DNS drops both names of a task two seconds before Swarm stops it.
+#[tokio::test(start_paused = true)]
+async fn a_mongod_whose_name_dns_has_dropped_is_found_where_it_was() {
+    let (world, address) = set_at("mongo-node1:27017");
+    world.name("mongo-node1", &["10.0.0.1"]);
+    let mut observer = world.observer();
+    observer.observe().await;
+    world.names.lock().unwrap().clear();
+    world.list(1, false);
+    for _ in 0..2 {
+        let node = observer.observe().await.nodes[&address].clone();
+        assert_eq!((node.found, node.at, node.listed), (Found::ByItsWord, Some(at(1)), false));
+    }
+    world.put(1, Err(ProbeError::Timeout));
+    observer.observe().await;
+    world.asked.lock().unwrap().clear();
+    assert_eq!(observer.observe().await.nodes[&address].answer, Err(ProbeError::NoSuchName));
+    assert!(!world.asked.lock().unwrap().iter().any(|(asked, _)| *asked == at(1)), "one silence is enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mongod_that_dies_with_its_name_delays_no_observation() {
+    let (world, _) = set_at("mongo-node1:27017");
+    world.name("mongo-node1", &["10.0.0.1"]);
+    let mut observer = world.observer();
+    observer.observe().await;
+    world.names.lock().unwrap().clear();
+    world.list(1, false);
+    world.put(1, Err(ProbeError::Timeout));
+    world.asked.lock().unwrap().clear();
+    observer.observe().await;
+    let limits: Vec<_> =
+        world.asked.lock().unwrap().iter().filter(|(asked, _)| *asked == at(1)).map(|(_, l)| *l).collect();
+    assert!(limits.iter().all(|limit| limit.as_millis() <= 250), "{limits:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_two_that_say_so_neither_counts() {
     let (world, address) = set_at("localhost:27017");
