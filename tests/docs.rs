@@ -3,6 +3,7 @@
 //! `UPDATE=1 cargo test --test docs` rewrites the generated parts.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+#![allow(clippy::print_stdout, reason = "a part that is skipped says so")]
 
 #[path = "cli/answers.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]

@@ -101,8 +101,7 @@ impl<'p, D: Discovery, A: Admin> Observer<'p, D, A> {
         names.extend(found);
         let leads = |host: &&Host| !tasks.leads_nowhere(host);
         let dropped = self.dropped(&names, &tasks);
-        let last = self.known.iter().flat_map(|host| self.last_addresses.of(host, &names, &tasks));
-        let last = last.chain(dropped);
+        let last = self.known.iter().flat_map(|host| self.last_addresses.of(host, &names, &tasks)).chain(dropped);
         let at = sockets(tasks.hosts.iter().chain(&self.known).filter(leads), &names).into_iter().chain(last).collect();
         self.ask(at, &mut answers).await;
         age.end_phase(PROBE_LIMIT);

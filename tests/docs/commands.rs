@@ -8,12 +8,15 @@ use super::harness::Controller;
 use super::page::pages;
 
 /// Flags of other programs that pages name.
-const FOREIGN: [&str; 10] = [
+const FOREIGN: [&str; 13] = [
     "--replSet",
     "--oplogSize",
     "--transitionToAuth",
     "--clusterAuthMode",
+    "--tlsAllowConnectionsWithoutCertificates",
+    "--tlsCAFile",
     "--tlsCertificateKeyFile",
+    "--tlsMode",
     "--lib",
     "--test",
     "--profile",
