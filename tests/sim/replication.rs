@@ -1,7 +1,8 @@
 //! The oplog: writes, replication, the commit point, rollback, initial sync.
 //!
-//! A transfer takes no time if messages pass in both directions (`source.rs` chooses the sync source). A member reports its progress in a message, which may be late or lost. A log holds what is written; in a
-//! world of 8.0, a secondary applies it later.
+//! A transfer takes no time if messages pass in both directions (`source.rs` chooses the sync source). A member reports
+//! its progress in a message, which may be late or lost. A log holds what is written; in a world of 8.0, a secondary
+//! applies it later.
 
 use super::events::{End, Event, Msg};
 use super::node::{Dir, Entry, at};
@@ -182,7 +183,7 @@ impl World {
             return;
         }
         let Some((source, until, length)) = proc.sync else {
-            let Some(source) = self.best_source(machine, false) else { return };
+            let Some((_, source)) = self.best_source(machine, false) else { return };
             let slow = self.rng.percent(20) || self.machines[machine].slow_sync;
             let length = self.machines[source].dir.log.len();
             let until = now + if slow { self.rng.between(5000, 30_000) } else { self.rng.between(200, 4000) };

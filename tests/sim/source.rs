@@ -58,10 +58,7 @@ impl World {
             let supply = self.supply(machine, id);
             let fetch = &mut self.proc(machine)?.fetch;
             match supply {
-                Supply::From(source) => {
-                    fetch.silent_since = None;
-                    return Some(source);
-                }
+                Supply::From(source) => return Some(source),
                 Supply::Nothing => return None,
                 Supply::Ended => fetch.has_none(now),
                 Supply::Failed => {
@@ -74,14 +71,11 @@ impl World {
             return None;
         }
         let found = self.best_source(machine, true);
-        let config = self.config(machine)?;
-        let named =
-            found.and_then(|source| config.read.members().iter().find(|m| self.machine_of(&m.host) == Some(source)));
-        let named = named.map(|m| m.id);
         let fetch = &mut self.proc(machine)?.fetch;
         fetch.has_none(now + SLEEP);
-        fetch.source = named;
-        found
+        let (id, source) = found?;
+        fetch.source = Some(id);
+        Some(source)
     }
 
     fn supply(&mut self, machine: usize, id: MemberId) -> Supply {
@@ -95,6 +89,9 @@ impl World {
             let since = *proc.fetch.silent_since.get_or_insert(now);
             return if now >= since + HANG { Supply::Failed } else { Supply::Nothing };
         };
+        if let Some(proc) = self.proc(machine) {
+            proc.fetch.silent_since = None;
+        }
         // A process that ended has closed its connections, and does not serve. A machine that is lost closes none.
         if !self.serves(machine, source) {
             return Supply::Ended;
@@ -115,23 +112,23 @@ impl World {
     }
 
     /// The best source: the primary, else any member that is ahead.
-    pub fn best_source(&mut self, machine: usize, avoids: bool) -> Option<usize> {
+    pub fn best_source(&self, machine: usize, avoids: bool) -> Option<(MemberId, usize)> {
         let (config, now) = (self.config(machine)?, self.now);
         let proc = self.machines[machine].proc.as_ref()?;
         let (leader, me) = (proc.leader, proc.me);
         let avoided: Vec<_> =
             proc.fetch.avoids.iter().filter(|(_, until)| avoids && *until > now).map(|(id, _)| *id).collect();
         let own = self.machines[machine].dir.last();
-        let mut best: Option<(bool, OpTime, usize)> = None;
+        let mut best: Option<(bool, OpTime, usize, MemberId)> = None;
         for member in config.read.members().iter().filter(|m| Some(m.id) != me && !avoided.contains(&m.id)) {
             let Some(other) = self.machine_of(&member.host) else { continue };
             let ahead = self.machines[other].dir.last() > own;
             if ahead && self.serves(machine, other) && self.both_ways(End::Machine(machine), End::Machine(other)) {
-                let candidate = (leader == Some(member.id), self.machines[other].dir.last(), other);
+                let candidate = (leader == Some(member.id), self.machines[other].dir.last(), other, member.id);
                 best = best.max(Some(candidate));
             }
         }
-        best.map(|(_, _, other)| other)
+        best.map(|(_, _, other, id)| (id, other))
     }
 
     /// The members that copy from this one fetch what it has got.
