@@ -2,7 +2,7 @@
 
 use crate::discovery::{DiscoveryError, SwarmDns};
 use crate::model::{Policy, Token};
-use crate::mongo::{Access, Account, Mongods, Names, Tls};
+use crate::mongo::{Access, Account, Identity, Mongods, Names, Tls};
 use crate::outcome::plain;
 use crate::reconcile::{AdminRequests, EventLog, Loop, UserTroubles};
 use crate::settings::{Behaviour, Login, Nodes};
@@ -97,13 +97,14 @@ fn access(nodes: &Nodes, dns: &SwarmDns) -> Access {
         });
         Tls::new(tls.ca_file.clone(), tls.cert_key_file.clone(), names)
     });
-    let account = match &nodes.login {
-        Login::None | Login::Certificate => None,
-        Login::Keyfile(keyfile) => Some(Account::of_members(keyfile.clone())),
+    let identity = match &nodes.login {
+        Login::None => Identity::None,
+        Login::Certificate => Identity::Certificate,
+        Login::Keyfile(keyfile) => Identity::Account(Account::of_members(keyfile.clone())),
         Login::Password { username, password, auth_source } => {
             let (username, source, password) = (username.clone(), auth_source.clone(), password.clone());
-            Some(Account { username, source, password, second: None })
+            Identity::Account(Account { username, source, password, second: None })
         }
     };
-    Access { account, tls, by_certificate: matches!(nodes.login, Login::Certificate) }
+    Access { identity, tls }
 }

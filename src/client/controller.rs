@@ -128,10 +128,10 @@ async fn exchange(url: &ControllerUrl, question: Builder) -> Result<Answer, AskE
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(protocol)?;
     let connection = tokio::spawn(connection);
 
-    let question = url
-        .token()
-        .into_iter()
-        .fold(question, |question, token| question.header(header::AUTHORIZATION, format!("Bearer {}", token.expose())));
+    let question = match url.token() {
+        Some(token) => question.header(header::AUTHORIZATION, format!("Bearer {}", token.expose())),
+        None => question,
+    };
     let request = question.header(header::HOST, url.authority()).header(header::CONNECTION, "close");
     let request = request
         .body(Empty::<Bytes>::new())

@@ -194,6 +194,17 @@ impl Observed {
         }
     }
 
+    /// The address in this config of the member that was asked at `at`.
+    pub fn member_at<'c>(&self, config: &'c ReplConfig, at: SocketAddr) -> Option<&'c Host> {
+        let mut hosts = config.members().iter().map(|member| &member.host);
+        hosts.find(|host| self.is_at(host, at))
+    }
+
+    /// Whether the node of this address was asked at `at`.
+    pub fn is_at(&self, host: &Host, at: SocketAddr) -> bool {
+        self.node(host).is_some_and(|node| node.at == Some(at))
+    }
+
     /// Every mongod that answered, each once.
     pub fn processes(&self) -> Vec<Process<'_>> {
         let mut found: BTreeMap<ProcessId, Process<'_>> = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use super::configs::Configs;
 use super::frame;
-use super::login::{Access, Account, Terms};
+use super::login::{Access, Account, Identity, Terms};
 use super::peer::{self, GREETING_BYTES_MAX, Peer, Stream};
 use super::scram::{ClientFirst, Keys};
 use super::{first_write_error, wire};
@@ -83,8 +83,8 @@ pub(crate) fn login(bytes: &[u8]) {
         b'0' => runtime.block_on(met(said, Access::default())),
         b'1' => {
             let keyfile = Keyfile { first: Secret::new("the secret of the set"), second: Some(Secret::new("another")) };
-            let account = Some(Account::of_members(keyfile));
-            runtime.block_on(met(said, Access { account, ..Access::default() }));
+            let identity = Identity::Account(Account::of_members(keyfile));
+            runtime.block_on(met(said, Access { identity, ..Access::default() }));
         }
         _ => scram(said),
     }
@@ -95,7 +95,7 @@ async fn met(said: &[u8], access: Access) {
     let stream: Stream = Box::new(Stranger { said: said.to_vec(), heard: Vec::new(), at: 0 });
     let Ok(mut peer) = Peer::introduced(stream, &terms).await else { return };
     assert!(peer.hello.as_bytes().len() <= GREETING_BYTES_MAX);
-    assert!(terms.access.account.is_none() || peer.proof == Proof::None, "a stranger proved a secret");
+    assert!(!terms.access.logs_in() || peer.proof == Proof::None, "a stranger proved a secret");
     let mut passed = Vec::new();
     while frame::pass(&mut peer.stream, &mut passed, 1000).await.is_ok_and(|more| more) {
         assert!(passed.len() <= said.len());

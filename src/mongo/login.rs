@@ -16,19 +16,29 @@ use tokio::sync::Semaphore;
 /// How rsctl talks to every mongod.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// The account to log in with, if login is configured.
-    pub account: Option<Account>,
+    /// What rsctl logs in with.
+    pub identity: Identity,
     /// The TLS settings, if TLS is configured.
     pub tls: Option<Tls>,
-    /// Whether to log in with the certificate of the TLS settings. Then there is no account.
-    pub by_certificate: bool,
 }
 
 impl Access {
     /// Whether a login is configured.
     pub fn logs_in(&self) -> bool {
-        self.account.is_some() || self.by_certificate
+        !matches!(self.identity, Identity::None)
     }
+}
+
+/// What rsctl logs in with.
+#[derive(Clone, Debug, Default)]
+pub enum Identity {
+    /// It does not log in.
+    #[default]
+    None,
+    /// An account.
+    Account(Account),
+    /// The certificate of the TLS settings.
+    Certificate,
 }
 
 /// The account that rsctl logs in with.

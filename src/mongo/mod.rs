@@ -25,7 +25,7 @@ mod wire;
 pub use aside::Told;
 pub use error::Error;
 use error::ILLEGAL_OPERATION;
-pub use login::{Access, Account};
+pub use login::{Access, Account, Identity};
 pub use probe::PublicView;
 pub use tls::{Names, Tls};
 pub use users::StoredUser;

@@ -5,7 +5,7 @@
 
 use super::error::SHUTTING_DOWN;
 use super::frame::{Frame, FrameError};
-use super::login::{Terms, log_in_by_certificate};
+use super::login::{Identity, Terms, log_in_by_certificate};
 use super::scram::ClientFirst;
 use crate::model::{ProbeError, Proof, WireVersion};
 use bson::{Document, RawDocument, RawDocumentBuf, doc, rawdoc};
@@ -107,8 +107,11 @@ pub(super) struct Talk<S> {
 
 impl Talk<Stream> {
     async fn introduce(mut self, terms: &Terms) -> Result<Peer, ProbeError> {
-        let login =
-            terms.access.account.as_ref().map(|account| ClientFirst::new(&account.username).map(|f| (account, f)));
+        let identity = &terms.access.identity;
+        let login = match identity {
+            Identity::Account(account) => Some(ClientFirst::new(&account.username).map(|first| (account, first))),
+            Identity::None | Identity::Certificate => None,
+        };
         let login = login.transpose().map_err(|e| ProbeError::Broken(e.to_string()))?;
         // Every version knows this command name. `helloOk` says that the client also knows the new name, as drivers do.
         let mut question = doc! { "isMaster": 1, "helloOk": true, "client": {
@@ -137,7 +140,7 @@ impl Talk<Stream> {
                 let begun = reply.get_document("speculativeAuthenticate").ok().map(RawDocument::to_owned);
                 terms.log_in(&mut self, account, &first, begun).await
             }
-            None if terms.access.by_certificate => log_in_by_certificate(&mut self).await,
+            None if matches!(identity, Identity::Certificate) => log_in_by_certificate(&mut self).await,
             None => return Ok(Peer { stream: self.stream, hello, proof: Proof::NotAsked }),
         };
         match outcome {

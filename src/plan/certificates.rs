@@ -49,8 +49,6 @@ fn trouble(Validity { from, until }: Validity, time: Timeliness, whose: Whose) -
 
 /// The address of the member that answers here, or else of the task.
 fn answering_at(now: &Situation<'_>, at: SocketAddr) -> Option<Host> {
-    let is_there = |host: &Host| now.observed.node(host).is_some_and(|node| node.at == Some(at));
-    let members = now.config.map(|config| config.members()).unwrap_or_default();
-    let member = members.iter().map(|member| &member.host).find(|host| is_there(host));
-    member.or_else(|| now.observed.nodes.keys().find(|host| is_there(host))).cloned()
+    let member = now.config.and_then(|config| now.observed.member_at(config, at));
+    member.or_else(|| now.observed.nodes.keys().find(|host| now.observed.is_at(host, at))).cloned()
 }

@@ -25,18 +25,19 @@ const JUST_COME: Duration = Duration::from_secs(2);
 /// gone and one that hangs, no majority holds a new write for that time. With another source, a 6.0 saves the second
 /// wait.
 ///
-/// So it does when a secondary that lags has no source at all, and when the source's task is about to stop. A secondary whose source stops sleeps for a second before it takes
-/// another one. While the source still runs, a majority is there without that secondary.
+/// So it does when a secondary that lags has no source at all, and when the source's task is about to stop. A secondary
+/// whose source stops sleeps for a second before it takes another one. While the source still runs, a majority is there
+/// without that secondary.
 pub(super) fn reset_sync_source(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some((primary, config)) = now.writable() else { return Advice::Pass };
     let Some(host) = now.primary_host().filter(|host| config.member_at(host).is_some()) else { return Advice::Pass };
-    let trouble = |p: &Process<'_>| {
+    let trouble = |m: &Member, p: &Process<'_>| {
         if p.state() != NodeState::Secondary {
             return None;
         }
         let Some(source) = sync_source(p) else {
-            return copies_from_nobody(now, primary, p).then_some(Reason::NoSource);
+            return copies_from_nobody(now, primary, m, p).then_some(Reason::NoSource);
         };
         if source == host {
             return None;
@@ -53,27 +54,24 @@ pub(super) fn reset_sync_source(context: &Context<'_>) -> Advice {
     let voters = config.voters().filter_map(|m| now.process_at(m).map(|p| (m, p)));
     let proposals = voters.filter(|(_, p)| !was_requested(p)).filter_map(|(m, p)| {
         let step = Step::SetSyncSource { on: m.host.clone(), source: host.clone(), primary: host.clone() };
-        Some(Proposal::new(step, trouble(p)?))
+        Some(Proposal::new(step, trouble(m, p)?))
     });
     let proposals: Vec<Proposal> = proposals.collect();
     let free = proposals.iter().position(|proposal| is_free(now, &proposal.step)).unwrap_or_default();
     proposals.into_iter().nth(free).map_or(Advice::Pass, Advice::from)
 }
 
-/// The process has had time to find a source, knows the primary, lags behind it, and has no source. The server avoids a
-/// source for 10 s or longer after an error, also when that one is the primary by then (seen on 5.0.4 and 6.0.27 after
-/// the machine of a primary was lost). A source that is given by request it takes all the same.
-fn copies_from_nobody(now: &Situation<'_>, primary: &Process<'_>, process: &Process<'_>) -> bool {
+/// The member has had time to find a source, knows the primary, lags behind it, and has no source. It stays so for 10 s or
+/// longer (seen on 5.0.4 and 6.0.27 after the machine of a primary was lost). Whether the server takes the source that it
+/// is given in this state was not seen.
+fn copies_from_nobody(now: &Situation<'_>, primary: &Process<'_>, member: &Member, process: &Process<'_>) -> bool {
     let lag = |newest: OpTime| {
         let behind = newest.seconds.saturating_sub(process.probe.newest().map_or(0, |own| own.seconds));
         Duration::from_secs(behind.into())
     };
-    let rests = process.hosts.iter().any(|host| {
-        let node = now.observed.node(host);
-        node.is_some_and(|node| node.state_for >= JUST_COME)
-    });
     let sees = process.probe.sees_primary.as_ref().is_some_and(|host| primary.is_at(host));
-    rests && sees && primary.probe.newest().is_some_and(|newest| lag(newest) >= LAGS)
+    let lags = || primary.probe.newest().is_some_and(|newest| lag(newest) >= LAGS);
+    in_state_for(now, member) >= JUST_COME && sees && lags()
 }
 
 /// The source answers neither rsctl nor the process that copies from it.
@@ -142,8 +140,12 @@ fn chain(now: &Situation<'_>, secondaries: &[Secondary<'_, '_>; 2]) -> Option<Pr
 /// The member has been in its state for a moment only. It has no source in its first second, and takes the one that it is
 /// given by then.
 fn has_just_come(now: &Situation<'_>, member: &Member) -> bool {
-    let state_for = now.observed.node(&member.host).map(|node| node.state_for).unwrap_or_default();
+    let state_for = in_state_for(now, member);
     !state_for.is_zero() && state_for < JUST_COME
+}
+
+fn in_state_for(now: &Situation<'_>, member: &Member) -> Duration {
+    now.observed.node(&member.host).map(|node| node.state_for).unwrap_or_default()
 }
 
 /// The last request that one of the two copies from the other.

@@ -1,6 +1,6 @@
 //! A certificate, as a status shows it.
 
-use crate::model::{Certificate, CertificateOf, Host, Observed};
+use crate::model::{Certificate, CertificateOf, Host, Observed, ReplConfig};
 use serde::{Deserialize, Serialize};
 
 /// When a certificate expires.
@@ -18,17 +18,17 @@ pub struct CertificateStatus {
 
 impl CertificateStatus {
     /// All certificates that the observation shows. A node is named as members are, where it is one.
-    pub fn all(observed: &Observed, members: &[Host]) -> Vec<Self> {
-        observed.certificates.known.iter().map(|certificate| Self::of(certificate, observed, members)).collect()
+    pub fn all(observed: &Observed, config: Option<&ReplConfig>) -> Vec<Self> {
+        observed.certificates.known.iter().map(|certificate| Self::of(certificate, observed, config)).collect()
     }
 
-    fn of(certificate: &Certificate, observed: &Observed, members: &[Host]) -> Self {
+    fn of(certificate: &Certificate, observed: &Observed, config: Option<&ReplConfig>) -> Self {
         let (of, at) = match &certificate.of {
             CertificateOf::Controller(file) => ("controller", file.clone()),
             CertificateOf::Authorities(file) => ("authority", file.clone()),
             CertificateOf::Node(at) => {
-                let there = |host: &&Host| observed.node(host).is_some_and(|node| node.at == Some(*at));
-                ("node", members.iter().find(there).map_or_else(|| at.to_string(), Host::to_string))
+                let member = config.and_then(|config| observed.member_at(config, *at));
+                ("node", member.map_or_else(|| at.to_string(), Host::to_string))
             }
         };
         let until = certificate.validity.until;

@@ -117,14 +117,12 @@ mod tests {
     fn observations_steps_and_waits_are_counted() {
         let mut counts = Counts::default();
         let on: Host = "a:1".parse().unwrap();
-        counts.record(&Observed::default(), &plan(Rule::Wait, Step::Wait, vec![]));
-        counts.record(&Observed::default(), &plan(Rule::Wait, Step::Wait, vec![WaitingOn::Election]));
-        counts.record(
-            &Observed::default(),
-            &plan(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![WaitingOn::Election]),
-        );
-        counts.record(&Observed::default(), &plan(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![]));
-        counts.record(&Observed::default(), &plan(Rule::FinalizeMember, Step::Fsync { on }, vec![]));
+        let mut record = |rule, next, waiting| counts.record(&Observed::default(), &plan(rule, next, waiting));
+        record(Rule::Wait, Step::Wait, vec![]);
+        record(Rule::Wait, Step::Wait, vec![WaitingOn::Election]);
+        record(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![WaitingOn::Election]);
+        record(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![]);
+        record(Rule::FinalizeMember, Step::Fsync { on }, vec![]);
         assert_eq!((counts.observations(), counts.waits()), (5, 1));
         let begun: Vec<_> = counts.steps().filter(|(_, count)| *count > 0).collect();
         assert_eq!(begun, [("finalize-member", 1), ("step-up", 2)]);

@@ -37,10 +37,7 @@ pub fn summarize(observed: &Observed, plan: &Plan, policy: &Policy) -> Status {
             .collect(),
         waiting: plan.waiting.iter().map(WaitingOn::to_string).collect(),
         findings: plan.findings.iter().map(finding).collect(),
-        certificates: CertificateStatus::all(
-            observed,
-            &config.map(|c| c.members().iter().map(|m| m.host.clone()).collect::<Vec<_>>()).unwrap_or_default(),
-        ),
+        certificates: CertificateStatus::all(observed, config),
         history: Vec::new(),
         recovery: plan.primary.is_none().then(|| RecoveryStatus::of(&plan::evidence(observed, policy))),
         observed_ms_ago: 0,
