@@ -98,8 +98,30 @@ impl World {
         }
         match self.machines[source].dir.last().cmp(&self.machines[machine].dir.last()) {
             std::cmp::Ordering::Greater => Supply::From(source),
+            std::cmp::Ordering::Equal if self.gets_nothing_new(machine, source) => Supply::Ended,
             std::cmp::Ordering::Equal => Supply::Nothing,
             std::cmp::Ordering::Less => Supply::Ended,
+        }
+    }
+
+    /// A source that copies from nobody, or in a circle, will never be ahead. The server gives it up: at once where two copy
+    /// from each other (`shouldChangeSyncSource`), and after 30 s in a larger circle (`maxSyncSourceLagSecs`), which counts as
+    /// at once here.
+    fn gets_nothing_new(&self, machine: usize, source: usize) -> bool {
+        let (mut passed, mut at) = (vec![machine], source);
+        loop {
+            let Some(proc) = self.machines[at].proc.as_ref() else { return false };
+            if proc.state == NodeState::Primary {
+                return false;
+            }
+            if passed.contains(&at) {
+                return true;
+            }
+            passed.push(at);
+            let Some(next) = proc.fetch.source else { return true };
+            let host = self.config(at).and_then(|config| config.read.member(next).map(|member| member.host.clone()));
+            let Some(next) = host.and_then(|host| self.machine_of(&host)) else { return false };
+            at = next;
         }
     }
 
@@ -111,19 +133,24 @@ impl World {
         works && dir.data.is_some() && self.config(machine).is_some_and(|c| same(c.rs))
     }
 
-    /// The best source: the primary, else any member that is ahead.
+    /// The best source: the primary, else any member that is ahead. A voter does not copy from a member without a vote
+    /// (manual, `replSetSyncFrom`).
     pub fn best_source(&self, machine: usize, avoids: bool) -> Option<(MemberId, usize)> {
         let (config, now) = (self.config(machine)?, self.now);
         let proc = self.machines[machine].proc.as_ref()?;
         let (leader, me) = (proc.leader, proc.me);
         let avoided: Vec<_> =
             proc.fetch.avoids.iter().filter(|(_, until)| avoids && *until > now).map(|(id, _)| *id).collect();
+        let votes = |id| config.read.voters().any(|voter| voter.id == id);
+        let is_voter = me.is_some_and(votes);
         let own = self.machines[machine].dir.last();
         let mut best: Option<(bool, OpTime, usize, MemberId)> = None;
         for member in config.read.members().iter().filter(|m| Some(m.id) != me && !avoided.contains(&m.id)) {
             let Some(other) = self.machine_of(&member.host) else { continue };
             let ahead = self.machines[other].dir.last() > own;
-            if ahead && self.serves(machine, other) && self.both_ways(End::Machine(machine), End::Machine(other)) {
+            let may = !is_voter || votes(member.id);
+            if ahead && may && self.serves(machine, other) && self.both_ways(End::Machine(machine), End::Machine(other))
+            {
                 let candidate = (leader == Some(member.id), self.machines[other].dir.last(), other, member.id);
                 best = best.max(Some(candidate));
             }
