@@ -285,7 +285,7 @@ pub struct RunArgs {
     /// File to keep the URI in; it is replaced atomically
     #[arg(long, value_name = "FILE", env = "RSCTL_PUBLISH_FILE")]
     pub publish_file: Option<PathBuf>,
-    /// Users that the set must have, one a line or separated by `;`: NAME[@DATABASE] [ROLE[@DATABASE] ...] [file=PATH]
+    /// Users that the set must have, one a line or separated by `;`: `NAME[@DATABASE] [ROLE[@DATABASE] ...] [file=PATH]`
     #[arg(long, value_name = "USERS", env = "RSCTL_USERS")]
     pub users: Option<Users>,
     /// Where the nodes are.
