@@ -92,6 +92,9 @@ pub struct Node {
     pub unconnected_for: Duration,
     /// For how long the node's mongod has reported the same state. It is zero while the node does not answer.
     pub state_for: Duration,
+    /// For how long the node's mongod has been a SECONDARY that copies from no member. It is zero if it copies from one,
+    /// or if that is unknown.
+    pub sourceless_for: Duration,
     /// What the host name that the node reports resolves to.
     pub naming: Naming,
     /// How the node's mongod was found.
@@ -138,6 +141,7 @@ impl Node {
             unconnected: false,
             unconnected_for: Duration::ZERO,
             state_for: Duration::ZERO,
+            sourceless_for: Duration::ZERO,
             naming,
             found: Found::AtAddress,
         }

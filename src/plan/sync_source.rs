@@ -5,7 +5,7 @@ use super::safety::is_free;
 use super::situation::Situation;
 use super::switchover::is_leaving;
 use super::{Advice, Context, Proposal, Reason, Step};
-use crate::model::{Host, Member, NodeState, OpTime, Process, ReplConfig, SyncSourceRequest};
+use crate::model::{Host, Member, NodeState, Process, ReplConfig, SyncSourceRequest};
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use std::time::Duration;
 /// no member is unseated.
 const HEARTBEATS_LOST: u32 = 2;
 
-/// A member that is so far behind its primary, and copies from nobody, does not catch up by itself soon.
-const LAGS: Duration = Duration::from_secs(2);
+/// A secondary that copies from nobody looks for a source once a second (6.0.5). One that finds none in this time needs
+/// help.
+const FINDS_A_SOURCE: Duration = Duration::from_millis(1500);
 
 /// A member has just come for this long.
 const JUST_COME: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ const JUST_COME: Duration = Duration::from_secs(2);
 /// gone and one that hangs, no majority holds a new write for that time. With another source, a 6.0 saves the second
 /// wait.
 ///
-/// So it does when a secondary that lags has no source at all, and when the source's task is about to stop. A secondary
+/// So it does when a secondary that lacks a write has no source at all, and when the source's task is about to stop. A secondary
 /// whose source stops sleeps for a second before it takes another one. While the source still runs, a majority is there
 /// without that secondary.
 pub(super) fn reset_sync_source(context: &Context<'_>) -> Advice {
@@ -61,17 +62,14 @@ pub(super) fn reset_sync_source(context: &Context<'_>) -> Advice {
     proposals.into_iter().nth(free).map_or(Advice::Pass, Advice::from)
 }
 
-/// The member has had time to find a source, knows the primary, lags behind it, and has no source. It stays so for 10 s or
-/// longer (seen on 5.0.4 and 6.0.27 after the machine of a primary was lost). Whether the server takes the source that it
-/// is given in this state was not seen.
+/// The member knows the primary, lacks a write of it, and has had time to find a source by itself. Without one it stayed so
+/// for 10 s or longer (seen on 5.0.4 and 6.0.27 after the machine of a primary was lost). How far it is behind shows
+/// nothing: while no majority holds a write, applications that wait for one make no more. Whether the server takes the
+/// source that it is given in this state was not seen.
 fn copies_from_nobody(now: &Situation<'_>, primary: &Process<'_>, member: &Member, process: &Process<'_>) -> bool {
-    let lag = |newest: OpTime| {
-        let behind = newest.seconds.saturating_sub(process.probe.newest().map_or(0, |own| own.seconds));
-        Duration::from_secs(behind.into())
-    };
+    let sourceless_for = now.observed.node(&member.host).map(|node| node.sourceless_for).unwrap_or_default();
     let sees = process.probe.sees_primary.as_ref().is_some_and(|host| primary.is_at(host));
-    let lags = || primary.probe.newest().is_some_and(|newest| lag(newest) >= LAGS);
-    in_state_for(now, member) >= JUST_COME && sees && lags()
+    sees && sourceless_for >= FINDS_A_SOURCE && process.probe.newest() < primary.probe.newest()
 }
 
 /// The source answers neither rsctl nor the process that copies from it.

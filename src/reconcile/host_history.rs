@@ -1,6 +1,6 @@
 //! The history of one address: for how long each fact about it has held.
 
-use crate::model::{DnsTroubleKind, NameAnswer, Node, NodeState, ProbeError};
+use crate::model::{DnsTroubleKind, NameAnswer, Node, NodeState, Probe, ProbeError};
 use std::time::Duration;
 
 /// For how long a fact has held, counted from the first observation that showed it. `None` while it does not hold.
@@ -40,6 +40,7 @@ pub(super) struct HostHistory {
     unconnected: HeldFor,
     state: Option<NodeState>,
     in_state: HeldFor,
+    sourceless: HeldFor,
 }
 
 impl HostHistory {
@@ -61,6 +62,7 @@ impl HostHistory {
         self.closed.is(self.down_observations > 0, passed);
         self.unconnected.is(node.unconnected, passed);
         self.record_state(node.probe().map(|probe| probe.state), passed);
+        self.sourceless.is(node.probe().is_some_and(copies_from_nobody), passed);
         node.ever_listed = self.ever_listed;
         node.unlisted_for = self.unlisted.time();
         node.unresolved_for = self.unresolved.time();
@@ -69,6 +71,7 @@ impl HostHistory {
         node.closed_for = self.closed.time();
         node.unconnected_for = self.unconnected.time();
         node.state_for = self.in_state.time();
+        node.sourceless_for = self.sourceless.time();
     }
 
     fn down_observations_after(&self, answer: &Result<(), &ProbeError>, gone_from_dns: bool) -> u32 {
@@ -94,6 +97,10 @@ impl HostHistory {
         self.state = state;
         self.in_state.is(state.is_some(), passed);
     }
+}
+
+fn copies_from_nobody(probe: &Probe) -> bool {
+    probe.state == NodeState::Secondary && probe.view.as_ref().is_some_and(|view| view.sync_source.is_none())
 }
 
 /// How well an observation shows the tasks.

@@ -382,6 +382,7 @@ fn node_option(spec: &mut Spec, key: &str, value: &str) {
         "unhealthy" => spec.unhealthy = Some(words::duration(value)),
         "unconnected" => spec.unconnected = words::duration(value),
         "closed" => spec.closed = words::duration(value),
+        "sourceless" => spec.sourceless = words::duration(value),
         "state-for" => spec.state_for = words::duration(value),
         "observations" => spec.down_observations = Some(value.parse().unwrap()),
         "for" => {

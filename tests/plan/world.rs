@@ -89,6 +89,7 @@ pub struct Spec {
     /// For how long no attempt to connect was answered.
     pub unconnected: Duration,
     pub state_for: Duration,
+    pub sourceless: Duration,
     /// An arbiter that rsctl cannot log in to.
     pub unproven: bool,
     /// The host name that it reports.
@@ -317,6 +318,7 @@ impl World {
             unconnected: !spec.unconnected.is_zero(),
             unconnected_for: spec.unconnected,
             state_for: spec.state_for,
+            sourceless_for: spec.sourceless,
             found: if spec.by_its_word { Found::ByItsWord } else { Found::AtAddress },
         }
     }

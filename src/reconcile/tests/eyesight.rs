@@ -102,3 +102,14 @@ async fn the_time_in_a_state_counts_while_the_mongod_answers_in_it() {
     world.put(1, Ok(member(1, NodeState::Recovering, &[host(1)], &[])));
     assert_eq!(observe_after(&mut observer, SECOND).await[&host(1)].state_for, Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_time_without_a_source_counts_for_a_secondary_only() {
+    let world = World::of_blank_tasks(1);
+    let mut observer = world.observer();
+    world.put(1, Ok(member(1, NodeState::Secondary, &[host(1)], &[])));
+    observe_after(&mut observer, SECOND).await;
+    assert_eq!(observe_after(&mut observer, 5 * SECOND).await[&host(1)].sourceless_for, 5 * SECOND);
+    world.put(1, Ok(member(1, NodeState::Primary, &[host(1)], &[])));
+    assert_eq!(observe_after(&mut observer, SECOND).await[&host(1)].sourceless_for, Duration::ZERO);
+}
