@@ -155,7 +155,10 @@ impl Story {
             let status = self.controller.status().await;
             if let Some(idle) = status.as_ref().and_then(copies_from_nobody) {
                 // It is no fault of a driver. docs/concepts/limitations.md has it.
-                println!("skipped: the primary's engine dies, tcp_retries2 {retries}: {idle} copies from nobody");
+                let why = self.why_from_nobody(&idle);
+                println!(
+                    "skipped: the primary's engine dies, tcp_retries2 {retries}: {idle} copies from nobody: {why}"
+                );
                 self.lodgings[dead].mend();
                 self.cluster.list_all();
                 return Ok(());
@@ -170,6 +173,17 @@ impl Story {
 }
 
 impl Story {
+    /// What rsctl asked of the member, and what that one wrote of its sync source, in one line.
+    fn why_from_nobody(&self, host: &str) -> String {
+        let mongod = self.cluster.nodes.iter().find(|node| node.host() == host);
+        let told = mongod.and_then(|node| std::fs::read_to_string(node.log()).ok()).unwrap_or_default();
+        let of_source = told.lines().filter(|line| line.contains("ync source") || line.contains("sync from"));
+        let log = self.controller.log();
+        let asked = log.lines().filter(|line| line.contains("reset-sync-source"));
+        let last = |lines: Vec<&str>, n: usize| lines[lines.len().saturating_sub(n)..].join(" | ");
+        format!("rsctl: {}; mongod: {}", last(asked.collect(), 3), last(of_source.collect(), 10))
+    }
+
     /// Waits until a member that came back has the newest writes, and the third member copies from the second. A member
     /// that still copies from the dead primary hangs for 10 s and more, and of three no majority holds a write for that
     /// time (docs/concepts/failover.md). That is not what this story is about.
