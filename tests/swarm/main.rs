@@ -3,6 +3,7 @@
 //! ```text
 //! cargo test --test swarm                 everything
 //! cargo test --test swarm -- volume       only the steps whose names contain a word (the first one always runs)
+//! SWARM_REPEAT=9 cargo test --test swarm -- volume    each of these steps so often
 //! SWARM_KEEP=1 cargo test --test swarm    leaves the Swarm running, for inspection with scripts/lab
 //! ```
 //!
@@ -76,18 +77,21 @@ async fn tell(lab: &Lab, report: &mut Report) -> Outcome {
         }
     }
     let mut story = Story::new(lab);
+    let repeats = std::env::var("SWARM_REPEAT").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
     for (nth, (name, step)) in story::STEPS.iter().enumerate() {
         let wanted = nth == 0 || report.wants(name);
         if !wanted {
             report.pass_over();
             continue;
         }
-        let passed = report.step(name, step(&mut story)).await;
-        if !passed {
-            story.explain().await;
-        }
-        if !passed && nth == 0 {
-            return Err("there is no set, so the other steps cannot run".into());
+        for _ in 0..if nth == 0 { 1 } else { repeats } {
+            let passed = report.step(name, step(&mut story)).await;
+            if !passed {
+                story.explain().await;
+            }
+            if !passed && nth == 0 {
+                return Err("there is no set, so the other steps cannot run".into());
+            }
         }
     }
     Ok(())

@@ -22,6 +22,8 @@ use crate::support::writer::{MajorityWriter, Sink, writer};
 /// The limit of every wait. MongoDB alone needs half a minute for some of them.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
 pub(super) const RETRY: Duration = Duration::from_millis(5);
+/// A gap that is longer is explained on stderr.
+const WORTH_A_LINE: Duration = Duration::from_millis(500);
 /// The pause between two rounds of questions to all members, each with new connections.
 const POLL: Duration = Duration::from_millis(20);
 /// The limit of one answer: a removed container never answers.
@@ -129,7 +131,11 @@ impl Desk<'_> {
                 if !writer.next_acknowledged(LIMIT).await {
                     return Err(format!("no write in {LIMIT:?}: {:?}", writer.tally().last_error).into());
                 }
-                Answer::Seconds(writer.tally().longest_gap.as_secs_f64())
+                let tally = writer.tally();
+                if let (Some(why), true) = (&tally.last_error, tally.longest_gap > WORTH_A_LINE) {
+                    eprintln!("{} writes failed so far, the last one: {why}", tally.failed);
+                }
+                Answer::Seconds(tally.longest_gap.as_secs_f64())
             }
             Ask::Rest => {
                 self.rest().await;

@@ -3,6 +3,7 @@
 
 mod ideal;
 mod inside;
+mod planned;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,6 +26,9 @@ pub(super) use inside::serve;
 pub(super) const ENTER: &str = "bench-in-the-overlay";
 /// The variable with the number of rounds. If it is set, the bench runs.
 pub(super) const ROUNDS: &str = "SWARM_BENCH";
+/// The variable with words: only those moments of a set that lives on are measured whose names contain one of them.
+/// MongoDB alone is measured too if one of the words is `alone`.
+const ONLY: &str = "SWARM_BENCH_ONLY";
 /// The variable with the file for the table, which is also printed.
 pub(super) const TABLE: &str = "SWARM_BENCH_TABLE";
 
@@ -79,6 +83,19 @@ type Samples = BTreeMap<(Moment, By, Contender), Vec<f64>>;
 
 /// Measures every moment once per round. Returns the report as Markdown.
 pub(super) async fn measure(lab: &Lab, rounds: usize) -> Outcome<String> {
+    if let Ok(words) = std::env::var(ONLY) {
+        let is_wanted = |name: &str| words.split(',').any(|word| name.contains(word));
+        let contenders = if is_wanted("alone") { &planned::CONTENDERS[..] } else { &planned::CONTENDERS[..1] };
+        return planned::measure(lab, rounds, contenders, is_wanted).await;
+    }
+    Ok(format!(
+        "{}\n{}",
+        lives(lab, rounds).await?,
+        planned::measure(lab, rounds, &planned::CONTENDERS, |_| true).await?
+    ))
+}
+
+async fn lives(lab: &Lab, rounds: usize) -> Outcome<String> {
     let mut samples = Samples::new();
     for by in [By::Names, By::Ips] {
         for round in 1..=rounds {
@@ -95,14 +112,9 @@ pub(super) async fn measure(lab: &Lab, rounds: usize) -> Outcome<String> {
 
 /// One round: a first start on empty volumes, the primary removed, a secondary removed, the stack removed and deployed again.
 async fn live(lab: &Lab, who: Contender, by: By) -> Outcome<Vec<(Moment, f64)>> {
-    let nodes = NODES.map(str::to_owned);
-    deploy(lab, who, by).await?;
+    deploy(lab, who, by, &[]).await?;
     let mut line = Line::enter(lab, DESK, NETWORK, ENTER)?;
-    let help = match who {
-        Contender::Rsctl => Help::Controller,
-        Contender::Floor => Help::InitiateOne,
-        Contender::Alone => Help::InitiateAll,
-    };
+    let help = first(who);
     let mut times = vec![(Moment::Writable, seconds(&mut line, Ask::Begin { help, by }).await?)];
     times.push((Moment::AllVoting, seconds(&mut line, Ask::AllIn).await?));
     sleep(REST).await;
@@ -119,16 +131,29 @@ async fn live(lab: &Lab, who: Contender, by: By) -> Outcome<Vec<(Moment, f64)>> 
         back(&mut line, who, by, primary, old).await?;
         times.push((Moment::MemberBack, secondary_moves(lab, &mut line, who, by).await?));
         ask(&mut line, Ask::Rest).await?;
-        stack::remove(lab, &nodes, &[stack::DB]).await?;
+        stack::remove(lab, &NODES.map(str::to_owned), &[stack::DB]).await?;
         let again = async { seconds(&mut line, Ask::Begin { help: again(who), by }).await };
-        let (deployed, again) = tokio::join!(deploy(lab, who, by), again);
+        let (deployed, again) = tokio::join!(deploy(lab, who, by, &[]), again);
         deployed?;
         times.push((Moment::Recreated, again?));
     }
     drop(line);
-    stack::remove(lab, &nodes, &[stack::DB]).await?;
-    forget_data(lab).await?;
+    end(lab).await?;
     Ok(times)
+}
+
+/// Removes the set and its data.
+async fn end(lab: &Lab) -> Outcome {
+    stack::remove(lab, &NODES.map(str::to_owned), &[stack::DB]).await?;
+    forget_data(lab).await
+}
+
+fn first(who: Contender) -> Help {
+    match who {
+        Contender::Rsctl => Help::Controller,
+        Contender::Floor => Help::InitiateOne,
+        Contender::Alone => Help::InitiateAll,
+    }
 }
 
 async fn secondary_moves(lab: &Lab, line: &mut Line, who: Contender, by: By) -> Outcome<f64> {
@@ -174,17 +199,23 @@ fn again(who: Contender) -> Help {
     }
 }
 
+fn node_of(host: &str) -> &str {
+    host.trim_start_matches("mongo-").trim_end_matches(":27017")
+}
+
 async fn remove_task(lab: &Lab, host: &str) -> Outcome {
-    let node = host.trim_start_matches("mongo-").trim_end_matches(":27017");
+    let node = node_of(host);
     let container = stack::container(lab, node, MONGO).await?.ok_or("a member has no container")?;
     lab.docker(node, &["rm", "-f", &container.id]).await.map(drop)
 }
 
-async fn deploy(lab: &Lab, who: Contender, by: By) -> Outcome {
+async fn deploy(lab: &Lab, who: Contender, by: By, more: &[(&'static str, &'static str)]) -> Outcome {
     let files = [stack::FILE, WITHOUT_RSCTL];
     let files = if who == Contender::Rsctl { &files[..1] } else { &files[..] };
     let kind = if by == By::Names { "auto" } else { "ip" };
-    stack::deploy_merged(lab, stack::DB, files, &BTreeMap::from([("RSCTL_MEMBER_ADDRESS", kind)])).await
+    let mut variables = BTreeMap::from([("RSCTL_MEMBER_ADDRESS", kind)]);
+    variables.extend(more.iter().copied());
+    stack::deploy_merged(lab, stack::DB, files, &variables).await
 }
 
 fn table(samples: &Samples, rounds: usize) -> String {
