@@ -4,8 +4,10 @@
 //! address.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -13,7 +15,7 @@ use hyper::http::request::Builder;
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::admin::HEADER;
@@ -120,10 +122,28 @@ async fn ask(url: &ControllerUrl, question: Builder, within: Duration) -> Result
     timeout(within, exchange(url, question)).await.unwrap_or_else(silent)
 }
 
+/// A connection to the first of the name's addresses that accepts one. The name of several controllers still leads to the
+/// one whose machine is gone, and nothing answers there.
+async fn connect(url: &ControllerUrl) -> io::Result<TcpStream> {
+    first_of(lookup_host((url.host(), url.port())).await?).await
+}
+
+async fn first_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut attempts: FuturesUnordered<_> = addresses.map(TcpStream::connect).collect();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    while let Some(attempt) = attempts.next().await {
+        match attempt {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
 async fn exchange(url: &ControllerUrl, question: Builder) -> Result<Answer, AskError> {
     let unreachable = |error| AskError::Unreachable(url.clone(), error);
     let protocol = |error| AskError::Protocol(url.clone(), error);
-    let connecting = timeout(CONNECT_WITHIN, TcpStream::connect((url.host(), url.port())));
+    let connecting = timeout(CONNECT_WITHIN, connect(url));
     let stream = connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(unreachable)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(protocol)?;
     let connection = tokio::spawn(connection);
@@ -148,4 +168,27 @@ async fn exchange(url: &ControllerUrl, question: Builder) -> Result<Answer, AskE
     })?;
     connection.abort();
     Ok(Answer { code, tag, body: body.to_bytes() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::{TcpListener, TcpSocket};
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_does_not_hold_up_the_next_one() {
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(0).unwrap();
+        let (silent_at, mut waiting) = (silent.local_addr().unwrap(), Vec::new());
+        // The kernel answers nobody when the queue is full.
+        while let Ok(stream) = timeout(Duration::from_millis(100), TcpStream::connect(silent_at)).await {
+            waiting.push(stream.unwrap());
+        }
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let live_at = live.local_addr().unwrap();
+        let stream = timeout(CONNECT_WITHIN, first_of([silent_at, live_at].into_iter())).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), live_at);
+        assert!(first_of([].into_iter()).await.is_err());
+    }
 }

@@ -100,14 +100,3 @@ pub(super) async fn replacement(lab: &Lab, node: &str, service: &str, old: &Cont
     })
     .await
 }
-
-/// The node where rsctl runs.
-pub(super) async fn controller_node(lab: &Lab) -> Outcome<String> {
-    until(Duration::from_secs(30), "a running task of rsctl", async || {
-        let args = ["service", "ps", RSCTL, "-f", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}"];
-        let tasks = lab.docker(DESK, &args).await?;
-        let running = tasks.lines().filter_map(|line| line.split_once(' ')).find(|(_, s)| s.starts_with("Running"));
-        Ok(running.map(|(node, _)| node.to_owned()).ok_or_else(|| tasks.trim().to_owned()))
-    })
-    .await
-}
