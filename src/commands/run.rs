@@ -8,7 +8,7 @@ use crate::outcome::{Chain, Exit, Outcome};
 use crate::plan::Plan;
 use crate::publish::file::{Readers, write_atomically};
 use crate::publish::{Counts, Listing, MemberStatus, Snapshot, Status, http, last, summarize};
-use crate::reconcile::{UserKeeper, place_for_users};
+use crate::reconcile::{Progress, UserKeeper, place_for_users};
 use crate::runtime::Runtime;
 use crate::settings::RunSettings;
 use std::net::SocketAddr;
@@ -56,7 +56,9 @@ pub async fn run(settings: RunSettings) -> Outcome {
     let services = settings.nodes.services;
     let mut publisher =
         Publisher { services, sender, seeds: Vec::new(), members: Vec::new(), counts: Counts::default() };
-    let report = |observed: &Observed, plan: &Plan| {
+    let report = |progress: Progress<'_>| {
+        publisher.counts.record(progress);
+        let (Progress::Planned { observed, plan } | Progress::InForce { observed, plan }) = progress else { return };
         let history = runtime.event_log().history(observed);
         publisher.publish(observed, plan, summarize(observed, plan, runtime.policy()), history);
         let now = place_for_users(observed, plan);
@@ -74,7 +76,9 @@ pub async fn run(settings: RunSettings) -> Outcome {
 }
 
 fn listen(at: SocketAddr, flag: &str) -> Result<TcpListener, Outcome> {
-    let refused = |error| Outcome::because(Exit::Failed, format_args!("cannot listen on {at} ({flag}): {error}"));
+    let refused = |error| {
+        Outcome::because(Exit::Failed, format_args!("cannot listen on {at} ({flag}): {error}"))
+    };
     http::listen(at).map_err(refused)
 }
 
@@ -90,7 +94,6 @@ struct Publisher {
 impl Publisher {
     fn publish(&mut self, observed: &Observed, plan: &Plan, mut status: Status, history: Arc<[Event]>) {
         status.history = last(&history);
-        self.counts.record(observed, plan);
         status.name_nodes(&self.services);
         // While no node shows a config, the last known seeds stay published, because applications start with them.
         if status.seeds.is_empty() {

@@ -1,7 +1,7 @@
 //! Counters of a controller since its start, for `/metrics`.
 
-use crate::model::{Observed, Refusal, Subject};
 use crate::plan::{Plan, Rule, Step, WaitingOn};
+use crate::reconcile::Progress;
 use std::collections::BTreeMap;
 
 /// Counters. They start at zero with the process and never decrease.
@@ -13,37 +13,32 @@ pub struct Counts {
     uri_changes: u64,
     steps: BTreeMap<&'static str, u64>,
     failures: BTreeMap<&'static str, u64>,
-    /// The rule of the newest step, and how often in a row each subject had failed at the newest observation.
-    newest: Option<&'static str>,
-    failed: BTreeMap<Vec<Subject>, u32>,
 }
 
 /// Every rule is there with a count of zero. Prometheus sees no increase in a counter that appears with its first step.
 impl Default for Counts {
     fn default() -> Self {
         let none: BTreeMap<_, _> = Rule::all().map(|rule| (rule.name(), 0)).collect();
-        Self {
-            observations: 0,
-            waits: 0,
-            vetoes: 0,
-            uri_changes: 0,
-            steps: none.clone(),
-            failures: none,
-            newest: None,
-            failed: BTreeMap::new(),
-        }
+        Self { observations: 0, waits: 0, vetoes: 0, uri_changes: 0, steps: none.clone(), failures: none }
     }
 }
 
 impl Counts {
-    /// Counts one observation and its plan.
-    pub fn record(&mut self, observed: &Observed, plan: &Plan) {
+    /// Counts what the loop tells.
+    pub fn record(&mut self, progress: Progress<'_>) {
+        match progress {
+            Progress::Planned { plan, .. } => self.record_plan(plan),
+            // The step was counted when it began.
+            Progress::InForce { .. } => {}
+            Progress::Failed { plan } => *self.failures.entry(plan.rule.name()).or_default() += 1,
+        }
+    }
+
+    fn record_plan(&mut self, plan: &Plan) {
         self.observations += 1;
-        self.record_failure(&observed.refusals);
         self.vetoes += u64::from(plan.waiting.iter().any(|waiting| matches!(waiting, WaitingOn::Veto { .. })));
         if plan.next != Step::Wait {
             *self.steps.entry(plan.rule.name()).or_default() += 1;
-            self.newest = Some(plan.rule.name());
         } else if !plan.waiting.is_empty() {
             self.waits += 1;
         }
@@ -52,15 +47,6 @@ impl Counts {
     /// Counts a connection string that differs from the one before.
     pub fn record_uri(&mut self) {
         self.uri_changes += 1;
-    }
-
-    /// One step is done at a time. So a subject that has failed once more than before tells that the newest step failed.
-    fn record_failure(&mut self, refusals: &[Refusal]) {
-        let grown = |r: &Refusal| self.failed.get(&r.subjects).is_none_or(|times| r.times > *times);
-        if let Some(rule) = self.newest.filter(|_| refusals.iter().any(grown)) {
-            *self.failures.entry(rule).or_default() += 1;
-        }
-        self.failed = refusals.iter().map(|r| (r.subjects.clone(), r.times)).collect();
     }
 
     /// The number of observations.
@@ -97,7 +83,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Cause, Host};
+    use crate::model::{Cause, Host, Observed, Refusal, Subject};
     use crate::plan::Reason;
 
     fn plan(rule: Rule, next: Step, waiting: Vec<WaitingOn>) -> Plan {
@@ -117,15 +103,16 @@ mod tests {
     fn observations_steps_and_waits_are_counted() {
         let mut counts = Counts::default();
         let on: Host = "a:1".parse().unwrap();
-        let mut record = |rule, next, waiting| counts.record(&Observed::default(), &plan(rule, next, waiting));
+        let mut record = |rule, next, waiting| {
+            counts.record(Progress::Planned { observed: &Observed::default(), plan: &plan(rule, next, waiting) });
+        };
         record(Rule::Wait, Step::Wait, vec![]);
         record(Rule::Wait, Step::Wait, vec![WaitingOn::Election]);
         record(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![WaitingOn::Election]);
         record(Rule::StepUp, Step::StepUp { on: on.clone() }, vec![]);
         record(Rule::FinalizeMember, Step::Fsync { on }, vec![]);
         assert_eq!((counts.observations(), counts.waits()), (5, 1));
-        let begun: Vec<_> = counts.steps().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(begun, [("finalize-member", 1), ("step-up", 2)]);
+        assert_eq!(of(counts.steps()), [("finalize-member", 1), ("step-up", 2)]);
     }
 
     #[test]
@@ -135,27 +122,36 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_counts_once_for_the_rule_of_the_step() {
+    fn a_step_counts_once_when_its_config_comes_into_force_before_it_is_done() {
+        let (mut counts, observed) = (Counts::default(), Observed::default());
+        let plan = plan(Rule::AddMember, Step::Fsync { on: "n1:27017".parse().unwrap() }, vec![WaitingOn::Election]);
+        counts.record(Progress::Planned { observed: &observed, plan: &plan });
+        counts.record(Progress::InForce { observed: &observed, plan: &plan });
+        assert_eq!((of(counts.steps()), counts.observations()), (vec![("add-member", 1)], 1));
+    }
+
+    #[test]
+    fn a_failure_counts_for_the_rule_of_the_step_and_a_refusal_that_was_no_failure_does_not() {
         let mut counts = Counts::default();
-        let refused = |times| Refusal {
-            subjects: vec![Subject::AnyReconfig],
-            reason: String::new(),
-            cause: Cause::Server,
-            times,
+        let step_up = plan(Rule::StepUp, Step::StepUp { on: "n1:27017".parse().unwrap() }, vec![]);
+        // A step that works again and again must wait, too.
+        let held = Refusal {
+            subjects: vec![Subject::StepUp],
+            reason: "it worked 11 times, and did not last".to_owned(),
+            cause: Cause::Moment,
+            times: 11,
             retry_in: std::time::Duration::ZERO,
         };
-        let seen =
-            |times: Option<u32>| Observed { refusals: times.map(refused).into_iter().collect(), ..Observed::default() };
-        let on: Host = "n1:27017".parse().unwrap();
-        let mut record = |rule, next, times| counts.record(&seen(times), &plan(rule, next, vec![]));
-        record(Rule::StepUp, Step::StepUp { on: on.clone() }, None);
-        record(Rule::Wait, Step::Wait, Some(1));
-        record(Rule::Wait, Step::Wait, Some(1));
-        record(Rule::FinalizeMember, Step::Fsync { on: on.clone() }, Some(1));
-        record(Rule::Wait, Step::Wait, Some(2));
-        record(Rule::Wait, Step::Wait, None);
-        record(Rule::Wait, Step::Wait, Some(1));
-        let failed: Vec<_> = counts.failures().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(failed, [("finalize-member", 2), ("step-up", 1)]);
+        let observed = Observed { refusals: vec![held], ..Observed::default() };
+        counts.record(Progress::Planned { observed: &Observed::default(), plan: &step_up });
+        counts.record(Progress::Planned { observed: &observed, plan: &step_up });
+        assert_eq!(of(counts.failures()), []);
+        counts.record(Progress::Failed { plan: &step_up });
+        counts.record(Progress::Failed { plan: &step_up });
+        assert_eq!(of(counts.failures()), [("step-up", 2)]);
+    }
+
+    fn of(counts: impl Iterator<Item = (&'static str, u64)>) -> Vec<(&'static str, u64)> {
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 }

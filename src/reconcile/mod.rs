@@ -14,6 +14,7 @@ mod observe;
 mod pace;
 mod pasts;
 mod plan_log;
+mod progress;
 mod repeats;
 mod requests;
 mod source_requests;
@@ -37,6 +38,7 @@ use futures_util::future::join_all;
 use observe::Observer;
 use pace::Pace;
 use plan_log::PlanLog;
+pub use progress::Progress;
 pub use requests::AdminRequests;
 use std::future::Future;
 use std::sync::Arc;
@@ -80,8 +82,9 @@ pub struct Loop<'p, D, A> {
 }
 
 impl<D: Discovery, A: Admin> Loop<'_, D, A> {
-    /// Runs until `shutdown` completes. A step that has begun is finished first. Every plan is passed to `report`.
-    pub async fn run(&self, mut report: impl FnMut(&Observed, &Plan), shutdown: impl Future<Output = ()>) {
+    /// Runs until `shutdown` completes. A step that has begun is finished first. Every plan is passed to `report`, and what
+    /// becomes of its step.
+    pub async fn run(&self, mut report: impl FnMut(Progress<'_>), shutdown: impl Future<Output = ()>) {
         let mut observer = Observer::new(self.discovery, self.admin, self.policy, self.interval);
         let mut pace = Pace::new(self.interval);
         let mut plan_log = PlanLog::new();
@@ -106,7 +109,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             plan_log.planned(&plan);
             self.keep_history(&observed, &plan);
             self.keep_pause(&observed, &plan);
-            report(&observed, &plan);
+            report(Progress::Planned { observed: &observed, plan: &plan });
             if plan.next != Step::Wait {
                 self.act(&observed, &plan, &mut observer, &mut plan_log, &mut report).await;
                 continue;
@@ -142,7 +145,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 return (observed, plan);
             }
             if plan.next != Step::Wait {
-                self.act(&observed, &plan, &mut observer, &mut plan_log, &mut |_, _| {}).await;
+                self.act(&observed, &plan, &mut observer, &mut plan_log, &mut |_| {}).await;
                 continue;
             }
             let pause = pace.pause(&plan, &observed);
@@ -169,7 +172,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         plan: &Plan,
         observer: &mut Observer<'_, D, A>,
         plan_log: &mut PlanLog,
-        report: &mut impl FnMut(&Observed, &Plan),
+        report: &mut impl FnMut(Progress<'_>),
     ) {
         plan_log.starting(plan);
         let started = Instant::now();
@@ -185,8 +188,8 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
         let outcome = tokio::select! {
             biased;
             outcome = &mut doing => outcome,
-            (seen, plan) = self.in_force(observed, plan) => {
-                report(&seen, &plan);
+            (observed, plan) = self.in_force(observed, plan) => {
+                report(Progress::InForce { observed: &observed, plan: &plan });
                 doing.await
             }
         };
@@ -206,6 +209,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
                 let why = (Chain(&error).to_string(), error.cause());
                 let times = observer.history.refused(subjects, why, Instant::now(), wait);
                 plan_log.failed(&plan.next, &error, times);
+                report(Progress::Failed { plan });
                 self.event_log.failed(plan);
                 if matches!(plan.next, Step::StepUp { .. }) && times > SWITCHOVER_TRIES {
                     observer.history.record_switchover(observed);

@@ -14,7 +14,7 @@ use super::world::{PlanReport, SET, Shared, Way, World};
 use rsctl::admin::AdminEndpoint;
 use rsctl::model::{FailoverAfter, MemberAddress, NodeState, Policy, RecoveryMode, SetName, Token, VOTERS_MAX};
 use rsctl::plan::{Step, WaitingOn};
-use rsctl::reconcile::{AdminRequests, Loop};
+use rsctl::reconcile::{AdminRequests, Loop, Progress};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -315,7 +315,10 @@ impl Driver {
                 wake: &wake,
             };
             let mut last = String::new();
-            let report = |observed: &rsctl::model::Observed, plan: &rsctl::plan::Plan| {
+            let report = |progress: Progress<'_>| {
+                let (Progress::Planned { observed, plan } | Progress::InForce { observed, plan }) = progress else {
+                    return;
+                };
                 let mut world = shared.get();
                 if world.way.ms > 0 {
                     costs.lock().unwrap().push(cost(|| rsctl::plan::plan(observed, &policy)));

@@ -10,6 +10,7 @@ mod families;
 mod force;
 mod freeze;
 mod pause;
+mod progress;
 mod removal;
 mod repeats;
 mod steering;
@@ -32,7 +33,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{advance, sleep};
 
-use world::{INTERVAL, SECOND, World, at, blank, host, lock, member, policy, process};
+use world::{INTERVAL, SECOND, World, at, blank, host, lock, member, one_of_three, policy, process};
 
 /// Advances the clock and makes one observation.
 async fn observe_after(observer: &mut Observer<'_, World, World>, time: Duration) -> BTreeMap<Host, Node> {
@@ -279,14 +280,6 @@ async fn nothing_is_initiated_when_a_task_has_changed_since_the_observation() {
     assert_eq!(*world.initiated.lock().unwrap(), [at(1)]);
 }
 
-/// A set of three in which only the first member's directory is left.
-fn one_of_three() -> World {
-    let world = World::of_blank_tasks(1);
-    let members = [host(1), host(2), host(3)];
-    world.put(1, Ok(member(1, NodeState::Secondary, &members, &[1, 2])));
-    world
-}
-
 /// Everything that the loop works with, in the fake world.
 struct Fixture {
     world: World,
@@ -328,7 +321,7 @@ impl Fixture {
     }
 
     async fn run_for(&self, time: Duration) {
-        self.reconciler().run(|_, _| {}, sleep(time)).await;
+        self.reconciler().run(|_| {}, sleep(time)).await;
     }
 
     fn forced(&self) -> usize {

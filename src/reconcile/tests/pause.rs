@@ -4,7 +4,8 @@ use super::world::{SECOND, at};
 use super::{Fixture, one_of_three};
 use crate::admin::AdminEndpoint;
 use crate::model::{Observed, PauseWord};
-use crate::plan::{Plan, Step, WaitingOn};
+use crate::plan::{Step, WaitingOn};
+use crate::reconcile::Progress;
 use bson::oid::ObjectId;
 use tokio::time::sleep;
 
@@ -26,7 +27,8 @@ async fn a_paused_controller_does_nothing_and_says_what_it_would_do() {
     assert_eq!(forced(&fixture).await, 0);
     fixture.accept().await;
     let mut said = false;
-    let report = |observed: &Observed, plan: &Plan| {
+    let report = |progress: Progress<'_>| {
+        let Progress::Planned { observed, plan } = progress else { panic!("{progress:?}") };
         let pause = observed.pause.as_ref().unwrap();
         assert!(pause.left > 3000 * SECOND && pause.kept_by == 0 && plan.next == Step::Wait, "{plan:?}");
         let would =

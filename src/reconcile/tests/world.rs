@@ -56,6 +56,8 @@ pub(super) struct World {
     pub(super) stirred: Mutex<Vec<SocketAddr>>,
     /// How long a node takes to answer; no time unless set.
     pub(super) takes: Mutex<BTreeMap<SocketAddr, Duration>>,
+    /// How long the primary takes to answer a reconfig that it has installed. Zero: it installs none.
+    pub(super) reconfig_takes: Mutex<Duration>,
 }
 
 impl World {
@@ -159,6 +161,14 @@ pub(super) fn member(n: u8, state: NodeState, members: &[Host], down: &[usize]) 
     Probe { state, config: Some(config), data: Some(data), view: Some(view), ..blank(n) }
 }
 
+/// A set of three in which only the first member's directory is left.
+pub(super) fn one_of_three() -> World {
+    let world = World::of_blank_tasks(1);
+    let members = [host(1), host(2), host(3)];
+    world.put(1, Ok(member(1, NodeState::Secondary, &members, &[1, 2])));
+    world
+}
+
 impl Discovery for World {
     async fn tasks(&self) -> TaskList {
         self.tasks.lock().unwrap().clone()
@@ -193,7 +203,15 @@ impl Admin for World {
         Ok(())
     }
 
-    async fn reconfig(&self, _: SocketAddr, _: &ReplConfig) -> Result<(), Error> {
+    async fn reconfig(&self, at: SocketAddr, config: &ReplConfig) -> Result<(), Error> {
+        let takes = *self.reconfig_takes.lock().unwrap();
+        if !takes.is_zero() {
+            // The primary has it at once, and answers when a majority has it.
+            if let Some(Ok(probe)) = self.nodes.lock().unwrap().get_mut(&at) {
+                probe.config = Some(config.clone());
+            }
+            sleep(takes).await;
+        }
         Ok(())
     }
 
