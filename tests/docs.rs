@@ -19,6 +19,8 @@ mod generated;
 mod harness;
 #[path = "docs/links.rs"]
 mod links;
+#[path = "docs/logs.rs"]
+mod logs;
 #[path = "docs/messages.rs"]
 mod messages;
 #[path = "docs/page.rs"]

@@ -37,7 +37,14 @@ pub struct Told {
 #[derive(Debug, Default, PartialEq)]
 struct ToWrite {
     events: Vec<Event>,
-    word: Option<PauseWord>,
+    word: Option<(PauseWord, Try)>,
+}
+
+/// Whether a word was written before. Only its first failure is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Try {
+    First,
+    Again,
 }
 
 /// What is known of one mongod.
@@ -49,7 +56,7 @@ pub(super) struct Aside {
     unkept: Vec<Event>,
     /// The word about a pause that was last to be written, and when.
     word: Option<(PauseWord, Instant)>,
-    unsaid: Option<PauseWord>,
+    unsaid: Option<(PauseWord, Try)>,
 }
 
 impl Aside {
@@ -77,8 +84,10 @@ impl Aside {
 
     /// A word that the mongod does not take is written again later.
     fn keep_word(&mut self, word: &PauseWord) {
-        if self.word.as_ref().is_none_or(|(last, at)| last != word || at.elapsed() >= WORD_RETRY) {
-            (self.word, self.unsaid) = (Some((word.clone(), Instant::now())), Some(word.clone()));
+        let last = self.word.as_ref().filter(|(last, _)| last == word).map(|(_, at)| *at);
+        if last.is_none_or(|at| at.elapsed() >= WORD_RETRY) {
+            let attempt = if last.is_none() { Try::First } else { Try::Again };
+            (self.word, self.unsaid) = (Some((word.clone(), Instant::now())), Some((word.clone(), attempt)));
         }
     }
 
@@ -97,7 +106,7 @@ impl Mongods {
         if let Some(writes) = aside.begin(process) {
             let (client, node) = (client.clone(), Arc::clone(&node));
             tokio::spawn(async move {
-                let told = limited(ask(&client, writes)).await;
+                let told = limited(ask(at, &client, writes)).await;
                 lock(&node.aside).end(process, told);
             });
         }
@@ -118,7 +127,7 @@ impl Mongods {
     pub async fn ask_aside(&self, at: SocketAddr) -> Told {
         limited(async {
             match self.client(at).await {
-                Ok(client) => ask(&client, ToWrite::default()).await,
+                Ok(client) => ask(at, &client, ToWrite::default()).await,
                 Err(_) => Told::default(),
             }
         })
@@ -134,16 +143,19 @@ async fn limited(asking: impl Future<Output = Told>) -> Told {
     timeout(LIMIT, contained(asking)).await.ok().and_then(Result::ok).unwrap_or_default()
 }
 
-async fn ask(client: &Client, writes: ToWrite) -> Told {
+async fn ask(at: SocketAddr, client: &Client, writes: ToWrite) -> Told {
     let ToWrite { events, word } = writes;
-    if let Some(word) = &word
+    if let Some((word, attempt)) = &word
         && let Err(error) = write_word(client, word).await
     {
-        tracing::warn!(%error, "a member does not keep the pause");
+        match attempt {
+            Try::First => tracing::warn!(%at, %error, "a member does not keep the pause, trying again"),
+            Try::Again => tracing::debug!(%at, %error, "a member does not keep the pause, trying again"),
+        }
     }
     for event in &events {
         if let Err(error) = write(client, event).await {
-            tracing::debug!(%error, "a member does not keep the history");
+            tracing::debug!(%at, %error, "a member does not keep the history");
         }
     }
     Told { oplog: oplog_window(client).await, history: history(client).await }
@@ -231,6 +243,21 @@ mod tests {
         assert!(aside.begin(other).is_some());
         aside.end(other, told(7));
         assert_eq!(aside.told, told(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_word_is_written_again_and_only_its_first_try_is_news() {
+        let [one, _] = processes();
+        let mut aside = Aside::default();
+        let mut tries = Vec::new();
+        for word in [1, 1, 2].map(|said| PauseWord::read(said, 9, "")) {
+            aside.keep_word(&word);
+            aside.keep_word(&word);
+            tries.push(aside.begin(one).and_then(|writes| writes.word).map(|(_, attempt)| attempt));
+            aside.end(one, told(9));
+            tokio::time::advance(WORD_RETRY).await;
+        }
+        assert_eq!(tries, [Some(Try::First), Some(Try::Again), Some(Try::First)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! A plan and its next step, with the sentences that `rsctl status`, the log and the tests read.
 
 use super::{Finding, LintedConfig, Margin, Reason, Rule, WaitingOn};
-use crate::model::{Change, Host, Lock, Member, MemberId, NewRole, ReplConfig, Subject};
+use crate::model::{Change, Difference, Host, Lock, Member, MemberId, NewRole, ReplConfig, Subject};
 use std::fmt;
 
 /// The outcome of one decision.
@@ -129,6 +129,25 @@ impl Step {
             Self::Fsync { on } => vec![Subject::Fsync(on.clone())],
             Self::MarkRemoved { on } => vec![Subject::MarkRemoved(on.clone())],
             Self::Wait => Vec::new(),
+        }
+    }
+
+    /// What this step changes in the config, field by field. Empty for a step that sends no config, and for a first one.
+    pub fn differences(&self) -> Vec<Difference> {
+        match self {
+            Self::Reconfig { next, .. } | Self::Recover { next, .. } | Self::AcceptLoss { next, .. } => {
+                next.base().difference(next.config())
+            }
+            Self::Wait
+            | Self::TakeLock { .. }
+            | Self::TakeOverLock { .. }
+            | Self::Initiate { .. }
+            | Self::ReleaseLock { .. }
+            | Self::Fsync { .. }
+            | Self::MarkRemoved { .. }
+            | Self::SetSyncSource { .. }
+            | Self::StepUp { .. }
+            | Self::AbortCatchUp { .. } => Vec::new(),
         }
     }
 

@@ -77,7 +77,7 @@ impl EventLog {
             if let Some((_, event)) = memory.tried.take().filter(|(sent, _)| same(sent, config)) {
                 memory.note(event);
             } else if !changes.is_empty() {
-                memory.note(self.seen(&changes, config.version()));
+                memory.note(told(self.seen(&changes, config.version())));
             }
             memory.config = Some(config.clone());
         }
@@ -94,7 +94,7 @@ impl EventLog {
             memory.term = Some(view.term);
             let event = self.leads(primary, view.term);
             let ago = view.elected_for.map_or(0, |time| i64::try_from(time.as_millis()).unwrap_or(0));
-            memory.note(Event { at_ms: event.at_ms.saturating_sub(ago), ..event });
+            memory.note(told(Event { at_ms: event.at_ms.saturating_sub(ago), ..event }));
         }
     }
 
@@ -121,20 +121,17 @@ impl EventLog {
 
     /// The event of a step. Some steps come again and again, or belong to another one.
     fn event_of(&self, plan: &Plan) -> Option<Event> {
-        let (config, version) = match &plan.next {
+        let version = match &plan.next {
             Step::Wait | Step::TakeLock { .. } | Step::TakeOverLock { .. } | Step::ReleaseLock { .. } => return None,
             Step::Fsync { .. } | Step::SetSyncSource { .. } => return None,
-            Step::Reconfig { next, .. } => (Some(next), Some(next.config().version())),
+            Step::Reconfig { next, .. } => Some(next.config().version()),
             // The server adds a random number to the version.
-            Step::Recover { next, .. } | Step::AcceptLoss { next, .. } => (Some(next), None),
-            Step::Initiate { .. } | Step::MarkRemoved { .. } | Step::StepUp { .. } | Step::AbortCatchUp { .. } => {
-                (None, None)
-            }
+            Step::Recover { .. } | Step::AcceptLoss { .. } => None,
+            Step::Initiate { .. } | Step::MarkRemoved { .. } | Step::StepUp { .. } | Step::AbortCatchUp { .. } => None,
         };
         let key = ObjectId::new().to_hex();
         let event = self.event(key, plan.next.to_string(), plan.because.to_string());
-        let changes = config.map(|next| lines(&next.base().difference(next.config()))).unwrap_or_default();
-        Some(Event { changes, version, ..event })
+        Some(Event { changes: lines(&plan.next.differences()), version, ..event })
     }
 
     /// The events that no member was asked to keep yet. They are not handed out again.
@@ -186,6 +183,13 @@ impl EventLog {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Logs what others did. The log has what this controller does already.
+fn told(event: Event) -> Event {
+    let changes = (!event.changes.is_empty()).then(|| event.changes.join("; "));
+    tracing::info!(what = %event.what, why = %event.why, changes = changes.map(tracing::field::display), "seen");
+    event
 }
 
 fn lines(changes: &[Difference]) -> Vec<String> {

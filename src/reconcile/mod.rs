@@ -106,7 +106,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             if let Some(set) = plan.config.as_ref().and_then(ReplConfig::replica_set_id) {
                 observer.history.known_set = Some(set);
             }
-            plan_log.planned(&plan);
+            plan_log.planned(&observed, &plan);
             self.keep_history(&observed, &plan);
             self.keep_pause(&observed, &plan);
             report(Progress::Planned { observed: &observed, plan: &plan });
@@ -139,7 +139,7 @@ impl<D: Discovery, A: Admin> Loop<'_, D, A> {
             let observed = self.observe(&mut observer).await;
             let plan = plan(&observed, self.policy);
             self.judge_request(&observed, &plan);
-            plan_log.planned(&plan);
+            plan_log.planned(&observed, &plan);
             self.keep_history(&observed, &plan);
             if enough(&observed, &plan) || plan.primary.is_some() {
                 return (observed, plan);

@@ -1,14 +1,17 @@
 //! What goes to the log: every change of plan and every step, not every observation.
 
 use super::execute::StepError;
+use crate::model::Observed;
 use crate::outcome::Chain;
 use crate::plan::{Finding, Plan, Severity, Step, WaitingOn};
+use std::fmt::Display;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::field::display;
 use tracing::{Level, debug, error, info, warn};
 
-/// A calm controller says so this often.
-const HEARTBEAT: Duration = Duration::from_secs(600);
+/// A controller that does nothing says why this often.
+const REPEAT_AFTER: Duration = Duration::from_secs(300);
 
 /// Remembers what was last said.
 pub(super) struct PlanLog {
@@ -24,15 +27,24 @@ impl PlanLog {
     }
 
     /// Notes a plan; says what is new in it.
-    pub(super) fn planned(&mut self, plan: &Plan) {
-        debug!(rule = %plan.rule, next = %plan.next, because = %plan.because, "planned");
+    pub(super) fn planned(&mut self, observed: &Observed, plan: &Plan) {
+        debug!(
+            rule = %plan.rule,
+            next = %plan.next,
+            because = %plan.because,
+            waiting_for = joined(&plan.waiting).map(display),
+            nodes = observed.nodes.len(),
+            answering = observed.nodes.values().filter(|node| node.answer.is_ok()).count(),
+            "planned"
+        );
         for finding in plan.findings.iter().filter(|f| !self.findings.contains(f)) {
             match finding.severity() {
                 Severity::Warning => warn!(%finding, "found"),
                 Severity::Error => error!(%finding, "found"),
             }
         }
-        for gone in self.findings.iter().filter(|f| !plan.findings.contains(f)) {
+        let is_over = |was: &&Finding| !plan.findings.iter().any(|now| now == *was || now.renews(was));
+        for gone in self.findings.iter().filter(is_over) {
             info!(finding = %gone, "cleared");
         }
         self.findings.clone_from(&plan.findings);
@@ -42,16 +54,19 @@ impl PlanLog {
         }
         let now = Instant::now();
         if !self.said(&plan.waiting) {
-            let reasons: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
-            if reasons.is_empty() {
-                info!(because = %plan.because, "nothing to do");
-            } else {
-                info!(waiting_for = %reasons.join("; "), because = %plan.because, "waiting");
+            match joined(&plan.waiting) {
+                None => info!(because = %plan.because, "nothing to do"),
+                Some(reasons) => info!(waiting_for = %reasons, because = %plan.because, "waiting"),
             }
             self.waiting = Some(plan.waiting.clone());
             self.spoke_at = now;
-        } else if now.duration_since(self.spoke_at) >= HEARTBEAT {
-            info!(because = %plan.because, "still looking");
+        } else if now.duration_since(self.spoke_at) >= REPEAT_AFTER {
+            // What was found may be the reason, so it is said again, too.
+            let findings = joined(&plan.findings).map(display);
+            match joined(&plan.waiting) {
+                None => info!(because = %plan.because, findings, "still nothing to do"),
+                Some(reasons) => info!(waiting_for = %reasons, because = %plan.because, findings, "still waiting"),
+            }
             self.spoke_at = now;
         }
     }
@@ -67,12 +82,14 @@ impl PlanLog {
     /// A step is about to be done.
     pub(super) fn starting(&mut self, plan: &Plan) {
         self.waiting = None;
-        info!(rule = %plan.rule, step = %plan.next, because = %plan.because, "doing");
+        let changes = joined(&plan.next.differences()).map(display);
+        info!(rule = %plan.rule, step = %plan.next, because = %plan.because, changes, "doing");
     }
 
     /// A step was done.
     pub(super) fn done(&self, step: &Step, took: Duration) {
-        info!(%step, ms = took.as_millis(), "done");
+        // A number of 128 bits becomes a text in JSON.
+        info!(%step, ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "done");
     }
 
     /// A step was not done. A race that was lost once or twice is no news.
@@ -84,6 +101,12 @@ impl PlanLog {
             warn!(%step, reason = %Chain(failure), times, "refused");
         }
     }
+}
+
+/// Texts in one line. None if there are none.
+fn joined(texts: &[impl Display]) -> Option<String> {
+    let texts: Vec<_> = texts.iter().map(ToString::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod cluster;
 mod first_start;
 mod history;
 mod hostile;
+mod logs;
 mod lost_majority;
 mod names;
 mod networks;

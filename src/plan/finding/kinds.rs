@@ -1,6 +1,7 @@
 //! The kind of each finding in one word.
 
-use super::Finding;
+use super::{CertificateTrouble, Finding};
+use crate::model::UserTrouble;
 
 impl Finding {
     /// Every value of [`Finding::kind`].
@@ -43,6 +44,33 @@ impl Finding {
         "user",
         "internal",
     ];
+
+    /// Whether this finding says anew what an earlier one said, with another number, reason or urgency. The earlier one is
+    /// then not over.
+    pub fn renews(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::InitialSyncFails { host: one, .. }, Self::InitialSyncFails { host: other, .. })
+            | (Self::LockRefused { host: one, .. }, Self::LockRefused { host: other, .. })
+            | (Self::Unusable { host: one, .. }, Self::Unusable { host: other, .. })
+            | (Self::Stuck { host: one, .. }, Self::Stuck { host: other, .. }) => one == other,
+            (Self::VersionLimit { .. }, Self::VersionLimit { .. }) => true,
+            (Self::Certificate(one), Self::Certificate(other)) => match (one, other) {
+                (
+                    CertificateTrouble::Expires { whose: one, until, .. },
+                    CertificateTrouble::Expires { whose: other, until: earlier, .. },
+                ) => (one, until) == (other, earlier),
+                (CertificateTrouble::Unusable { file: one, .. }, CertificateTrouble::Unusable { file: other, .. }) => {
+                    one == other
+                }
+                _ => false,
+            },
+            (
+                Self::User(UserTrouble::Refused { user: one, .. }),
+                Self::User(UserTrouble::Refused { user: other, .. }),
+            ) => one == other,
+            _ => false,
+        }
+    }
 
     /// The kind in one fixed word, for metrics and documents.
     pub fn kind(&self) -> &'static str {

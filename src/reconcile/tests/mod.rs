@@ -9,6 +9,7 @@ mod failing_names;
 mod families;
 mod force;
 mod freeze;
+mod log;
 mod pause;
 mod progress;
 mod removal;
