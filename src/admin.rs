@@ -45,7 +45,7 @@ pub trait AdminEndpoint: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRemovable {
     /// The text is not an address.
-    #[error("this is not the address of a member")]
+    #[error("this is not the address of a member: `rsctl status` shows them")]
     NoAddress,
     /// The config names one member at this address, and another member's data directory answers there.
     #[error(

@@ -4,6 +4,8 @@
 
 #[path = "cli/answers.rs"]
 mod answers;
+#[path = "cli/errors.rs"]
+mod errors;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/man.rs"]

@@ -46,7 +46,7 @@ pub(crate) enum AskError {
     #[error("{0} does not speak HTTP")]
     Protocol(ControllerUrl, #[source] hyper::Error),
     /// The answer does not come from an rsctl controller.
-    #[error("{0} is not an rsctl controller: {1}")]
+    #[error("{0} is not an rsctl controller: {1}; check the address")]
     NotAController(ControllerUrl, &'static str),
     /// The controller answers with an error.
     #[error("{0} answers {1}: {2}")]

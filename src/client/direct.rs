@@ -90,8 +90,8 @@ async fn with_public_view(mut status: Status, observed: &Observed, runtime: &Run
     status.steps.clear();
     (status.next, status.because, status.recovery) = ("nothing".to_owned(), "only a login shows more".to_owned(), None);
     if matches!(login, Login::None) {
-        let text =
-            "the mongods tell more only after a login, and none is given: give --keyfile or --username".to_owned();
+        let text = "the mongods tell more only after a login, and none is given: give --keyfile, --x509 or --username"
+            .to_owned();
         status.findings = vec![FindingStatus { severity: FindingLevel::Warning, text }];
     }
     status

@@ -33,7 +33,7 @@ pub(crate) struct Unknown {
 enum DirectError {
     #[error("no observation is possible")]
     Failed(#[source] ObserveError),
-    #[error("no result within {OBSERVE_WITHIN:?}")]
+    #[error("no result within {OBSERVE_WITHIN:?}: check DNS and the network")]
     Slow,
 }
 

@@ -31,8 +31,10 @@ pub(super) async fn follow<T>(
             return Outcome::silent(Exit::Ok);
         }
         if Instant::now() >= deadline {
-            let why = status.map(|s| s.waiting.join("; ")).unwrap_or_default();
-            return Outcome::because(Exit::TimedOut, format!("{}; waiting: {}", still(&left), plain(&why)));
+            let why = status.map(|s| s.waiting.join("; ")).filter(|why| !why.is_empty());
+            let why =
+                why.map_or("the controller continues: see `rsctl status`".to_owned(), |w| format!("waiting: {w}"));
+            return Outcome::because(Exit::TimedOut, format!("{}; {}", still(&left), plain(&why)));
         }
         sleep(PAUSE).await;
     }

@@ -25,7 +25,7 @@ pub(super) async fn pause(settings: PauseSettings) -> Outcome {
         Err(error) => return Outcome::error(Exit::Failed, &error),
     }
     let is_done = |status: &Status, paused: &bool| if *paused { is_kept(status) } else { is_over(status) };
-    let missing = |_: &[bool]| "not every member that answers keeps it yet; the controller continues".to_owned();
+    let missing = |_: &[bool]| "not every member that answers keeps it yet".to_owned();
     follow(&admin, deadline, vec![pause.is_some()], is_done, missing).await
 }
 

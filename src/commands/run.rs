@@ -77,7 +77,7 @@ pub async fn run(settings: RunSettings) -> Outcome {
 
 fn listen(at: SocketAddr, flag: &str) -> Result<TcpListener, Outcome> {
     let refused = |error| {
-        Outcome::because(Exit::Failed, format_args!("cannot listen on {at} ({flag}): {error}"))
+        Outcome::because(Exit::Failed, format_args!("cannot listen on {at}: {error}: give another address with {flag}"))
     };
     http::listen(at).map_err(refused)
 }

@@ -33,7 +33,10 @@ pub(super) async fn switchover(settings: SwitchoverSettings) -> Outcome {
             return outcome;
         }
         if Instant::now() >= deadline {
-            return Outcome::because(Exit::TimedOut, "no other member leads yet; the controller continues");
+            return Outcome::because(
+                Exit::TimedOut,
+                "no other member leads yet; the controller continues: see `rsctl status`",
+            );
         }
         sleep(PAUSE).await;
     }

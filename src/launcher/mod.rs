@@ -31,7 +31,7 @@ pub(crate) fn become_program(settings: &ExecSettings, endpoint: &Endpoint) -> Ou
 /// The program with its variables in its environment. Writes the files too.
 fn prepare(settings: &ExecSettings, endpoint: &Endpoint) -> Result<Command, Outcome> {
     let Some((name, args)) = settings.program.split_first() else {
-        return Err(Outcome::because(Exit::Usage, "no program after `--`"));
+        return Err(Outcome::because(Exit::Usage, "no program after `--`: write the program and its arguments there"));
     };
     let values = keep_files(settings, endpoint)?;
     let mut command = Command::new(name);
@@ -53,7 +53,10 @@ fn keep_files<'s>(settings: &'s ExecSettings, endpoint: &Endpoint) -> Result<Val
 fn unstartable(settings: &ExecSettings, error: &io::Error) -> Outcome {
     let name = name(settings);
     match error.kind() {
-        io::ErrorKind::NotFound => Outcome::because(Exit::NotFound, format_args!("{name}: no such program")),
+        io::ErrorKind::NotFound => Outcome::because(
+            Exit::NotFound,
+            format_args!("{name}: no such program: check its path, and that the image has it"),
+        ),
         _ => Outcome::because(Exit::NotExecutable, format_args!("{name}: cannot be run: {error}")),
     }
 }

@@ -59,7 +59,10 @@ pub(crate) async fn supervise(
 }
 
 fn unwatchable(error: &io::Error) -> Outcome {
-    Outcome::because(Exit::Failed, format_args!("cannot supervise a program: {error}"))
+    Outcome::because(
+        Exit::Failed,
+        format_args!("cannot watch over a program: {error}: leave out --on-change to start it without"),
+    )
 }
 
 struct Supervisor<'s> {

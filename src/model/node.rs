@@ -330,7 +330,7 @@ pub enum ProbeError {
     #[error("does not let rsctl's user ask for `{0}`: give it the role in docs/guides/login-and-tls.md")]
     Denied(&'static str),
     /// The node does not accept rsctl's login, or it requires a login (13, 18).
-    #[error("refuses our login ({0}): check that --keyfile holds the key that mongod runs with")]
+    #[error("refuses our login ({0}): check what rsctl logs in with (--keyfile, --x509 or --username)")]
     Login(String),
     /// The node was asked to prove that it knows the secret, and did not.
     #[error("does not prove that it knows the secret ({0}): nothing that it says counts")]

@@ -63,12 +63,14 @@ impl Login {
             secret_by_file(password, environment)?;
             let username = match (environment.get(user), environment.get(&user_file)) {
                 (None, None) => continue,
-                (Some(_), Some(_)) => return Err(Usage::conflict(format!("{user} and {user_file} are both set"))),
+                (Some(_), Some(_)) => {
+                    return Err(Usage::conflict(format!("{user} and {user_file} are both set: keep one of them")));
+                }
                 (Some(name), None) => name.to_owned(),
                 (None, Some(path)) => password_at(&user_file, Path::new(path))?.expose().to_owned(),
             };
             let Some(path) = environment.get(&password_file) else {
-                return Err(Usage::conflict(format!("{user} needs {password_file}")));
+                return Err(Usage::conflict(format!("{user} is set and needs {password_file}")));
             };
             let password = password_at(&password_file, Path::new(path))?;
             return Ok(Self::Password { username, password, auth_source });

@@ -293,7 +293,7 @@ impl RunSettings {
         let users = users.map(|users| users.0).unwrap_or_default();
         if !users.is_empty() && matches!(nodes.login, Login::None) {
             // Without a login, rsctl would send the passwords to a mongod that has proved nothing.
-            return Err(Usage::conflict("--users needs --keyfile, or --username and --password-file"));
+            return Err(Usage::conflict("--users needs a login: --keyfile, --x509, or --username and --password-file"));
         }
         Ok(Self { nodes, behaviour, listen, token, admin_listen, publish_file, users })
     }

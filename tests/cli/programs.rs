@@ -114,7 +114,7 @@ fn a_program_that_cannot_start_is_told_as_a_shell_would() {
     let folder = Folder::new("programs");
     let file = folder.file("not-a-program", "x");
     let missing = rsctl(&["exec", "--set", "A={uri}", "--", "no-such-program"]).asking(&controller).run();
-    let err = "error: no-such-program: no such program\n".to_owned();
+    let err = "error: no-such-program: no such program: check its path, and that the image has it\n".to_owned();
     assert_eq!(missing, Ended { code: 127, out: String::new(), err });
     let ended = rsctl(&["exec", "--set", "A={uri}", "--", &file]).asking(&controller).run();
     let err = format!("error: {file}: cannot be run: Permission denied (os error 13)\n");

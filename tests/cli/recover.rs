@@ -74,7 +74,10 @@ fn a_loss_is_shown_with_the_command_that_accepts_it_and_refused() {
     let controller = Controller::with(leaderless("loss").to_string());
     let ended = recover(&controller, &[]);
     assert_eq!(ended.code, 5);
-    assert_eq!(ended.err, "error: a recovery would lose writes and this is not accepted, so nothing is done\n");
+    assert_eq!(
+        ended.err,
+        "error: a recovery would lose writes and this is not accepted, so nothing is done: accept it with --accept-data-loss SET --evidence ID, as shown above\n"
+    );
     golden("recover-loss", &ended.out);
     assert_eq!(recover(&controller, &["--dry-run"]).code, 3);
     let json: Value = serde_json::from_str(&recover(&controller, &["-o", "json"]).out).unwrap();
@@ -87,13 +90,19 @@ fn a_loss_takes_the_right_name_and_the_evidence_that_was_shown() {
     for (more, err) in [
         (
             vec!["--accept-data-loss", "rx", "--evidence", EVIDENCE],
-            "the name of the replica set is rs, so nothing is done",
+            "the name of the replica set is rs, so nothing is done: give this name to accept",
         ),
-        (vec!["--accept-data-loss", "rs"], "a recovery would lose writes and this is not accepted, so nothing is done"),
-        (vec!["--evidence", EVIDENCE], "a recovery would lose writes and this is not accepted, so nothing is done"),
+        (
+            vec!["--accept-data-loss", "rs"],
+            "a recovery would lose writes and this is not accepted, so nothing is done: accept it with --accept-data-loss SET --evidence ID, as shown above",
+        ),
+        (
+            vec!["--evidence", EVIDENCE],
+            "a recovery would lose writes and this is not accepted, so nothing is done: accept it with --accept-data-loss SET --evidence ID, as shown above",
+        ),
         (
             vec!["--accept-data-loss", "rs", "--evidence", "000000000000"],
-            "the evidence has changed since it was shown, so nothing is done",
+            "the evidence has changed since it was shown, so nothing is done: run `rsctl recover` and read the new one",
         ),
     ] {
         let ended = recover(&controller, &more);

@@ -306,7 +306,10 @@ fn a_program_that_is_not_there_is_told_as_a_shell_would() {
     let controller = Controller::with(healthy().to_string());
     let ended = rsctl(&["exec", "--set", "A={uri}", "--on-change", "restart", "--", "no-such-program"]);
     let ended = ended.asking(&controller).run();
-    assert_eq!((ended.code, ended.err.as_str()), (127, "error: no-such-program: no such program\n"));
+    assert_eq!(
+        (ended.code, ended.err.as_str()),
+        (127, "error: no-such-program: no such program: check its path, and that the image has it\n")
+    );
 }
 
 #[test]

@@ -56,5 +56,8 @@ fn a_dry_run_only_asks_and_the_old_name_works() {
 #[test]
 fn the_wait_has_an_end() {
     let (ended, _) = run((202, "7"), &["pending"], &["--wait", "0s"]);
-    assert_eq!((ended.code, ended.err.as_str()), (124, "error: no other member leads yet; the controller continues\n"));
+    assert_eq!(
+        (ended.code, ended.err.as_str()),
+        (124, "error: no other member leads yet; the controller continues: see `rsctl status`\n")
+    );
 }

@@ -92,7 +92,10 @@ async fn the_last_of_three_continues_when_the_loss_is_accepted_and_the_others_ge
     assert_eq!(code, 5, "{err}");
     assert!(out.contains(&typed) && out.contains("would lose: every write after"), "{out}");
     let (code, _, err) = recover(&controller, &["--accept-data-loss", "rx", "--evidence", &shown]).await;
-    assert_eq!((code, err.as_str()), (5, "error: the name of the replica set is rs, so nothing is done\n"));
+    assert_eq!(
+        (code, err.as_str()),
+        (5, "error: the name of the replica set is rs, so nothing is done: give this name to accept\n")
+    );
     let (code, _, _) = recover(&controller, &["--accept-data-loss", "rs"]).await;
     assert_eq!(code, 5, "nothing was shown");
     let (code, _, err) = recover(&controller, &["--accept-data-loss", "rs", "--evidence", "000000000000"]).await;

@@ -63,7 +63,10 @@ fn nothing_to_do(status: &Status) -> Outcome {
             note(format_args!("nothing to recover: {} is primary", plain(primary)));
             Outcome::silent(Exit::Ok)
         }
-        None => Outcome::because(Exit::Failed, "the controller's status has no evidence for a recovery"),
+        None => Outcome::because(
+            Exit::Failed,
+            "the controller has no evidence for a recovery: `rsctl status` shows what it waits for",
+        ),
     }
 }
 
@@ -93,20 +96,30 @@ fn requested(
     }
     let accepted = settings.accepts_loss_of.as_ref();
     if accepted.is_some_and(|set| set.as_str() != status.set) {
-        let why = format!("the name of the replica set is {}, so nothing is done", plain(&status.set));
+        let why = format!(
+            "the name of the replica set is {}, so nothing is done: give this name to accept",
+            plain(&status.set)
+        );
         return Err(Outcome::because(Exit::Refused, why));
     }
     let Ok(evidence) = recovery.evidence.parse() else {
-        return Err(Outcome::because(Exit::Failed, "the ID of the controller's evidence is not valid"));
+        return Err(Outcome::because(
+            Exit::Failed,
+            "the ID of the controller's evidence is not valid: run this with the version of the controller",
+        ));
     };
     if settings.evidence.is_some_and(|shown| shown != evidence) {
-        return Err(Outcome::because(Exit::Refused, "the evidence has changed since it was shown, so nothing is done"));
+        return Err(Outcome::because(
+            Exit::Refused,
+            "the evidence has changed since it was shown, so nothing is done: run `rsctl recover` and read the new one",
+        ));
     }
     let loses = recovery.verdict == VerdictWord::Loss;
     if loses && (accepted.is_none() || settings.evidence.is_none()) {
         return Err(Outcome::because(
             Exit::Refused,
-            "a recovery would lose writes and this is not accepted, so nothing is done",
+            "a recovery would lose writes and this is not accepted, so nothing is done: accept it with --accept-data-loss \
+             SET --evidence ID, as shown above",
         ));
     }
     Ok(Some(RecoveryRequest { evidence, accepts_loss_of: accepted.filter(|_| loses).cloned() }))

@@ -157,13 +157,18 @@ async fn accept_switchover(State(endpoint): State<AdminState>, query: Parameters
         Ok(to) => to,
         Err(refusal) => return *refusal,
     };
-    let Some(primary) = &status.primary else { return line(StatusCode::SERVICE_UNAVAILABLE, "there is no primary") };
+    let Some(primary) = &status.primary else {
+        return line(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "there is no primary that could hand over: `rsctl status` shows why",
+        );
+    };
     if to == Some(primary.as_str()) {
         return line(StatusCode::OK, primary);
     }
     match endpoint.requests.switch_over(primary, to, only_asks) {
         Some(SwitchoverId(id)) => line(StatusCode::ACCEPTED, &id.to_string()),
-        None => line(StatusCode::SERVICE_UNAVAILABLE, "the primary is changing just now"),
+        None => line(StatusCode::SERVICE_UNAVAILABLE, "the primary is changing just now: ask again in a few seconds"),
     }
 }
 
@@ -197,10 +202,10 @@ async fn recovering(State(endpoint): State<AdminState>, query: Parameters) -> Re
     let Some(request) = recovery_request(&query) else { return recover_parameters() };
     let status = &endpoint.served.newest().status;
     let Some(recovery) = &status.recovery else {
-        return line(StatusCode::CONFLICT, "there is nothing to recover");
+        return line(StatusCode::CONFLICT, "there is nothing to recover: see `rsctl status`");
     };
     if recovery.evidence != request.evidence.to_string() {
-        return line(StatusCode::CONFLICT, "the evidence has changed since it was shown");
+        return line(StatusCode::CONFLICT, "the evidence has changed since it was shown: run `rsctl recover` again");
     }
     if request.accepts_loss_of.as_ref().is_some_and(|set| set.as_str() != status.set) {
         return line(StatusCode::FORBIDDEN, &format!("the name of the replica set is {}", status.set));
@@ -213,7 +218,7 @@ async fn recovering(State(endpoint): State<AdminState>, query: Parameters) -> Re
         (VerdictWord::Loss, None) => {
             line(StatusCode::FORBIDDEN, "a recovery would lose writes, and this is not accepted")
         }
-        _ => line(StatusCode::CONFLICT, "no recovery is possible"),
+        _ => line(StatusCode::CONFLICT, "no recovery is possible: `rsctl recover` shows why"),
     }
 }
 
