@@ -91,6 +91,7 @@ fn the_image_from_the_sources_is_the_same_image() {
     // What the context lacks must not be needed by the build.
     let ignored = instructions(".dockerignore");
     assert_eq!(ignored, ["target", ".cache", ".git"]);
+    assert!(run.contains("--arch"), "what is released, or nothing: {run}");
     let version =
         stage[0].strip_prefix("FROM rust:").and_then(|image| image.split_once("-bookworm AS build")).unwrap().0;
     assert!(stage.contains(&format!("ENV RUSTUP_TOOLCHAIN={version}")), "the image's own toolchain: {version}");
@@ -107,6 +108,9 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
+/// Its Dockerfile says why.
+const WITHOUT_VERSION: [&str; 1] = ["sdelements/lets-chat:latest"];
+
 /// An image without a version is another image tomorrow. Those that an operator builds have no version of their own.
 #[test]
 fn images_of_others_have_a_version() {
@@ -114,7 +118,12 @@ fn images_of_others_have_a_version() {
     for path in files(&root().join("deploy")) {
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         let is_dockerfile = path.file_name().unwrap().to_string_lossy().starts_with("Dockerfile");
-        let from = |line: &'_ str| line.strip_prefix("FROM ").map(str::to_owned).filter(|_| is_dockerfile);
+        // `FROM ${APP}` has its default in `ARG APP=`.
+        let from = |line: &'_ str| {
+            let default = |text: &str| text.split_once('=').map(|(_, image)| image.to_owned());
+            let named = line.strip_prefix("FROM ").map(str::to_owned);
+            named.or_else(|| line.strip_prefix("ARG ").and_then(default)).filter(|_| is_dockerfile)
+        };
         let image = |line: &'_ str| {
             let value = line.trim_start().strip_prefix("image: ")?.split(" #").next()?.trim();
             Some(value.split_once(":-").map_or(value, |(_, default)| default).trim_end_matches('}').to_owned())
@@ -122,7 +131,7 @@ fn images_of_others_have_a_version() {
         for name in text.lines().filter_map(|line| from(line).or_else(|| image(line))) {
             let name = name.split(" AS ").next().unwrap();
             let of_others = !name.contains("rsctl") && !name.starts_with("my-app") && !name.starts_with("${");
-            if name == "scratch" || !of_others {
+            if name == "scratch" || !of_others || WITHOUT_VERSION.contains(&name) {
                 continue;
             }
             let tag = name.rsplit_once(':').map_or("", |(_, tag)| tag);
@@ -131,5 +140,34 @@ fn images_of_others_have_a_version() {
             seen += 1;
         }
     }
-    assert!(seen >= 6, "only {seen} images are found: is this test blind?");
+    assert!(seen >= 9, "only {seen} images are found: is this test blind?");
+}
+
+/// The workflows run on machines of others, so no test runs them. What they name must be there.
+#[test]
+fn the_workflows_name_scripts_and_architectures_that_exist() {
+    let scripts: Vec<_> = files(&root().join("scripts")).iter().map(|path| path.display().to_string()).collect();
+    let mut named = 0;
+    for path in files(&root().join(".github/workflows")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || "/.-_".contains(c))) {
+            if word.starts_with("scripts/") {
+                assert!(scripts.iter().any(|script| script.ends_with(word)), "{}: {word}", path.display());
+                named += 1;
+            }
+        }
+        for action in text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")) {
+            assert!(action.rsplit_once("@v").is_some_and(|(_, v)| v.parse::<u32>().is_ok()), "{action} has no version");
+        }
+    }
+    assert!(named >= 3, "only {named} scripts are found: is this test blind?");
+    let release = read(".github/workflows/release.yml");
+    let known: Vec<_> = ["amd64", "arm64"]
+        .into_iter()
+        .filter(|arch| read("scripts/build").contains(&format!("{arch}) machine=")))
+        .collect();
+    assert!(release.contains(&format!("arch: [{}]", known.join(", "))), "{known:?}");
+    for step in ["scripts/reproducible \"$ARCH\"", "cosign sign-blob", "cosign attest", ".cdx.json"] {
+        assert!(release.contains(step), "a release has no {step}");
+    }
 }
