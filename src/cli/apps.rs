@@ -44,6 +44,9 @@ pub struct VariablesArgs {
     /// How long to wait for a primary and all members; 0s uses what is known now
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     pub wait: Duration,
+    /// What must hold at the start: usable, primary, healthy, all-voting (it can lose a member), synced or members=N
+    #[arg(long, value_name = "GOAL", default_value = "usable")]
+    pub until: Goal,
     /// Where the answer comes from.
     #[command(flatten)]
     pub source: SourceArgs,

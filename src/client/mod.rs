@@ -13,7 +13,7 @@ use direct::{Detail, ObserveError};
 
 use crate::connection_string::Endpoint;
 use crate::outcome::{Chain, Exit, Outcome, note, plain};
-use crate::publish::{Health, HistoryStatus, SeedsError, Status};
+use crate::publish::{Goal, Health, HistoryStatus, SeedsError, Status};
 use crate::settings::Source;
 
 /// The pause between two requests while applications cannot start.
@@ -99,15 +99,16 @@ impl<'a> Inquiry<'a> {
         }
     }
 
-    /// Where to connect. Without `wait` it is what is known now. With it, the result comes when applications can start.
+    /// Where to connect. Without `wait` it is what is known now. With it, the result comes when applications can start, and
+    /// the goal is reached.
     ///
     /// # Errors
     ///
     /// The end of the command: the time is over, or no members are known.
-    pub(crate) async fn endpoint(&mut self, wait: Option<Duration>) -> Result<Endpoint, Outcome> {
+    pub(crate) async fn endpoint(&mut self, wait: Option<Duration>, goal: Goal) -> Result<Endpoint, Outcome> {
         match wait {
             None => self.known().await,
-            Some(wait) => self.ready(wait).await,
+            Some(wait) => self.ready(wait, goal).await,
         }
     }
 
@@ -123,8 +124,9 @@ impl<'a> Inquiry<'a> {
         })
     }
 
-    async fn ready(&mut self, wait: Duration) -> Result<Endpoint, Outcome> {
-        self.until(wait, Status::usable, |_| {}).await
+    async fn ready(&mut self, wait: Duration, goal: Goal) -> Result<Endpoint, Outcome> {
+        let reached = |status: &Status| goal.missing(status).map_or_else(|| status.usable(), Err);
+        self.until(wait, reached, |_| {}).await
     }
 
     /// Asks until `reached` has a result, at most for this time. It says what is missing until then, and `progress` gets

@@ -8,7 +8,7 @@ use crate::settings::EnvSettings;
 
 pub(super) async fn env(settings: EnvSettings) -> Outcome {
     let EnvSettings { variables, out, form, readers } = settings;
-    let endpoint = match Inquiry::new(&variables.source).endpoint(variables.wait).await {
+    let endpoint = match Inquiry::new(&variables.source).endpoint(variables.wait, variables.until).await {
         Ok(endpoint) => endpoint,
         Err(outcome) => return outcome,
     };

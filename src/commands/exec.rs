@@ -14,7 +14,7 @@ pub(super) async fn exec(settings: ExecSettings) -> Outcome {
     let ExecSettings { variables, on_change, .. } = &settings;
     let mut inquiry = Inquiry::new(&variables.source);
     let endpoint = tokio::select! {
-        endpoint = inquiry.endpoint(variables.wait) => endpoint,
+        endpoint = inquiry.endpoint(variables.wait, variables.until) => endpoint,
         signal = stop_signal() => Err(Outcome::silent(Exit::Stopped(signal))),
     };
     let endpoint = match endpoint {

@@ -47,6 +47,8 @@ pub struct Variables {
     pub assignments: Vec<Assignment>,
     /// How long to wait until applications can start. `None` uses what is known now.
     pub wait: Option<Duration>,
+    /// What must hold then too.
+    pub until: Goal,
 }
 
 /// Settings of `exec`.
@@ -100,7 +102,10 @@ impl UriSettings {
 
 impl Variables {
     pub(super) fn new(cli: cli::VariablesArgs, environment: &Environment) -> Result<Self, Usage> {
-        let cli::VariablesArgs { source, credentials, set, database, wait } = cli;
+        let cli::VariablesArgs { source, credentials, set, database, wait, until } = cli;
+        if wait.is_zero() && until != Goal::Usable {
+            return Err(Usage::conflict(format!("--until {until}: --wait 0s does not wait for it; give it a time")));
+        }
         let inserts = Inserts { credentials: login::credentials(credentials)?, database };
         let assignments = Assignment::list(&set, &inserts, |name| environment.get(name), Secret::text_file);
         Ok(Self {
@@ -108,6 +113,7 @@ impl Variables {
             assignments: assignments.map_err(Usage::Set)?,
             inserts,
             wait: Some(wait).filter(|wait| !wait.is_zero()),
+            until,
         })
     }
 }

@@ -180,6 +180,21 @@ fn a_program_does_not_start_before_the_set_is_ready() {
 }
 
 #[test]
+fn a_program_can_wait_until_every_member_votes() {
+    let mut joining = healthy();
+    joining["members"][2]["awaits_vote"] = true.into();
+    let args = ["exec", "--set", "A={hosts}", "--until", "all-voting", "--wait", "300ms", "--", "printenv", "A"];
+    let ended = rsctl(&args).asking(&Controller::with(joining.to_string())).run();
+    let err = "error: timed out after 300ms: mongo-node3:27017 has no vote yet\n".to_owned();
+    assert_eq!(ended, Ended { code: 124, out: String::new(), err });
+    let ended = rsctl(&args).asking(&Controller::with(healthy().to_string())).run();
+    assert_eq!(ended, Ended { code: 0, out: format!("{HOSTS}\n"), err: String::new() });
+    let ended = rsctl(&["env", "--out", "-", "--set", "A={uri}", "--until", "synced", "--wait", "0s"]).run();
+    assert_eq!((ended.code, ended.out.as_str()), (2, ""));
+    assert!(ended.err.starts_with("error: --until synced: --wait 0s does not wait for it"), "{}", ended.err);
+}
+
+#[test]
 fn mistakes_are_found_before_anybody_waits() {
     let controller = Controller::new(|_, _| Act::Silence);
     let started = tokio::time::Instant::now();
