@@ -18,6 +18,7 @@ mod logs;
 mod lost_majority;
 mod names;
 mod networks;
+mod official_image;
 mod pause;
 mod progress;
 mod readdress;

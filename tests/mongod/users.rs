@@ -63,12 +63,12 @@ async fn as_user(node: &Mongod, user: &str, password: &str, mechanism: &str) -> 
     Ok(client)
 }
 
-async fn can_log_in(node: &Mongod, user: &str, password: &str) -> bool {
+pub async fn can_log_in(node: &Mongod, user: &str, password: &str) -> bool {
     as_user(node, user, password, "SCRAM-SHA-256").await.is_ok()
 }
 
 /// Waits until the password works.
-async fn until_login(node: &Mongod, user: &str, password: &str, controller: &Controller) {
+pub async fn until_login(node: &Mongod, user: &str, password: &str, controller: &Controller) {
     let deadline = Instant::now() + LIMIT;
     while !can_log_in(node, user, password).await {
         assert!(Instant::now() < deadline, "{user} cannot log in\n{}", controller.log());
@@ -76,7 +76,7 @@ async fn until_login(node: &Mongod, user: &str, password: &str, controller: &Con
     }
 }
 
-async fn stored(node: &Mongod) -> Vec<Document> {
+pub async fn stored(node: &Mongod) -> Vec<Document> {
     let users = member_client(node).database("admin").collection::<Document>("system.users");
     let mut cursor = users.find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap();
     let mut found = Vec::new();

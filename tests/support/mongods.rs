@@ -59,6 +59,8 @@ pub struct MongodOptions {
     pub args: Vec<String>,
     /// A command that runs the program, for example in another network namespace.
     pub through: Vec<String>,
+    /// A program that prepares the data directory before it becomes mongod, as the entrypoint of an image does.
+    pub entrypoint: Vec<String>,
     pub name: Option<NamedNode>,
     /// A version that `scripts/mongod` fetches. `None`: the default of `scripts/mongod`.
     pub version: Option<&'static str>,
@@ -82,6 +84,7 @@ impl MongodOptions {
             keyfile: None,
             args: Vec::new(),
             through: Vec::new(),
+            entrypoint: Vec::new(),
             name: None,
             version: None,
         }
@@ -172,7 +175,9 @@ impl Mongod {
     pub async fn restart(&mut self) -> Result<(), MongodError> {
         self.kill();
         self.child = Some(self.launch()?);
-        let deadline = Instant::now() + START_LIMIT;
+        // An entrypoint starts mongod twice.
+        let starts = if self.options.entrypoint.is_empty() { 1 } else { 3 };
+        let deadline = Instant::now() + START_LIMIT * starts;
         loop {
             // A busy machine may delay a connection attempt, so each attempt has a limit too.
             if let Ok(Ok(_)) = timeout(Duration::from_secs(1), TcpStream::connect(self.address())).await {
@@ -182,7 +187,7 @@ impl Mongod {
                 return Err(self.error("ended instead of listening"));
             }
             if Instant::now() > deadline {
-                return Err(self.error("did not listen within 30 s"));
+                return Err(self.error("did not listen in time"));
             }
             sleep(POLL).await;
         }
@@ -197,6 +202,13 @@ impl Mongod {
     /// Restarts it with these arguments instead of the ones before. Later restarts use them too.
     pub async fn restart_with_only(&mut self, arguments: Vec<String>) -> Result<(), MongodError> {
         self.options.args = arguments;
+        self.restart().await
+    }
+
+    /// Empties its data directory, and starts it without the entrypoint.
+    pub async fn begin_without_entrypoint(&mut self) -> Result<(), MongodError> {
+        self.options.entrypoint.clear();
+        self.wipe();
         self.restart().await
     }
 
@@ -269,7 +281,8 @@ impl Mongod {
     }
 
     fn launch(&self) -> Result<Child, MongodError> {
-        let MongodOptions { ip, port, replset, dir: _, keyfile, args, through, name, version } = &self.options;
+        let MongodOptions { ip, port, replset, dir: _, keyfile, args, through, entrypoint, name, version } =
+            &self.options;
         let mut words: Vec<String> = through.clone();
         if let Some(node) = name {
             let hosts = self.dir.join("hosts");
@@ -281,6 +294,7 @@ impl Mongod {
             words.extend([hosts.display().to_string(), node.hostname.clone()]);
         }
         words.extend(DIE_WITH_US.map(String::from));
+        words.extend(entrypoint.iter().cloned());
         words.push(binary(*version)?.display().to_string());
         words.extend([format!("--bind_ip={ip}"), format!("--port={port}")]);
         words.push(format!("--dbpath={}", self.dir.join("data").display()));
