@@ -16,11 +16,15 @@ const BASE: &str = "APPS=localhost:1/apps:test";
 /// An application whose image does not contain rsctl.
 pub(super) const APP_ALONE: &str = "localhost:1/app-alone:test";
 
+/// An application whose image contains rsctl, and nothing that starts it.
+pub(super) const APP_WITH_RSCTL: &str = "localhost:1/app-login:test";
+
 /// Targets of `tests/swarm/apps/Dockerfile` that become images.
-const TARGETS: [(&str, &str); 4] = [
+const TARGETS: [(&str, &str); 5] = [
     ("orion", "localhost:1/orion-alone:test"),
     ("chat", "localhost:1/chat-alone:test"),
     ("app", APP_ALONE),
+    ("login", APP_WITH_RSCTL),
     ("haproxy", "localhost:1/haproxy:test"),
 ];
 
@@ -117,6 +121,9 @@ impl Endpoint {
         agent.write_by(self.name, self.way(), stored).await
     }
 }
+
+/// The endpoint of the application that logs in over TLS.
+pub(super) const LOGGED_IN: Endpoint = Endpoint::web("chat", "tasks.chat:8080", "/", "chat", "orders");
 
 /// Builds every Dockerfile once on each of these engines.
 pub(super) async fn build(lab: &Lab, nodes: &[String]) -> Outcome {

@@ -17,6 +17,7 @@ mod apps;
 mod bench;
 mod beside;
 mod lab;
+mod leaks;
 mod line;
 mod remote;
 mod stack;

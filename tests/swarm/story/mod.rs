@@ -6,6 +6,7 @@ mod compose;
 mod engines;
 mod moving;
 mod planned;
+mod safe;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -37,6 +38,7 @@ pub(super) const STEPS: &[(&str, Step)] = &[
     ("the stack is removed and deployed again", |story| Box::pin(story.judged(planned::redeployed))),
     (moving::NAME, |story| Box::pin(story.ended(moving::NAME, moving::moved))),
     ("applications are scaled, and an engine drained", |story| Box::pin(story.judged(applications::scaled))),
+    (safe::NAME, |story| Box::pin(story.ended(safe::NAME, safe::kept))),
     ("a fourth engine becomes a spare", |story| Box::pin(story.judged(engines::fourth))),
     ("an engine dies with a secondary, and returns", |story| Box::pin(story.judged(engines::secondary))),
     ("an engine dies with the primary, and returns", |story| Box::pin(story.judged(engines::primary))),
