@@ -3,6 +3,7 @@
 mod certificate;
 mod kinds;
 mod severity;
+mod user_data;
 
 use super::{LintFault, Rule, reason::list};
 use crate::model::{
@@ -260,22 +261,8 @@ impl fmt::Display for Finding {
                 write!(f, "{host} is a mongod without --replSet and is not added: start it with --replSet {wanted}")
             }
             Self::Unusable { host, error } => write!(f, "{host} {error}; it is not added"),
-            Self::HoldsUserData { hosts } => {
-                write!(
-                    f,
-                    "{} would lose the user data there by joining, so nothing is done: empty the data directories, or \
-                     keep only the one whose data the set must begin with",
-                    list(hosts)
-                )?;
-                let twice = "; if the same scripts in docker-entrypoint-initdb.d wrote it, first take them out of the \
-                             service, or each node writes it again";
-                if hosts.len() > 1 { write!(f, "{twice}") } else { Ok(()) }
-            }
-            Self::UserDataUnknown { host } => write!(
-                f,
-                "{host} may lose user data by joining, and is not added: empty its data directory. MongoDB 4.4 does not \
-                 tell what is in there. If MONGO_INITDB_ROOT_USERNAME put it there, first take that out of the service"
-            ),
+            Self::HoldsUserData { hosts } => user_data::would_be_lost(f, hosts),
+            Self::UserDataUnknown { host } => user_data::is_unknown(f, host),
             Self::SameDataTwice { hosts } => write!(
                 f,
                 "{} run on copies of one data directory, and none of them gets a vote by it: stop all but one, and \

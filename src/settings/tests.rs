@@ -92,7 +92,7 @@ fn a_bad_value_is_told_with_its_origin_and_what_is_accepted() {
         (
             vec![],
             ("MONGO_INITDB_ROOT_USERNAME", "root"),
-            "MONGO_INITDB_ROOT_USERNAME needs MONGO_INITDB_ROOT_PASSWORD_FILE",
+            "MONGO_INITDB_ROOT_USERNAME is set and needs MONGO_INITDB_ROOT_PASSWORD_FILE",
         ),
     ] {
         assert_eq!(run(&args, [variables]).unwrap_err(), expected);

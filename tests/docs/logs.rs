@@ -29,14 +29,16 @@ fn between(code: &str) -> &str {
 
 /// The names of the fields: the arguments before the message, each `name = value`, `%name`, `?name` or `name`.
 fn fields(arguments: &str) -> BTreeSet<String> {
-    let (mut depth, mut parts) = (0, vec![String::new()]);
+    let (mut depth, mut in_text, mut parts) = (0, false, vec![String::new()]);
     for c in arguments.chars() {
         match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth -= 1,
+            '"' => in_text = !in_text,
+            '(' | '[' | '{' if !in_text => depth += 1,
+            ')' | ']' | '}' if !in_text => depth -= 1,
             _ => {}
         }
-        if c == ',' && depth == 0 { parts.push(String::new()) } else { parts.last_mut().unwrap().push(c) }
+        let is_end = c == ',' && depth == 0 && !in_text;
+        if is_end { parts.push(String::new()) } else { parts.last_mut().unwrap().push(c) }
     }
     let parts = parts.iter().map(|part| part.trim().trim_start_matches(['%', '?']));
     let words = parts.filter(|part| !part.is_empty() && !part.starts_with('"'));
@@ -84,6 +86,6 @@ fn the_lines_are_those_that_are_logged() {
 #[test]
 fn arguments_are_read_as_the_compiler_does() {
     assert_eq!(between("%a, \"b) c\") d"), "%a, \"b) c\"");
-    let names: Vec<_> = fields("%a, b = %c(d, e), ?f, g, \"h\"").into_iter().collect();
+    let names: Vec<_> = fields("%a, b = %c(d, e), ?f, g, \"h, i\"").into_iter().collect();
     assert_eq!(names, ["a", "b", "f", "g"]);
 }
