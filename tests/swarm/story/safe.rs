@@ -65,8 +65,6 @@ impl Safe<'_> {
         self.leaks.know(&self.dir.join("secrets"))?;
         let (deploy, look) = self.commands("2. Deploy the set")?;
         self.shell(&deploy).await?;
-        // More lines in which a secret could be.
-        self.shell(&format!("docker service update --quiet --detach --env-add RSCTL_LOG_LEVEL=trace {RSCTL}")).await?;
         let mut agent = Agent::enter(self.lab, DESK, NETWORK)?;
         self.application().await?;
         let uri = self.uri(&mut agent).await?;
@@ -74,8 +72,11 @@ impl Safe<'_> {
         agent.write_by(DRIVER, Way::Driver { uri: uri.clone() }, stored).await?;
         LOGGED_IN.enter(&mut agent).await?;
         let writing = began.elapsed().as_secs_f64();
-        let primary = whole(&mut agent).await?.primary.ok_or("no primary")?;
+        whole(&mut agent).await?;
         self.shell(&look).await?;
+        // More lines in which a secret could be.
+        self.shell(&format!("docker service update --quiet --detach --env-add RSCTL_LOG_LEVEL=trace {RSCTL}")).await?;
+        let primary = whole(&mut agent).await?.primary.ok_or("no primary")?;
 
         agent.mark().await?;
         let node = node_of(&primary)?;
@@ -143,8 +144,8 @@ impl Safe<'_> {
         let password = format!("--password-file={}", secret("mongo-password-chat"));
         let variable = format!("--set=URI={{uri}}&tls=true&tlsCAFile={}", secret("mongo-ca"));
         let user = ["exec", "--username=chat", &password, "--database=chat", &variable];
-        let program = ["--wait", "60s", "--", "printenv", "URI"];
-        let ran = agent.rsctl(&[&user[..], &program].concat(), Duration::from_secs(65)).await?;
+        let program = ["--wait", "120s", "--", "printenv", "URI"];
+        let ran = agent.rsctl(&[&user[..], &program].concat(), Duration::from_secs(125)).await?;
         if ran.code == Some(0) { Ok(ran.out.trim().to_owned()) } else { Err(ran.err.into()) }
     }
 
