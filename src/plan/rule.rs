@@ -114,7 +114,7 @@ pub(super) const TABLE: &[Row] = &[
         rule: Rule::ResetSyncSource,
         name: "reset-sync-source",
         applies: Applies::WithPrimary,
-        what: "Has a secondary copy from the primary when its source is lost, or it lags without one.",
+        what: "Has a secondary copy from the primary when its source is lost, or it lacks writes and has none.",
         why_here: "It comes after switchover, which may replace the primary that it names as the source, and before \
             growth, because a secondary that hangs holds up majority writes.",
         ask: sync_source::reset_sync_source,
