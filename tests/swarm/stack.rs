@@ -30,7 +30,12 @@ pub(super) struct Container {
 
 /// Deploys the set, with the settings that do not change during the story.
 pub(super) async fn deploy(lab: &Lab, bootstrap: &str) -> Outcome {
-    let variables = BTreeMap::from([("RSCTL_REPLACE_AFTER", "10s"), ("RSCTL_BOOTSTRAP", bootstrap)]);
+    let variables = BTreeMap::from([
+        ("RSCTL_REPLACE_AFTER", "10s"),
+        ("RSCTL_BOOTSTRAP", bootstrap),
+        // One beside each mongod. The other stacks of the story have a single one.
+        ("RSCTL_MODE", "global"),
+    ]);
     deploy_as(lab, DB, FILE, &variables).await
 }
 

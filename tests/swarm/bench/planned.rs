@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::inside::Ask;
-use super::{By, Contender, ENTER, REST, ask, deploy, end, first, node_of, primary, remove_task, seconds};
+use super::{By, Contender, ENTER, NODES, REST, ask, deploy, end, first, node_of, primary, remove_task, seconds};
 use crate::Outcome;
 use crate::lab::Lab;
 use crate::line::Line;
@@ -55,8 +55,12 @@ impl Event {
         let node = node_of(primary);
         match self {
             Self::Switchover => {
-                let rsctl = stack::container(lab, DESK, RSCTL).await?.ok_or("rsctl has no container")?;
-                lab.docker(DESK, &["exec", &rsctl.id, "/rsctl", "switchover"]).await.map(drop)
+                for node in NODES {
+                    if let Some(rsctl) = stack::container(lab, node, RSCTL).await? {
+                        return lab.docker(node, &["exec", &rsctl.id, "/rsctl", "switchover"]).await.map(drop);
+                    }
+                }
+                Err("rsctl has no container".into())
             }
             Self::Gone => remove_task(lab, primary).await,
             Self::Drained => {
