@@ -50,8 +50,8 @@ pub(super) const STEPS: &[(&str, Step)] = &[
 /// The limit until the set is healthy again after an event.
 const WHOLE_LIMIT: Duration = Duration::from_secs(60);
 /// The limit until writes continue. libmongoc 1.23 hangs now and then in the search for the next primary (CDRIVER-4666): then
-/// the health check of the recipe ends the old Orion after half a minute, and Swarm starts another one.
-const WRITE_LIMIT: Duration = Duration::from_secs(70);
+/// the health check of the recipe ends the old Orion after a minute, and Swarm starts another one.
+const WRITE_LIMIT: Duration = Duration::from_secs(90);
 
 /// The state of the story.
 pub(super) struct Story<'l> {
