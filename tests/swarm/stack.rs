@@ -30,12 +30,7 @@ pub(super) struct Container {
 
 /// Deploys the set, with the settings that do not change during the story.
 pub(super) async fn deploy(lab: &Lab, bootstrap: &str) -> Outcome {
-    let variables = BTreeMap::from([
-        ("RSCTL_REPLACE_AFTER", "10s"),
-        ("RSCTL_BOOTSTRAP", bootstrap),
-        // One beside each mongod. The other stacks of the story have a single one.
-        ("RSCTL_MODE", "global"),
-    ]);
+    let variables = BTreeMap::from([("RSCTL_REPLACE_AFTER", "10s"), ("RSCTL_BOOTSTRAP", bootstrap)]);
     deploy_as(lab, DB, FILE, &variables).await
 }
 
@@ -102,6 +97,17 @@ pub(super) async fn replacement(lab: &Lab, node: &str, service: &str, old: &Cont
     until(Duration::from_secs(30), &format!("a new task of {service} on {node}"), async || {
         let new = container(lab, node, service).await?;
         Ok(new.filter(|new| new.id != old.id && !new.ip.is_empty()).ok_or_else(|| "none".to_owned()))
+    })
+    .await
+}
+
+/// The node where rsctl runs.
+pub(super) async fn controller_node(lab: &Lab) -> Outcome<String> {
+    until(Duration::from_secs(30), "a running task of rsctl", async || {
+        let args = ["service", "ps", RSCTL, "-f", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}"];
+        let tasks = lab.docker(DESK, &args).await?;
+        let running = tasks.lines().filter_map(|line| line.split_once(' ')).find(|(_, s)| s.starts_with("Running"));
+        Ok(running.map(|(node, _)| node.to_owned()).ok_or_else(|| tasks.trim().to_owned()))
     })
     .await
 }

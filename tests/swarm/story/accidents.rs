@@ -7,8 +7,6 @@ use tokio::time::Instant;
 
 use super::{Story, WHOLE_LIMIT, differs, host_on, node_of, stack, voting_secondary};
 use crate::Outcome;
-use crate::agent::Agent;
-use crate::lab::Lab;
 use crate::remote::until;
 use crate::stack::{MONGO, RSCTL};
 
@@ -53,21 +51,22 @@ pub(super) async fn primary(story: &mut Story<'_>) -> Outcome<String> {
     Ok(format!("longest gap {gap:.1} s, from {lost} to {now}, whole after {took:.1} s"))
 }
 
-/// One controller is lost, then all of them. The set continues without any, and rsctl needs no stored state.
-pub(super) async fn controllers(story: &mut Story<'_>) -> Outcome<String> {
+/// The set continues without rsctl, and rsctl needs no stored state.
+pub(super) async fn controller(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
     let primary = story.calm().await?.primary;
     story.agent()?.mark().await?;
-    let nodes = story.nodes.clone();
-    let (first, others) = nodes.split_first().ok_or("no nodes")?;
-    lose_controller(story.lab, first).await?;
-    answered(story.agent()?).await?;
-    for node in others {
-        lose_controller(story.lab, node).await?;
-    }
+    let node = stack::controller_node(story.lab).await?;
+    let old = stack::container(story.lab, &node, RSCTL).await?.ok_or("rsctl has no container")?;
     let began = Instant::now();
-    // Without a controller `rsctl status` still answers, with a note on stderr.
-    answered(story.agent()?).await?;
+    story.lab.docker(&node, &["rm", "-f", &old.id]).await?;
+    // Swarm may start it on any node. Without the controller `rsctl status` still answers, with a note on stderr.
+    let agent = story.agent()?;
+    until(WHOLE_LIMIT, "rsctl to answer again", async || {
+        let ran = agent.rsctl(&["status"], Duration::from_secs(20)).await?;
+        Ok(if ran.code == Some(0) && ran.err.is_empty() { Ok(()) } else { Err(ran.err.trim().to_owned()) })
+    })
+    .await?;
     let took = began.elapsed().as_secs_f64();
     let status = story.whole().await?;
     story.same_shape(&before).await?;
@@ -75,21 +74,7 @@ pub(super) async fn controllers(story: &mut Story<'_>) -> Outcome<String> {
     if status.primary != primary {
         return Err(differs("the primary", &primary, &status.primary));
     }
-    Ok(format!("one answers {took:.1} s after the last was removed, nothing changed, longest gap {gap:.1} s"))
-}
-
-async fn lose_controller(lab: &Lab, node: &str) -> Outcome {
-    let task = stack::container(lab, node, RSCTL).await?.ok_or_else(|| format!("no rsctl runs on {node}"))?;
-    lab.docker(node, &["rm", "-f", &task.id]).await.map(drop)
-}
-
-/// Waits until a controller answers.
-async fn answered(agent: &mut Agent) -> Outcome {
-    until(WHOLE_LIMIT, "a controller to answer", async || {
-        let ran = agent.rsctl(&["status"], Duration::from_secs(20)).await?;
-        Ok(if ran.code == Some(0) && ran.err.is_empty() { Ok(()) } else { Err(ran.err.trim().to_owned()) })
-    })
-    .await
+    Ok(format!("back after {took:.1} s, nothing changed, longest gap {gap:.1} s"))
 }
 
 /// An empty directory under the name of a voter has no vote until it has the data.

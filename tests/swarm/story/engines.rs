@@ -6,7 +6,7 @@ use rsctl::publish::Status;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Story, applications, at_rest, brief, compose, differs, host_on, node_of, voting_secondary};
+use super::{Story, applications, at_rest, brief, compose, differs, host_on, node_of, stack, voting_secondary};
 use crate::Outcome;
 use crate::remote::until;
 use crate::stack::DESK;
@@ -39,20 +39,25 @@ pub(super) async fn fourth(story: &mut Story<'_>) -> Outcome<String> {
 /// The loss of a secondary's machine.
 pub(super) async fn secondary(story: &mut Story<'_>) -> Outcome<String> {
     have_a_spare(story).await?;
-    let victim = voting_secondary(&story.calm().await?, |node| node != DESK)?;
+    let controller = stack::controller_node(story.lab).await?;
+    let status = story.calm().await?;
+    let victim = voting_secondary(&status, |node| node != DESK && node != controller)
+        .or_else(|_| voting_secondary(&status, |node| node != DESK))?;
     dies_and_returns(story, &victim).await
 }
 
 /// The loss of the primary's machine.
 pub(super) async fn primary(story: &mut Story<'_>) -> Outcome<String> {
     have_a_spare(story).await?;
+    let controller = stack::controller_node(story.lab).await?;
     let status = story.calm().await?;
     let victim = node_of(&status.primary.clone().ok_or("no primary")?)?;
-    if victim != DESK {
+    if victim != DESK && victim != controller {
         return dies_and_returns(story, &victim).await;
     }
-    // The manager of the test must stay.
-    let other = voting_secondary(&status, |node| node != DESK)?;
+    // The manager of the test must stay, and rsctl should.
+    let other = voting_secondary(&status, |node| node != DESK && node != controller)
+        .or_else(|_| voting_secondary(&status, |node| node != DESK))?;
     let host = host_on(&other);
     // A member that lags a little loses the election, and tries again.
     let agent = story.agent()?;
@@ -75,6 +80,7 @@ async fn have_a_spare(story: &mut Story<'_>) -> Outcome {
 async fn dies_and_returns(story: &mut Story<'_>, victim: &str) -> Outcome<String> {
     let before = story.shape().await?;
     let host = host_on(victim);
+    let with_rsctl = stack::controller_node(story.lab).await? == victim;
     let data = before.at(&host)?.data.clone();
     story.agent()?.mark().await?;
     let died = Instant::now();
@@ -97,8 +103,9 @@ async fn dies_and_returns(story: &mut Story<'_>, victim: &str) -> Outcome<String
     if after.at(&host)?.votes != 0 {
         return Err(format!("{host} took a vote that the spare has: {}", brief(&status)).into());
     }
+    let which = if with_rsctl { "that of rsctl too, " } else { "" };
     Ok(format!(
-        "{victim}, longest gap {gap:.1} s, replaced by the spare after {after_death:.1} s, \
+        "{victim}, {which}longest gap {gap:.1} s, replaced by the spare after {after_death:.1} s, \
          a member again {after_return:.1} s after its start"
     ))
 }

@@ -33,7 +33,7 @@ pub(super) const STEPS: &[(&str, Step)] = &[
     ("applications start by their recipes", |story| Box::pin(story.judged(applications::start))),
     ("a secondary's task is replaced", |story| Box::pin(story.judged(accidents::secondary))),
     ("the primary's task is replaced", |story| Box::pin(story.judged(accidents::primary))),
-    ("rsctl's own tasks are replaced", |story| Box::pin(story.judged(accidents::controllers))),
+    ("rsctl's own task is replaced", |story| Box::pin(story.judged(accidents::controller))),
     ("an application starts through rsctl exec", |story| Box::pin(story.judged(planned::application))),
     ("the stack is removed and deployed again", |story| Box::pin(story.judged(planned::redeployed))),
     (moving::NAME, |story| Box::pin(story.ended(moving::NAME, moving::moved))),
