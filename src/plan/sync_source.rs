@@ -26,9 +26,9 @@ const JUST_COME: Duration = Duration::from_secs(2);
 /// gone and one that hangs, no majority holds a new write for that time. With another source, a 6.0 saves the second
 /// wait.
 ///
-/// So it does when a secondary that lacks a write has no source at all, and when the source's task is about to stop. A secondary
-/// whose source stops sleeps for a second before it takes another one. While the source still runs, a majority is there
-/// without that secondary.
+/// So it does when a secondary that lacks a write has no source at all, and when the source's task is about to stop. A
+/// secondary whose source stops sleeps for a second before it takes another one. While the source still runs, a majority
+/// is there without that secondary.
 pub(super) fn reset_sync_source(context: &Context<'_>) -> Advice {
     let now = &context.situation;
     let Some((primary, config)) = now.writable() else { return Advice::Pass };

@@ -85,7 +85,8 @@ async fn tell(lab: &Lab, report: &mut Report) -> Outcome {
             report.pass_over();
             continue;
         }
-        for _ in 0..if nth == 0 { 1 } else { repeats } {
+        let times = if nth == 0 { 1 } else { repeats };
+        for _ in 0..times {
             let passed = report.step(name, step(&mut story)).await;
             if !passed {
                 story.explain().await;

@@ -1,6 +1,6 @@
 //! The stack in `deploy/swarm`, and where its tasks run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Outcome;
@@ -83,6 +83,15 @@ pub(super) async fn container(lab: &Lab, node: &str, service: &str) -> Outcome<O
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
     let ip = lab.docker(node, &["inspect", "-f", format, id]).await?;
     Ok(Some(Container { id: id.to_owned(), ip: ip.trim().to_owned() }))
+}
+
+/// The running containers of a service on these nodes.
+pub(super) async fn containers(lab: &Lab, nodes: &[String], service: &str) -> Outcome<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for node in nodes {
+        found.extend(container(lab, node, service).await?.map(|container| container.id));
+    }
+    Ok(found)
 }
 
 /// Removes the container of a task, as in an accident, and waits until Swarm has replaced it.

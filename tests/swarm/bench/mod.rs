@@ -232,27 +232,36 @@ fn table(samples: &Samples, rounds: usize) -> String {
     );
     for moment in Moment::ALL {
         for (by, word) in [(By::Names, "names"), (By::Ips, "IPs")] {
-            let sorted = CONTENDERS.map(|who| {
-                let mut all = samples.get(&(moment, by, who)).cloned().unwrap_or_default();
-                all.sort_by(f64::total_cmp);
-                all
-            });
-            let median = |all: &[f64]| all.get(all.len() / 2).copied();
-            let show = |all: &[f64]| match (median(all), all.first(), all.last()) {
-                (Some(median), Some(least), Some(most)) => format!("**{median:.2}** ({least:.2}–{most:.2})"),
-                _ => "–".to_owned(),
-            };
+            let sorted = CONTENDERS.map(|who| sorted(samples.get(&(moment, by, who))));
             let ratio = |a: &[f64], b: &[f64]| {
                 median(a).zip(median(b)).map_or_else(|| "–".to_owned(), |(a, b)| format!("{:.1} ×", a / b))
             };
             let [rsctl, floor, alone] = &sorted;
             let (of_floor, faster) = (ratio(rsctl, floor), ratio(alone, rsctl));
-            let (rsctl, floor, alone) = (show(rsctl), show(floor), show(alone));
+            let (rsctl, floor, alone) = (shown(rsctl), shown(floor), shown(alone));
             let name = moment.name();
             let _ = writeln!(text, "| {name} | {word} | {rsctl} | {floor} | {alone} | {of_floor} | {faster} |");
         }
     }
     text
+}
+
+fn sorted(samples: Option<&Vec<f64>>) -> Vec<f64> {
+    let mut all = samples.cloned().unwrap_or_default();
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+fn median(sorted: &[f64]) -> Option<f64> {
+    sorted.get(sorted.len() / 2).copied()
+}
+
+/// The median, the least and the most, as a table has them.
+fn shown(sorted: &[f64]) -> String {
+    match (median(sorted), sorted.first(), sorted.last()) {
+        (Some(median), Some(least), Some(most)) => format!("**{median:.2}** ({least:.2}–{most:.2})"),
+        _ => "–".to_owned(),
+    }
 }
 
 async fn ask(line: &mut Line, ask: Ask) -> Outcome<Answer> {

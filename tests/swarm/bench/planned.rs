@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::inside::Ask;
-use super::{By, Contender, ENTER, NODES, REST, ask, deploy, end, first, node_of, primary, remove_task, seconds};
+use super::{
+    By, Contender, ENTER, REST, ask, deploy, end, first, node_of, primary, remove_task, seconds, shown, sorted,
+};
 use crate::Outcome;
 use crate::lab::Lab;
 use crate::line::Line;
@@ -55,12 +57,9 @@ impl Event {
         let node = node_of(primary);
         match self {
             Self::Switchover => {
-                for node in NODES {
-                    if let Some(rsctl) = stack::container(lab, node, RSCTL).await? {
-                        return lab.docker(node, &["exec", &rsctl.id, "/rsctl", "switchover"]).await.map(drop);
-                    }
-                }
-                Err("rsctl has no container".into())
+                let node = stack::controller_node(lab).await?;
+                let rsctl = stack::container(lab, &node, RSCTL).await?.ok_or("rsctl has no container")?;
+                lab.docker(&node, &["exec", &rsctl.id, "/rsctl", "switchover"]).await.map(drop)
             }
             Self::Gone => remove_task(lab, primary).await,
             Self::Drained => {
@@ -162,14 +161,7 @@ fn table(samples: &Samples, rounds: usize) -> String {
          voters serve. Members are known by name.\n\n| event | rsctl | MongoDB alone |\n|---|---|---|\n"
     );
     for event in Event::ALL {
-        let [rsctl, alone] = CONTENDERS.map(|who| {
-            let mut all = samples.get(&(event, who)).cloned().unwrap_or_default();
-            all.sort_by(f64::total_cmp);
-            match (all.get(all.len() / 2), all.first(), all.last()) {
-                (Some(median), Some(least), Some(most)) => format!("**{median:.2}** ({least:.2}–{most:.2})"),
-                _ => "–".to_owned(),
-            }
-        });
+        let [rsctl, alone] = CONTENDERS.map(|who| shown(&sorted(samples.get(&(event, who)))));
         if rsctl != "–" || alone != "–" {
             let _ = writeln!(text, "| {} | {rsctl} | {alone} |", event.name());
         }

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::Instant;
 
-use super::{at_rest, brief, verdict};
+use super::{verdict, whole};
 use crate::Outcome;
 use crate::agent::Agent;
 use crate::apps::{self, APP_ALONE, COMPOSED};
@@ -55,11 +55,7 @@ async fn told(lab: &Lab) -> Outcome<String> {
         return Err(format!("the URI is {uri}").into());
     }
     // Applications start before all members vote. A primary with the only vote has no successor.
-    let whole = until(UP_LIMIT, "the set to be whole", async || {
-        let (_, status) = agent.status().await?;
-        Ok(if at_rest(&status) { Ok(status) } else { Err(brief(&status)) })
-    });
-    let primary = whole.await?.primary.ok_or("no primary")?;
+    let primary = whole(&mut agent, UP_LIMIT, "the set").await?.primary.ok_or("no primary")?;
     agent.mark().await?;
     let (service, _) = primary.split_once(':').ok_or("no port")?;
     // The test kills the process, as a crash does: Docker does not restart a container after `docker kill`.

@@ -244,6 +244,17 @@ fn voting_secondary(status: &Status, fits: impl Fn(&str) -> bool) -> Outcome<Str
     found.ok_or_else(|| format!("no voting secondary fits: {}", brief(status)).into())
 }
 
+/// Waits for a healthy set in an observation that began after this call.
+async fn whole(agent: &mut Agent, limit: Duration, what: &str) -> Outcome<Status> {
+    let since = Instant::now();
+    until(limit, &format!("{what} to be whole"), async || {
+        let (_, status) = agent.status().await?;
+        let fresh = Duration::from_millis(status.observed_ms_ago) < since.elapsed();
+        Ok(if fresh && at_rest(&status) { Ok(status) } else { Err(brief(&status)) })
+    })
+    .await
+}
+
 fn at_rest(status: &Status) -> bool {
     let voters: u8 = status.members.iter().map(|m| m.votes).sum();
     status.health == Health::Ok && voters == 3 && status.waiting.is_empty() && status.next == "nothing"

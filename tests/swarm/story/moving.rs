@@ -7,7 +7,7 @@ use std::time::Duration;
 use rsctl::publish::Status;
 use tokio::time::Instant;
 
-use super::{at_rest, brief, stack, verdict};
+use super::{brief, stack, verdict, whole};
 use crate::Outcome;
 use crate::agent::Agent;
 use crate::apps::{self, APP, CHAT, HAPROXY, ORION, Recipe};
@@ -117,14 +117,7 @@ impl<'l> Second<'l> {
     }
 
     async fn whole(&mut self) -> Outcome<Status> {
-        let since = Instant::now();
-        let agent = &mut self.agent;
-        until(LIMIT, "the second set to be whole", async || {
-            let (_, status) = agent.status().await?;
-            let fresh = Duration::from_millis(status.observed_ms_ago) < since.elapsed();
-            Ok(if fresh && at_rest(&status) { Ok(status) } else { Err(brief(&status)) })
-        })
-        .await
+        whole(&mut self.agent, LIMIT, "the second set").await
     }
 
     /// The node and the container of a member with this address.

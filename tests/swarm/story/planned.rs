@@ -1,7 +1,7 @@
 //! Planned actions: deploy, remove, update, start an application.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -151,7 +151,7 @@ async fn addresses(story: &Story<'_>) -> Outcome<BTreeMap<String, String>> {
 /// Replaces all members, one at a time, each only when the set is healthy.
 pub(super) async fn updated(story: &mut Story<'_>) -> Outcome<String> {
     let before = story.shape().await?;
-    let old = containers(story).await?;
+    let old = stack::containers(story.lab, &story.nodes, MONGO).await?;
     story.agent()?.mark().await?;
     let began = Instant::now();
     let over = Cell::new(false);
@@ -170,7 +170,7 @@ pub(super) async fn updated(story: &mut Story<'_>) -> Outcome<String> {
     let took = began.elapsed().as_secs_f64();
     let gap = story.gap().await?;
     story.same_shape(&before).await?;
-    let new = containers(story).await?;
+    let new = stack::containers(lab, &story.nodes, MONGO).await?;
     if let Some(kept) = old.intersection(&new).next() {
         return Err(format!("{kept} was not replaced").into());
     }
@@ -190,12 +190,4 @@ async fn watch(agent: &mut Agent, over: &Cell<bool>) -> usize {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     most
-}
-
-async fn containers(story: &Story<'_>) -> Outcome<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    for node in &story.nodes {
-        found.extend(stack::container(story.lab, node, MONGO).await?.map(|container| container.id));
-    }
-    Ok(found)
 }

@@ -6,16 +6,15 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rsctl::publish::Status;
 use tokio::time::Instant;
 
-use super::{at_rest, brief, node_of, stack, verdict};
+use super::{node_of, stack, verdict, whole};
 use crate::Outcome;
 use crate::agent::{Agent, DRIVER};
 use crate::apps::{self, APP_WITH_RSCTL, LOGGED_IN};
 use crate::lab::Lab;
 use crate::leaks::Leaks;
-use crate::remote::{Stored, Way, until};
+use crate::remote::{Stored, Way};
 use crate::stack::DESK;
 
 const PAGE: &str = "docs/guides/secure.md";
@@ -26,6 +25,7 @@ const MONGO: &str = "safe_mongo";
 const RSCTL: &str = "safe_rsctl";
 /// The stack and the service of the application.
 const APP: &str = "chat";
+const THE_SET: &str = "the set with login and TLS";
 const LIMIT: Duration = Duration::from_secs(90);
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 const UPDATE_LIMIT: Duration = Duration::from_secs(240);
@@ -72,16 +72,16 @@ impl Safe<'_> {
         agent.write_by(DRIVER, Way::Driver { uri: uri.clone() }, stored).await?;
         LOGGED_IN.enter(&mut agent).await?;
         let writing = began.elapsed().as_secs_f64();
-        whole(&mut agent).await?;
+        whole(&mut agent, LIMIT, THE_SET).await?;
         self.shell(&look).await?;
         // More lines in which a secret could be.
         self.shell(&format!("docker service update --quiet --detach --env-add RSCTL_LOG_LEVEL=trace {RSCTL}")).await?;
-        let primary = whole(&mut agent).await?.primary.ok_or("no primary")?;
+        let primary = whole(&mut agent, LIMIT, THE_SET).await?.primary.ok_or("no primary")?;
 
         agent.mark().await?;
         let node = node_of(&primary)?;
         stack::lose(self.lab, &node, MONGO).await?;
-        whole(&mut agent).await?;
+        whole(&mut agent, LIMIT, THE_SET).await?;
         let lost = gaps(&mut agent, &uri).await?;
 
         agent.mark().await?;
@@ -151,21 +151,13 @@ impl Safe<'_> {
 
     /// Replaces every mongod by the script of the stack.
     async fn updated(&mut self) -> Outcome {
-        let before = self.containers().await?;
+        let before = stack::containers(self.lab, &self.nodes, MONGO).await?;
         self.shell_within(UPDATE_LIMIT, &format!("deploy/swarm/rolling-update {STACK}")).await?;
-        let after = self.containers().await?;
-        match before.iter().find(|id| after.contains(id)) {
+        let after = stack::containers(self.lab, &self.nodes, MONGO).await?;
+        match before.intersection(&after).next() {
             Some(kept) => Err(format!("{kept} was not replaced").into()),
             None => Ok(()),
         }
-    }
-
-    async fn containers(&self) -> Outcome<Vec<String>> {
-        let mut found = Vec::new();
-        for node in &self.nodes {
-            found.extend(stack::container(self.lab, node, MONGO).await?.map(|container| container.id));
-        }
-        Ok(found)
     }
 
     /// Reads whatever others can read.
@@ -231,14 +223,4 @@ async fn gaps(agent: &mut Agent, uri: &str) -> Outcome<String> {
     let note = verdict(agent, uri).await?;
     let driver = agent.tallies().await?.get(DRIVER).ok_or("there is no writer")?.gap.as_secs_f64();
     Ok(format!("driver {driver:.1} s, {note}"))
-}
-
-async fn whole(agent: &mut Agent) -> Outcome<Status> {
-    let since = Instant::now();
-    until(LIMIT, "the set with login and TLS to be whole", async || {
-        let (_, status) = agent.status().await?;
-        let fresh = Duration::from_millis(status.observed_ms_ago) < since.elapsed();
-        Ok(if fresh && at_rest(&status) { Ok(status) } else { Err(brief(&status)) })
-    })
-    .await
 }
